@@ -1,0 +1,1 @@
+"""The Dockerfile language: text in, typed instructions out."""
