@@ -1,0 +1,135 @@
+"""What a process behind walls is: the order for it, and how it ended.
+
+A `Sandbox` holds only numbers, paths and strings that need no further look-up: users by number, the root
+as a directory that is already there. Names in /etc/passwd, Dockerfile words and layers are not known here.
+"""
+# ruff: noqa: SIM905 (tables of words read better as words)
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from runner.limits import Limits, Usage
+
+# The bits are those of capabilities(7); the default is the set that container engines agree on: 0xa80425fb.
+CAPABILITIES: Mapping[str, int] = {
+    name: bit
+    for bit, name in enumerate(
+        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+        "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+        "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL "
+        "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF "
+        "CHECKPOINT_RESTORE".split()
+    )
+}
+DEFAULT_CAPABILITIES = frozenset(
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
+    "AUDIT_WRITE".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the command is, in numbers: user, group, further groups."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for number in (self.uid, self.gid, *self.groups):
+            if not 0 <= number < 2**32 - 1:  # 2^32-1 means "leave as it is" to setresuid(2)
+                raise ValueError(f"{number} is no user or group number (0 to {2**32 - 2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Something attached at `target`, an absolute path inside the root; missing targets are made and taken away again.
+
+    A bind shows the host's `source`, a file or a directory; a tmpfs is empty, `size` bytes large at most, its top
+    directory with `mode`. Symbolic links in the target are followed inside the root only.
+    """
+
+    target: str
+    source: Path | None = None
+    kind: Literal["bind", "tmpfs"] = "bind"
+    readonly: bool = False
+    size: int | None = None
+    mode: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.target.startswith("/"):
+            raise ValueError(f"a mount target is an absolute path inside the root, not {self.target!r}")
+        if (self.kind == "bind") != (self.source is not None):
+            raise ValueError(
+                f"the {self.kind} mount at {self.target} {'needs a' if self.kind == 'bind' else 'takes no'} source"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """One command behind walls.
+
+    root: a directory, normally an overlay. args[0] is looked up in the PATH of `env` inside the root. network: "none" is
+    an empty network with loopback, "host" the host's own. capabilities: names without CAP_. init: a reaper of ours is
+    PID 1. userns: container ids live in a user namespace of their own. time_offset: seconds that the clocks since
+    boot are ahead inside a time namespace. stop_signal and grace (seconds) are used when it is stopped early.
+    """
+
+    root: Path
+    args: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    identity: Identity = Identity()
+    hostname: str = "localhost"
+    mounts: tuple[Mount, ...] = ()
+    network: Literal["none", "host"] = "none"
+    capabilities: frozenset[str] = DEFAULT_CAPABILITIES
+    seccomp: bool = True
+    no_new_privileges: bool = False
+    readonly_root: bool = False
+    init: bool = False
+    limits: Limits = field(default_factory=Limits)
+    userns: bool = False
+    time_offset: int | None = None
+    shm_size: int = 64 << 20
+    stop_signal: int = 15
+    grace: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.args:
+            raise ValueError("a sandbox needs a command")
+        unknown = self.capabilities - CAPABILITIES.keys()
+        if unknown:
+            raise ValueError(f"unknown capabilities: {', '.join(sorted(unknown))}")
+        if any("\0" in text for text in (*self.args, self.cwd, *self.env, *self.env.values())):
+            raise ValueError("a NUL character cannot be passed to a command")
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How it ended. code: the command's own, 128+signal, 127 not found, 126 not executable.
+
+    oom_killed says that a process inside was killed for want of memory; the code alone may hide it (a shell goes on).
+    """
+
+    code: int
+    signal: int | None = None
+    oom_killed: bool = False
+    timed_out: bool = False
+    usage: Usage = field(default_factory=Usage)
+
+
+class Runtime(Protocol):
+    """A way to run a command behind walls.
+
+    `run` returns when the command and all it has started are gone. `output` is called with 1 or 2 and bytes, in
+    order for each stream, on the calling thread. Setting `stop` ends the command: signal, grace, kill. A command that
+    fails is an Exit; SandboxBroken, SandboxUnavailable and LimitUnavailable mean that it never began.
+    """
+
+    def run(self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event) -> Exit:
+        """Run it to its end."""
+        ...
