@@ -1,0 +1,38 @@
+"""A stack of diff ids is a file system (OCI image-spec, config.md, "Layer ChainID")."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from layers.digest import ChainID, DiffID, Digest
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Layers from the base upwards; the empty chain is the empty root (`scratch`)."""
+
+    diff_ids: tuple[DiffID, ...] = ()
+
+    @cached_property
+    def id(self) -> ChainID | None:
+        """ChainID of the whole stack; None for the empty one."""
+        if not self.diff_ids:
+            return None
+        value = self.diff_ids[0]
+        for diff_id in self.diff_ids[1:]:
+            value = Digest("sha256", hashlib.sha256(f"{value} {diff_id}".encode()).hexdigest())
+        return value
+
+    @property
+    def parent(self) -> Chain:
+        """The stack without its uppermost layer; of the empty chain, itself."""
+        return Chain(self.diff_ids[:-1])
+
+    def push(self, diff_id: DiffID) -> Chain:
+        """This stack with one more layer on top."""
+        return Chain((*self.diff_ids, diff_id))
+
+    def __len__(self) -> int:
+        return len(self.diff_ids)

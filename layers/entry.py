@@ -1,0 +1,48 @@
+"""One thing in a layer: what a tar member or a path in an upper directory says.
+
+Paths are text decoded with surrogateescape (any byte sequence survives), relative to the root of
+the file system, without a leading or trailing slash; "" is the root itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class EntryType(StrEnum):
+    """Kinds of entry; WHITEOUT and OPAQUE are the deletions of OCI image-spec, layer.md, "Whiteouts"."""
+
+    FILE = "file"
+    DIR = "dir"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    CHAR = "char"
+    BLOCK = "block"
+    FIFO = "fifo"
+    WHITEOUT = "whiteout"
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a layer. Sizes are bytes, times nanoseconds since the epoch.
+
+    For a WHITEOUT, `path` is the path that is deleted; for an OPAQUE, the directory whose lower
+    children are hidden. `linkname` is a symlink's target as written, or a hard link's target as a
+    path like `path`. `offset` is where a file's data begin in the raw tar, if it lies in one.
+    """
+
+    path: str
+    type: EntryType
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+    linkname: str = ""
+    major: int = 0
+    minor: int = 0
+    xattrs: Mapping[str, bytes] = field(default_factory=dict)
+    offset: int | None = None

@@ -1,0 +1,119 @@
+"""What can go wrong on the ground floor, as facts with attributes.
+
+Callers decide on the type and the attributes; people read the text. Every text says what
+was wanted, what was met and, where one exists, the way out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layers.descriptor import Descriptor
+
+
+class LayerError(Exception):
+    """Root of all errors of this package."""
+
+
+class BlobMissing(LayerError):
+    """Content that was asked for by name is not here."""
+
+    def __init__(self, wanted: str, where: str) -> None:
+        super().__init__(f"{wanted} is not in {where}")
+        self.wanted = wanted
+        self.where = where
+
+
+class BlobMismatch(LayerError):
+    """Bytes do not have the digest or the size that their descriptor promises."""
+
+    def __init__(self, wanted: Descriptor, *, received: int, digest: str | None = None) -> None:
+        met = f"{received} bytes" if digest is None else f"{received} bytes with digest {digest}"
+        super().__init__(f"{wanted.digest} should be {wanted.size} bytes, but {met} came; nothing was kept")
+        self.wanted = wanted
+        self.received = received
+        self.digest = digest
+
+
+class ReferenceInvalid(LayerError):
+    """Text that is no image reference, with the reason."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(f"invalid reference {text!r}: {why}")
+        self.text = text
+        self.why = why
+
+
+class DigestInvalid(LayerError):
+    """Text that is no digest of a known algorithm."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(f"invalid digest {text!r}: {why}")
+        self.text = text
+        self.why = why
+
+
+class DocumentInvalid(LayerError):
+    """A manifest, index, config or layout file breaks its specification."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"invalid {what}: {why}")
+        self.what = what
+        self.why = why
+
+
+class PlatformMissing(LayerError):
+    """An index holds no manifest for the platform that was asked for."""
+
+    def __init__(self, wanted: str, available: tuple[str, ...]) -> None:
+        there = ", ".join(available) or "none"
+        super().__init__(f"no image for platform {wanted}; available: {there}")
+        self.wanted = wanted
+        self.available = available
+
+
+class UnsafePath(LayerError):
+    """A path of an archive or a rootfs tries to leave its root, or names what it must not."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"refused path {path!r}: {why}")
+        self.path = path
+        self.why = why
+
+
+class ArchiveInvalid(LayerError):
+    """A tar or compressed stream that cannot be read as what it claims to be."""
+
+    def __init__(self, why: str, *, offset: int | None = None) -> None:
+        at = "" if offset is None else f" at byte {offset}"
+        super().__init__(f"invalid archive{at}: {why}")
+        self.why = why
+        self.offset = offset
+
+
+class SnapshotMissing(LayerError):
+    """A chain cannot become a directory because one of its layers is not here."""
+
+    def __init__(self, chain: str, why: str) -> None:
+        super().__init__(f"no snapshot for {chain}: {why}")
+        self.chain = chain
+        self.why = why
+
+
+class StoreFormat(LayerError):
+    """The store on disk is of a version, or in a state, that this program cannot use."""
+
+    def __init__(self, root: str, why: str) -> None:
+        super().__init__(f"store {root}: {why}")
+        self.root = root
+        self.why = why
+
+
+class NameAmbiguous(LayerError):
+    """A short id or name that fits several things."""
+
+    def __init__(self, text: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(f"{text!r} is ambiguous: {', '.join(candidates)}")
+        self.text = text
+        self.candidates = candidates
