@@ -1,0 +1,112 @@
+"""From an image's words to a process: environment, identity, command line, the files that name the network.
+
+RUN steps and containers share these rules (docker's; Dockerfile reference, "ENV", "USER", "WORKDIR").
+Everything read from the image is hostile text: users are looked up by `layers.Accounts`, never by the host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from layers import Account
+from runner import Identity, Mount
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LOOPBACK_RESOLVERS = ("127.", "::1")
+FALLBACK_RESOLVERS = ("nameserver 8.8.8.8", "nameserver 8.8.4.4")
+LOCAL_HOSTS = (
+    "127.0.0.1\tlocalhost",
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    "fe00::0\tip6-localnet",
+    "ff00::0\tip6-mcastprefix",
+    "ff02::1\tip6-allnodes",
+    "ff02::2\tip6-allrouters",
+)
+
+
+def identity(account: Account) -> Identity:
+    """The numbers that a process gets."""
+    return Identity(account.uid, account.gid, account.groups)
+
+
+def assignments(lines: Iterable[str]) -> dict[str, str]:
+    """`KEY=value` lines of a config's Env as a mapping, the last one of a name counts."""
+    found = {}
+    for line in lines:
+        key, _, value = line.partition("=")
+        found[key] = value
+    return found
+
+
+def environment(image: Sequence[str], account: Account, *layers: Mapping[str, str]) -> dict[str, str]:
+    """PATH's default, then the image's Env, then `layers` in order; HOME from passwd unless it is set to something."""
+    found = {"PATH": DEFAULT_PATH, **assignments(image)}
+    for more in layers:
+        found.update(more)
+    if not found.get("HOME"):
+        found["HOME"] = account.home
+    return found
+
+
+def command(runtime: Mapping[str, object], words: Sequence[str], entrypoint: Sequence[str] | None) -> tuple[str, ...]:
+    """What is executed: entrypoint and command of the image, as `docker run` lets one override them.
+
+    `entrypoint` None keeps the image's; given (even empty) it also drops the image's CMD.
+    """
+    own = strings(runtime.get("Entrypoint"))
+    default = strings(runtime.get("Cmd"))
+    if entrypoint is None:
+        return (*own, *(words or default))
+    return (*entrypoint, *words)
+
+
+def strings(value: object) -> tuple[str, ...]:
+    """A list of strings in a config, or nothing."""
+    return tuple(str(word) for word in value) if isinstance(value, list) else ()
+
+
+def network_files(folder: Path, *, hostname: str, hosts: Iterable[tuple[str, str]], network: str) -> tuple[Mount, ...]:
+    """Write hosts, hostname and resolv.conf into `folder`; the mounts that put them over /etc.
+
+    `hosts` are (name, address) pairs of --add-host. Being mounts they never enter a layer. A loopback resolver
+    of the host is kept with network "host", where it can be reached, and replaced otherwise.
+    """
+    lines = [*LOCAL_HOSTS, f"127.0.1.1\t{hostname}", *(f"{address}\t{name}" for name, address in hosts)]
+    write(folder / "hosts", "\n".join(lines) + "\n")
+    write(folder / "hostname", hostname + "\n")
+    write(folder / "resolv.conf", resolv_conf(network))
+    return tuple(
+        Mount(target=f"/etc/{name}", source=folder / name, readonly=False)
+        for name in ("hosts", "hostname", "resolv.conf")
+    )
+
+
+def resolv_conf(network: str) -> str:
+    """The host's resolv.conf as the process can use it."""
+    if network == "none":
+        return "# this process has no network\n"
+    try:
+        lines = Path("/etc/resolv.conf").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    if network != "host":
+        lines = [line for line in lines if not is_loopback_resolver(line)]
+    if not any(line.startswith("nameserver") for line in lines):
+        lines += FALLBACK_RESOLVERS
+    return "\n".join(lines) + "\n"
+
+
+def is_loopback_resolver(line: str) -> bool:
+    """True for `nameserver 127.…`: of no use in another network namespace."""
+    words = line.split()
+    return len(words) == 2 and words[0] == "nameserver" and words[1].startswith(LOOPBACK_RESOLVERS)
+
+
+def write(path: Path, text: str) -> None:
+    """A small world-readable file, whatever the umask."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "w") as file:
+        os.fchmod(fd, 0o644)
+        file.write(text)
