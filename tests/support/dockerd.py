@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STARTED_WITHIN = 60.0  # seconds
+_UNSHARE = "unshare --mount --propagation private --pid --fork --kill-child --mount-proc --".split()
 
 _ENTER = """
 set -e
@@ -61,7 +62,13 @@ class Dockerd:
         if self.root != Path("/"):
             inside = ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--wd=/", "--"]
         # The distribution's client; an unrelated docker may stand earlier on PATH.
-        docker = ["env", f"DOCKER_CONFIG={self.state / 'config'}", "/usr/bin/docker", "--host", f"unix://{self.state}/sock"]
+        docker = [
+            "env",
+            f"DOCKER_CONFIG={self.state / 'config'}",
+            "/usr/bin/docker",
+            "--host",
+            f"unix://{self.state}/sock",
+        ]
         return [*inside, *docker, *map(str, args)]
 
     def docker(
@@ -96,7 +103,9 @@ def _log_tail(log: Path) -> str:
 
 
 @contextmanager
-def dockerd(state: Path, *, root: Path = Path("/"), shared: Sequence[Path] = (), options: str = "") -> Iterator[Dockerd]:
+def dockerd(
+    state: Path, *, root: Path = Path("/"), shared: Sequence[Path] = (), options: str = ""
+) -> Iterator[Dockerd]:
     """Start a daemon that keeps everything under `state`, and stop it on the way out.
 
     Raises `DockerdUnavailable` when it is not installed or does not answer in time.
@@ -118,12 +127,12 @@ def dockerd(state: Path, *, root: Path = Path("/"), shared: Sequence[Path] = (),
     }
     with log.open("wb") as out:
         outer = subprocess.Popen(
-            # fmt: off
-            ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
-             "sh", "-c", _ENTER, "enter", str(state), *map(str, shared)],
-            # fmt: on
-            env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [*_UNSHARE, "sh", "-c", _ENTER, "enter", str(state), *map(str, shared)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     try:
         deadline = time.monotonic() + STARTED_WITHIN
         while True:
