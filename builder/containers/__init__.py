@@ -1,0 +1,19 @@
+"""Containers for debugging: an image, a writable layer that stays, a process behind walls, no daemon."""
+
+from builder.containers.book import Container, Containers
+from builder.containers.errors import ContainerError, ContainerMissing, ContainerState, NameTaken
+from builder.containers.settings import Settings, Volume
+from builder.containers.state import State, Status
+
+__all__ = [
+    "Container",
+    "ContainerError",
+    "ContainerMissing",
+    "ContainerState",
+    "Containers",
+    "NameTaken",
+    "Settings",
+    "State",
+    "Status",
+    "Volume",
+]

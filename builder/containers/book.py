@@ -1,0 +1,187 @@
+"""The containers of a store: created under one lock, found by id, id prefix or name.
+
+A container is a folder `containers/<id>`. Who runs it holds a lock on its `lock` file; a state that
+says "running" while that lock is free belongs to a supervisor that died, and is settled by the next reader.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.containers import names
+from builder.containers.errors import ContainerError, ContainerMissing, ContainerState, NameTaken
+from builder.containers.settings import Settings
+from builder.containers.state import State, Status
+from layers import NameAmbiguous
+
+if TYPE_CHECKING:
+    from layers import Store
+
+LIVE = frozenset({Status.RUNNING, Status.PAUSED})
+KILLED = 137
+
+
+def now() -> str:
+    """The time as states and settings write it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container on disk."""
+
+    folder: Path
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What it was created as."""
+        return Settings.read(self.folder / "config.json")
+
+    @property
+    def id(self) -> str:
+        """64 hex digits."""
+        return self.folder.name
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.settings.name
+
+    @property
+    def log(self) -> Path:
+        """The file of what it wrote."""
+        return self.folder / "log"
+
+    @property
+    def upper(self) -> Path:
+        """Where what it changed lies."""
+        return self.folder / "upper"
+
+    def state(self) -> State:
+        """Where it is in its life, as it really is: a dead supervisor's word is corrected first."""
+        state = State.read(self.folder / "state.json")
+        if state.status in LIVE:
+            with self.claim() as mine:
+                if mine:
+                    state = State.read(self.folder / "state.json")
+                    if state.status in LIVE:
+                        state = replace(
+                            state,
+                            status=Status.EXITED,
+                            pid=0,
+                            exit_code=KILLED,
+                            finished=now(),
+                            error="its supervisor was killed, and the container with it",
+                        )
+                        self.record(state)
+        return state
+
+    def record(self, state: State) -> None:
+        """Say a new state."""
+        state.write(self.folder / "state.json")
+
+    @contextmanager
+    def claim(self) -> Iterator[bool]:
+        """Try to be the one who may run, change or remove it; yields False if somebody else is."""
+        try:
+            fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # removed meanwhile
+            yield False
+            return
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(fd)
+
+
+@dataclass(frozen=True)
+class Containers:
+    """All containers of one store."""
+
+    store: Store
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self.store.root / "containers"
+
+    def list(self) -> list[Container]:
+        """All of them, the youngest first."""
+        try:
+            found = [Container(Path(entry)) for entry in os.scandir(self.folder) if is_id(entry.name)]
+        except FileNotFoundError:
+            return []
+        whole = [container for container in found if (container.folder / "config.json").exists()]
+        return sorted(whole, key=lambda container: container.settings.created, reverse=True)
+
+    def get(self, text: str) -> Container:
+        """By whole id, name or id prefix. Raises ContainerMissing or NameAmbiguous."""
+        everyone = self.list()
+        wanted = text.removeprefix("/")
+        for container in everyone:
+            if wanted in (container.id, container.name):
+                return container
+        fitting = [container for container in everyone if wanted and container.id.startswith(wanted)]
+        if len(fitting) > 1:
+            raise NameAmbiguous(text, tuple(container.id[:16] for container in fitting))
+        if not fitting:
+            import difflib
+
+            near = difflib.get_close_matches(text, [container.name for container in everyone], 2)
+            raise ContainerMissing(text, tuple(near))
+        return fitting[0]
+
+    def create(self, settings: Settings) -> Container:
+        """Make its folder, whole or not at all; an empty name is chosen, an empty id drawn. Raises NameTaken."""
+        if settings.name and not names.is_name(settings.name):
+            raise ContainerError(
+                f"invalid container name {settings.name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed"
+            )
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self.store.lock("containers"):
+            taken = {container.name: container.id for container in self.list()}
+            name = settings.name
+            if name in taken:
+                raise NameTaken(name, taken[name])
+            while not name:
+                proposed = names.propose()
+                name = "" if proposed in taken else proposed
+            identity = settings.id or secrets.token_hex(32)
+            hostname = settings.hostname or identity[:12]
+            draft = self.folder / f".{identity}"
+            draft.mkdir(mode=0o700)
+            replace(settings, id=identity, name=name, hostname=hostname).write(draft / "config.json")
+            (draft / "pins").write_text("".join(f"{line}\n" for line in (settings.image, *settings.diff_ids)))
+            final = self.folder / identity
+            draft.rename(final)
+        return Container(final)
+
+    def remove(self, container: Container) -> None:
+        """Delete one that nobody runs. Raises ContainerState."""
+        with container.claim() as mine:
+            if not mine:
+                raise ContainerState(container.name, "it is running: stop it first, or use rm -f")
+            container.record(replace(State.read(container.folder / "state.json"), status=Status.REMOVING))
+            grave = self.folder / f".{container.id}"
+            container.folder.rename(grave)
+        shutil.rmtree(grave)
+
+
+def is_id(text: str) -> bool:
+    """64 lower-case hex digits."""
+    return len(text) == 64 and all(char in "0123456789abcdef" for char in text)

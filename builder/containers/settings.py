@@ -1,0 +1,86 @@
+"""What a container was created as; fixed for its life."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from layers import Chain, Digest
+from runner import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """`-v source:target[:ro]`: a directory or file of the host inside the container."""
+
+    source: str
+    target: str
+    readonly: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that `run` and `create` can ask for, resolved: no default is left to be looked up later.
+
+    `image` is the id, `image_name` what the user typed. `user` is USER's text, resolved at each start
+    in the container's own passwd. `tmpfs` maps targets to a size in bytes or None.
+    """
+
+    id: str
+    name: str
+    created: str
+    image: str
+    image_name: str
+    diff_ids: tuple[str, ...]
+    path: str
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    user: str
+    hostname: str
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tty: bool = False
+    interactive: bool = False
+    remove: bool = False
+    init: bool = False
+    readonly: bool = False
+    network: Literal["none", "host"] = "none"
+    hosts: tuple[tuple[str, str], ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    tmpfs: tuple[tuple[str, int | None], ...] = ()
+    capabilities: tuple[str, ...] = ()
+    seccomp: bool = True
+    no_new_privileges: bool = False
+    stop_signal: int = 15
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def chain(self) -> Chain:
+        """The layers below the container's own."""
+        return Chain(tuple(Digest.parse(text) for text in self.diff_ids))
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The whole argument vector."""
+        return (self.path, *self.args)
+
+    @classmethod
+    def read(cls, path: Path) -> Settings:
+        """The settings on disk."""
+        value: dict[str, Any] = json.loads(path.read_bytes())
+        for key in ("diff_ids", "args", "entrypoint", "cmd", "capabilities"):
+            value[key] = tuple(value[key])
+        value["hosts"] = tuple((name, address) for name, address in value["hosts"])
+        value["tmpfs"] = tuple((target, size) for target, size in value["tmpfs"])
+        value["volumes"] = tuple(Volume(**volume) for volume in value["volumes"])
+        value["limits"] = Limits(**value["limits"])
+        return cls(**value)
+
+    def write(self, path: Path) -> None:
+        """Write them once."""
+        path.write_text(json.dumps(asdict(self)))

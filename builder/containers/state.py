@@ -1,0 +1,50 @@
+"""Where a container is in its life; replaced whole, so a reader never sees half of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Status(StrEnum):
+    """The states that docker names."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+    REMOVING = "removing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a supervisor last said. Times are RFC 3339; `pid` is 0 unless it runs."""
+
+    status: Status = Status.CREATED
+    pid: int = 0
+    started: str = ""
+    finished: str = ""
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    cgroup: str = ""
+    memory_peak: int | None = None
+    cpu_seconds: float = 0.0
+
+    @classmethod
+    def read(cls, path: Path) -> State:
+        """The state on disk; a container whose first state was never written is merely created."""
+        try:
+            value = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        return cls(**{**value, "status": Status(value["status"])})
+
+    def write(self, path: Path) -> None:
+        """Replace the state on disk."""
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.write_text(json.dumps(asdict(self)))
+        draft.replace(path)
