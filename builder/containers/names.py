@@ -2,8 +2,19 @@
 
 import secrets
 
-FIRST = ["amber", "azure", "brave", "brisk", "calm", "clear", "crisp", "eager", "early", "fair", "fleet", "fresh", "gentle", "glad", "golden", "green", "happy", "honest", "humble", "ivory", "jolly", "keen", "kind", "light", "lively", "lucid", "lucky", "mellow", "merry", "mild", "modest", "neat", "nimble", "noble", "patient", "plain", "polite", "proud", "quick", "quiet", "rapid", "ready", "royal", "silent", "silver", "simple", "sleek", "smart", "solid", "steady", "still", "stout", "sunny", "swift", "tidy", "tranquil", "true", "upbeat", "vivid", "warm", "wise", "witty", "young"]
-SECOND = ["acorn", "anchor", "arch", "aspen", "badger", "basin", "beacon", "birch", "bridge", "brook", "canyon", "cedar", "cliff", "cloud", "coral", "cove", "crane", "creek", "dune", "eagle", "ember", "falcon", "fern", "field", "fjord", "forest", "fox", "garden", "glacier", "grove", "harbor", "hawk", "hazel", "heron", "hill", "island", "juniper", "lagoon", "lake", "lantern", "larch", "leaf", "linden", "lynx", "maple", "marsh", "meadow", "mesa", "moss", "oak", "orchard", "otter", "owl", "peak", "pebble", "pine", "plain", "pond", "quarry", "rapid", "raven", "reef", "ridge", "river", "robin", "sage", "shore", "sparrow", "spring", "spruce", "stone", "summit", "thicket", "tide", "trail", "valley", "willow", "wren"]
+FIRST = (
+    "amber azure brave brisk calm clear crisp eager early fair fleet fresh gentle glad golden green happy honest "
+    "humble ivory jolly keen kind light lively lucid lucky mellow merry mild modest neat nimble noble patient plain polite "
+    "proud quick quiet rapid ready royal silent silver simple sleek smart solid steady still stout sunny swift tidy "
+    "tranquil true upbeat vivid warm wise witty young"
+).split()
+SECOND = (
+    "acorn anchor arch aspen badger basin beacon birch bridge brook canyon cedar cliff cloud coral cove crane creek "
+    "dune eagle ember falcon fern field fjord forest fox garden glacier grove harbor hawk hazel heron hill island "
+    "juniper lagoon lake lantern larch leaf linden lynx maple marsh meadow mesa moss oak orchard otter owl peak pebble "
+    "pine plain pond quarry rapid raven reef ridge river robin sage shore sparrow spring spruce stone summit thicket "
+    "tide trail valley willow wren"
+).split()
 
 
 def propose() -> str:
