@@ -1,0 +1,64 @@
+"""The plan: from a Dockerfile and its files to an image, and containers to look at it.
+
+This is the face of the package; what is costly to load is looked up when it is first used (PEP 562). The one thing
+that is not here is `builder.build.build`: a function cannot share its name with its module.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from builder.build import BuildResult, StepReport
+    from builder.errors import (
+        BuildError,
+        Cancelled,
+        ContextError,
+        DockerfileError,
+        DockerfileErrors,
+        StageCycle,
+        StageMissing,
+        StepFailed,
+    )
+    from builder.request import BuildRequest, Output
+    from builder.workbench import Workbench
+
+_HOMES = {
+    "build": ("BuildResult", "StepReport"),
+    "errors": (
+        "BuildError",
+        "Cancelled",
+        "ContextError",
+        "DockerfileError",
+        "DockerfileErrors",
+        "StageCycle",
+        "StageMissing",
+        "StepFailed",
+    ),
+    "request": ("BuildRequest", "Output"),
+    "workbench": ("Workbench",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BuildError",
+    "BuildRequest",
+    "BuildResult",
+    "Cancelled",
+    "ContextError",
+    "DockerfileError",
+    "DockerfileErrors",
+    "Output",
+    "StageCycle",
+    "StageMissing",
+    "StepFailed",
+    "StepReport",
+    "Workbench",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"builder.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

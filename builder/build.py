@@ -1,0 +1,63 @@
+"""The whole road, from a request to an image."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from builder.events import Event
+from builder.request import BuildRequest
+from builder.span import Span
+from builder.workbench import Workbench
+
+if TYPE_CHECKING:
+    from layers import Descriptor, Digest, Platform
+    from runner import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What became of one step. `size` is the bytes of its layer's tar."""
+
+    id: int
+    title: str
+    stage: str
+    span: Span
+    status: Literal["ran", "cached", "skipped"]
+    seconds: float = 0.0
+    usage: Usage | None = None
+    diff_id: Digest | None = None
+    size: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A finished build.
+
+    `image_ids` are config digests, one a platform in the order asked for; `target` is what the tags point to: the
+    manifest, or with several platforms the index.
+    """
+
+    target: Descriptor
+    image_ids: tuple[Digest, ...]
+    platforms: tuple[Platform, ...]
+    steps: tuple[StepReport, ...]
+    size: int
+    seconds: float
+
+    @property
+    def image_id(self) -> Digest:
+        """The id of the (first) image."""
+        return self.image_ids[0]
+
+
+def build(request: BuildRequest, bench: Workbench, emit: Callable[[Event], None], stop: threading.Event) -> BuildResult:
+    """Build what `request` asks for; the image is in the store (and under its tags) before this returns.
+
+    `emit` is called from several threads, one at a time. Raises BuildError, LayerError, RunnerError or an error of
+    the registry; setting `stop` ends it with Cancelled.
+    """
+    raise NotImplementedError

@@ -1,0 +1,80 @@
+"""All that one may ask of a build, as one frozen value.
+
+Nothing in it is text to be understood later: sizes are bytes, platforms and names are parsed, `key=value`
+flags are mappings. Making it out of flags is the roof's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from layers import Platform, Reference
+from runner import Limits
+
+MAX_EPOCH = 253402300799
+"""The last second of the year 9999: beyond it no timestamp can be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where else the image goes; it is always in the local store.
+
+    oci, docker: an archive at `dest`. tar: the root file system as one tar at `dest`. local: the root file system
+    as a directory `dest`. registry: push the request's tags. A `dest` may be /dev/stdout.
+    """
+
+    kind: Literal["oci", "docker", "tar", "local", "registry"]
+    dest: Path | None = None
+    codec: Literal["none", "gzip", "zstd"] = "gzip"
+    level: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "registry") != (self.dest is None):
+            raise ValueError(f"an output of type {self.kind} {'takes no' if self.dest else 'needs a'} dest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One build.
+
+    context: the directory that COPY reads; None for a build without files. dockerfile: its path, by default
+    `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name` what messages call it.
+    no_cache_filter: stages that run anew. pull: ask registries even for images that are here. network: of RUN.
+    squash: "new" makes one layer of all that this build adds, "all" one of the whole image. epoch: seconds,
+    SOURCE_DATE_EPOCH. jobs: steps at the same time, None for one a processor. keep_failed: keep the file system
+    of a failed RUN.
+    """
+
+    context: Path | None
+    dockerfile: Path | None = None
+    text: bytes | None = None
+    name: str = "Dockerfile"
+    tags: tuple[Reference, ...] = ()
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[Platform, ...] = ()
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    pull: bool = False
+    limits: Limits = field(default_factory=Limits)
+    network: Literal["none", "host"] = "host"
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int = 64 << 20
+    squash: Literal["new", "all"] | None = None
+    outputs: tuple[Output, ...] = ()
+    epoch: int | None = None
+    jobs: int | None = None
+    keep_failed: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epoch is not None and not 0 <= self.epoch <= MAX_EPOCH:
+            raise ValueError(f"SOURCE_DATE_EPOCH {self.epoch} is not between 0 and {MAX_EPOCH} seconds")
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"{self.jobs} steps at the same time is less than one")
+        if self.context is None and self.text is None and self.dockerfile is None:
+            raise ValueError("a build needs a context or a Dockerfile")

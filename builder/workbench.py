@@ -1,0 +1,25 @@
+"""All that steps may use of the world, handed in by the roof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layers import Reference, Repository, Store
+    from runner import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """The tools of one build.
+
+    store: where layers, images and cache records are. runtime: gives the way to run commands; called when the
+    first one runs, so a cached build never starts it. remote: opens the repository that a reference lives
+    in; None works offline.
+    """
+
+    store: Store
+    runtime: Callable[[], Runtime]
+    remote: Callable[[Reference], Repository] | None = None
