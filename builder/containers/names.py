@@ -4,8 +4,8 @@ import secrets
 
 FIRST = (
     "amber azure brave brisk calm clear crisp eager early fair fleet fresh gentle glad golden green happy honest "
-    "humble ivory jolly keen kind light lively lucid lucky mellow merry mild modest neat nimble noble patient plain polite "
-    "proud quick quiet rapid ready royal silent silver simple sleek smart solid steady still stout sunny swift tidy "
+    "humble ivory jolly keen kind light lively lucid lucky mellow merry mild modest neat nimble noble patient plain "
+    "polite proud quick quiet rapid ready royal silent silver simple sleek smart solid steady still stout sunny swift tidy "
     "tranquil true upbeat vivid warm wise witty young"
 ).split()
 SECOND = (
