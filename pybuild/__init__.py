@@ -1,0 +1,37 @@
+"""pybuild: build, store and move OCI images on Linux, without a daemon.
+
+This is the facade for programs: `from pybuild import Store, build`. Nothing is imported until a name is used, so
+`import pybuild` costs nothing (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from layers import Digest, Platform, Reference
+
+__version__ = "0.1.0"
+
+_ORIGINS = {
+    "Digest": "layers",
+    "Platform": "layers",
+    "Reference": "layers",
+}
+
+__all__ = ["Digest", "Platform", "Reference", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Look a public name up where it lives, once."""
+    origin = _ORIGINS.get(name)
+    if origin is None:
+        raise AttributeError(f"module 'pybuild' has no attribute {name!r}")
+    value = getattr(import_module(origin), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,28 @@
+"""The program: `pybuild`, `python -m pybuild`.
+
+Order matters. What runs processes behind walls needs a private mount namespace and the spawner, a small process forked
+before the first thread and before anything heavy is imported; so the command line is looked at here, without click.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pybuild.catalogue import chosen, route
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    words = sys.argv[1:]
+    listed = chosen(route(words))
+    if listed is not None and listed.sandbox and "--help" not in words:
+        from pybuild.wiring import prepare_sandbox
+
+        prepare_sandbox()
+    from pybuild.cli import run
+
+    sys.exit(run(words))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Every command of pybuild as data: its name, where it lives, its one line of help.
+
+Nothing is imported to list, route or complete commands. A new command is one line here and one file in
+`pybuild/commands/`. `route` is what makes `pybuild -t app .` mean `pybuild build -t app .`; it is decided here, before
+click is imported, because `__main__` must know early whether the command needs a sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Listed(NamedTuple):
+    """One command: `module:attribute`, its summary, and how the roof has to treat it.
+
+    sandbox: it may run processes behind walls or mount snapshots, so namespaces and the spawner come first.
+    failure: the exit code when our own machinery fails (docker's 125 where the command has exit codes of its own).
+    """
+
+    target: str
+    summary: str
+    sandbox: bool = False
+    failure: int = 1
+
+
+SECTIONS: Mapping[str, Mapping[str, Listed]] = {
+    "Build": {
+        "build": Listed(
+            "pybuild.commands.build:build", "Build an image from a Dockerfile (the default command).", True
+        ),
+        "parse": Listed("pybuild.commands.parse:parse", "Show what a Dockerfile means, step by step."),
+    },
+    "Images": {
+        "images": Listed("pybuild.commands.images:images", "List images."),
+        "history": Listed("pybuild.commands.history:history", "Show the layers of an image and what made them."),
+        "inspect": Listed(
+            "pybuild.commands.inspect:inspect", "Show all that is known of images and containers, as JSON."
+        ),
+        "diff": Listed("pybuild.commands.diff:diff", "Show which files of a container or image differ.", True),
+        "tag": Listed("pybuild.commands.tag:tag", "Give an image another name."),
+        "rmi": Listed("pybuild.commands.rmi:rmi", "Remove images or names of images."),
+        "save": Listed("pybuild.commands.save:save", "Write images to a tar archive."),
+        "load": Listed("pybuild.commands.load:load", "Read images from a tar archive."),
+        "import": Listed("pybuild.commands.import_:import_", "Make an image from a tar of a file system."),
+    },
+    "Containers": {
+        "run": Listed("pybuild.commands.run:run", "Run a command in a new container.", True, 125),
+        "create": Listed("pybuild.commands.create:create", "Make a container without starting it.", True, 125),
+        "start": Listed("pybuild.commands.start:start", "Start containers that are not running.", True, 125),
+        "exec": Listed("pybuild.commands.exec:exec_", "Run a command in a running container.", True, 125),
+        "ps": Listed("pybuild.commands.ps:ps", "List containers."),
+        "logs": Listed("pybuild.commands.logs:logs", "Show what a container wrote."),
+        "stop": Listed("pybuild.commands.stop:stop", "Stop containers, gently first."),
+        "kill": Listed("pybuild.commands.kill:kill", "Send a signal to containers."),
+        "wait": Listed("pybuild.commands.wait:wait", "Wait until containers end; print their exit codes."),
+        "rm": Listed("pybuild.commands.rm:rm", "Remove containers."),
+        "cp": Listed("pybuild.commands.cp:cp", "Copy files between a container and the host.", True),
+        "commit": Listed("pybuild.commands.commit:commit", "Make an image of a container's changes.", True),
+    },
+    "Registries": {
+        "push": Listed("pybuild.commands.push:push", "Send an image to a registry."),
+        "pull": Listed("pybuild.commands.pull:pull", "Fetch an image from a registry."),
+        "login": Listed("pybuild.commands.login:login", "Remember a registry's credentials."),
+        "logout": Listed("pybuild.commands.logout:logout", "Forget a registry's credentials."),
+    },
+    "Store": {
+        "prune": Listed("pybuild.commands.prune:prune", "Remove what nothing uses any more."),
+        "system": Listed("pybuild.commands.system:system", "Disk usage, checks and facts about this machine."),
+        "version": Listed("pybuild.commands.version:version", "Show versions of pybuild and what it stands on."),
+    },
+}
+COMMANDS: Mapping[str, Listed] = {name: listed for section in SECTIONS.values() for name, listed in section.items()}
+
+NOUNS: Mapping[str, Mapping[str, str]] = {
+    "image": {
+        "ls": "images",
+        "list": "images",
+        "rm": "rmi",
+        "remove": "rmi",
+        **{
+            name: name
+            for name in ("build", "history", "import", "inspect", "load", "prune", "pull", "push", "save", "tag")
+        },
+    },
+    "container": {
+        "ls": "ps",
+        "list": "ps",
+        "remove": "rm",
+        **{name: name for name in ("ps", "inspect", *SECTIONS["Containers"], "diff")},
+    },
+    "builder": {"build": "build", "prune": "prune"},
+    "buildx": {"build": "build", "prune": "prune"},
+}
+"""Docker's nouns, understood but not shown: `image ls` is `images`."""
+
+SYNONYMS: Mapping[str, str] = {"info": "system info"}
+"""Words of docker's that are spelt with two words here."""
+
+VALUED = ("--root",)
+"""Global options that take a value; all others are flags."""
+GLOBAL = frozenset({"-D", "--debug", "--no-color", "--version", "-h", "--help"})
+
+
+def route(words: Sequence[str]) -> list[str]:
+    """The command line with its command spelt out.
+
+    The first word that is no global option decides: a command stays; an option, `-`, an existing path or a URL is what
+    `build` takes; anything else stays too, to be answered with a suggestion.
+    """
+    at = 0
+    while at < len(words) and (words[at] in GLOBAL or words[at].split("=")[0] in VALUED):
+        at += 2 if words[at] in VALUED else 1
+    if at >= len(words):
+        return list(words)
+    word = words[at]
+    if word in SYNONYMS:
+        return [*words[:at], *SYNONYMS[word].split(), *words[at + 1 :]]
+    if word in COMMANDS or word in NOUNS:
+        return list(words)
+    if word.startswith(("-", "git@")) or "://" in word or os.path.exists(word):
+        return [*words[:at], "build", *words[at:]]
+    return list(words)
+
+
+def chosen(words: Sequence[str]) -> Listed | None:
+    """The command that a routed command line names, or None."""
+    at = 0
+    while at < len(words) and (words[at] in GLOBAL or words[at].split("=")[0] in VALUED):
+        at += 2 if words[at] in VALUED else 1
+    if at >= len(words):
+        return None
+    name = words[at]
+    if name in NOUNS:
+        name = NOUNS[name].get(words[at + 1] if at + 1 < len(words) else "", "")
+    return COMMANDS.get(name)

@@ -1,0 +1,123 @@
+"""Errors become words and an exit code, here and nowhere else.
+
+The form is `error: what`, then `--> file:line:column` with an excerpt, `why:` and `help:` where they are known. Codes:
+0 well, 1 failed, 2 used wrongly, 125 our machinery failed in run, create, start or exec, 130 interrupted; a build whose
+RUN failed ends with that command's own code.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+INTERRUPTED = 130
+USAGE = 2
+ROOTS = frozenset(
+    {
+        "builder.errors.BuildError",
+        "layers.errors.LayerError",
+        "registry.errors.RegistryError",
+        "runner.errors.RunnerError",
+    }
+)
+STYLES = {"error:": "red", "warning:": "yellow", "-->": "cyan", "why:": "magenta", "help:": "green", "note:": "blue"}
+
+
+def conclude(action: Callable[[], object], *, failure: int, debug: bool) -> int:
+    """Run a command; tell its error, if any, on stderr; its exit code (what it returned, if that is a number)."""
+    try:
+        value = action()
+        sys.stdout.flush()
+        return value if isinstance(value, int) else 0
+    except BrokenPipeError:
+        # The reader has had enough, as `head` has. Python would complain once more at exit: give it somewhere to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        tell("interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        tell(usage(error))
+        return error.exit_code if failure == 1 else failure
+    except Exception as error:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        tell(explain(error, debug=debug))
+        return code(error, failure)
+
+
+def code(error: BaseException, failure: int) -> int:
+    """The exit code that an error deserves."""
+    from builder.errors import Cancelled, StepFailed
+
+    if isinstance(error, StepFailed) and error.exit is not None:
+        return error.exit.code or failure
+    return INTERRUPTED if isinstance(error, Cancelled) else failure
+
+
+def usage(error: click.ClickException) -> str:
+    """What was wrong with the command line, and where its help is."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()
+    lines = [f"error: {error.format_message()}"]
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        lines.append(f"help: {error.ctx.command_path} --help")
+    return "\n".join(lines)
+
+
+def explain(error: BaseException, *, debug: bool = False) -> str:
+    """The whole message of an error, its notes and its causes."""
+    if not ours(error):
+        if isinstance(error, OSError):
+            return f"error: {system(error)}"
+        hint = "" if debug else "\nhelp: this is a defect of pybuild; --debug shows where"
+        return f"error: {type(error).__name__}: {error}{hint}"
+    lines = [f"error: {error}"]
+    cause = error.__cause__
+    told = str(error)
+    while cause is not None:
+        words = system(cause) if isinstance(cause, OSError) and not ours(cause) else str(cause)
+        if words and words not in told:
+            lines.insert(len(lines), f"why: {words}")
+            told += words
+        cause = cause.__cause__
+    lines.extend(f"note: {note}" for note in getattr(error, "__notes__", ()))
+    return "\n".join(lines)
+
+
+def ours(error: BaseException) -> bool:
+    """True for errors of our rooms, whose text is written for people. No room is imported to find out."""
+    return any(f"{base.__module__}.{base.__name__}" in ROOTS for base in type(error).__mro__)
+
+
+def system(error: OSError) -> str:
+    """An error of the operating system in one or two lines."""
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+    text = f"{error.strerror or error}{where}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{text}\nhelp: 'pybuild system df' shows what takes space, 'pybuild prune' frees what is unused"
+    if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
+        return f"{text}\nhelp: this may need root; or choose a store of your own with --root DIR"
+    return text
+
+
+def tell(text: str) -> None:
+    """Write a message to stderr, its leading words coloured where the terminal wants that."""
+    from pybuild.settings import colored
+
+    if colored(os.environ) and "--no-color" not in sys.argv:
+        text = "\n".join(map(paint, text.split("\n")))
+    click.echo(text, err=True, color=True)
+
+
+def paint(line: str) -> str:
+    """One line with its leading word in colour."""
+    word, space, rest = line.partition(" ")
+    style = STYLES.get(word)
+    return line if style is None else click.style(word, fg=style, bold=True) + space + rest

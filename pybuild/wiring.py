@@ -1,0 +1,71 @@
+"""Which implementation stands behind which face: the only file that picks.
+
+A `Context` is made before every command and makes its parts when they are first asked for, so a command pays for what
+it uses. What has to happen before the first thread (`prepare_sandbox`) is called by `pybuild.__main__`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pybuild.settings import Settings
+
+if TYPE_CHECKING:
+    from runner.spawner import Spawner
+
+    from builder.workbench import Workbench
+    from layers import Reference, Repository, Store
+    from runner import Runtime
+
+_spawner: Spawner | None = None
+
+
+def prepare_sandbox() -> None:
+    """Enter a private mount namespace and fork the spawner; once, while this process is small and single-threaded."""
+    global _spawner  # noqa: PLW0603 (the one thing that must exist before everything else)
+    from runner.spawner import Spawner
+
+    from runner import mounts
+
+    mounts.enter()
+    _spawner = Spawner.fork()
+
+
+@dataclass
+class Context:
+    """What a command may use (click's `ctx.obj`)."""
+
+    settings: Settings
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the user wants everything to end."""
+
+    @cached_property
+    def store(self) -> Store:
+        """The local store, made on first use. Raises StoreFormat."""
+        from layers import Store
+        from runner import mounts
+
+        return Store.open(self.settings.root, mounter=mounts)
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """The way commands are run behind walls."""
+        from runner.native import Native
+
+        return Native(_spawner)
+
+    def registry(self, reference: Reference) -> Repository:
+        """The repository that a reference lives in, over HTTP."""
+        from registry.remote import RemoteRepository
+
+        return RemoteRepository(reference)
+
+    @cached_property
+    def bench(self) -> Workbench:
+        """The tools of a build."""
+        from builder.workbench import Workbench
+
+        return Workbench(self.store, lambda: self.runtime, self.registry)
