@@ -5,8 +5,8 @@ import secrets
 FIRST = (
     "amber azure brave brisk calm clear crisp eager early fair fleet fresh gentle glad golden green happy honest "
     "humble ivory jolly keen kind light lively lucid lucky mellow merry mild modest neat nimble noble patient plain "
-    "polite proud quick quiet rapid ready royal silent silver simple sleek smart solid steady still stout sunny swift tidy "
-    "tranquil true upbeat vivid warm wise witty young"
+    "polite proud quick quiet rapid ready royal silent silver simple sleek smart solid steady still stout sunny swift "
+    "tidy tranquil true upbeat vivid warm wise witty young"
 ).split()
 SECOND = (
     "acorn anchor arch aspen badger basin beacon birch bridge brook canyon cedar cliff cloud coral cove crane creek "
