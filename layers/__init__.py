@@ -4,6 +4,11 @@ This is the face of the package; other packages import from here only. Names who
 costly to load are looked up when first used (PEP 562).
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from layers.accounts import Account, AccountMissing, Accounts
 from layers.chain import Chain
 from layers.descriptor import Descriptor
@@ -22,11 +27,37 @@ from layers.errors import (
     ReferenceInvalid,
     SnapshotMissing,
     StoreFormat,
+    StoreFull,
     UnsafePath,
 )
 from layers.platform import Platform
 from layers.reference import Reference
 from layers.repository import Mounts, Repository
+from layers.snapshots import Snapshotter, Workspace
+
+if TYPE_CHECKING:
+    from layers.blobs import Blobs, BlobWriter
+    from layers.image import Image, NewLayer
+    from layers.images import Images
+    from layers.leases import Lease
+    from layers.records import Record, Records
+    from layers.store import Mounter, Store
+    from layers.variants import Variants
+
+LAZY = {
+    "BlobWriter": "blobs",
+    "Blobs": "blobs",
+    "Image": "image",
+    "Images": "images",
+    "Lease": "leases",
+    "Mounter": "store",
+    "NewLayer": "image",
+    "Record": "records",
+    "Records": "records",
+    "Store": "store",
+    "Variants": "variants",
+}
+"""Names that bring SQLite or the store with them, by module."""
 
 __all__ = [
     "Account",
@@ -35,6 +66,8 @@ __all__ = [
     "ArchiveInvalid",
     "BlobMismatch",
     "BlobMissing",
+    "BlobWriter",
+    "Blobs",
     "Chain",
     "ChainID",
     "Descriptor",
@@ -45,18 +78,38 @@ __all__ = [
     "Entry",
     "EntryType",
     "History",
+    "Image",
     "ImageConfig",
+    "Images",
     "Index",
     "LayerError",
+    "Lease",
     "Manifest",
+    "Mounter",
     "Mounts",
     "NameAmbiguous",
+    "NewLayer",
     "Platform",
     "PlatformMissing",
+    "Record",
+    "Records",
     "Reference",
     "ReferenceInvalid",
     "Repository",
     "SnapshotMissing",
+    "Snapshotter",
+    "Store",
     "StoreFormat",
+    "StoreFull",
     "UnsafePath",
+    "Variants",
+    "Workspace",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module 'layers' has no attribute {name!r}")
+    value = getattr(import_module(f"layers.{LAZY[name]}"), name)
+    globals()[name] = value
+    return value

@@ -117,3 +117,11 @@ class NameAmbiguous(LayerError):
         super().__init__(f"{text!r} is ambiguous: {', '.join(candidates)}")
         self.text = text
         self.candidates = candidates
+
+
+class StoreFull(LayerError):
+    """The disk of the store is full; what was being written was dropped, what was there stays."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(f"store {root}: no space left on its disk; nothing was damaged. Free some: pybuild prune")
+        self.root = root

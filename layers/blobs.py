@@ -1,0 +1,180 @@
+"""Bytes on disk, found by their digest.
+
+A blob is here whole or not at all: written to a file without a name (O_TMPFILE, open(2)), hashed,
+flushed, and only then named by linkat(2); a crash leaves nothing. When two processes put the same
+blob, the first one names it and both succeed. Every digest is claimed for this process before it
+is named, so that a prune running meanwhile does not take it away.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from layers.descriptor import Descriptor
+from layers.digest import Digest
+from layers.errors import BlobMismatch, BlobMissing, StoreFull
+
+CHUNK = 1 << 20
+GATHER = 1 << 16
+"""Bytes below which writes are gathered: a tar header is no reason for a system call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """A content-addressed directory that processes may share."""
+
+    root: Path
+    claim: Callable[[Digest], None]
+    scratch: Callable[[], AbstractContextManager[Path]]
+
+    def path(self, digest: Digest) -> Path:
+        """Where a blob lies once it is here."""
+        return self.root / digest.algorithm / digest.hex
+
+    def has(self, digest: Digest) -> bool:
+        """True if the blob is here, whole."""
+        return os.path.exists(self.path(digest))
+
+    def size(self, digest: Digest) -> int:
+        """Bytes of a blob. Raises BlobMissing."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError as error:
+            raise BlobMissing(str(digest), f"the store {self.root.parent}") from error
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """A blob's bytes, seekable, as they lie on disk. Raises BlobMissing."""
+        try:
+            return open(self.path(digest), "rb", buffering=0)
+        except FileNotFoundError as error:
+            raise BlobMissing(str(digest), f"the store {self.root.parent}") from error
+
+    def read(self, digest: Digest, *, limit: int = 4 << 20) -> bytes:
+        """A small document, verified. Raises BlobMissing, and BlobMismatch if the disk lied or it is too large."""
+        with self.open(digest) as source:
+            data = source.read(limit + 1)
+        met = hashlib.new(digest.algorithm, data).hexdigest()
+        if len(data) > limit or met != digest.hex:
+            wanted = Descriptor("application/octet-stream", digest, min(len(data), limit))
+            raise BlobMismatch(wanted, received=len(data), digest=f"{digest.algorithm}:{met}")
+        return data
+
+    def put(self, wanted: Descriptor, source: BinaryIO) -> None:
+        """Keep `source` as the blob that it claims to be, or keep nothing and raise BlobMismatch."""
+        self.claim(wanted.digest)
+        if self.has(wanted.digest):
+            return
+        with self.writer(wanted.digest.algorithm) as writer:
+            left = wanted.size + 1  # one byte beyond the promise already breaks it
+            while left and (chunk := source.read(min(CHUNK, left))):
+                left -= len(chunk)
+                writer.write(chunk)
+            met = writer.digest
+            if left != 1 or met != wanted.digest:
+                raise BlobMismatch(wanted, received=writer.size, digest=str(met))
+            writer.commit()
+
+    def keep(self, data: bytes, media_type: str) -> Descriptor:
+        """Keep bytes that are in memory."""
+        wanted = Descriptor.of(data, media_type)
+        self.claim(wanted.digest)
+        if not self.has(wanted.digest):
+            with self.writer() as writer:
+                writer.write(data)
+                writer.commit()
+        return wanted
+
+    @contextmanager
+    def writer(self, algorithm: str = "sha256") -> Iterator[BlobWriter]:
+        """Write a blob whose digest is not known yet; leaving without `commit` keeps nothing. Raises StoreFull."""
+        directory = self.root / algorithm
+        directory.mkdir(exist_ok=True)
+        with full_disk_explained(self.root.parent), ExitStack() as undo:
+            try:
+                part = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o444)
+                name = None
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+                    raise
+                name = undo.enter_context(self.scratch()) / "part"  # this file system has no nameless files
+                part = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o444)
+            undo.callback(os.close, part)
+            yield BlobWriter(self, algorithm, part, name)
+
+
+class BlobWriter:
+    """A blob being written: hashes what it is given on the way to the disk."""
+
+    def __init__(self, blobs: Blobs, algorithm: str, part: int, name: Path | None) -> None:
+        self._blobs = blobs
+        self._algorithm = algorithm
+        self._part = part
+        self._name = name
+        self._hasher = hashlib.new(algorithm)
+        self._gathered = bytearray()
+        self.size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append bytes; returns how many."""
+        length = len(data)
+        self.size += length
+        if length < GATHER:
+            self._gathered += data
+            if len(self._gathered) >= CHUNK:
+                self._flush()
+        else:
+            self._flush()
+            self._emit(data)
+        return length
+
+    @property
+    def digest(self) -> Digest:
+        """The name of all that was written so far."""
+        self._flush()
+        return Digest(self._algorithm, self._hasher.hexdigest())
+
+    def commit(self) -> tuple[Digest, int]:
+        """Flush to the disk and name it; (digest, bytes)."""
+        digest = self.digest
+        target = self._blobs.path(digest)
+        self._blobs.claim(digest)
+        if not self._blobs.has(digest):
+            os.fdatasync(self._part)
+            directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                source = f"/proc/self/fd/{self._part}" if self._name is None else str(self._name)
+                with suppress(FileExistsError):
+                    os.link(source, target.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        return digest, self.size
+
+    def _flush(self) -> None:
+        if self._gathered:
+            self._emit(self._gathered)
+            self._gathered = bytearray()
+
+    def _emit(self, data: bytes | bytearray | memoryview) -> None:
+        self._hasher.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._part, view) :]
+
+
+@contextmanager
+def full_disk_explained(root: Path) -> Iterator[None]:
+    """Turn ENOSPC and EDQUOT into StoreFull; what was being written is dropped by its owner."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(str(root)) from error
+        raise

@@ -1,0 +1,173 @@
+"""What this process is using: one locked scratch directory, and leases that prune respects.
+
+A session is a directory `scratch/<id>` whose lock (flock(2)) its process holds; the kernel drops
+the lock when the process ends, however it ends. So whatever is unlocked is litter, and leases of an
+unlocked session are dead. Nothing here trusts process numbers or clocks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from layers.db import Database
+from layers.digest import Digest
+
+EVERYTHING = 0
+"""The holder of what a session made or found itself, kept until the session ends."""
+
+
+class Session:
+    """This process at work on a store; begun by the first write."""
+
+    def __init__(self, scratch: Path, db: Database) -> None:
+        self.scratch = scratch
+        self._db = db
+        self._begin = threading.Lock()
+        self._id = ""
+        self._lock = -1
+        self._pid = 0
+        self._holders = 0
+        self._claimed: set[str] = set()
+
+    @property
+    def id(self) -> str:
+        """Name of the session's scratch directory, which is made now if it was not."""
+        with self._begin:
+            if not self._id or self._pid != os.getpid():
+                self._claimed = set()
+                self._pid = os.getpid()
+                self._id, self._lock = begin(self.scratch)
+            return self._id
+
+    @property
+    def path(self) -> Path:
+        """The session's scratch directory."""
+        return self.scratch / self.id
+
+    @contextmanager
+    def directory(self) -> Iterator[Path]:
+        """A fresh directory, removed with all that is in it on leaving."""
+        path = self.path / secrets.token_hex(8)
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            discard(path)
+
+    def claim(self, *digests: Digest) -> None:
+        """Keep prune away from these until the session ends. Claim first, then look whether they are here."""
+        session = self.id
+        fresh = [text for digest in digests if (text := str(digest)) not in self._claimed]
+        if not fresh:
+            return
+        with self._db.write() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO lease VALUES (?, ?, ?)", [(session, EVERYTHING, text) for text in fresh]
+            )
+        self._claimed.update(fresh)
+
+    @contextmanager
+    def lease(self, *digests: Digest) -> Iterator[Lease]:
+        """Keep prune away from these, and from what is added, until leaving."""
+        session = self.id
+        with self._begin:
+            self._holders += 1
+            holder = self._holders
+        lease = Lease(self._db, session, holder)
+        lease.add(*digests)
+        try:
+            yield lease
+        finally:
+            with self._db.write() as db:
+                db.execute("DELETE FROM lease WHERE session = ? AND holder = ?", (session, holder))
+
+    def end(self) -> None:
+        """Drop the leases and the scratch directory."""
+        with self._begin:
+            if not self._id or self._pid != os.getpid():
+                return
+            with self._db.write() as db:
+                db.execute("DELETE FROM lease WHERE session = ?", (self._id,))
+            discard(self.scratch / self._id)
+            os.close(self._lock)
+            self._id = ""
+            self._claimed = set()
+
+
+class Lease:
+    """A set of digests (blobs, layers, chains) that stay; grows with `add`."""
+
+    def __init__(self, db: Database, session: str, holder: int) -> None:
+        self._db = db
+        self._session = session
+        self._holder = holder
+
+    def add(self, *digests: Digest) -> None:
+        """Lease these as well; look whether they are here only afterwards."""
+        if digests:
+            rows = [(self._session, self._holder, str(digest)) for digest in digests]
+            with self._db.write() as db:
+                db.executemany("INSERT OR IGNORE INTO lease VALUES (?, ?, ?)", rows)
+
+
+def begin(scratch: Path) -> tuple[str, int]:
+    """Make a locked directory; (its name, the descriptor that holds the lock)."""
+    while True:
+        name = secrets.token_hex(8)
+        path = scratch / name
+        path.mkdir(mode=0o700)
+        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.stat(path), os.fstat(held)):
+                return name, held
+        except (BlockingIOError, FileNotFoundError):
+            pass  # a sweeper saw it before it was locked: take another
+        os.close(held)
+
+
+@contextmanager
+def unlocked(scratch: Path) -> Iterator[list[Path]]:
+    """Litter: scratch directories whose process is gone, locked against a second sweeper meanwhile."""
+    found: list[Path] = []
+    held: list[int] = []
+    try:
+        for entry in os.scandir(scratch):
+            with suppress(OSError):
+                lock = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(lock)
+                    continue
+                held.append(lock)
+                found.append(Path(entry.path))
+        yield found
+    finally:
+        for lock in held:
+            os.close(lock)
+
+
+def sweep(scratch: Path, db: Database) -> int:
+    """Remove the litter of dead sessions and their leases; how many there were."""
+    with unlocked(scratch) as litter:
+        for path in litter:
+            discard(path)
+        if litter:
+            with db.write() as connection:
+                connection.executemany("DELETE FROM lease WHERE session = ?", [(path.name,) for path in litter])
+        return len(litter)
+
+
+def discard(path: Path) -> None:
+    """Remove a tree of ours, whatever its modes; being gone already is fine."""
+    if not path.exists():
+        return
+    shutil.rmtree(path, ignore_errors=os.geteuid() == 0)

@@ -1,0 +1,205 @@
+"""The local home of images: blobs, names, cache records, snapshots, and who is using what.
+
+    db.sqlite                 names, images, edges, cache records, leases        (layers.db)
+    blobs/sha256/<hex>        documents, raw layer tars, compressed layers       (layers.blobs)
+    tocs/<hex>                tables of contents of raw layer tars, a cache
+    snapshots/<hex>/fs        layers unpacked for overlayfs, a cache             (layers.overlay)
+    containers/<id>/          kept workspaces; `pins` lists the digests they need
+    scratch/<id>/             unfinished things of one process, locked by it     (layers.leases)
+    locks/<name>              for work that only one process should do
+
+Any number of processes and threads may share a store. The directory is for its owner alone
+(mode 0700): what images carry, setuid programs among it, is none of other users' business.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from layers.blobs import Blobs, full_disk_explained
+from layers.db import Database
+from layers.descriptor import Descriptor
+from layers.digest import DiffID, Digest
+from layers.errors import StoreFormat
+from layers.images import Images
+from layers.leases import Lease, Session, sweep
+from layers.records import Records
+from layers.variants import Variants
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layers.chain import Chain
+    from layers.repository import Repository
+    from layers.snapshots import Snapshotter
+    from layers.toc import Toc
+    from layers.tree import Tree
+
+ROOMS = ("blobs/sha256", "tocs", "snapshots", "containers", "scratch", "locks")
+
+
+class Mounter(Protocol):
+    """Makes overlay mounts in this process's private mount namespace; the roof hands one in."""
+
+    def overlay(self, lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path) -> None:
+        """Mount `lowers` (uppermost first) and `upper` on `target`; read-only without an upper."""
+        ...
+
+    def unmount(self, target: Path) -> None:
+        """Take a mount away again."""
+        ...
+
+
+class Store:
+    """One store, opened by this process."""
+
+    def __init__(self, root: Path, mounter: Mounter | None) -> None:
+        self.root = root
+        self._mounter = mounter
+        self._db = Database(root / "db.sqlite")
+        self.session = Session(root / "scratch", self._db)
+        self.blobs = Blobs(root / "blobs", self.session.claim, self.session.directory)
+        self.images = Images(self._db, self.blobs, self.session.claim)
+        self.records = Records(self._db, self.blobs, self.session.claim)
+        self.variants = Variants(self._db, self.blobs, self.lock)
+        self._snapshots: Snapshotter | None = None
+        self._finalizer = weakref.finalize(self, close, self.session, self._db)
+
+    @classmethod
+    def open(cls, root: Path, *, mounter: Mounter | None = None) -> Store:
+        """Open the store in `root`, laying it out if there is none.
+
+        Raises StoreFormat for a directory of another kind or version, or one that cannot be written.
+        """
+        root = root.absolute()
+        if not (root / "db.sqlite").exists():
+            lay_out(root)
+        elif not os.access(root, os.W_OK) or not os.access(root / "db.sqlite", os.W_OK):
+            raise StoreFormat(str(root), "it cannot be written; give yourself the right, or choose another with --root")
+        store = cls(root, mounter)
+        store._db.open()
+        return store
+
+    def close(self) -> None:
+        """End this process's session: its leases and scratch directory go."""
+        self._finalizer()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def snapshots(self) -> Snapshotter:
+        """Chains as directories: overlay mounts if a mounter was given, else plain copies."""
+        if self._snapshots is None:
+            if self._mounter is None:
+                from layers.plain import PlainSnapshots
+
+                self._snapshots = PlainSnapshots(self)
+            else:
+                from layers.overlay import OverlaySnapshots
+
+                self._snapshots = OverlaySnapshots(self, self._mounter)
+        return self._snapshots
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A fresh directory on the store's disk, removed on leaving; litter if this process dies."""
+        return self.session.directory()
+
+    def lease(self, *digests: Digest) -> AbstractContextManager[Lease]:
+        """Keep prune away from blobs, layers and chains while inside. Lease first, then look if they are here."""
+        return self.session.lease(*digests)
+
+    def sweep(self) -> int:
+        """Remove what processes that died left behind; how many."""
+        return sweep(self.root / "scratch", self._db)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Only one process (and thread) is inside under one name; the kernel opens the lock when it dies."""
+        path = self.root / "locks" / name
+        while True:
+            held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                try:
+                    current = os.path.samestat(os.fstat(held), os.stat(path))
+                except FileNotFoundError:
+                    current = False
+                if not current:
+                    continue  # its last user removed it while we waited: take the new one
+                try:
+                    yield
+                finally:
+                    os.unlink(path)
+                return
+            finally:
+                os.close(held)
+
+    def toc(self, diff_id: DiffID) -> Toc:
+        """The table of contents of a layer that is here, parsed once and kept. Raises BlobMissing."""
+        from layers.toc import Toc
+
+        path = self.root / "tocs" / diff_id.hex
+        try:
+            return Toc.loads(path.read_bytes())
+        except FileNotFoundError:
+            pass
+        with self.blobs.open(diff_id) as raw:
+            toc = Toc.scan(raw)
+        with full_disk_explained(self.root), self.scratch() as scratch:
+            part = scratch / "toc"
+            part.write_bytes(toc.dumps())
+            os.replace(part, path)
+        return toc
+
+    def tree(self, chain: Chain) -> Tree:
+        """The merged file system of a chain, read from its raw tars. Raises BlobMissing."""
+        from layers.tree import Tree
+
+        def opener(diff_id: DiffID) -> object:
+            return lambda: self.blobs.open(diff_id)
+
+        return Tree([(self.toc(diff_id), opener(diff_id)) for diff_id in chain.diff_ids])
+
+    def ingest(self, blob: Descriptor) -> DiffID:
+        """The layer of a blob that is here, its raw tar made if need be. Raises BlobMissing, ArchiveInvalid."""
+        from layers.pipeline import ingest
+
+        return ingest(self, blob)
+
+    def repository(self) -> Repository:
+        """This store as a place for images; names are whole references or digests."""
+        from layers.local import LocalRepository
+
+        return LocalRepository(self)
+
+
+def close(session: Session, db: Database) -> None:
+    """What remains to be done when a store is closed or its process ends."""
+    session.end()
+    db.close()
+
+
+def lay_out(root: Path) -> None:
+    """Make the directories of a new store, unless `root` holds something else. Raises StoreFormat."""
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        strangers = {entry.name for entry in os.scandir(root)} - {room.partition("/")[0] for room in ROOMS}
+        if any(not name.startswith("db.sqlite") for name in strangers):
+            raise StoreFormat(str(root), f"it holds {min(strangers)!r} and is no store; choose an empty directory")
+        os.chmod(root, 0o700)
+        for room in ROOMS:
+            (root / room).mkdir(parents=True, exist_ok=True)
+    except NotADirectoryError as error:
+        raise StoreFormat(str(root), "it is no directory") from error
+    except PermissionError as error:
+        raise StoreFormat(str(root), "it cannot be made or written; choose another with --root") from error
