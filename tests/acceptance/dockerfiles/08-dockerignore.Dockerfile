@@ -1,0 +1,4 @@
+# What .dockerignore leaves out: patterns, exceptions, directories.
+FROM busybox
+COPY . /context/
+COPY dir /dir/
