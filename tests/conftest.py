@@ -1,0 +1,50 @@
+"""Fixtures that several kinds of tests share. Nothing here starts unless a test asks for it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Pybuild
+from tests.support.registry import RegistryServer, registry_server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test marked `root` is skipped for anybody else, and says so."""
+    if os.geteuid() != 0:
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason="needs root: namespaces, overlayfs, cgroups"))
+
+
+def need(program: str, package: str | None = None) -> str:
+    """The path of a program of the host, or a skip that names the Debian package."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{program} is missing: apt-get install {package or program}")
+    return found
+
+
+@pytest.fixture
+def pybuild(tmp_path: Path) -> Pybuild:
+    """The command on an empty store."""
+    return Pybuild(tmp_path / "store", {"DOCKER_CONFIG": str(tmp_path / "docker-config")})
+
+
+@pytest.fixture(scope="session")
+def shared_pybuild(tmp_path_factory: pytest.TempPathFactory) -> Pybuild:
+    """The command on a store that this worker's tests share, with the busybox base in it."""
+    folder = tmp_path_factory.mktemp("shared")
+    command = Pybuild(folder / "store", {"DOCKER_CONFIG": str(folder / "docker-config")})
+    command.base("busybox")
+    return command
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """Debian's docker-registry, for everybody."""
+    need("docker-registry")
+    with registry_server(tmp_path_factory.mktemp("registry")) as server:
+        yield server
