@@ -32,6 +32,8 @@ class Entry:
     For a WHITEOUT, `path` is the path that is deleted; for an OPAQUE, the directory whose lower
     children are hidden. `linkname` is a symlink's target as written, or a hard link's target as a
     path like `path`. `offset` is where a file's data begin in the raw tar, if it lies in one.
+    `sparse`, if given, lists the (position, length) of the pieces of a file that lie there one
+    after another; all else of its `size` bytes is zeros.
     """
 
     path: str
@@ -46,3 +48,4 @@ class Entry:
     minor: int = 0
     xattrs: Mapping[str, bytes] = field(default_factory=dict)
     offset: int | None = None
+    sparse: tuple[tuple[int, int], ...] | None = None

@@ -3,7 +3,6 @@
 A `Sandbox` holds only numbers, paths and strings that need no further look-up: users by number, the root
 as a directory that is already there. Names in /etc/passwd, Dockerfile words and layers are not known here.
 """
-# ruff: noqa: SIM905 (tables of words read better as words)
 
 import threading
 from collections.abc import Callable, Mapping
@@ -72,8 +71,8 @@ class Mount:
 class Sandbox:
     """One command behind walls.
 
-    root: a directory, normally an overlay. args[0] is looked up in the PATH of `env` inside the root. network: "none" is
-    an empty network with loopback, "host" the host's own. capabilities: names without CAP_. init: a reaper of ours is
+    root: a directory, normally an overlay. args[0] is looked up in the PATH of `env` inside the root. network: "none"
+    is an empty network with loopback, "host" the host's own. capabilities: names without CAP_. init: our reaper is
     PID 1. userns: container ids live in a user namespace of their own. time_offset: seconds that the clocks since
     boot are ahead inside a time namespace. stop_signal and grace (seconds) are used when it is stopped early.
     """

@@ -1,13 +1,13 @@
 """Fixtures that several kinds of tests share. Nothing here starts unless a test asks for it."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Pybuild
+from tests.support.peers import need
 from tests.support.registry import RegistryServer, registry_server
 
 
@@ -17,14 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason="needs root: namespaces, overlayfs, cgroups"))
-
-
-def need(program: str, package: str | None = None) -> str:
-    """The path of a program of the host, or a skip that names the Debian package."""
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        pytest.skip(f"{program} is missing: apt-get install {package or program}")
-    return found
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The eighteen instructions of a Dockerfile as values: typed, checked, not yet expanded.
 
-A `Word` still holds its quotes, escapes and `$variables`; `expand.expand(word, lookup)` turns it
+A `Word` still holds its quotes, escapes and `$variables`; `expansion.expand(word, lookup)` turns it
 into text. A plain `str` is never expanded (Dockerfile reference, "Environment replacement").
 Two instructions are equal when they mean the same: where they stand and how they were
 spelled (`span`, `text`) does not count.
@@ -26,7 +26,7 @@ class Heredoc:
     """A here-document: `body` is raw, every line with its line end, without the terminator line.
 
     `expand` is False when any part of the name was quoted; `chomp` is the `-` of `<<-`:
-    use `text` to get the body without leading tabs.
+    use `text` to get the body without leading tabs. `span` is the marker, `line` the first line of the body.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Heredoc:
     chomp: bool = False
     span: Span = field(default=NOWHERE, compare=False)
     escape: str = "\\"
+    line: int = field(default=1, compare=False)
 
     @property
     def text(self) -> str:

@@ -1,1 +1,1 @@
-src/main.py
+src / main.py

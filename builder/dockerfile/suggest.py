@@ -1,0 +1,26 @@
+"""Did you mean …? Names within two typing slips of a word."""
+
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str], *, slips: int = 2) -> tuple[str, ...]:
+    """The known names that fewest insertions, deletions, changes and swaps of neighbours turn `word` into.
+
+    Case does not count; nothing is farther than `slips`, and never so far that no letter would be left.
+    """
+    distances = {name: distance(word.lower(), name.lower()) for name in known}
+    least = min((value for name, value in distances.items() if value < len(name)), default=slips + 1)
+    return tuple(sorted(name for name, value in distances.items() if value == least <= slips))
+
+
+def distance(left: str, right: str) -> int:
+    """The Damerau-Levenshtein distance, each pair swapped at most once (optimal string alignment)."""
+    before, row = list[int](), list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        before, last, row = row, before, [i]
+        for j, b in enumerate(right, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

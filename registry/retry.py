@@ -1,0 +1,61 @@
+"""Which failures deserve another try, and after how long.
+
+A lost connection, and the statuses that say "not now", are tried again with growing pauses; a server
+that says when to come back is believed, up to a minute. Everything else is final at once.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from registry.errors import Unavailable
+from registry.transport import Response
+
+AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How patient we are. Times are seconds; `budget` bounds the trying of what never answers."""
+
+    tries: int = 4
+    first: float = 0.5
+    budget: float = 12.0
+    longest: float = LONGEST_WAIT
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def again(self, failure: Response | Unavailable, *, tried: int, since: float) -> bool:
+        """True after a pause if another try makes sense; `tried` counts those made, `since` is their start."""
+        asked: float | None = None
+        if isinstance(failure, Response):
+            if failure.status not in AGAIN:
+                return False
+            asked = retry_after(failure.headers.get("retry-after", ""))
+        if tried >= self.tries or self.stop.is_set():
+            return False
+        pause = self.first * 2 ** (tried - 1) * random.uniform(0.8, 1.2)
+        if asked is not None:
+            pause = min(max(asked, pause), self.longest)
+        elif time.monotonic() - since + pause > self.budget:
+            return False
+        return not self.stop.wait(pause)
+
+
+def retry_after(text: str, *, now: datetime | None = None) -> float | None:
+    """Seconds of a Retry-After header, given as seconds or as a date (RFC 9110, 10.2.3); None if it is neither."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())

@@ -1,0 +1,307 @@
+"""Talk to registries: Transport, Retry, Authenticator and redirects as one `send`.
+
+The rules of safety live here: authorization goes to the registry's own origin only; a redirect may
+change the host but never fall from https to http, nor lead to an inner address; at most ten of them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from typing import BinaryIO
+from urllib.parse import urljoin, urlsplit
+
+from registry.auth import Authenticator
+from registry.credentials import HUB_NAMES, Credential, Credentials
+from registry.errors import (
+    Denied,
+    NotFound,
+    ProtocolViolation,
+    RateLimited,
+    RegistryError,
+    Unauthorized,
+    Unavailable,
+    Untrusted,
+)
+from registry.retry import AGAIN, Retry
+from registry.transport import ERROR_BODY, Request, RequestsTransport, Response, Transport, bare, host_of
+from registry.trust import Trust, literal_kind
+
+HOPS = 10
+CHALLENGES = 2
+"""How often one request may be answered with a challenge."""
+MOVED = frozenset({301, 302, 303, 307, 308})
+
+
+class Client:
+    """One for a whole run: it keeps connections, tokens and what it learnt of each host. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials | None = None,
+        trust: Trust | None = None,
+        transport: Transport | None = None,
+        retry: Retry | None = None,
+    ) -> None:
+        self.trust = trust or Trust()
+        self.retry = retry or Retry()
+        self.credentials = credentials or Credentials()
+        self._transport = transport or RequestsTransport(self.trust)
+        self._auth = Authenticator(self.credentials, self.trust, self._fetch_token)
+        self._bases: dict[str, str] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._warnings: dict[str, None] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What servers asked to be shown (`Warning: 299`), each once."""
+        return tuple(self._warnings)
+
+    def base(self, host: str) -> str:
+        """`scheme://host` of a registry, after asking it once; on the way we learn how it authenticates.
+
+        Raises Unavailable, Untrusted or ProtocolViolation.
+        """
+        with self._lock:
+            lock = self._locks.setdefault(host, threading.Lock())
+        with lock:
+            if host not in self._bases:
+                self._bases[host] = self._ping(host)
+            return self._bases[host]
+
+    def _ping(self, host: str) -> str:
+        netloc = "registry-1.docker.io" if host in HUB_NAMES else host
+        schemes = ["https"]
+        if literal_kind(netloc) == "loopback":
+            schemes = ["http", "https"]  # nothing secret goes out with a ping, and loopback is no wire
+        elif self.trust.is_insecure(netloc):
+            schemes = ["https", "http"]
+        answer: Response | None = None
+        failed: RegistryError | None = None
+        for scheme in schemes:
+            request = Request("GET", f"{scheme}://{netloc}/v2/")
+            last = scheme == schemes[-1]
+            try:
+                answer = self._exchange(request) if last else self._transport.send(request)
+            except (Unavailable, Untrusted) as error:
+                failed = failed or error
+                if scheme == "https" or last:
+                    if last:
+                        raise failed if isinstance(failed, Untrusted) else error
+                    continue
+                if refused(error):
+                    raise
+                continue
+            with answer:
+                if answer.status == 400 and not last:
+                    continue  # how TLS servers greet plain HTTP
+                if answer.status == 401:
+                    self._auth.learn(host, answer.headers.get("www-authenticate", ""))
+                elif answer.status == 404:
+                    raise ProtocolViolation(host, "is no OCI registry: it knows no /v2/", status=404)
+                elif answer.status >= 400 and answer.status != 403:
+                    raise failure(host, "cannot be asked", answer)
+                return f"{scheme}://{netloc}"
+        raise Unavailable(host, "does not answer")
+
+    def check(self, host: str) -> None:
+        """Ask the registry whether it takes our credential. Raises Unauthorized or Denied."""
+        base = self.base(host)
+        self.send(Request("GET", f"{base}/v2/"), host=host, what="cannot log in").close()
+
+    def send(
+        self,
+        request: Request,
+        *,
+        host: str,
+        path: str = "",
+        scopes: Collection[str] = (),
+        accept: Collection[int] = (200,),
+        what: str = "the request failed",
+        retry: bool = True,
+    ) -> Response:
+        """Exchange a request for a response whose status is in `accept`; anything else becomes an error.
+
+        `host` is the registry (credentials are looked up for it and go to it only), `path` the
+        repository, `what` the beginning of the error's text. Raises the errors of registry.errors.
+        """
+        own = self.base(host)
+        wanted = frozenset(scopes)
+        answer = self._authorized(request, own, host, path, wanted, retry=retry)
+        hops = 0
+        while answer.status in MOVED and answer.status not in accept:
+            answer.close()
+            hops += 1
+            if hops > HOPS:
+                raise ProtocolViolation(host, f"{what}: more than {HOPS} redirects")
+            request = replace(self._moved(request, answer, host, what))
+            answer = self._authorized(request, own, host, path, wanted, retry=retry)
+        self._note_warning(answer)
+        if answer.status in accept:
+            return answer
+        with answer:
+            raise failure(host, what, answer)
+
+    def _moved(self, request: Request, answer: Response, host: str, what: str) -> Request:
+        """The request that a redirect asks for. Raises ProtocolViolation if it is not safe to make."""
+        place = urljoin(request.url, answer.headers.get("location", ""))
+        if request.method not in ("GET", "HEAD") and answer.status not in (307, 308):
+            raise ProtocolViolation(host, f"{what}: a {request.method} was redirected", status=answer.status)
+        self.check_place(host, request.url, place)
+        return replace(request, url=place)
+
+    def check_place(self, host: str, origin: str, place: str) -> None:
+        """Refuse a URL that a registry's answer named, if going there is not safe. Raises ProtocolViolation."""
+        old, new = urlsplit(origin), urlsplit(place)
+        if new.scheme not in ("http", "https") or not new.netloc or "@" in new.netloc:
+            raise ProtocolViolation(host, f"sends us to {bare(place)[:200]!r}, which is no usable URL")
+        if old.scheme == "https" and new.scheme == "http":
+            raise ProtocolViolation(host, f"sends us from https to plain http at {new.netloc}; refused")
+        if not self.trust.allows(old.netloc, new.netloc):
+            raise ProtocolViolation(host, f"sends us to {new.netloc}, an inner address; refused")
+
+    def _authorized(
+        self, request: Request, own: str, host: str, path: str, scopes: frozenset[str], *, retry: bool
+    ) -> Response:
+        """The exchange with authorization if the URL is the registry's own, and with challenges answered."""
+        if origin_of(request.url) != own:
+            return self._exchange(request, retry=retry)
+        used = self._auth.ahead(host, path, scopes) if scopes or path == "" else None
+        start = position(request.body)
+        for challenged in range(CHALLENGES + 1):
+            headers = dict(request.headers)
+            if used:
+                headers["Authorization"] = used
+            answer = self._exchange(replace(request, headers=headers), retry=retry)
+            if answer.status != 401 or challenged == CHALLENGES:
+                break
+            challenge = self._auth.learn(host, answer.headers.get("www-authenticate", ""))
+            if challenge is None or start is None:
+                break
+            answer.close()
+            scopes |= challenge.scopes
+            used = self._auth.answer(host, path, challenge, scopes, refused=used)
+            rewind(request.body, start)
+        return answer
+
+    def _fetch_token(self, request: Request) -> Response:
+        """A token server's answer; it is not redirected."""
+        return self._exchange(request)
+
+    def _exchange(self, request: Request, *, retry: bool = True) -> Response:
+        """The answer after as many tries as make sense. Raises Unavailable or Untrusted."""
+        since = time.monotonic()
+        start = position(request.body)
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                answer = self._transport.send(request)
+            except Unavailable as error:
+                if not retry or start is None or not self.retry.again(error, tried=tried, since=since):
+                    raise
+            else:
+                if answer.status not in AGAIN or not retry or start is None:
+                    return answer
+                if not self.retry.again(answer, tried=tried, since=since):
+                    return answer
+                answer.close()
+            rewind(request.body, start)
+
+    def _note_warning(self, answer: Response) -> None:
+        text = answer.headers.get("warning", "")
+        if text.startswith("299 ") and text.isprintable() and len(self._warnings) < 100:
+            self._warnings.setdefault(text[4:].lstrip("- ").strip('"')[:1000])
+
+
+def client(
+    *,
+    creds: str | None = None,
+    authfile: str | None = None,
+    tls_verify: bool = True,
+    insecure: Collection[str] = (),
+    stop: threading.Event | None = None,
+) -> Client:
+    """The Client that flags and environment ask for; `creds` is USER:PASSWORD."""
+    from pathlib import Path
+
+    given = None
+    if creds is not None:
+        username, _, password = creds.partition(":")
+        given = Credential(username, password)
+    return Client(
+        credentials=Credentials(given, Path(authfile) if authfile else None),
+        trust=Trust(frozenset(insecure), everyone=not tls_verify),
+        retry=Retry(stop=stop or threading.Event()),
+    )
+
+
+def origin_of(url: str) -> str:
+    """`scheme://host` of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def refused(error: BaseException) -> bool:
+    """True if nobody listens there at all, on any scheme."""
+    return "refused" in str(error).lower()
+
+
+def position(body: bytes | BinaryIO | None) -> int | None:
+    """Where a body begins; None if it cannot be sent twice."""
+    if body is None or isinstance(body, bytes):
+        return 0
+    return body.tell() if body.seekable() else None
+
+
+def rewind(body: bytes | BinaryIO | None, start: int) -> None:
+    """Go back to where a body begins."""
+    if body is not None and not isinstance(body, bytes):
+        body.seek(start)
+
+
+def failure(host: str, what: str, answer: Response) -> RegistryError:
+    """The error that a status and its body mean (OCI distribution-spec, "Error Codes")."""
+    code, message = explain(answer)
+    text = f"{what}: {message}" if message else what
+    status = answer.status
+    if status == 401:
+        return Unauthorized(host, text, status=status, code=code, help=f"run: pybuild login {host}")
+    if status == 403:
+        return Denied(host, text, status=status, code=code, help="this user may not do that here")
+    if status == 404:
+        return NotFound(host, text, status=status, code=code)
+    if status == 429:
+        return RateLimited(host, text or "rate limit", status=status, code=code, help="rate limit: wait, or log in")
+    if status in AGAIN or status >= 500:
+        return Unavailable(host, text, status=status, code=code)
+    return ProtocolViolation(host, text, status=status, code=code)
+
+
+def explain(answer: Response) -> tuple[str | None, str]:
+    """Code and message of an error's body, which may be anything; never more than a line of it."""
+    try:
+        raw = answer.body(ERROR_BODY)
+    except RegistryError:
+        return None, ""
+    try:
+        first = json.loads(raw)["errors"][0]
+        code, message = str(first.get("code") or ""), str(first.get("message") or "")
+        if isinstance(first.get("detail"), str) and first["detail"] not in message:
+            message = f"{message}: {first['detail']}"
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        code, message = "", raw.decode(errors="replace").strip().partition("\n")[0]
+        if message.startswith("<"):
+            message = ""
+    shown = "".join(letter if letter.isprintable() else " " for letter in message)[:300]
+    return (code[:60] if code.isprintable() else None) or None, shown.strip()
+
+
+def serves(answer: Response) -> str:
+    """Which host an answer came from, for texts."""
+    return host_of(answer.url)

@@ -1,0 +1,316 @@
+"""Control groups for one sandbox: limits before it starts, usage and out-of-memory counts after, and a way to kill it.
+
+One class for both versions: each controller is written where it is. Groups are called `pybuild-<random>`; the process
+that made them holds a lock (flock(2)) on each directory for as long as it lives, so `sweep` can tell the groups
+of the dead from those of the living, across processes and PID namespaces. A limit that cannot be set raises
+LimitUnavailable before anything runs; groups that only measure are made where possible and are not missed elsewhere.
+Files: Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the kernel.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner import ceilings
+from runner.errors import LimitUnavailable
+from runner.hierarchy import Hierarchy, discover
+from runner.limits import Limits, Usage
+
+PREFIX = "pybuild-"
+MEASURED = ("memory", "cpuacct", "pids", "freezer")  # version-1 groups made for every sandbox
+UNIFIED_MEASURED = ("memory", "pids", "cpu")
+
+
+@dataclass(slots=True)
+class Cgroup:
+    """The groups of one sandbox: version-1 directories by controller, and one of version 2.
+
+    Made by `create`, which holds their locks until `remove`; or found again with `Cgroup(legacy, unified)` from kept
+    paths, to look, pause or kill.
+    """
+
+    legacy: Mapping[str, Path]
+    unified: Path | None
+    _locks: list[int] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, limits: Limits, hierarchy: Hierarchy | None = None) -> "Cgroup":
+        """Make the groups and set the limits. Raises LimitUnavailable, leaving nothing behind."""
+        there = discover() if hierarchy is None else hierarchy
+        name = PREFIX + secrets.token_hex(8)
+        group = cls({}, None)
+        legacy: dict[str, Path] = {}
+        group.legacy = legacy
+        asked = {setting.controller for setting in ceilings.legacy(limits) if setting.asked}
+        try:
+            also = MEASURED if there.unified is not None else (*MEASURED, "devices")
+            for controller in dict.fromkeys((*also, *sorted(asked))):
+                if controller in there.legacy:
+                    path = there.legacy[controller] / name
+                    try:
+                        if path not in legacy.values():  # controllers may be mounted together
+                            _make(path, group._locks)
+                        legacy[controller] = path
+                    except OSError as problem:
+                        if controller in asked:
+                            raise _unavailable(limits, controller, problem) from problem
+            if there.unified is not None:
+                inner = asked - legacy.keys()
+                wanted = inner | {name for name in UNIFIED_MEASURED if name not in there.legacy}
+                with suppress(OSError):
+                    parent = _room(there, wanted, inner)
+                    _make(parent / name, group._locks)
+                    group.unified = parent / name
+            group._set(limits)
+        except BaseException:
+            group.remove()
+            raise
+        return group
+
+    def _set(self, limits: Limits) -> None:
+        if "cpuset" in self.legacy:  # an empty set admits nobody, so begin with all that the parent has
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                _write(self.legacy["cpuset"] / name, (self.legacy["cpuset"].parent / name).read_text().strip())
+        for setting in ceilings.legacy(limits):
+            if setting.controller in self.legacy:
+                _put(self.legacy[setting.controller], setting)
+        for setting in ceilings.unified(limits):
+            if setting.controller not in self.legacy:
+                if self.unified is not None:
+                    _put(self.unified, setting)
+                elif setting.asked:
+                    raise LimitUnavailable(
+                        setting.limit, setting.controller, "is not there for this process", _DELEGATE
+                    )
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every directory once."""
+        return list(dict.fromkeys([*self.legacy.values(), *([self.unified] if self.unified else [])]))
+
+    def joins(self) -> list[int]:
+        """New descriptors of the version-1 membership files; a process that writes "0" to each is inside."""
+        return [
+            os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in dict.fromkeys(self.legacy.values())
+        ]
+
+    def usage(self) -> Usage:
+        """What has been counted so far; wall time is not known here."""
+        read = self._number
+        two = self.unified
+        cpu = _table(two / "cpu.stat") if two is not None else {}
+        events = _table(two / "memory.events") if two is not None else {}
+        user, system = read("cpuacct", "cpuacct.usage_user"), read("cpuacct", "cpuacct.usage_sys")
+        oom = _table(self.legacy["memory"] / "memory.oom_control") if "memory" in self.legacy else events
+        return Usage(
+            user_seconds=user / 1e9 if user is not None else cpu.get("user_usec", 0) / 1e6,
+            system_seconds=system / 1e9 if system is not None else cpu.get("system_usec", 0) / 1e6,
+            memory_peak=read("memory", "memory.max_usage_in_bytes", "memory.peak"),
+            pids_peak=read("pids", "pids.peak", "pids.peak"),
+            oom_kills=oom.get("oom_kill", 0),
+        )
+
+    def _number(self, controller: str, legacy_file: str, unified_file: str = "") -> int | None:
+        path = None
+        if controller in self.legacy:
+            path = self.legacy[controller] / legacy_file
+        elif self.unified is not None and unified_file:
+            path = self.unified / unified_file
+        if path is None:
+            return None
+        try:
+            return int(path.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def processes(self) -> set[int]:
+        """The processes inside, by their numbers here."""
+        found: set[int] = set()
+        for path in self.paths:
+            with suppress(FileNotFoundError):
+                found.update(map(int, (path / "cgroup.procs").read_text().split()))
+        return found
+
+    def freeze(self, *, frozen: bool = True) -> None:
+        """Pause (or with frozen=False resume) every process inside. Raises LimitUnavailable without a freezer."""
+        if "freezer" in self.legacy:
+            _write(self.legacy["freezer"] / "freezer.state", "FROZEN" if frozen else "THAWED")
+        elif self.unified is not None and (self.unified / "cgroup.freeze").exists():
+            _write(self.unified / "cgroup.freeze", "1" if frozen else "0")
+        else:
+            raise LimitUnavailable("pausing", "freezer", "is not there for this process")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is paused, or about to be."""
+        with suppress(OSError):
+            if "freezer" in self.legacy:
+                return (self.legacy["freezer"] / "freezer.state").read_text().strip() != "THAWED"
+            if self.unified is not None:
+                return (self.unified / "cgroup.freeze").read_text().strip() == "1"
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL for everyone inside, frozen ones included. They are gone a little later."""
+        killed = False
+        if self.unified is not None:
+            with suppress(OSError):  # cgroup.kill came with Linux 5.14
+                _write(self.unified / "cgroup.kill", "1")
+                killed = True
+        if not killed or self.legacy:
+            for pid in self.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if self.frozen:
+            self.freeze(frozen=False)
+
+    def remove(self, *, patience: float = 5.0) -> None:
+        """Kill what is left, take the directories away and let go of the locks. Raises OSError if they stay busy."""
+        until = time.monotonic() + patience
+        try:
+            for path in self.paths:
+                _remove(path, self.kill, until)
+        finally:
+            while self._locks:
+                os.close(self._locks.pop())
+
+
+_DELEGATE = "try `systemd-run --scope -p Delegate=yes pybuild …`, run as root, or remove the limit"
+
+
+def _unavailable(limits: Limits, controller: str, problem: OSError) -> LimitUnavailable:
+    limit = next(setting.limit for setting in ceilings.legacy(limits) if setting.controller == controller)
+    return LimitUnavailable(limit, controller, f"lets this process make no group ({problem.strerror})", _DELEGATE)
+
+
+def _put(group: Path, setting: ceilings.Setting) -> None:
+    try:
+        _write(group / setting.file, setting.value)
+    except OSError as problem:
+        if not setting.asked:
+            return  # docker's default for swap, on a kernel that does not count swap
+        reason, fix = f"has no {setting.file} in {group}", _DELEGATE
+        if problem.errno != errno.ENOENT:
+            reason = f"refused {setting.value!r} for {setting.file} ({problem.strerror})"
+            fix = "choose a value that this machine can give"
+        raise LimitUnavailable(setting.limit, setting.controller, reason, fix) from problem
+
+
+def _write(path: Path, value: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never create: a missing file is a missing feature
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _table(path: Path) -> dict[str, int]:
+    with suppress(OSError):
+        pairs = (line.split() for line in path.read_text().splitlines())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    return {}
+
+
+def _make(path: Path, locks: list[int]) -> None:
+    """Make a group and lock it."""
+    while True:
+        with suppress(FileExistsError):
+            path.mkdir()
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # a sweep was quicker than our lock; once more
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            locks.append(lock)
+            return
+        os.close(lock)
+
+
+def _room(there: Hierarchy, wanted: set[str], needed: set[str]) -> Path:
+    """The version-2 group, our own or its parent, whose children may have the `needed` controllers.
+
+    A group with processes in it cannot hand controllers on ("no internal processes"), so if we are alone in
+    ours we step aside into a leaf of it; else a sibling of our group is what can be had.
+    """
+    own = there.unified
+    assert own is not None
+    if _hand_on(own, wanted) >= needed or (_step_aside(own) and _hand_on(own, wanted) >= needed):
+        return own
+    if own != there.unified_top and _hand_on(own.parent, wanted) >= needed:
+        return own.parent
+    return own
+
+
+def _hand_on(place: Path, wanted: set[str]) -> set[str]:
+    """Enable what is possible of `wanted` for the children of `place`; what they then have."""
+    for controller in sorted(wanted):
+        with suppress(OSError):
+            _write(place / "cgroup.subtree_control", f"+{controller}")
+    return set((place / "cgroup.subtree_control").read_text().split())
+
+
+def _step_aside(place: Path) -> bool:
+    """Move this process into a leaf below its own group, if it is the only one there."""
+    if (place / "cgroup.procs").read_text().split() != [str(os.getpid())]:
+        return False
+    leaf = place / f"{PREFIX}self"
+    with suppress(OSError):
+        leaf.mkdir(exist_ok=True)
+        _write(leaf / "cgroup.procs", str(os.getpid()))
+        return True
+    return False
+
+
+def _remove(path: Path, kill: Callable[[], None], until: float) -> None:
+    while True:
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as problem:
+            if problem.errno != errno.EBUSY or time.monotonic() > until:
+                raise
+            kill()
+            time.sleep(0.002)
+        else:
+            return
+
+
+def sweep(hierarchy: Hierarchy | None = None) -> list[Path]:
+    """Kill and remove the groups whose owner is dead, in our own groups and beside them; what was removed."""
+    there = discover() if hierarchy is None else hierarchy
+    own = [*there.legacy.values(), *([there.unified] if there.unified else [])]
+    swept: list[Path] = []
+    for parent in dict.fromkeys(place for path in own for place in (path, path.parent)):
+        with suppress(OSError):
+            for path in parent.glob(PREFIX + "*"):
+                if path.name != f"{PREFIX}self" and _sweep_one(path, path in (there.unified, *there.legacy.values())):
+                    swept.append(path)
+    return swept
+
+
+def _sweep_one(path: Path, ours: bool) -> bool:
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not ours:
+            is_unified = (path / "cgroup.kill").exists() or (path / "cgroup.controllers").exists()
+            name = "freezer" if (path / "freezer.state").exists() else "any"
+            Cgroup({} if is_unified else {name: path}, path if is_unified else None).remove()
+            return True
+    except OSError:
+        return False  # alive, or too busy for now: the next sweep comes by
+    finally:
+        os.close(lock)
+    return False

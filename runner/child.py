@@ -1,0 +1,238 @@
+"""What a cloned process does between its birth and the command: in this order, and importing nothing.
+
+It runs as PID 1 of its namespaces with full rights and, later, inside an untrusted root, where a late import, a codec
+or a name-service look-up would load code from the image. So all modules are loaded before, work is done with bytes and
+numbers, and the last steps only give rights away: bounding set, filter, groups, users, capabilities. The order of
+filter and capabilities follows seccomp(2): without no_new_privs it needs CAP_SYS_ADMIN, so it goes first.
+"""
+
+import errno
+import fcntl
+import marshal
+import os
+import resource
+import select
+import signal
+import struct
+import termios
+from _socket import SCM_RIGHTS, SOL_SOCKET, socket
+from contextlib import suppress
+from typing import NoReturn
+
+from runner.job import FIRST_JOIN, START, STATUS, STDIN, WHERE, Job
+from runner.linux import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWNET,
+    O_PATH,
+    PR_CAPBSET_DROP,
+    PR_CAPBSET_READ,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    close_from,
+    control,
+    install_filter,
+    new_session_keyring,
+    open_in,
+    set_capabilities,
+    set_hostname,
+    setns,
+    unshare,
+)
+from runner.reaper import split
+from runner.walls import STRICT, Walls
+
+TIOCGPTPEER, TIOCSPTLCK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x5441, 0x40045431, 0x8913, 0x8914
+AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = 2, 1, 2, 5
+KEPT = 3  # the only descriptor beside 0, 1 and 2 that lives until the command does: how failures are told
+OPEN_FILES = (1024, 524288)
+
+
+class Child:
+    """One life from clone to exec. `at` always names the step, so that a failure can say where it happened."""
+
+    def __init__(self, job: Job, descriptors: list[int], maker: int) -> None:
+        self.job = job
+        self.given = descriptors
+        self.maker = maker
+        self.at = "start"
+        self.status = descriptors[STATUS]
+        self.walls: Walls | None = None
+
+    def live(self) -> NoReturn:
+        """Become the command, or tell why not and die. Nothing may leave this function."""
+        try:
+            self._become()
+        except BaseException as problem:
+            at = self.walls.at if self.walls is not None and self.at == "walls" else self.at
+            number, detail = 0, b"%a" % (problem,)
+            if isinstance(problem, OSError) and problem.errno:
+                number, detail = problem.errno, os.fsencode(problem.filename or b"")
+            with suppress(OSError):
+                os.write(self.status, marshal.dumps((at, number, detail)))
+        os._exit(125)
+
+    def _become(self) -> None:
+        job = self.job
+        self.at = "parent"
+        control(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if select.select([self.maker], [], [], 0)[0]:
+            os._exit(125)  # the spawner died before the line above
+        self.at = "cgroup"
+        for place in range(FIRST_JOIN, FIRST_JOIN + job.joins):
+            os.write(self.given[place], b"0")
+        if job.kind == START:
+            unshare(CLONE_NEWCGROUP)
+            self._build()
+        else:
+            self.at = "namespaces"
+            setns(self.given[WHERE], job.namespaces)
+            os.chdir(b"/")
+        self.at = "terminal"
+        os.setsid()
+        if job.tty:
+            self._terminal()
+        self._own_standard_streams()
+        self.at = "descriptors"
+        os.dup2(self.status, KEPT, inheritable=False)
+        self.status = KEPT
+        close_from(KEPT + 1)
+        self.at = "limits"
+        new_session_keyring()
+        self._calm()
+        self._give_up_rights()
+        self.at = "exec"
+        if job.init and job.kind == START:
+            split(KEPT)
+        self._execute()
+
+    def _build(self) -> None:
+        job = self.job
+        self.at = "hostname"
+        set_hostname(job.hostname)
+        if job.namespaces & CLONE_NEWNET:
+            self.at = "loopback"
+            with_loopback = socket(AF_INET, SOCK_DGRAM)
+            name = struct.pack("16sH22x", b"lo", 0)
+            flags = struct.unpack_from("H", fcntl.ioctl(with_loopback.fileno(), SIOCGIFFLAGS, name), 16)[0]
+            fcntl.ioctl(with_loopback.fileno(), SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | 1))
+            with_loopback.close()
+        self.at = "walls"
+        self.walls = Walls(job, self.given[WHERE])
+        first_bind = FIRST_JOIN + job.joins + job.unified
+        self.walls.build(self.given[first_bind:])
+        if job.tty:
+            self.walls.at = "/dev/console"
+            self._open_terminal(self.walls.pts)
+            self.walls.show_console(self.slave)
+        self.walls.enter()
+
+    def _open_terminal(self, pts: int) -> None:
+        """A new pseudo-terminal of the devpts at `pts`, by descriptor: no path inside the root is believed."""
+        self.master = os.open(b"ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=pts)
+        fcntl.ioctl(self.master, TIOCSPTLCK, struct.pack("i", 0))
+        self.slave = fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+
+    def _terminal(self) -> None:
+        if self.job.kind != START:
+            root = os.open(b"/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._open_terminal(open_in(root, b"dev/pts", O_PATH | os.O_DIRECTORY, resolve=STRICT))
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+        teller = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(self.status))
+        teller.sendmsg([b"tty"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", self.master))])
+        teller.close()
+        for place in range(3):
+            self.given[STDIN + place] = self.slave
+
+    def _own_standard_streams(self) -> None:
+        self.at = "standard streams"
+        spare = [os.dup(self.given[STDIN + place]) for place in range(3)]
+        for place, descriptor in enumerate(spare):
+            os.dup2(descriptor, place)
+            mode = os.fstat(place).st_mode
+            if (mode & 0o170000) == 0o010000 or self.job.tty:  # so that /dev/stderr can be opened by its user
+                with suppress(PermissionError):
+                    os.fchown(place, self.job.uid, 5 if self.job.tty else self.job.gid)
+
+    def _calm(self) -> None:
+        """Ordinary signals, limits and mask, whatever the caller's were."""
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        hard = OPEN_FILES[1] if most == resource.RLIM_INFINITY else min(OPEN_FILES[1], most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES[0], hard), hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.umask(0o022)
+
+    def _go_to_directory(self, *, make: bool) -> None:
+        path = self.job.cwd
+        try:
+            os.chdir(path)
+        except FileNotFoundError:
+            if not make:
+                raise
+            parts = [part for part in path.split(b"/") if part]
+            for place in range(1, len(parts) + 1):
+                with suppress(FileExistsError):
+                    os.mkdir(b"/" + b"/".join(parts[:place]), 0o755)
+            os.chdir(path)
+        if not os.getcwdb().startswith(b"/"):
+            raise OSError(errno.ENOENT, "outside the root", path)
+
+    def _give_up_rights(self) -> None:
+        job = self.job
+        self.at = "cwd"
+        denied = False
+        try:
+            self._go_to_directory(make=True)
+        except PermissionError:
+            denied = True  # such as a network file system that trusts its user more than root
+        self.at = "bounding set"
+        for bit in range(64):
+            if not job.capabilities >> bit & 1:
+                try:
+                    if control(PR_CAPBSET_READ, bit):
+                        control(PR_CAPBSET_DROP, bit)
+                except OSError as problem:
+                    if problem.errno == errno.EINVAL:  # past the last one that this kernel knows
+                        break
+                    raise
+        if job.no_new_privileges:
+            control(PR_SET_NO_NEW_PRIVS, 1)
+        self.at = "filter"
+        if job.filter and not job.no_new_privileges:
+            install_filter(job.filter)
+        self.at = "identity"
+        os.setgroups(job.groups)
+        os.setresgid(job.gid, job.gid, job.gid)
+        os.setresuid(job.uid, job.uid, job.uid)
+        set_capabilities(job.capabilities if job.uid == 0 else 0)
+        if denied:
+            self.at = "cwd"
+            self._go_to_directory(make=False)
+        if job.filter and job.no_new_privileges:
+            self.at = "filter"
+            install_filter(job.filter)
+        control(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
+
+    def _execute(self) -> NoReturn:
+        worst = errno.ENOENT
+        for path in self.job.candidates:
+            try:
+                os.execve(path, self.job.args, self.job.env)
+            except OSError as problem:
+                if problem.errno in (errno.ENOENT, errno.ENOTDIR):
+                    continue
+                worst = problem.errno or errno.EACCES
+                if worst != errno.EACCES:
+                    break
+        name = self.job.args[0]
+        if worst == errno.ENOENT:
+            message, code = b"not found", 127
+            if b"/" not in name:
+                message += b" in PATH=" + self.job.env.get(b"PATH", b"(unset)")
+        else:
+            message, code = b"cannot be executed (%s)" % os.strerror(worst).encode(), 126
+        with suppress(OSError):
+            os.write(2, b"pybuild: " + name + b": " + message + b"\n")
+        os._exit(code)

@@ -1,0 +1,100 @@
+"""The default system-call filter, assembled by hand into classic BPF.
+
+What container engines agree on: a call that is in our table and harmless is allowed; one that reaches for the host
+(mounts, namespaces, modules, keys, clocks, io_uring …) fails with EPERM unless the capability that governs it was
+granted; a number that is not in our table, and clone3 whose flags lie in memory, fail with ENOSYS, so that a libc
+falls back to older calls. A foreign machine word (32-bit calls) kills the process. See seccomp(2).
+"""
+
+import errno
+import struct
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from runner.syscalls import MACHINE, table
+
+NEVER = frozenset(
+    "_sysctl add_key afs_syscall create_module get_kernel_syms getpmsg io_uring_enter io_uring_register io_uring_setup "
+    "kexec_file_load kexec_load keyctl listmount migrate_pages move_pages nfsservctl open_tree_attr pivot_root putpmsg "
+    "query_module request_key security statmount swapoff swapon sysfs tuxcall uselib userfaultfd ustat "
+    "vserver".split()
+)
+GOVERNED: Mapping[str, str] = {  # capability: the calls that it opens
+    "SYS_ADMIN": "bpf clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr "
+    "move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount2 unshare",
+    "DAC_READ_SEARCH": "open_by_handle_at",
+    "SYS_BOOT": "reboot",
+    "SYS_CHROOT": "chroot",
+    "SYS_MODULE": "delete_module init_module finit_module",
+    "SYS_PACCT": "acct",
+    "SYS_PTRACE": "kcmp pidfd_getfd process_madvise",
+    "SYS_RAWIO": "iopl ioperm",
+    "SYS_TIME": "settimeofday clock_settime",
+    "SYS_TTY_CONFIG": "vhangup",
+    "SYS_NICE": "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
+    "SYSLOG": "syslog",
+    "BPF": "bpf",
+    "PERFMON": "perf_event_open",
+}
+PERSONALITIES = (0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, ADDR_COMPAT_LAYOUT, UNAME26, both, "tell me"
+NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS … CLONE_NEWNET of clone(2)
+AF_ALG, AF_VSOCK = 38, 40
+
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_LOAD, _JA, _JEQ, _JGE, _JSET, _RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06  # BPF_LD|W|ABS, BPF_JMP|…|K, BPF_RET|K
+_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data, little-endian low word
+_X32 = 0x40000000
+
+Code = list[tuple[int, int, int, int]]
+_REFUSE: Code = [(_RET, 0, 0, _ERRNO | errno.EPERM)]
+_UNKNOWN: Code = [(_RET, 0, 0, _ERRNO | errno.ENOSYS)]
+_PASS: Code = [(_RET, 0, 0, _ALLOW)]
+
+
+def _unless(argument_is: int, values: Iterable[int], then: Code, otherwise: Code) -> Code:
+    """Return `then` if the first argument equals (or for JSET shares bits with) one of `values`."""
+    wanted = list(values)
+    tests = [(argument_is, len(wanted) - 1 - place, 0, value) for place, value in enumerate(wanted)]
+    tests[-1] = (argument_is, 0, len(then), wanted[-1])
+    return [(_LOAD, 0, 0, _FIRST_ARGUMENT), *tests, *then, *otherwise]
+
+
+def _search(ranges: list[tuple[int, Code]]) -> Code:
+    """A binary search for the last range that begins at or below the number."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    low, high = _search(ranges[:middle]), _search(ranges[middle:])
+    if len(low) <= 255:
+        return [(_JGE, len(low), 0, ranges[middle][0]), *low, *high]
+    return [(_JGE, 0, 1, ranges[middle][0]), (_JA, 0, 0, len(low)), *low, *high]
+
+
+@cache
+def program(capabilities: frozenset[str], machine: str = MACHINE) -> bytes:
+    """The filter for a process with `capabilities`, as an array of struct sock_filter."""
+    numbers = table(machine)
+    refused = NEVER | {call for cap, calls in GOVERNED.items() if cap not in capabilities for call in calls.split()}
+    refused -= {call for cap, calls in GOVERNED.items() if cap in capabilities for call in calls.split()}
+    verdicts: dict[int, Code] = {number: _REFUSE if name in refused else _PASS for name, number in numbers.items()}
+    if "SYS_ADMIN" not in capabilities:
+        verdicts[numbers["clone"]] = _unless(_JSET, [NAMESPACE_FLAGS], _REFUSE, _PASS)
+        verdicts[numbers["clone3"]] = _UNKNOWN
+    verdicts[numbers["socket"]] = _unless(_JEQ, [AF_ALG, AF_VSOCK], _REFUSE, _PASS)
+    verdicts[numbers["personality"]] = _unless(_JEQ, PERSONALITIES, _PASS, _REFUSE)
+    ranges: list[tuple[int, Code]] = []
+    for number in range(max(verdicts) + 2):
+        verdict = verdicts.get(number, _UNKNOWN)
+        if not ranges or ranges[-1][1] != verdict:
+            ranges.append((number, verdict))
+    code: Code = [
+        (_LOAD, 0, 0, _ARCH),
+        (_JEQ, 1, 0, _AUDIT_ARCH[machine]),
+        (_RET, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER),
+        (_JGE, 0, 1, _X32),
+        *_UNKNOWN,
+        *_search(ranges),
+    ]
+    return b"".join(struct.pack("=HBBI", *step) for step in code)

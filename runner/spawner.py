@@ -1,0 +1,157 @@
+"""Our end of the spawner: a small process, made by exec, that makes the steps.
+
+Exec and not fork: a threaded interpreter cannot be forked safely, a small one clones faster, and only so can its
+executable be a read-only mount of its own, which a hostile image that runs "/proc/self/exe" cannot write through. It
+is started without waiting for it, so its start overlaps with other work; the first job waits in the socket.
+"""
+
+import fcntl
+import marshal
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.errors import SandboxBroken, SandboxUnavailable
+from runner.job import Job
+from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
+
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from runner.zygote import serve; serve()"
+_HOME = str(Path(__file__).resolve().parent.parent)
+_LARGEST = 4096  # bytes of an answer
+CHANNEL = 3  # where runner.zygote finds its socket
+
+
+@dataclass(slots=True)
+class Birth:
+    """A process that has become its command. The receiver owns the descriptors; `ended` tells its end, once."""
+
+    pid: int
+    pidfd: int
+    reply: socket.socket
+    master: int | None
+
+    def ended(self) -> tuple[int, bool]:
+        """Wait for the end: (exit code or signal number, whether it was a signal)."""
+        answer = self.reply.recv(_LARGEST)
+        if not answer:
+            return 9, True  # the spawner was killed, and its children with it
+        _, code, signalled = marshal.loads(answer)
+        return code, signalled
+
+
+@dataclass(slots=True)
+class Spawner:
+    """Starts its process when first needed, again if it was lost, and ends it on `close`. Threads may share it."""
+
+    _channel: socket.socket | None = None
+    _pid: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def warm(self) -> None:
+        """Start the process now, so that it is ready when the first job comes."""
+        with self._lock:
+            self._connect()
+
+    def close(self) -> None:
+        """End the process and everything it has started."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+                with suppress(ChildProcessError):
+                    os.waitpid(self._pid, 0)
+
+    def submit(self, job: Job, descriptors: Sequence[int]) -> Birth:
+        """Start one process; returns when it has become its command. Raises SandboxBroken with the step that failed.
+
+        `descriptors` follow `runner.job` from STDIN on; they stay the caller's.
+        """
+        with ExitStack() as undo:
+            reply, far_reply = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(reply.close)
+            status, far_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with status:
+                with far_reply, far_status:
+                    order = _in_memory(job.dump())
+                    try:
+                        self._send([order, far_reply.fileno(), far_status.fileno(), *descriptors])
+                    finally:
+                        os.close(order)
+                born, given, _, _ = socket.recv_fds(reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+                for one in given:
+                    undo.callback(os.close, one)
+                master = None
+                while told := socket.recv_fds(status, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC):
+                    answer, more, _, _ = told
+                    if answer == b"tty":
+                        master = more[0]
+                        undo.callback(os.close, master)
+                        continue
+                    if answer:
+                        step, number, detail = marshal.loads(answer)
+                        raise SandboxBroken(step, number, os.fsdecode(detail))
+                    break
+            if not born:
+                raise SandboxUnavailable(
+                    "the process that starts sandboxes has died", "look for its message above or in the kernel log"
+                )
+            undo.pop_all()
+            return Birth(marshal.loads(born)[1], given[0], reply, master)
+
+    def _send(self, descriptors: list[int]) -> None:
+        with self._lock:
+            try:
+                socket.send_fds(self._connect(), [b"job"], descriptors)
+            except (BrokenPipeError, ConnectionResetError):
+                if self._channel is not None:
+                    self._channel.close()
+                    self._channel = None
+                    os.waitpid(self._pid, 0)
+                socket.send_fds(self._connect(), [b"job"], descriptors)
+
+    def _connect(self) -> socket.socket:
+        if self._channel is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                self._pid = _launch(theirs.fileno())
+            self._channel = ours
+        return self._channel
+
+
+def _in_memory(text: bytes) -> int:
+    descriptor = os.memfd_create("job")
+    os.write(descriptor, text)
+    return descriptor
+
+
+def _launch(channel: int) -> int:
+    """Exec our interpreter from a read-only mount, with `channel` and nothing else of ours."""
+    python = str(Path(sys.executable).resolve())
+    try:
+        sealed = copy_mount(AT_FDCWD, b"/proc/self/exe")
+        change_mount(sealed, add=RDONLY)
+        sealed, low = fcntl.fcntl(sealed, fcntl.F_DUPFD_CLOEXEC, 10), sealed  # out of the way of CHANNEL
+        os.close(low)
+    except OSError as problem:
+        raise SandboxUnavailable(
+            f"this process may not make mounts ({problem.strerror})", "run as root, or with CAP_SYS_ADMIN"
+        ) from problem
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_DUP2, channel, CHANNEL),
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+    ]
+    try:
+        os.fstat(2)
+    except OSError:
+        actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
+    try:
+        arguments = [python, "-I", "-S", "-X", "utf8", "-c", _BOOT, _HOME]
+        return os.posix_spawn(f"/proc/self/fd/{sealed}", arguments, {}, file_actions=actions, setsid=True)
+    finally:
+        os.close(sealed)

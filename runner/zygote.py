@@ -1,0 +1,181 @@
+"""The spawner's own side: a small single-threaded process whose children are the steps.
+
+It is started by `runner.spawner` and reads jobs from its channel. Each is one clone3(2); the child answers for itself
+on its status socket, and this process reports its birth (with a pidfd) and its end on the job's reply socket. When the
+channel closes (its maker has ended, however hard) everything it has started is killed and it ends too. All
+modules are loaded first and the import system is then shut, because its children live inside untrusted roots.
+"""
+
+import errno
+import gc
+import marshal
+import mmap
+import os
+import select
+import signal
+import struct
+import sys
+from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
+from contextlib import suppress
+from typing import NoReturn
+
+from runner.child import AF_UNIX, SOCK_SEQPACKET, Child
+from runner.job import FIRST_JOIN, REPLY, START, STATUS, WHERE, Job
+from runner.linux import (
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
+    MS_REC,
+    MS_SLAVE,
+    PR_SET_DUMPABLE,
+    clone,
+    close_from,
+    control,
+    mount,
+    setns,
+    unshare,
+)
+
+CHANNEL = 3
+MOST_DESCRIPTORS = 253  # SCM_MAX_FD
+
+
+class Zygote:
+    """The loop: jobs in, children out, their ends reported."""
+
+    def __init__(self, channel: socket) -> None:
+        self.channel = channel
+        self.itself = os.pidfd_open(os.getpid())
+        self.own_pids = os.open(b"/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self.own_time = -1
+        with suppress(FileNotFoundError):  # a kernel without time namespaces
+            self.own_time = os.open(b"/proc/self/ns/time", os.O_RDONLY | os.O_CLOEXEC)
+        self.living: dict[int, int] = {}  # pidfd: reply descriptor
+        self.poll = select.poll()
+        self.poll.register(channel.fileno(), select.POLLIN)
+
+    def run(self) -> None:
+        """Serve until the channel closes."""
+        while True:
+            for descriptor, _ in self.poll.poll():
+                if descriptor != self.channel.fileno():
+                    self._ended(descriptor)
+                elif not self._next():
+                    self._finish()
+                    return
+
+    def _next(self) -> bool:
+        message, extra, _, _ = self.channel.recvmsg(16, CMSG_SPACE(4 * MOST_DESCRIPTORS), 0x40000000)  # CLOEXEC
+        if not message:
+            return False
+        data = extra[0][2]
+        descriptors = list(struct.unpack(f"{len(data) // 4}i", data))
+        order = descriptors.pop(0)
+        try:
+            with mmap.mmap(order, 0, prot=mmap.PROT_READ) as text:
+                job = Job.load(text[:])
+            self._start(job, descriptors)
+        except OSError as problem:
+            told = marshal.dumps((problem.filename or "clone", problem.errno, b""))
+            with suppress(OSError):
+                os.write(descriptors[STATUS], told)
+        finally:
+            os.close(order)
+            for descriptor in descriptors[REPLY + 1 :]:
+                os.close(descriptor)
+            if descriptors[REPLY] not in self.living.values():
+                os.close(descriptors[REPLY])
+        return True
+
+    def _start(self, job: Job, descriptors: list[int]) -> None:
+        cgroup = descriptors[FIRST_JOIN + job.joins] if job.unified else None
+        ready = told = -1
+        shifted = False
+        if job.kind == START:
+            flags = job.namespaces
+            if job.time_offset is not None:
+                unshare(CLONE_NEWTIME)
+                shifted = True
+                with open("/proc/self/timens_offsets", "wb", buffering=0) as offsets:
+                    offsets.write(b"monotonic %d 0\nboottime %d 0\n" % (job.time_offset, job.time_offset))
+            if flags & CLONE_NEWUSER:
+                ready, told = os.pipe()
+        else:
+            flags = 0
+            setns(descriptors[WHERE], CLONE_NEWPID)
+        try:
+            pid, pidfd = clone(flags, into_cgroup=cgroup)
+            if pid == 0:
+                self._child(job, descriptors, ready, told)
+        finally:
+            if job.kind != START:
+                setns(self.own_pids, CLONE_NEWPID)
+            if shifted:
+                setns(self.own_time, CLONE_NEWTIME)
+        os.set_inheritable(pidfd, False)
+        self.living[pidfd] = descriptors[REPLY]
+        self.poll.register(pidfd, select.POLLIN)
+        if told >= 0:
+            for name in ("uid_map", "gid_map"):
+                with open(f"/proc/{pid}/{name}", "wb", buffering=0) as numbers:
+                    numbers.write(b"0 0 4294967295")
+            os.write(told, b"1")
+            os.close(ready)
+            os.close(told)
+        reply = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(descriptors[REPLY]))
+        with suppress(OSError):
+            rights = (SOL_SOCKET, SCM_RIGHTS, struct.pack("i", pidfd))
+            reply.sendmsg([marshal.dumps(("born", pid))], [rights])
+        reply.close()
+
+    def _child(self, job: Job, descriptors: list[int], ready: int, told: int) -> NoReturn:
+        if ready >= 0:
+            os.close(told)
+            if os.read(ready, 1) != b"1":  # the maps of ids are written by our maker; until then nobody is root here
+                os._exit(125)
+        Child(job, descriptors, self.itself).live()
+
+    def _ended(self, pidfd: int) -> None:
+        ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        assert ended is not None
+        self.poll.unregister(pidfd)
+        os.close(pidfd)
+        reply = self.living.pop(pidfd)
+        code = ended.si_status
+        with suppress(OSError):
+            os.write(reply, marshal.dumps(("ended", code, ended.si_code != os.CLD_EXITED)))
+        os.close(reply)
+
+    def _finish(self) -> None:
+        for pidfd in self.living:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        while self.living:
+            for pidfd in list(self.living):
+                self._ended(pidfd)
+
+
+def serve() -> None:
+    """The whole life of the process: everything it needs is here, then the doors are shut."""
+    channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, CHANNEL)
+    channel.setblocking(True)
+    close_from(CHANNEL + 1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+        signal.signal(number, signal.SIG_IGN if number in (signal.SIGINT, signal.SIGPIPE) else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0)
+    control(PR_SET_DUMPABLE, 0)
+    try:
+        unshare(CLONE_NEWNS)
+        mount(None, b"/", None, MS_REC | MS_SLAVE)
+    except PermissionError as problem:
+        assert problem.errno == errno.EPERM  # the first job will say so, with its step
+    zygote = Zygote(channel)
+    sys.path.clear()
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
+    gc.freeze()
+    gc.disable()
+    zygote.run()

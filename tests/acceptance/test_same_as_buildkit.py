@@ -1,0 +1,50 @@
+"""Twenty-two Dockerfiles: the same file tree, configuration and history as BuildKit makes of them.
+
+Where we differ on purpose, `DIFFERENCES` says where and why; anything else that differs is a bug.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.cases import Case, base_tree, cases, digest_of
+from tests.support.command import Pybuild
+from tests.support.images import read_image
+
+pytestmark = pytest.mark.root
+
+# case → path of a value in the golden file → (our value, why it differs from BuildKit's)
+DIFFERENCES: dict[str, dict[tuple[str | int, ...], tuple[Any, str]]] = {}
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_same_image(case: Case, shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    context = case.context(tmp_path / "context")
+    out = tmp_path / "image.tar"
+    shared_pybuild("build", "-q", "--network", "none", "-o", f"type=oci,dest={out}", context)
+    ours = digest_of(read_image(out), base_tree())
+    theirs = json.loads(case.golden.read_text(encoding="utf-8"))
+    for place, (value, _) in DIFFERENCES.get(case.name, {}).items():
+        put(theirs, place, value)
+    for part in ("config", "history", "tree", "removed", "platform", "author"):
+        assert plain(ours[part]) == theirs[part], f"{part} of {case.name}"
+
+
+def plain(value: Any) -> Any:
+    """A value as it is after a round through JSON."""
+    return json.loads(json.dumps(value))
+
+
+def put(target: Any, place: tuple[str | int, ...], value: Any) -> None:
+    """Set (or, with None, remove) the value at a place."""
+    *way, last = place
+    for step in way:
+        target = target[step]
+    assert target[last] != value, f"{place} no longer differs: remove it from DIFFERENCES"
+    if value is None:
+        del target[last]
+    else:
+        target[last] = value
