@@ -1,0 +1,114 @@
+"""The benchmark: every tool in turn, round after round, in one run; medians and ratios.
+
+python -m bench                          all cases, three rounds
+python -m bench --only steps-cold push   some of them
+python -m bench --write                  and into docs/performance.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import report
+from bench.cases import CASES, Bench, Case
+from bench.profile import where_time_goes
+from bench.tools import Buildah, Pybuild, Tool, ToolFailed, newest_docker
+from bench.workload import Workload
+from tests.support.bases import rootfs
+from tests.support.registry import registry_server
+
+BASE = "bench-base:latest"
+PAGE = Path(__file__).parent.parent / "docs/performance.md"
+
+
+def main() -> int:
+    """Measure what the command line asks for; 1 if something of ours failed."""
+    options = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
+    options.add_argument("--rounds", type=int, default=3, metavar="N")
+    options.add_argument("--only", nargs="+", choices=[case.name for case in CASES], metavar="CASE")
+    options.add_argument("--tools", nargs="+", metavar="TOOL", help="of: pybuild buildkit docker buildah")
+    options.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    asked = options.parse_args()
+    cases = [case for case in CASES if not asked.only or case.name in asked.only]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pb-bench-", dir="/var/tmp")))
+        tools = _tools(folder, stack, asked.tools)
+        server = stack.enter_context(registry_server(folder / "registry"))
+        (folder / "scratch").mkdir()
+        bench = Bench(Workload(folder / "shared", BASE), server.host, folder / "shared")
+        figures = _measure(bench, cases, tools, asked.rounds)
+        text = _page(figures, cases, tools, asked.rounds, where_time_goes(folder, bench.work))
+    print(text)
+    for (case, tool), why in figures.failures.items():
+        print(f"\n{tool} failed at {case}:\n{why}", file=sys.stderr)
+    if asked.write:
+        PAGE.write_text(text + "\n")
+    return int(any(tool == report.US for _, tool in figures.failures))
+
+
+def _tools(folder: Path, stack: ExitStack, wanted: list[str] | None) -> list[Tool]:
+    """Whatever is installed, each with the base image."""
+    shared = folder / "shared"
+    shared.mkdir()
+    found: list[Tool] = [Pybuild(folder / "pybuild")]
+    docker = stack.enter_context(newest_docker(folder / "d", shared))
+    found += [] if docker is None else [docker]
+    if Path("/usr/bin/buildah").exists():
+        (folder / "buildah").mkdir()
+        found.append(Buildah(folder / "buildah"))
+    kept = [tool for tool in found if not wanted or tool.name in wanted]
+    tar = shared / "rootfs.tar"
+    tar.write_bytes(rootfs("busybox").read_bytes())
+    for tool in kept:
+        tool.base(tar, BASE)
+    return kept
+
+
+def _measure(bench: Bench, cases: list[Case], tools: list[Tool], rounds: int) -> report.Figures:
+    figures = report.Figures()
+    for case in cases:
+        for number in range(rounds):
+            bench.round = number
+            for tool in tools:
+                if (case.name, tool.name) in figures.failures:
+                    continue
+                try:
+                    timed = case.prepare(tool, bench)
+                    gc.collect()
+                    started = time.perf_counter()
+                    timed()
+                    figures.add(case, tool.name, time.perf_counter() - started)
+                except ToolFailed as failure:
+                    figures.failures[case.name, tool.name] = str(failure)
+        told = (
+            f"{tool.name} {seconds:.2f}" for tool in tools if (seconds := figures.median(case, tool.name)) is not None
+        )
+        print(f"{case.name}: {', '.join(told)}", file=sys.stderr, flush=True)
+    return figures
+
+
+def _page(figures: report.Figures, cases: list[Case], tools: list[Tool], rounds: int, profile: str) -> str:
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    return f"""# Performance
+
+Measured {day} by `./do bench --write` on {report.machine()}. Medians of {rounds} rounds (lowest–highest), whole
+processes, the tools in turn within each round. {report.versions({tool.name: tool.version for tool in tools})}.
+BuildKit's daemon is warm. Every RUN has no network. A pull ends with the first use of the image: a container that
+runs `true`, or for buildah the unpacked store. A ratio below 1 means that pybuild is faster.
+
+{report.table(figures, cases, [tool.name for tool in tools])}
+
+## Where the time goes
+
+{profile}"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What is measured, and how each measurement is prepared without being timed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.tools import Tool
+from bench.workload import Workload
+
+Timed = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table; `target` bounds our share of BuildKit's time.
+
+    `prepare` does what is not timed and returns what is.
+    """
+
+    name: str
+    title: str
+    target: float
+    prepare: Callable[[Tool, Bench], Timed]
+
+
+@dataclass
+class Bench:
+    """What cases share: the workloads, a registry, a folder for archives, and the number of the round."""
+
+    work: Workload
+    registry: str
+    scratch: Path
+    round: int = 0
+
+    def fresh(self, tool: Tool) -> str:
+        """A reference that the registry has never seen."""
+        return f"{self.registry}/{tool.name}-{secrets.token_hex(4)}/app:1"
+
+
+def _steps_cold(tool: Tool, bench: Bench) -> Timed:
+    context = bench.work.steps()
+    return lambda: tool.build(context, "steps", cache=False)
+
+
+def _steps_cached(tool: Tool, bench: Bench) -> Timed:
+    context = bench.work.steps()
+    tool.build(context, "steps")
+    return lambda: tool.build(context, "steps")
+
+
+def _files_cold(tool: Tool, bench: Bench) -> Timed:
+    context = bench.work.files()
+    return lambda: tool.build(context, "files", cache=False)
+
+
+def _files_cached(tool: Tool, bench: Bench) -> Timed:
+    context = bench.work.files()
+    tool.build(context, "files")
+    return lambda: tool.build(context, "files")
+
+
+def _files_changed(tool: Tool, bench: Bench) -> Timed:
+    context = bench.work.files()
+    tool.build(context, "files")
+    bench.work.change_one(bench.round)
+    return lambda: tool.build(context, "files")
+
+
+def _diff_archive(tool: Tool, bench: Bench) -> Timed:
+    """RUN, diff, compression and archive together: no tool can have compressed the layer before."""
+    context = bench.work.diff()
+    (context / "seed").touch()
+    dockerfile = context / "Dockerfile"
+    text = dockerfile.read_text().split("# round")[0]
+    dockerfile.write_text(text.replace("mkdir /data ", f"mkdir /data && : {secrets.token_hex(4)} ", 1))
+    dest = bench.scratch / f"{tool.name}.tar"
+    dest.unlink(missing_ok=True)
+
+    def timed() -> None:
+        tool.archive(context, "diff", dest)
+
+    def restored() -> None:
+        timed()
+        dockerfile.write_text(text)
+
+    return restored
+
+
+def _push(tool: Tool, bench: Bench) -> Timed:
+    """The blobs of the 150 MB image to a registry that has none of them, compressed before as `archive` left them."""
+    tool.build(bench.work.diff(), "diff")
+    reference = bench.fresh(tool)
+    return lambda: tool.push("diff", reference)
+
+
+def _pull(tool: Tool, bench: Bench) -> Timed:
+    reference = bench.fresh(tool)
+    tool.build(bench.work.diff(), "diff")
+    tool.push("diff", reference)
+    tool.forget(reference)
+    return lambda: tool.pull(reference)
+
+
+def _stages(tool: Tool, bench: Bench) -> Timed:
+    context = bench.work.stages()
+    return lambda: tool.build(context, "stages", cache=False)
+
+
+CASES = (
+    Case("steps-cold", "20 RUN steps, nothing cached", 1 / 5, _steps_cold),
+    Case("steps-cached", "20 RUN steps, all cached", 1.0, _steps_cached),
+    Case("copy-cold", "COPY of 20,000 files, nothing cached", 1 / 5, _files_cold),
+    Case("copy-cached", "COPY of 20,000 files, all cached", 1.0, _files_cached),
+    Case("copy-changed", "COPY of 20,000 files, one changed", 1 / 5, _files_changed),
+    Case("run-archive", "RUN writes 150 MB in 5,000 files, to a gzip OCI archive", 1 / 2, _diff_archive),
+    Case("push", "push of that image to a fresh repository", 1 / 2, _push),
+    Case("pull", "pull of that image into an empty store, and first use", 1 / 2, _pull),
+    Case("stages", "four independent stages", 1.0, _stages),
+)

@@ -1,0 +1,211 @@
+"""The tools that are compared, each told the same things in its own words.
+
+Every tool keeps its state below one folder of the benchmark; nothing of the host's own is used or changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tests.support.dockerd import Dockerd, dockerd
+
+
+class ToolFailed(Exception):
+    """A command of a tool did not do what the benchmark asked; the text ends with what it said."""
+
+
+def call(command: list[str], env: Mapping[str, str] | None = None) -> str:
+    """Run to the end, or raise ToolFailed."""
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ToolFailed(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Tool(Protocol):
+    """What is asked of each."""
+
+    name: str
+    version: str
+
+    def base(self, rootfs: Path, tag: str) -> None:
+        """Make the base image from the tar of its root."""
+        ...
+
+    def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
+        """Build a directory; `cache=False` runs every step anew."""
+        ...
+
+    def archive(self, context: Path, tag: str, dest: Path) -> None:
+        """From a build that is all cached to an OCI archive, layers compressed by gzip."""
+        ...
+
+    def push(self, tag: str, reference: str) -> None:
+        """Send an image to a registry over HTTP."""
+        ...
+
+    def pull(self, reference: str) -> None:
+        """Fetch an image into a store that has nothing of it, ready to be run."""
+        ...
+
+    def forget(self, reference: str) -> None:
+        """Empty the store that `pull` fills."""
+        ...
+
+
+@dataclass
+class Pybuild:
+    """This project, as it stands in the tree. `pull` unpacks, as the others do: it mounts the image once."""
+
+    folder: Path
+    name: str = "pybuild"
+    version: str = ""
+    program: str = field(default=str(Path(sys.executable).with_name("pybuild")))
+
+    def __post_init__(self) -> None:
+        self.version = self._say("--version").split()[-1]
+
+    def _say(self, *words: str, root: str = "store") -> str:
+        return call([self.program, *words], {"PYBUILD_ROOT": str(self.folder / root)})
+
+    def base(self, rootfs: Path, tag: str) -> None:
+        self._say("import", str(rootfs), tag)
+
+    def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
+        options = [] if cache else ["--no-cache"]
+        self._say("build", "-q", "--network", "none", *options, "-t", tag, str(context))
+
+    def archive(self, context: Path, tag: str, dest: Path) -> None:
+        # The compressed layer is remembered: a store that never compressed it is what is measured.
+        self._say("build", "-q", "--network", "none", "-t", tag, "-o", f"type=oci,dest={dest}", str(context))
+
+    def push(self, tag: str, reference: str) -> None:
+        self._say("push", "-q", tag, reference)
+
+    def pull(self, reference: str) -> None:
+        self._say("pull", "-q", reference, root="pulled")
+        self._say("run", "--rm", "--network", "none", reference, "true", root="pulled")
+
+    def forget(self, reference: str) -> None:
+        shutil.rmtree(self.folder / "pulled", ignore_errors=True)
+
+
+@dataclass
+class Docker:
+    """A docker daemon with BuildKit inside, warm before the first measurement."""
+
+    daemon: Dockerd
+    name: str
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        server = self._say("version", "--format", "{{.Server.Version}}").strip()
+        buildx = self._say("buildx", "version").split()[1]
+        self.version = f"docker {server}, buildx {buildx}"
+
+    def _say(self, *words: str) -> str:
+        return call(self.daemon.command(*words))
+
+    def base(self, rootfs: Path, tag: str) -> None:
+        self._say("import", str(rootfs), tag)
+
+    def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
+        options = [] if cache else ["--no-cache"]
+        self._say("buildx", "build", "-q", "--network", "none", "--provenance=false", *options, "-t", tag, str(context))
+
+    def archive(self, context: Path, tag: str, dest: Path) -> None:
+        where = f"type=oci,dest={dest},compression=gzip,force-compression=true"
+        self._say("buildx", "build", "-q", "--network", "none", "--provenance=false", "-o", where, str(context))
+
+    def push(self, tag: str, reference: str) -> None:
+        self._say("tag", tag, reference)
+        self._say("push", "-q", reference)
+
+    def pull(self, reference: str) -> None:
+        self._say("pull", "-q", reference)
+        self._say("run", "--rm", "--network", "none", reference, "true")
+
+    def forget(self, reference: str) -> None:
+        subprocess.run(self.daemon.command("rmi", "-f", reference), capture_output=True, check=False)
+
+
+@dataclass
+class Buildah:
+    """buildah with its overlay store; runs by runc. Pulls by skopeo into the same kind of store."""
+
+    folder: Path
+    name: str = "buildah"
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        self.version = call(["buildah", "--version"]).split()[2]
+
+    def _store(self, place: str) -> list[str]:
+        return [
+            "--root",
+            f"{self.folder}/{place}",
+            "--runroot",
+            f"{self.folder}/{place}-run",
+            "--storage-driver",
+            "overlay",
+        ]
+
+    def _say(self, *words: str, place: str = "store") -> str:
+        return call(["buildah", *self._store(place), *words])
+
+    def base(self, rootfs: Path, tag: str) -> None:
+        dockerfile = self.folder / "base"
+        dockerfile.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(rootfs, dockerfile / "rootfs.tar")
+        (dockerfile / "Dockerfile").write_text('FROM scratch\nADD rootfs.tar /\nCMD ["sh"]\n')
+        self._say("bud", "-q", "-t", tag, str(dockerfile))
+
+    def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
+        options = ["--layers"] if cache else ["--layers", "--no-cache"]
+        runtime = ["--runtime", "/usr/sbin/runc", "--network", "none", "--pull=never"]
+        self._say("bud", "-q", *runtime, *options, "-t", tag, str(context))
+
+    def archive(self, context: Path, tag: str, dest: Path) -> None:
+        self.build(context, tag)
+        self._say("push", "-q", tag, f"oci-archive:{dest}")
+
+    def push(self, tag: str, reference: str) -> None:
+        self._say("push", "-q", "--tls-verify=false", tag, f"docker://{reference}")
+
+    def pull(self, reference: str) -> None:
+        store = f"containers-storage:[overlay@{self.folder}/pulled+{self.folder}/pulled-run]{reference}"
+        call(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{reference}", store])
+
+    def forget(self, reference: str) -> None:
+        for place in ("pulled", "pulled-run"):
+            shutil.rmtree(self.folder / place, ignore_errors=True)
+
+
+@contextmanager
+def newest_docker(folder: Path, shared: Path) -> Iterator[Docker | None]:
+    """Docker of the unstable chroot if `bench/peers/sid` has made it, else this Debian's, else None."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    sid = cache / "pybuild-peers/sid"
+    if (sid / ".complete").exists():
+        with dockerd(folder, root=sid, shared=[shared], options="--feature containerd-snapshotter=true") as daemon:
+            yield Docker(daemon, "buildkit")
+    elif Path("/usr/sbin/dockerd").exists():
+        with dockerd(folder, shared=[shared]) as daemon:
+            yield Docker(daemon, "docker")
+    else:
+        yield None
