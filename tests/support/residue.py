@@ -1,7 +1,9 @@
 """What a crashed or careless builder leaves on a host: mounts, cgroups, processes. Tests compare before and after."""
 
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,3 +48,24 @@ def _processes(root: Path) -> list[str]:
                 if any(str(root) in place for place in places):
                     found.append(f"{entry.name} {command}")
     return found
+
+
+@contextmanager
+def leaked(root: Path, *, patience: float = 60.0) -> Iterator[list[str]]:
+    """Filled on leaving: what is there that was not there on entering, and does not go away by itself.
+
+    Other tests make and remove cgroups at the same time, so whatever is new gets `patience` seconds to vanish.
+    """
+    before = residue(root)
+    left: list[str] = []
+    yield left
+    deadline = time.monotonic() + patience
+    suspects = _new(before, residue(root))
+    while suspects and time.monotonic() < deadline:
+        time.sleep(0.2)
+        suspects &= _new(before, residue(root))
+    left.extend(sorted(suspects))
+
+
+def _new(before: Residue, after: Residue) -> set[str]:
+    return {*after.mounts - before.mounts, *after.cgroups - before.cgroups, *after.processes - before.processes}
