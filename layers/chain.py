@@ -16,14 +16,19 @@ class Chain:
     diff_ids: tuple[DiffID, ...] = ()
 
     @cached_property
+    def ids(self) -> tuple[ChainID, ...]:
+        """The ChainID of every stack from the base up to each layer."""
+        found: list[ChainID] = []
+        for diff_id in self.diff_ids:
+            below = found[-1] if found else None
+            text = f"{below} {diff_id}".encode()
+            found.append(Digest("sha256", hashlib.sha256(text).hexdigest()) if below else diff_id)
+        return tuple(found)
+
+    @property
     def id(self) -> ChainID | None:
         """ChainID of the whole stack; None for the empty one."""
-        if not self.diff_ids:
-            return None
-        value = self.diff_ids[0]
-        for diff_id in self.diff_ids[1:]:
-            value = Digest("sha256", hashlib.sha256(f"{value} {diff_id}".encode()).hexdigest())
-        return value
+        return self.ids[-1] if self.diff_ids else None
 
     @property
     def parent(self) -> Chain:

@@ -38,6 +38,10 @@ class Workspace(Protocol):
         """What differs from the chain, sorted by path, parents before children."""
         ...
 
+    def keep(self, folder: Path) -> None:
+        """Move `upper` to `folder/upper`, on the store's disk, for a later `attach`; `root` is gone then."""
+        ...
+
 
 class Snapshotter(Protocol):
     """Makes directories from chains whose layers are in the store."""
@@ -54,8 +58,18 @@ class Snapshotter(Protocol):
         """A writable directory over the chain, dropped on leaving unless committed. Raises SnapshotMissing."""
         ...
 
+    def attach(self, chain: Chain, folder: Path) -> AbstractContextManager[Workspace]:
+        """A writable directory over the chain whose changes stay in `folder/upper`; `folder` is on the store's disk.
+
+        Only one may be attached to a folder at a time: see to that with a lock. Raises SnapshotMissing.
+        """
+        ...
+
     def commit(self, work: Workspace, diff_id: DiffID) -> None:
-        """Let the workspace's changes be the directory of `work.base.push(diff_id)` from now on. Idempotent."""
+        """Let a prepared workspace's changes be the directory of `work.base.push(diff_id)`; `work.root` is gone then.
+
+        Idempotent. What is attached stays where it is, and its layer is unpacked when first needed.
+        """
         ...
 
     def remove(self, chain: Chain) -> None:

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,7 +28,7 @@ from layers.blobs import Blobs, full_disk_explained
 from layers.db import Database
 from layers.descriptor import Descriptor
 from layers.digest import DiffID, Digest
-from layers.errors import StoreFormat
+from layers.errors import ArchiveInvalid, StoreFormat
 from layers.images import Images
 from layers.leases import Lease, Session, sweep
 from layers.records import Records
@@ -42,13 +44,26 @@ if TYPE_CHECKING:
     from layers.tree import Tree
 
 ROOMS = ("blobs/sha256", "tocs", "snapshots", "containers", "scratch", "locks")
+MOST_ENTRIES = 400_000
+"""Entries of all tables of contents that a process keeps in memory, some 200 bytes each."""
 
 
 class Mounter(Protocol):
-    """Makes overlay mounts in this process's private mount namespace; the roof hands one in."""
+    """Makes overlay mounts in this process's private mount namespace; the roof hands one in (`runner.mounts`)."""
 
-    def overlay(self, lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path) -> None:
-        """Mount `lowers` (uppermost first) and `upper` on `target`; read-only without an upper."""
+    def overlay(
+        self,
+        lowers: Sequence[Path],
+        target: Path,
+        *,
+        upper: Path | None = None,
+        work: Path | None = None,
+        volatile: bool = False,
+    ) -> None:
+        """Mount `lowers` (uppermost first) and `upper` on `target`; read-only without an upper.
+
+        `volatile`: nothing is synced, the upper is good for this mount and boot only.
+        """
         ...
 
     def unmount(self, target: Path) -> None:
@@ -62,14 +77,16 @@ class Store:
     def __init__(self, root: Path, mounter: Mounter | None) -> None:
         self.root = root
         self._mounter = mounter
-        self._db = Database(root / "db.sqlite")
-        self.session = Session(root / "scratch", self._db)
+        self.db = Database(root / "db.sqlite")
+        self.session = Session(root / "scratch", self.db)
         self.blobs = Blobs(root / "blobs", self.session.claim, self.session.directory)
-        self.images = Images(self._db, self.blobs, self.session.claim)
-        self.records = Records(self._db, self.blobs, self.session.claim)
-        self.variants = Variants(self._db, self.blobs, self.lock)
+        self.images = Images(self.db, self.blobs, self.session.claim)
+        self.records = Records(self.db, self.blobs, self.session.claim)
+        self.variants = Variants(self.db, self.blobs, self.lock)
         self._snapshots: Snapshotter | None = None
-        self._finalizer = weakref.finalize(self, close, self.session, self._db)
+        self._tocs: dict[DiffID, Toc] = {}
+        self._tocs_turn = threading.Lock()
+        self._finalizer = weakref.finalize(self, close, self.session, self.db)
 
     @classmethod
     def open(cls, root: Path, *, mounter: Mounter | None = None) -> Store:
@@ -83,7 +100,7 @@ class Store:
         elif not os.access(root, os.W_OK) or not os.access(root / "db.sqlite", os.W_OK):
             raise StoreFormat(str(root), "it cannot be written; give yourself the right, or choose another with --root")
         store = cls(root, mounter)
-        store._db.open()
+        store.db.open()
         return store
 
     def close(self) -> None:
@@ -120,7 +137,7 @@ class Store:
 
     def sweep(self) -> int:
         """Remove what processes that died left behind; how many."""
-        return sweep(self.root / "scratch", self._db)
+        return sweep(self.root / "scratch", self.db)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -148,31 +165,50 @@ class Store:
         """The table of contents of a layer that is here, parsed once and kept. Raises BlobMissing."""
         from layers.toc import Toc
 
-        path = self.root / "tocs" / diff_id.hex
-        try:
-            return Toc.loads(path.read_bytes())
-        except FileNotFoundError:
-            pass
-        with self.blobs.open(diff_id) as raw:
-            toc = Toc.scan(raw)
+        toc = self._tocs.get(diff_id)
+        if toc is None:
+            try:
+                toc = Toc.loads((self.root / "tocs" / diff_id.hex).read_bytes())
+            except (FileNotFoundError, ArchiveInvalid):  # a cache of another version, or torn by a crash
+                with self.blobs.open(diff_id) as raw:
+                    toc = Toc.scan(raw)
+                self.keep_toc(diff_id, toc)
+            self._remember(diff_id, toc)
+        return toc
+
+    def keep_toc(self, diff_id: DiffID, toc: Toc) -> None:
+        """Keep the table of contents that whoever wrote or read a raw tar has at hand."""
         with full_disk_explained(self.root), self.scratch() as scratch:
             part = scratch / "toc"
             part.write_bytes(toc.dumps())
-            os.replace(part, path)
-        return toc
+            os.replace(part, self.root / "tocs" / diff_id.hex)
+        self._remember(diff_id, toc)
+
+    def _remember(self, diff_id: DiffID, toc: Toc) -> None:
+        """Keep a table in memory; those that were used longest ago make room."""
+        with self._tocs_turn:
+            self._tocs.pop(diff_id, None)
+            self._tocs[diff_id] = toc
+            entries = sum(map(len, self._tocs.values()))
+            for oldest in list(self._tocs)[:-1]:
+                if entries <= MOST_ENTRIES:
+                    break
+                entries -= len(self._tocs.pop(oldest))
+
+    def here(self, diff_id: DiffID) -> bool:
+        """True if a layer's raw tar is here; it is claimed for this process."""
+        self.session.claim(diff_id)
+        return self.blobs.has(diff_id)
 
     def tree(self, chain: Chain) -> Tree:
         """The merged file system of a chain, read from its raw tars. Raises BlobMissing."""
         from layers.tree import Tree
 
-        def opener(diff_id: DiffID) -> object:
-            return lambda: self.blobs.open(diff_id)
-
-        return Tree([(self.toc(diff_id), opener(diff_id)) for diff_id in chain.diff_ids])
+        return Tree([(self.toc(diff_id), partial(self.blobs.open, diff_id)) for diff_id in chain.diff_ids])
 
     def ingest(self, blob: Descriptor) -> DiffID:
         """The layer of a blob that is here, its raw tar made if need be. Raises BlobMissing, ArchiveInvalid."""
-        from layers.pipeline import ingest
+        from layers.ingest import ingest
 
         return ingest(self, blob)
 

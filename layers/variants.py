@@ -67,7 +67,7 @@ class Variants:
         """The layer under `codec`, made now if no such form is here. Raises BlobMissing."""
         if found := self.blob(diff_id, codec, level):
             return found
-        from layers.pipeline import compress
+        from layers.ingest import compress
 
         with self._lock(f"{diff_id.hex}.{codec}.{level}"):
             if found := self.blob(diff_id, codec, level):
