@@ -140,6 +140,11 @@ class BlobWriter:
         self._flush()
         return Digest(self._algorithm, self._hasher.hexdigest())
 
+    def reader(self) -> BinaryIO:
+        """What was written so far, from its beginning; to look at before it is named."""
+        self._flush()
+        return open(f"/proc/self/fd/{self._part}", "rb", buffering=0)
+
     def commit(self) -> tuple[Digest, int]:
         """Flush to the disk and name it; (digest, bytes)."""
         digest = self.digest

@@ -1,0 +1,208 @@
+"""From a compressed layer to its raw tar, and from a raw tar to a compressed layer, in one pass.
+
+Reading, hashing, inflating, hashing again and writing overlap in threads (`layers.pipeline`). Nothing is
+named before all of it was verified: size and digest of what came, the end of the compressed stream, every
+header of the tar. The bytes that a layer may inflate to are bounded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from layers import mediatypes
+from layers.blobs import CHUNK, Blobs, BlobWriter
+from layers.descriptor import Descriptor
+from layers.digest import DiffID, Digest
+from layers.errors import ArchiveInvalid, BlobMismatch, DocumentInvalid
+from layers.pipeline import Behind, Pipe, Stopped
+
+if TYPE_CHECKING:
+    from layers.store import Store
+
+LEAST_LIMIT = 8 << 30
+MOST_LIMIT = 64 << 30
+RATIO = 200
+"""A layer may inflate to RATIO times its compressed size, but always to LEAST_LIMIT and never beyond MOST_LIMIT."""
+
+
+def receive(store: Store, wanted: Descriptor, source: BinaryIO) -> DiffID:
+    """Keep a layer as it comes, make its raw tar and table of contents in the same pass; its DiffID.
+
+    Raises BlobMismatch if other bytes come than promised, ArchiveInvalid and UnsafePath if they are no layer,
+    DocumentInvalid for a kind of layer that cannot be read. Nothing is kept then.
+    """
+    codec = codec_of(wanted)
+    store.session.claim(wanted.digest)
+    known = known_diff_id(store, wanted)
+    if known is not None and store.blobs.has(wanted.digest) and store.here(known):
+        return known
+    with store.blobs.writer(wanted.digest.algorithm) as packed:
+        if codec == "none":
+            pump(source, packed.write, wanted)
+            verify(packed, wanted)
+            if wanted.digest.algorithm != "sha256":
+                raise DocumentInvalid(f"layer {wanted.digest}", "the name of an uncompressed layer must be its sha256")
+            return commit(store, packed)
+        pipe = Pipe()
+
+        def take(chunk: bytes) -> None:
+            packed.write(chunk)
+            pipe.feed(chunk)
+
+        with store.blobs.writer() as raw, Inflating(codec, pipe, raw, limit(wanted.size)) as inflating:
+            pump(source, take, wanted)
+            verify(packed, wanted)
+            inflating.finish()
+            diff_id = commit(store, raw)
+            packed.commit()
+    store.variants.learn(wanted.digest, diff_id, codec, level=None, size=wanted.size)
+    return diff_id
+
+
+def ingest(store: Store, blob: Descriptor) -> DiffID:
+    """The layer of a blob that is here, its raw tar made if need be. Raises BlobMissing, ArchiveInvalid, UnsafePath."""
+    codec = codec_of(blob)
+    store.session.claim(blob.digest)
+    known = known_diff_id(store, blob)
+    if known is not None and store.here(known):
+        return known
+    with store.lock(f"ingest.{blob.digest.hex}"):
+        known = known_diff_id(store, blob)
+        if known is not None and store.here(known):
+            return known
+        with store.blobs.open(blob.digest) as source, store.blobs.writer() as raw:
+            inflate(codec, source, raw, limit(blob.size))
+            diff_id = commit(store, raw)
+        store.variants.learn(blob.digest, diff_id, codec, level=None, size=blob.size)
+        return diff_id
+
+
+def diff_id_of(store: Store, layer: Descriptor) -> DiffID:
+    """The layer that a descriptor names, whose blob is here. Raises as `ingest`."""
+    return ingest(store, layer)
+
+
+def compress(blobs: Blobs, diff_id: DiffID, codec: str, level: int | None) -> tuple[Digest, int, int]:
+    """Write the compressed form of a layer; (digest, bytes, the level that was used). Raises BlobMissing.
+
+    The encoder is fed pieces of exactly CHUNK bytes, because what it writes may depend on their size.
+    """
+    from layers.codec import LEVELS, compressor
+
+    used = LEVELS[codec] if level is None else level
+    encoder = compressor(codec, used)
+    with blobs.open(diff_id) as raw, blobs.writer() as writer:
+        with Behind(writer.write) as write:
+            while chunk := whole(raw):
+                write(encoder.compress(chunk))
+            write(encoder.flush())
+        digest, size = writer.commit()
+        return digest, size, used
+
+
+class Inflating:
+    """Inflates in a thread what another one feeds to a pipe."""
+
+    def __init__(self, codec: str, pipe: Pipe, raw: BlobWriter, most: int) -> None:
+        self._pipe = pipe
+        self._failure: BaseException | None = None
+        self._work = lambda: inflate(codec, pipe, raw, most)  # type: ignore[arg-type]
+        self._thread = threading.Thread(target=self._run, name="pybuild-inflate", daemon=True)
+
+    def __enter__(self) -> Inflating:
+        self._thread.start()
+        return self
+
+    def finish(self) -> None:
+        """No more comes; wait, and raise what went wrong."""
+        self._pipe.finish()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._thread.is_alive():
+            self._pipe.finish(cut=True)
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Stopped:
+            pass
+        except BaseException as failure:  # raised by `finish` in the thread that waits
+            self._failure = failure
+        finally:
+            self._pipe.close()
+
+
+def inflate(codec: str, source: BinaryIO, raw: BlobWriter, most: int) -> None:
+    """Write what a compressed stream holds. Raises ArchiveInvalid if it is damaged or holds more than `most` bytes."""
+    from layers.codec import decompress
+
+    left = most
+    with Behind(raw.write) as write:
+        stream = source if codec == "none" else decompress(source)
+        while chunk := stream.read(CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise ArchiveInvalid(f"it inflates to more than the {most} bytes allowed for a layer of its size")
+            write(chunk)
+
+
+def pump(source: BinaryIO, take: Callable[[bytes], object], wanted: Descriptor) -> None:
+    """Hand on what comes, up to one byte more than was promised."""
+    left = wanted.size + 1
+    while left and (chunk := source.read(min(CHUNK, left))):
+        left -= len(chunk)
+        take(chunk)
+
+
+def verify(writer: BlobWriter, wanted: Descriptor) -> None:
+    """Compare what came with what was promised. Raises BlobMismatch."""
+    met = writer.digest
+    if writer.size != wanted.size or met != wanted.digest:
+        raise BlobMismatch(wanted, received=writer.size, digest=str(met))
+
+
+def commit(store: Store, raw: BlobWriter) -> DiffID:
+    """Name a raw tar that can be read to its end, and keep its table of contents. Raises ArchiveInvalid, UnsafePath."""
+    from layers.toc import Toc
+
+    with raw.reader() as tar:
+        toc = Toc.scan(tar)
+    diff_id, _ = raw.commit()
+    store.keep_toc(diff_id, toc)
+    return diff_id
+
+
+def codec_of(layer: Descriptor) -> str:
+    """How a layer is compressed. Raises DocumentInvalid for what is no layer that we can read."""
+    codec = mediatypes.codec_of(layer.media_type)
+    if codec is None:
+        raise DocumentInvalid(
+            f"layer {layer.digest}", f"its media type {layer.media_type!r} is not one that can be read"
+        )
+    return codec
+
+
+def known_diff_id(store: Store, layer: Descriptor) -> DiffID | None:
+    """The DiffID of a layer's blob, if it needs no reading or is remembered."""
+    return layer.digest if mediatypes.codec_of(layer.media_type) == "none" else store.variants.diff_id(layer.digest)
+
+
+def limit(size: int) -> int:
+    """Bytes that a layer of `size` compressed bytes may inflate to."""
+    return max(LEAST_LIMIT, min(RATIO * size, MOST_LIMIT))
+
+
+def whole(source: BinaryIO) -> bytes:
+    """CHUNK bytes, fewer only at the end."""
+    pieces = []
+    left = CHUNK
+    while left and (piece := source.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces) if len(pieces) != 1 else pieces[0]
