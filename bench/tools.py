@@ -197,6 +197,18 @@ class Buildah:
 
 
 @contextmanager
+def buildah(folder: Path) -> Iterator[Buildah]:
+    """buildah with its stores below `folder`; the mounts that it leaves there are taken away in the end."""
+    folder.mkdir()
+    try:
+        yield Buildah(folder)
+    finally:
+        points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for point in sorted((point for point in points if point.startswith(str(folder))), reverse=True):
+            subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
+
+
+@contextmanager
 def newest_docker(folder: Path, shared: Path) -> Iterator[Docker | None]:
     """Docker of the unstable chroot if `bench/peers/sid` has made it, else this Debian's, else None."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))

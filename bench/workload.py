@@ -41,21 +41,19 @@ class Workload:
 
     def diff(self) -> Path:
         """A RUN that writes 150 MB in 5,000 files."""
-        rounds = 100
-        context = self._context(
-            "diff",
-            f"FROM {self.base}\nCOPY seed /seed\n"
-            f"RUN mkdir /data && for i in $(seq {rounds}); do split -a 3 -b {DIFF_SIZE} /seed /data/$i-; done\n",
-        )
+        lines = 50
+        again = DIFF_FILES // lines
+        write = f'{{ for (i = 0; i < {again}; i++) {{ f = "/data/" i "-" NR; print > f; close(f) }} }}'
+        context = self._context("diff", f"FROM {self.base}\nCOPY seed /seed\nRUN mkdir /data && awk '{write}' /seed\n")
         seed = context / "seed"
         if not seed.exists():
             source = random.Random(2)
-            size = DIFF_FILES // rounds * DIFF_SIZE
-            words = [source.randbytes(source.randint(2, 9)) for _ in range(4096)]
-            data = bytearray()
-            while len(data) < size:
-                data += source.choice(words)
-            seed.write_bytes(bytes(data[:size]))
+            letters = "abcdefghijklmnopqrstuvwxyz0123456789 .,;=(){}"
+            words = ["".join(source.choices(letters, k=source.randint(2, 9))) for _ in range(4096)]
+            with seed.open("w") as out:
+                for _ in range(lines):
+                    line = "".join(source.choice(words) for _ in range(DIFF_SIZE // 4))
+                    out.write(line[: DIFF_SIZE - 1] + "\n")
         return context
 
     def stages(self) -> Path:
