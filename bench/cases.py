@@ -28,12 +28,13 @@ class Case:
 
 @dataclass
 class Bench:
-    """What cases share: the workloads, a registry, a folder for archives, and the number of the round."""
+    """What cases share: workloads, a registry, a folder for archives, the round, and the `image` to pull."""
 
     work: Workload
     registry: str
     scratch: Path
     round: int = 0
+    image: str = ""
 
     def fresh(self, tool: Tool) -> str:
         """A reference that the registry has never seen."""
@@ -96,11 +97,13 @@ def _push(tool: Tool, bench: Bench) -> Timed:
 
 
 def _pull(tool: Tool, bench: Bench) -> Timed:
-    reference = bench.fresh(tool)
-    tool.build(bench.work.diff(), "diff")
-    tool.push("diff", reference)
-    tool.forget(reference)
-    return lambda: tool.pull(reference)
+    """The same image for all tools: what the first of them pushed."""
+    if not bench.image:
+        bench.image = bench.fresh(tool)
+        tool.build(bench.work.diff(), "diff")
+        tool.push("diff", bench.image)
+    tool.forget()
+    return lambda: tool.pull(bench.image)
 
 
 def _stages(tool: Tool, bench: Bench) -> Timed:

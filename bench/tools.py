@@ -63,7 +63,7 @@ class Tool(Protocol):
         """Fetch an image into a store that has nothing of it, ready to be run."""
         ...
 
-    def forget(self, reference: str) -> None:
+    def forget(self) -> None:
         """Empty the store that `pull` fills."""
         ...
 
@@ -101,7 +101,7 @@ class Pybuild:
         self._say("pull", "-q", reference, root="pulled")
         self._say("run", "--rm", "--network", "none", reference, "true", root="pulled")
 
-    def forget(self, reference: str) -> None:
+    def forget(self) -> None:
         shutil.rmtree(self.folder / "pulled", ignore_errors=True)
 
 
@@ -112,6 +112,7 @@ class Docker:
     daemon: Dockerd
     name: str
     version: str = ""
+    _base: str = ""
 
     def __post_init__(self) -> None:
         server = self._say("version", "--format", "{{.Server.Version}}").strip()
@@ -123,6 +124,7 @@ class Docker:
 
     def base(self, rootfs: Path, tag: str) -> None:
         self._say("import", str(rootfs), tag)
+        self._base = tag
 
     def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
         options = [] if cache else ["--no-cache"]
@@ -140,8 +142,13 @@ class Docker:
         self._say("pull", "-q", reference)
         self._say("run", "--rm", "--network", "none", reference, "true")
 
-    def forget(self, reference: str) -> None:
-        subprocess.run(self.daemon.command("rmi", "-f", reference), capture_output=True, check=False)
+    def forget(self) -> None:
+        images = {
+            image for image in self._say("images", "-q").split() if image not in self._say("images", "-q", self._base)
+        }
+        if images:
+            self._say("rmi", "-f", *images)
+        self._say("builder", "prune", "-a", "-f")
 
 
 @dataclass
@@ -191,7 +198,7 @@ class Buildah:
         store = f"containers-storage:[overlay@{self.folder}/pulled+{self.folder}/pulled-run]{reference}"
         call(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{reference}", store])
 
-    def forget(self, reference: str) -> None:
+    def forget(self) -> None:
         for place in ("pulled", "pulled-run"):
             shutil.rmtree(self.folder / place, ignore_errors=True)
 
