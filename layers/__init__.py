@@ -37,6 +37,8 @@ from layers.snapshots import Snapshotter, Workspace
 
 if TYPE_CHECKING:
     from layers.blobs import Blobs, BlobWriter
+    from layers.check import Damage, Findings
+    from layers.collect import Pruned, Share, Usage, prune, usage
     from layers.image import Image, NewLayer
     from layers.images import Images
     from layers.leases import Lease
@@ -47,15 +49,22 @@ if TYPE_CHECKING:
 LAZY = {
     "BlobWriter": "blobs",
     "Blobs": "blobs",
+    "Damage": "check",
+    "Findings": "check",
     "Image": "image",
     "Images": "images",
     "Lease": "leases",
     "Mounter": "store",
     "NewLayer": "image",
+    "Pruned": "collect",
     "Record": "records",
     "Records": "records",
+    "Share": "collect",
     "Store": "store",
+    "Usage": "collect",
     "Variants": "variants",
+    "prune": "collect",
+    "usage": "collect",
 }
 """Names that bring SQLite or the store with them, by module."""
 
@@ -70,6 +79,7 @@ __all__ = [
     "Blobs",
     "Chain",
     "ChainID",
+    "Damage",
     "Descriptor",
     "DiffID",
     "Digest",
@@ -77,6 +87,7 @@ __all__ = [
     "DocumentInvalid",
     "Entry",
     "EntryType",
+    "Findings",
     "History",
     "Image",
     "ImageConfig",
@@ -91,19 +102,24 @@ __all__ = [
     "NewLayer",
     "Platform",
     "PlatformMissing",
+    "Pruned",
     "Record",
     "Records",
     "Reference",
     "ReferenceInvalid",
     "Repository",
+    "Share",
     "SnapshotMissing",
     "Snapshotter",
     "Store",
     "StoreFormat",
     "StoreFull",
     "UnsafePath",
+    "Usage",
     "Variants",
     "Workspace",
+    "prune",
+    "usage",
 ]
 
 

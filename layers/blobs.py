@@ -42,6 +42,11 @@ class Blobs:
         """True if the blob is here, whole."""
         return os.path.exists(self.path(digest))
 
+    def all(self) -> Iterator[Digest]:
+        """Every blob that is here, in no order."""
+        for algorithm in os.scandir(self.root):
+            yield from (Digest(algorithm.name, entry.name) for entry in os.scandir(algorithm))
+
     def size(self, digest: Digest) -> int:
         """Bytes of a blob. Raises BlobMissing."""
         try:
