@@ -235,7 +235,7 @@ def lay_out(root: Path) -> None:
         os.chmod(root, 0o700)
         for room in ROOMS:
             (root / room).mkdir(parents=True, exist_ok=True)
-    except NotADirectoryError as error:
+    except (NotADirectoryError, FileExistsError) as error:
         raise StoreFormat(str(root), "it is no directory") from error
     except PermissionError as error:
         raise StoreFormat(str(root), "it cannot be made or written; choose another with --root") from error
