@@ -1,0 +1,103 @@
+"""Sessions, leases and locks: what lives as long as its process, and not longer."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from layers import Digest, Store
+
+ONE, TWO = Digest.of(b"1"), Digest.of(b"2")
+
+
+def leased(store: Store) -> set[str]:
+    return {text for (text,) in store.db.rows("SELECT digest FROM lease")}
+
+
+def test_a_lease_ends_with_its_block_and_a_claim_with_its_session(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        with store.lease(ONE) as lease:
+            lease.add(TWO)
+            assert leased(store) == {str(ONE), str(TWO)}
+        assert leased(store) == set()
+        store.session.claim(ONE)
+        with store.lease(ONE):
+            pass
+        assert leased(store) == {str(ONE)}
+        assert os.listdir(tmp_path / "store/scratch") == [store.session.id]
+    with Store.open(tmp_path / "store") as store:
+        assert leased(store) == set()
+        assert os.listdir(tmp_path / "store/scratch") == []
+
+
+def test_reading_alone_begins_no_session(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        assert store.images.list() == ()
+        assert store.records.find("x") is None
+        assert os.listdir(tmp_path / "store/scratch") == []
+
+
+def test_a_killed_process_leaves_litter_that_is_swept_and_a_living_one_none(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from layers import Store, Digest\n"
+        "store = Store.open(Path(sys.argv[1])); store.session.claim(Digest.of(b'1'))\n"
+        "with store.scratch() as path:\n"
+        "    (path / 'x').touch(); print('ready', flush=True); sys.stdin.read()"
+    )
+    root = tmp_path / "store"
+    arguments = [sys.executable, "-c", script, str(root)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Store.open(root) as store:
+            assert store.sweep() == 0
+            assert leased(store) == {str(ONE)}
+            process.kill()
+            process.wait()
+            assert store.sweep() == 1
+            assert leased(store) == set()
+    assert os.listdir(root / "scratch") == []
+
+
+def test_a_forked_child_has_a_session_of_its_own(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        store.session.claim(ONE)
+        mine = store.session.id
+
+        def child(queue: "multiprocessing.SimpleQueue[str]") -> None:
+            store.session.claim(TWO)
+            queue.put(store.session.id)
+
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        process = context.Process(target=child, args=(queue,))
+        process.start()
+        process.join()
+        assert queue.get() != mine
+        assert store.session.id == mine
+        assert (tmp_path / "store/scratch" / mine).is_dir()
+        assert str(ONE) in leased(store)
+
+
+def test_one_at_a_time_under_a_lock_and_no_file_is_left(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        inside = 0
+        most = 0
+
+        def work() -> None:
+            nonlocal inside, most
+            for _ in range(50):
+                with store.lock("name"):
+                    inside += 1
+                    most = max(most, inside)
+                    inside -= 1
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert most == 1
+        assert os.listdir(tmp_path / "store/locks") == []
