@@ -6,7 +6,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 
-from layers import Digest, History, Image, ImageConfig, NewLayer, Platform, Reference, Store
+from layers import Descriptor, Digest, History, Image, ImageConfig, NewLayer, Platform, Reference, Store
 from layers.image import describe
 from layers.ingest import commit
 
@@ -36,8 +36,14 @@ def new_layer(store: Store, files: Mapping[str, bytes | str | None]) -> NewLayer
         return NewLayer(commit(store, writer), len(raw))
 
 
-def new_image(store: Store, layers: list[NewLayer], *names: str, created: str = "2020-01-01T00:00:00Z") -> Image:
-    """An image of these layers under these names."""
+def new_image(
+    store: Store,
+    layers: list[NewLayer],
+    *names: str,
+    created: str = "2020-01-01T00:00:00Z",
+    packed: list[Descriptor] | None = None,
+) -> Image:
+    """An image of these layers under these names; its manifest names `packed`, if given, in their place."""
     history = [History(created, f"layer {number}") for number in range(len(layers))]
     config = ImageConfig.build(
         platform=Platform.host(),
@@ -46,7 +52,7 @@ def new_image(store: Store, layers: list[NewLayer], *names: str, created: str = 
         runtime={},
         created=created,
     )
-    manifest = describe(config, [layer.descriptor for layer in layers])
+    manifest = describe(config, packed or [layer.descriptor for layer in layers])
     return store.images.add(manifest, config, [Reference.parse(name) for name in names])
 
 
