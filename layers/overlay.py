@@ -82,10 +82,9 @@ class OverlaySnapshots:
     def view(self, chain: Chain) -> Iterator[Path]:
         """A read-only mount of the chain. Raises SnapshotMissing."""
         with self._lowers(chain) as lowers, self._store.scratch() as scratch, ExitStack() as mounted:
-            target = scratch / "merged"
-            target.mkdir()
-            self._mount(mounted, lowers, target)
-            yield target
+            (scratch / "empty").mkdir()  # an overlay without an upper needs two directories, and not the same one
+            self._mount(mounted, [*lowers, scratch / "empty"], scratch / "merged")
+            yield scratch / "merged"
 
     @contextmanager
     def prepare(self, chain: Chain) -> Iterator[Workspace]:
