@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -191,6 +192,9 @@ def sweep_bytes(store: Store, *, forms: bool) -> tuple[int, Counter[str]]:
                     os.rename(entry.path, trash / f"snapshots.{entry.name}")
                     counts["snapshots"] += 1
         drop_locks(store.root / "locks")
+        for path in abandoned(store.root / "containers"):
+            with suppress(FileNotFoundError):
+                os.rename(path, trash / path.name)
         return disk_usage(trash), counts
 
 
@@ -202,6 +206,13 @@ def dead_files(store: Store, live: set[str]) -> Iterator[tuple[str, Path]]:
     for entry in os.scandir(store.root / "tocs"):
         if f"sha256:{entry.name}" not in live:
             yield "tocs", Path(entry.path)
+
+
+def abandoned(containers: Path) -> list[Path]:
+    """Containers that were half made or half removed an hour ago."""
+    young = time.time() - 3600
+    hidden = (entry for entry in os.scandir(containers) if entry.name.startswith("."))
+    return [Path(entry.path) for entry in hidden if entry.stat(follow_symlinks=False).st_mtime < young]
 
 
 def drop_locks(folder: Path) -> None:
