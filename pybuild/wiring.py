@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 from pybuild.settings import Settings
 
 if TYPE_CHECKING:
-    from runner.spawner import Spawner
-
     from builder.workbench import Workbench
     from layers import Reference, Repository, Store
     from runner import Runtime
+    from runner.spawner import Spawner
 
 _spawner: Spawner | None = None
 
@@ -26,9 +25,8 @@ _spawner: Spawner | None = None
 def prepare_sandbox() -> None:
     """Enter a private mount namespace and fork the spawner; once, while this process is small and single-threaded."""
     global _spawner  # noqa: PLW0603 (the one thing that must exist before everything else)
-    from runner.spawner import Spawner
-
     from runner import mounts
+    from runner.spawner import Spawner
 
     mounts.enter()
     _spawner = Spawner.fork()

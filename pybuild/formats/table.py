@@ -1,0 +1,66 @@
+"""Rows for people: docker's columns, `--format TEMPLATE`, `--format 'table TEMPLATE'`, `--format json`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+Row = Mapping[str, Any]
+_GAP = 3
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, three blanks between them."""
+    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) + _GAP for column in range(len(heads))]
+    return "\n".join(
+        "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def emit(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) -> None:
+    """Print rows: the `columns` (key of a row → heading), or as `--format` says."""
+    if template is None or template == "table":
+        click.echo(table(list(columns.values()), [[text(row[key]) for key in columns] for row in rows]))
+        return
+    from pybuild.formats.template import Template, compact
+
+    if template == "json":
+        for row in rows:
+            click.echo(compact(dict(row)))
+        return
+    headed = template.startswith("table ")
+    pattern = unescaped(template.removeprefix("table ").lstrip() if headed else template)
+    parsed = Template(pattern)
+    if not headed:
+        for row in rows:
+            click.echo(parsed.render(row))
+        return
+    heads = {key: columns.get(key, heading(key)) for key in (rows[0] if rows else columns)}
+    cells = [line.split("\t") for line in (parsed.render(heads), *(parsed.render(row) for row in rows))]
+    click.echo(table(cells[0], cells[1:]))
+
+
+def text(value: Any) -> str:
+    """A cell."""
+    from pybuild.formats.template import shown
+
+    return value if isinstance(value, str) else shown(value)
+
+
+def heading(key: str) -> str:
+    """`CreatedAt` as `CREATED AT`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).upper()
+
+
+def unescaped(pattern: str) -> str:
+    r"""`\t` and `\n`, which shells do not turn into what they mean."""
+    return pattern.replace("\\t", "\t").replace("\\n", "\n")
+
+
+def truncated(value: str, width: int) -> str:
+    """At most `width` characters, the last of them `…` if something was cut, as docker cuts."""
+    return value if len(value) <= width else value[: width - 1] + "…"
