@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         StepFailed,
     )
     from builder.request import BuildRequest, Output
+    from builder.stages import Stage, Stages
     from builder.workbench import Workbench
 
 _HOMES = {
@@ -35,6 +36,7 @@ _HOMES = {
         "StepFailed",
     ),
     "request": ("BuildRequest", "Output"),
+    "stages": ("Stage", "Stages"),
     "workbench": ("Workbench",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -48,8 +50,10 @@ __all__ = [
     "DockerfileError",
     "DockerfileErrors",
     "Output",
+    "Stage",
     "StageCycle",
     "StageMissing",
+    "Stages",
     "StepFailed",
     "StepReport",
     "Workbench",

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from builder.dockerfile.document import Dockerfile, parse, parse_onbuild
     from builder.dockerfile.expansion import Lookup, expand, expand_heredoc, variables, words
     from builder.dockerfile.instructions import (
         Add,
@@ -38,14 +39,11 @@ if TYPE_CHECKING:
         Word,
         Workdir,
     )
-    from builder.dockerfile.checks import Lint, lint
     from builder.dockerfile.mounts import RunMount, resolve
-    from builder.dockerfile.document import Dockerfile, parse, parse_onbuild
     from builder.dockerfile.printing import show, show_instruction
     from builder.dockerfile.suggest import nearest
 
 _HOMES = {
-    "checks": ("Lint", "lint"),
     "expansion": ("Lookup", "expand", "expand_heredoc", "variables", "words"),
     "instructions": (
         *("Add", "Arg", "Cmd", "Command", "Copy", "Declaration", "Device", "Entrypoint", "Env", "ExecForm", "Expose"),
@@ -66,6 +64,46 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-__all__ = [  # noqa: PLE0604
-    *_HOME
-]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "Add",
+    "Arg",
+    "Cmd",
+    "Command",
+    "Copy",
+    "Declaration",
+    "Device",
+    "Dockerfile",
+    "Entrypoint",
+    "Env",
+    "ExecForm",
+    "Expose",
+    "From",
+    "Healthcheck",
+    "Heredoc",
+    "Instruction",
+    "Label",
+    "Lookup",
+    "Maintainer",
+    "MountFlag",
+    "OnBuild",
+    "Pair",
+    "Run",
+    "RunMount",
+    "Shell",
+    "ShellForm",
+    "StopSignal",
+    "User",
+    "Volume",
+    "Word",
+    "Workdir",
+    "expand",
+    "expand_heredoc",
+    "nearest",
+    "parse",
+    "parse_onbuild",
+    "resolve",
+    "show",
+    "show_instruction",
+    "variables",
+    "words",
+]

@@ -50,7 +50,7 @@ def parse_onbuild(trigger: str, name: str = "ONBUILD") -> Instruction:
         errors.append(DockerfileError(span, f"an ONBUILD trigger is one instruction, not {len(instructions)}"))
     if not errors and instructions[0].text.split()[0].upper() in ("FROM", "MAINTAINER", "ONBUILD"):
         errors.append(
-            DockerfileError(instructions[0].span, f"{trigger.split()[0]} isn't allowed as an ONBUILD trigger")
+            DockerfileError(instructions[0].span, f"{trigger.split(maxsplit=1)[0]} isn't allowed as an ONBUILD trigger")
         )
     if errors:
         raise DockerfileErrors(errors)

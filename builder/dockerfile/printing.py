@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
+from builder.dockerfile.document import Dockerfile
 from builder.dockerfile.fold import marker
 from builder.dockerfile.instructions import (
     Add,
@@ -36,7 +37,6 @@ from builder.dockerfile.instructions import (
     Word,
     Workdir,
 )
-from builder.dockerfile.document import Dockerfile
 
 
 def show(dockerfile: Dockerfile) -> str:
@@ -63,10 +63,8 @@ def show_instruction(instruction: Instruction) -> str:
         case From(image=image, platform=platform, name=stage):
             flags = [_flag("platform", platform.text)] if platform else []
             return _line(name, flags, image.text + (f" AS {stage}" if stage else ""))
-        case Healthcheck(command=None):
-            return f"{name} NONE"
-        case Healthcheck(command=command):
-            return _line(name, [*_health_flags(instruction)], f"CMD {_command(command)}")
+        case Healthcheck(command=test):
+            return _line(name, [*_health_flags(instruction)], f"CMD {_command(test)}" if test else "NONE")
         case Maintainer(name=author):
             return _line(name, [], author)
         case OnBuild(trigger=trigger):

@@ -42,7 +42,7 @@ def compile_grammar(text: str, starts: tuple[str, ...]) -> dict[str, Any]:
     from lark.grammar import NonTerminal
 
     lark = Lark(text, parser="lalr", lexer="contextual", start=list(starts), maybe_placeholders=False)
-    table = lark.parser.parser._parse_table  # type: ignore[attr-defined]  # the only way to the states
+    table = lark.parser.parser._parse_table  # the only way to the states
     order = sorted(lark.terminals, key=lambda t: (-t.priority, -t.pattern.max_width, -len(t.pattern.value), t.name))
     numbers = {rule: number for number, rule in enumerate(lark.rules)}
 
