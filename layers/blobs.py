@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -149,6 +150,17 @@ class BlobWriter:
         """What was written so far, from its beginning; to look at before it is named."""
         self._flush()
         return open(f"/proc/self/fd/{self._part}", "rb", buffering=0)
+
+    @contextmanager
+    def flushing(self) -> Iterator[None]:
+        """Flush to the disk in a thread while something else is done; `commit` has little to wait for then."""
+        self._flush()
+        thread = threading.Thread(target=os.fdatasync, args=(self._part,), name="pybuild-flush", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
 
     def commit(self) -> tuple[Digest, int]:
         """Flush to the disk and name it; (digest, bytes)."""

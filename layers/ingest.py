@@ -54,8 +54,9 @@ def receive(store: Store, wanted: Descriptor, source: BinaryIO) -> DiffID:
         with store.blobs.writer() as raw, Inflating(codec, pipe, raw, limit(wanted.size)) as inflating:
             pump(source, take, wanted)
             verify(packed, wanted)
-            inflating.finish()
-            diff_id = commit(store, raw)
+            with packed.flushing():
+                inflating.finish()
+                diff_id = commit(store, raw)
             packed.commit()
     store.variants.learn(wanted.digest, diff_id, codec, level=None, size=wanted.size)
     return diff_id
@@ -171,7 +172,7 @@ def commit(store: Store, raw: BlobWriter) -> DiffID:
     """Name a raw tar that can be read to its end, and keep its table of contents. Raises ArchiveInvalid, UnsafePath."""
     from layers.toc import Toc
 
-    with raw.reader() as tar:
+    with raw.reader() as tar, raw.flushing():
         toc = Toc.scan(tar)
     diff_id, _ = raw.commit()
     store.keep_toc(diff_id, toc)

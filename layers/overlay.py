@@ -198,7 +198,11 @@ class OverlaySnapshots:
                 upper.mkdir()
                 copy_attributes(lowers[0], upper)
             work.mkdir(exist_ok=True)
-        self._mounter.overlay(lowers, target, upper=upper, work=work, volatile=volatile)
+        try:
+            self._mounter.overlay(lowers, target, upper=upper, work=work, volatile=volatile)
+        except OSError as error:
+            why = f"its overlay cannot be mounted: {error.strerror}; the kernel's log may say more"
+            raise SnapshotMissing(str(target), f"{why}. Not every file system can carry one: see --root") from error
         mounted.callback(self._mounter.unmount, target)
 
 
