@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 
 from builder.dockerfile import Arg, Copy, Dockerfile, From, Instruction, Run, expand, nearest
 from builder.dockerfile.expansion import Lookup
@@ -158,176 +159,41 @@ class Stages:
         ONBUILD triggers are not known here. Raises DockerfileError, and StageCycle for a circle anywhere in the file.
         """
         needs = {stage: self.needs(stage, lookup) for stage in self.all}
-        done: dict[Stage, None] = {}
-        for stage in self.all:
-            self._visit(stage, needs, [], done)
+        try:
+            every = tuple(TopologicalSorter(needs).static_order())
+        except CycleError as error:
+            raise _cycle(error.args[1], needs) from None
         wanted, waiting = {target}, [target]
         while waiting:
             new = needs[waiting.pop()].keys() - wanted
             wanted |= new
             waiting += new
-        return tuple(stage for stage in done if stage in wanted)
-
-    def _visit(
-        self, stage: Stage, needs: Mapping[Stage, Mapping[Stage, Span]], path: list[Stage], done: dict[Stage, None]
-    ) -> None:
-        if stage in done:
-            return
-        path.append(stage)
-        for other, span in needs[stage].items():
-            if other in path:
-                circle = (*path[path.index(other) :], other)
-                raise StageCycle(span, tuple(member.title for member in circle))
-            self._visit(other, needs, path, done)
-        path.pop()
-        done[stage] = None
+        return tuple(stage for stage in every if stage in wanted)
 
 
-def sources(self) -> Iterator[tuple[str, Span]]:
-    """All that `--from` names in it, in order: stages by name or number, images."""
-    return (found for instruction in self.instructions for found in sources(instruction))
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """All stages of a file, and the ARGs before the first of them."""
-
-    arguments: tuple[Arg, ...]
-    all: tuple[Stage, ...]
-    _last: Mapping[str, Stage] = field(init=False, repr=False, compare=False)
-    """Each name, and the last stage of it."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_last", {stage.name: stage for stage in self.all if stage.name})
-
-    def scope(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The variables that FROM lines may use: the ARGs before the first FROM, with their values.
-
-        `given` are build arguments over the platform's (TARGETARCH and its like): they win over a default, which is
-        then not even looked at. Raises DockerfileError.
-        """
-        values = dict(given)
-        for argument in self.arguments:
-            for declaration in argument.declarations:
-                name = expand(declaration.name, values.get)
-                if name not in given and declaration.default is not None:
-                    values[name] = expand(declaration.default, values.get)
-        return values
-
-    def target(self, name: str | None = None) -> Stage:
-        """The stage to build, the last one by default; raises StageMissing."""
-        if name is None:
-            return self.all[-1]
-        found = self._last.get(name.lower())
-        if found is None:
-            last = self.all[-1].span
-            names = ", ".join(self._last) or "none has a name"
-            what = f"target stage {name!r} could not be found"
-            help = "" if self.near(name) else f"the stages are: {names}"
-            raise StageMissing(last, name, near=self.near(name), what=what, help=help)
-        return found
-
-    def base(self, stage: Stage, image: str) -> Stage | None:
-        """The earlier stage that `FROM image` (expanded) of `stage` means; None for an image or scratch."""
-        earlier = (other for other in reversed(self.all[: stage.index]) if other.name == image.lower())
-        return next(earlier, None) if image else None
-
-    def source(self, stage: Stage, wanted: str, span: Span) -> Stage | None:
-        """The stage that `--from=wanted` in `stage` means; None for an image.
-
-        Raises StageMissing for a number that is none of an earlier stage, StageCycle for the stage itself.
-        """
-        if re.fullmatch("[0-9]+", wanted, re.ASCII):
-            if len(wanted) > 9 or int(wanted) >= stage.index:
-                help = f"stages before this one are 0 to {stage.index - 1}" if stage.index else "this is the first one"
-                raise StageMissing(span, wanted, what=f"invalid stage index {wanted}: no earlier stage", help=help)
-            return self.all[int(wanted)]
-        found = self._last.get(wanted.lower())
-        if found is stage:
-            raise StageCycle(span, (stage.title, stage.title))
-        return found
-
-    def near(self, wanted: str) -> tuple[str, ...]:
-        """The names of stages that `wanted` may be a slip of the pen for; none if it can only be an image."""
-        return () if _IMAGE_LIKE.search(wanted) else nearest(wanted, self._last)
-
-    def missing(self, wanted: str, span: Span) -> StageMissing | None:
-        """What to say instead of asking a registry for `wanted`, if it looks like a stage's misspelt name."""
-        near = self.near(wanted)
-        if not near or wanted.lower() == SCRATCH:
-            return None
-        known = " or ".join(f"{name} (line {self._last[name].span.line})" for name in near)
-        help = f"did you mean {known}? For an image write docker.io/library/{wanted.lower()}"
-        return StageMissing(span, wanted, near=near, help=help)
-
-    def image(self, stage: Stage, lookup: Lookup) -> str:
-        """What the FROM of `stage` names, expanded with the variables of `scope`; raises DockerfileError."""
-        image = expand(stage.opening.image, lookup)
-        if not image.strip():
-            help = "a variable in it is empty: declare it by ARG before the first FROM, or give it a default"
-            raise DockerfileError(stage.opening.image.span, "base name should not be blank", help=help)
-        return image
-
-    def needs(self, stage: Stage, lookup: Lookup) -> dict[Stage, Span]:
-        """The stages that `stage` is made from, and where it says so; raises DockerfileError."""
-        base = self.base(stage, self.image(stage, lookup))
-        found = {} if base is None else {base: stage.span}
-        for wanted, span in stage.sources():
-            if (other := self.source(stage, wanted, span)) is not None:
-                found.setdefault(other, span)
-        return found
-
-    def order(self, target: Stage, lookup: Lookup) -> tuple[Stage, ...]:
-        """`target` and all that it needs, each after what it needs itself.
-
-        ONBUILD triggers are not known here. Raises DockerfileError, and StageCycle for a circle anywhere in the file.
-        """
-        needs = {stage: self.needs(stage, lookup) for stage in self.all}
-        done: dict[Stage, None] = {}
-        for stage in self.all:
-            self._visit(stage, needs, [], done)
-        wanted, waiting = {target}, [target]
-        while waiting:
-            new = needs[waiting.pop()].keys() - wanted
-            wanted |= new
-            waiting += new
-        return tuple(stage for stage in done if stage in wanted)
-
-    def _visit(
-        self, stage: Stage, needs: Mapping[Stage, Mapping[Stage, Span]], path: list[Stage], done: dict[Stage, None]
-    ) -> None:
-        if stage in done:
-            return
-        path.append(stage)
-        for other, span in needs[stage].items():
-            if other in path:
-                circle = (*path[path.index(other) :], other)
-                raise StageCycle(span, tuple(member.title for member in circle))
-            self._visit(other, needs, path, done)
-        path.pop()
-        done[stage] = None
-
-
-def stages(dockerfile: Dockerfile) -> Stages:
-    """The stages of a parsed file, which has at least one."""
-    instructions = dockerfile.instructions
-    starts = [at for at, instruction in enumerate(instructions) if isinstance(instruction, From)]
-    found: list[Stage] = []
-    for index, (start, end) in enumerate(zip(starts, [*starts[1:], len(instructions)], strict=True)):
-        opening = instructions[start]
-        assert isinstance(opening, From)
-        found.append(Stage(index, opening, instructions[start + 1 : end]))
-    arguments = tuple(argument for argument in instructions[: starts[0]] if isinstance(argument, Arg))
-    return Stages(arguments, tuple(found))
+def _cycle(circle: list[Stage], needs: Mapping[Stage, Mapping[Stage, Span]]) -> StageCycle:
+    """The error for a circle in which each stage is needed by the next; told from the first one in the file on."""
+    members = circle[:0:-1]
+    start = members.index(min(members, key=lambda stage: stage.index))
+    members = [*members[start:], *members[:start], members[start]]
+    return StageCycle(needs[members[0]][members[1]], tuple(stage.title for stage in members))
 
 
 def sources(instruction: Instruction) -> Iterator[tuple[str, Span]]:
     """What one instruction takes files from, besides the context and its own stage."""
     match instruction:
         case Copy(from_=str(wanted)):
-            yield wanted, instruction.span
+            yield wanted, _flag(instruction, f"--from={wanted}")
         case Run(mounts=mounts):
             for mount in mounts:
                 yield from ((value, mount.span) for key, value in mount.options if key == "from" and value)
         case _:
             return
+
+
+def _flag(instruction: Instruction, flag: str) -> Span:
+    """Where a flag stands in an instruction of one line; the instruction, if it is folded."""
+    span, at = instruction.span, instruction.text.find(flag)
+    if at < 0 or span.line != span.end_line:
+        return span
+    return replace(span, column=span.column + at, end_column=span.column + at + len(flag))
