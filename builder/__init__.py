@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         StepFailed,
     )
     from builder.request import BuildRequest, Output
-    from builder.stages import Stage, Stages
+    from builder.stages import Stage, Stages, platform_arguments
     from builder.workbench import Workbench
 
 _HOMES = {
@@ -36,7 +36,7 @@ _HOMES = {
         "StepFailed",
     ),
     "request": ("BuildRequest", "Output"),
-    "stages": ("Stage", "Stages"),
+    "stages": ("Stage", "Stages", "platform_arguments"),
     "workbench": ("Workbench",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -57,6 +57,7 @@ __all__ = [
     "StepFailed",
     "StepReport",
     "Workbench",
+    "platform_arguments",
 ]
 
 

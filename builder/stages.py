@@ -16,6 +16,7 @@ from builder.dockerfile import Arg, Copy, Dockerfile, From, Instruction, Run, ex
 from builder.dockerfile.expansion import Lookup
 from builder.errors import DockerfileError, StageCycle, StageMissing
 from builder.span import Span
+from layers import Platform
 
 SCRATCH = "scratch"
 """The image without anything in it; never the name of a stage."""
@@ -169,6 +170,20 @@ class Stages:
             wanted |= new
             waiting += new
         return tuple(stage for stage in every if stage in wanted)
+
+
+def platform_arguments(target: Platform, build: Platform, stage: str = "") -> dict[str, str]:
+    """The ARGs that every FROM line may use: TARGETARCH and its like, and TARGETSTAGE, the stage asked for."""
+    found = {"TARGETSTAGE": stage or "default"}
+    for side, platform in (("TARGET", target), ("BUILD", build)):
+        found |= {
+            f"{side}PLATFORM": str(platform),
+            f"{side}OS": platform.os,
+            f"{side}OSVERSION": platform.os_version or "",
+            f"{side}ARCH": platform.architecture,
+            f"{side}VARIANT": platform.variant or "",
+        }
+    return found
 
 
 def _cycle(circle: list[Stage], needs: Mapping[Stage, Mapping[Stage, Span]]) -> StageCycle:

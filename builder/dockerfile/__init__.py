@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.mounts import RunMount, resolve
     from builder.dockerfile.printing import show, show_instruction
     from builder.dockerfile.suggest import nearest
+    from builder.dockerfile.views import draw, nested, plain, tree
 
 _HOMES = {
     "expansion": ("Lookup", "expand", "expand_heredoc", "variables", "words"),
@@ -52,6 +53,7 @@ _HOMES = {
     ),
     "mounts": ("RunMount", "resolve"),
     "document": ("Dockerfile", "parse", "parse_onbuild"),
+    "views": ("draw", "nested", "plain", "tree"),
     "printing": ("show", "show_instruction"),
     "suggest": ("nearest",),
 }
@@ -96,14 +98,18 @@ __all__ = [
     "Volume",
     "Word",
     "Workdir",
+    "draw",
     "expand",
     "expand_heredoc",
     "nearest",
+    "nested",
     "parse",
     "parse_onbuild",
+    "plain",
     "resolve",
     "show",
     "show_instruction",
+    "tree",
     "variables",
     "words",
 ]
