@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from layers import mediatypes
 from layers.blobs import CHUNK, Blobs, BlobWriter
@@ -109,7 +110,7 @@ class Inflating:
     def __init__(self, codec: str, pipe: Pipe, raw: BlobWriter, most: int) -> None:
         self._pipe = pipe
         self._failure: BaseException | None = None
-        self._work = lambda: inflate(codec, pipe, raw, most)  # type: ignore[arg-type]
+        self._work = partial(inflate, codec, cast(BinaryIO, pipe), raw, most)
         self._thread = threading.Thread(target=self._run, name="pybuild-inflate", daemon=True)
 
     def __enter__(self) -> Inflating:
