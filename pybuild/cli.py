@@ -47,12 +47,30 @@ class LazyGroup(click.Group):
             near = get_close_matches(args[0], self.table, n=3)
             what = f"{args[0]!r} is no command" + (" and no folder to build." if ctx.parent is None else ".")
             raise click.UsageError(f"{what} Did you mean {' or '.join(near)}?" if near else what, ctx)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, rest if command is None else go_booleans(command, rest)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with the summaries of the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, listed.summary) for name, listed in self.table.items()])
+
+
+def go_booleans(command: click.Command, words: Sequence[str]) -> list[str]:
+    """`--flag=true` and `--flag=false`, which Go's programs understand, in click's words."""
+    told: list[str] = []
+    for number, word in enumerate(words):
+        if word == "--":
+            return [*told, *words[number:]]
+        name, _, value = word.partition("=")
+        option = next((one for one in command.params if isinstance(one, click.Option) and name in one.opts), None)
+        if option is None or not option.is_flag or value.lower() not in ("true", "false", "1", "0"):
+            told.append(word)
+        elif value.lower() in ("true", "1"):
+            told.append(name)
+        elif option.secondary_opts:
+            told.append(option.secondary_opts[-1])
+    return told
 
 
 class Roof(LazyGroup):

@@ -6,7 +6,10 @@ it uses. What has to happen before the first thread (`prepare_sandbox`) is calle
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,7 +32,7 @@ def prepare_sandbox() -> None:
     from runner.spawner import Spawner
 
     mounts.enter()
-    _spawner = Spawner.fork()
+    _spawner = Spawner()
 
 
 @dataclass
@@ -54,6 +57,29 @@ class Context:
         from runner.native import Native
 
         return Native(_spawner)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left behind: scratch directories, leases, cgroups."""
+        from runner import cgroups
+
+        self.store.sweep()
+        cgroups.sweep()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """While inside, the first Ctrl-C or SIGTERM asks everything to end; a second one ends this process at once."""
+
+        def ask(number: int, _: object) -> None:
+            if self.stop.is_set():
+                raise KeyboardInterrupt
+            self.stop.set()
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def registry(self, reference: Reference) -> Repository:
         """The repository that a reference lives in, over HTTP."""

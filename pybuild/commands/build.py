@@ -1,0 +1,351 @@
+"""`pybuild build`: an image from a Dockerfile."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pybuild import units
+from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from builder import BuildRequest, BuildResult, Output
+    from runner import Limits
+
+EPILOG = """
+\b
+Examples:
+  pybuild -t app .
+  pybuild build -f docker/Dockerfile --build-arg VERSION=2 -t app:2 .
+  pybuild build --memory 512m --cpus 1.5 --pids-limit 100 --network none -t app .
+  pybuild build --squash -t registry.example.org/app --push .
+  pybuild build -o type=oci,dest=app.tar .
+  pybuild build - < Dockerfile"""
+LATER = {
+    "secret": "RUN --mount=type=secret is not executed yet",
+    "ssh": "RUN --mount=type=ssh is not executed yet",
+    "cache_from": "caches are not imported yet; the local store is the cache",
+    "cache_to": "caches are not exported yet; the local store is the cache",
+    "build_context": "named contexts are not supported yet; COPY from a stage or an image instead",
+    "provenance": "attestations are not made yet",
+    "sbom": "attestations are not made yet",
+}
+HARMLESS = {"provenance": {"false", "0"}, "sbom": {"false", "0"}}
+
+
+def mapping(kind: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, str]]:
+    """A reader of `KEY=VALUE` options; a bare KEY of a build argument takes its value from the environment."""
+
+    def read(_: click.Context, parameter: click.Parameter, words: Sequence[str]) -> dict[str, str]:
+        found = {}
+        for word in words:
+            key, equals, value = word.partition("=")
+            if not key:
+                raise click.BadParameter(f"{word!r} has no name; write KEY=VALUE", param=parameter)
+            if equals:
+                found[key] = value
+            elif kind == "environment":
+                if key in os.environ:
+                    found[key] = os.environ[key]
+            else:
+                found[key] = ""
+        return found
+
+    return read
+
+
+def typed(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A reader of one value whose ValueError is the message."""
+
+    def convert(_: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        if text is None:
+            return None
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param=parameter) from error
+
+    return convert
+
+
+SIZE = typed(units.parse_size)
+PERIOD = typed(units.parse_period)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("context", metavar="[PATH|-]", required=False, default=".")
+@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name of the image; may be repeated.")
+@click.option("-f", "--file", "file", metavar="FILE", help="The Dockerfile (PATH/Dockerfile); - reads standard input.")
+@click.option(
+    "--build-arg",
+    "build_args",
+    multiple=True,
+    callback=mapping("environment"),
+    metavar="KEY[=VALUE]",
+    help="Value of an ARG.",
+)
+@click.option("--target", metavar="STAGE", help="Build only up to this stage.")
+@click.option(
+    "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="What to build for, by default this machine."
+)
+@click.option(
+    "--label", "labels", multiple=True, callback=mapping("label"), metavar="KEY=VALUE", help="A label of the image."
+)
+@click.option(
+    "--annotation",
+    "annotations",
+    multiple=True,
+    callback=mapping("annotation"),
+    metavar="KEY=VALUE",
+    help="An annotation of the manifest.",
+)
+@click.option("--no-cache", is_flag=True, help="Run every step anew.")
+@click.option(
+    "--no-cache-filter", "no_cache_filter", multiple=True, metavar="STAGE", help="Run the steps of a stage anew."
+)
+@click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
+@click.option("-m", "--memory", callback=SIZE, metavar="BYTES", help="Memory of each RUN, as in 512m.")
+@click.option("--memory-swap", metavar="BYTES", help="Memory and swap together; -1 for no limit on swap.")
+@click.option("--cpus", type=float, metavar="NUMBER", help="Processors' worth of time of each RUN, as in 1.5.")
+@click.option("-c", "--cpu-shares", type=int, metavar="NUMBER", help="Relative weight (1024 is usual).")
+@click.option("--cpuset-cpus", metavar="LIST", help="Processors that may be used, as in 0-2,4.")
+@click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes and threads of each RUN.")
+@click.option("--timeout", callback=PERIOD, metavar="TIME", help="Most time of each RUN, as in 90s or 10m.")
+@click.option(
+    "--network", type=click.Choice(["host", "none", "default", "bridge"]), default="host", help="Network of RUN."
+)
+@click.option("--add-host", "hosts", multiple=True, metavar="NAME:IP", help="A line of /etc/hosts for RUN.")
+@click.option("--shm-size", callback=SIZE, metavar="BYTES", help="Size of /dev/shm (64m).")
+@click.option(
+    "--squash",
+    is_flag=False,
+    flag_value="new",
+    metavar="[all]",
+    help="One layer of what this build adds; =all: of everything.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="SPEC",
+    help="type=oci|docker|tar|local|registry,dest=PATH; a directory or - for short.",
+)
+@click.option("--push", is_flag=True, help="Push the tags when the build is done.")
+@click.option("--load", is_flag=True, help="Accepted: the image is always in the local store.")
+@click.option("--iidfile", metavar="FILE", help="Write the image id there.")
+@click.option("--metadata-file", metavar="FILE", help="Write what was built there, as JSON.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "tty", "plain", "json", "rawjson", "quiet"]),
+    default=None,
+    help="How to show what happens (PYBUILD_PROGRESS).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only the image id.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="NUMBER", help="Steps at the same time.")
+@click.option("--timestamp", type=int, metavar="SECONDS", help="The time in the image (SOURCE_DATE_EPOCH).")
+@click.option("--rm/--no-rm", default=True, help="--no-rm keeps nothing more: only failed steps leave a container.")
+@click.option(
+    "--keep-failed/--discard-failed", default=True, help="Keep the file system of a RUN that failed (the default)."
+)
+@click.option("--secret", multiple=True, hidden=True)
+@click.option("--ssh", multiple=True, hidden=True)
+@click.option("--cache-from", multiple=True, hidden=True)
+@click.option("--cache-to", multiple=True, hidden=True)
+@click.option("--build-context", multiple=True, hidden=True)
+@click.option("--provenance", multiple=True, hidden=True)
+@click.option("--sbom", multiple=True, hidden=True)
+@click.pass_obj
+def build(roof: Context, /, **options: Any) -> None:
+    """Build an image from PATH, the directory that COPY reads, and the Dockerfile in it.
+
+    PATH - reads the Dockerfile from standard input; such a build has no files to copy.
+    """
+    from builder.build import build as run
+    from pybuild.progress import renderer
+
+    for name, sentence in LATER.items():
+        words = [word for word in options[name] if word not in HARMLESS.get(name, ())]
+        if words:
+            raise click.UsageError(f"--{name.replace('_', '-')} {words[0]}: {sentence}")
+    request = requested(options)
+    kind = "quiet" if options["quiet"] else options["progress"] or os.environ.get("PYBUILD_PROGRESS") or "auto"
+    roof.sweep()
+    with renderer(kind, color=roof.settings.color) as show, roof.interruptible():
+        result = run(request, roof.bench, show, roof.stop)
+        show.finish(result, [reference.familiar for reference in request.tags])
+    if kind == "quiet":
+        click.echo(str(result.image_id))
+    if options["iidfile"]:
+        Path(options["iidfile"]).write_text(str(result.image_id))
+    if options["metadata_file"]:
+        Path(options["metadata_file"]).write_text(json.dumps(metadata(request, result), indent=2) + "\n")
+
+
+def requested(options: dict[str, Any]) -> BuildRequest:
+    """The flags as one value. Raises click.UsageError and what the values themselves raise."""
+    from builder import BuildRequest
+    from layers import Platform, Reference
+
+    place, text, name = sources(options["context"], options["file"])
+    platforms = [Platform.parse(word) for words in options["platforms"] for word in words.split(",")]
+    epoch = options["timestamp"]
+    if epoch is None and (said := os.environ.get("SOURCE_DATE_EPOCH")):
+        if not said.isdigit():
+            raise click.UsageError(f"SOURCE_DATE_EPOCH={said!r} in the environment is no number of seconds")
+        epoch = int(said)
+    outputs = [output(spec) for spec in options["outputs"]]
+    tags = tuple(Reference.parse(tag) for tag in options["tags"])
+    if options["push"]:
+        outputs.append(output("type=registry"))
+    if any(one.kind == "registry" for one in outputs) and not tags:
+        raise click.UsageError("pushing needs a name: add -t HOST/NAME")
+    if options["network"] == "bridge":
+        raise click.UsageError("--network bridge: there are no bridge networks yet; use host or none")
+    if options["squash"] not in (None, "new", "all"):
+        raise click.UsageError(f"--squash={options['squash']}: write --squash or --squash=all")
+    given: dict[str, Any] = {"shm_size": options["shm_size"]} if options["shm_size"] else {}
+    try:
+        return BuildRequest(
+            context=place,
+            dockerfile=None if text is not None else name,
+            text=text,
+            name="stdin" if text is not None else str(name or "Dockerfile"),
+            tags=tags,
+            target=options["target"],
+            build_args=options["build_args"],
+            labels=options["labels"],
+            annotations=options["annotations"],
+            platforms=tuple(dict.fromkeys(platforms)),
+            no_cache=options["no_cache"],
+            no_cache_filter=options["no_cache_filter"],
+            pull=options["pull"],
+            limits=limits(options),
+            network="none" if options["network"] == "none" else "host",
+            add_hosts=tuple(host(word) for word in options["hosts"]),
+            squash=options["squash"],
+            outputs=tuple(outputs),
+            epoch=epoch,
+            jobs=options["jobs"],
+            keep_failed=options["keep_failed"],
+            **given,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def sources(context: str, file: str | None) -> tuple[Path | None, bytes | None, Path | None]:
+    """(directory, text of the Dockerfile if it was read here, path of the Dockerfile if one was named)."""
+    if "://" in context or context.startswith("git@"):
+        raise click.UsageError(
+            f"{context}: contexts from URLs and git are not fetched yet; clone it and give the directory"
+        )
+    if context == "-":
+        if file not in (None, "-"):
+            raise click.UsageError("PATH - reads the Dockerfile from standard input; there can be no --file beside it")
+        text = sys.stdin.buffer.read()
+        if text[:2] in (b"\x1f\x8b", b"BZ") or text[257:262] == b"ustar":
+            raise click.UsageError("standard input is an archive: unpack it and give the directory")
+        return None, text, None
+    place = Path(context)
+    if not place.is_dir():
+        what = "is a file; give the directory, and the Dockerfile with -f" if place.exists() else "is not there"
+        raise click.UsageError(f"the context {context!r} {what}")
+    if file == "-":
+        return place, sys.stdin.buffer.read(), None
+    return place, None, Path(file) if file else None
+
+
+def output(spec: str) -> Output:
+    """`type=oci,dest=x.tar`, a directory, or `-` for a tar on standard output. Raises click.UsageError."""
+    from builder import Output
+
+    if spec == "-":
+        return Output("tar", Path("/dev/stdout"))
+    if "=" not in spec:
+        return Output("local", Path(spec))
+    words: dict[str, str] = {}
+    for item in spec.split(","):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise click.UsageError(f"--output {spec!r}: {item!r} is not KEY=VALUE")
+        words[key] = value
+    kind = words.pop("type", "")
+    dest = words.pop("dest", None)
+    if words.pop("push", "false") == "true" and kind == "image":
+        kind = "registry"
+    if kind == "image":
+        raise click.UsageError("type=image: the image is always in the local store; leave it out, or use type=registry")
+    if kind not in ("oci", "docker", "tar", "local", "registry"):
+        raise click.UsageError(f"--output {spec!r}: type is one of oci, docker, tar, local, registry")
+    codec = {"uncompressed": "none"}.get(found := words.pop("compression", "gzip"), found)
+    level = words.pop("compression-level", None)
+    for harmless in ("force-compression", "oci-mediatypes", "name", "tar"):
+        words.pop(harmless, None)
+    if words:
+        raise click.UsageError(f"--output {spec!r}: unknown key {min(words)!r}")
+    if codec not in ("none", "gzip", "zstd"):
+        raise click.UsageError(f"--output {spec!r}: compression is one of gzip, zstd, uncompressed")
+    if level is not None and not level.isdigit():
+        raise click.UsageError(f"--output {spec!r}: compression-level is a number")
+    if dest is None and kind in ("oci", "docker", "tar"):
+        if sys.stdout.isatty():
+            raise click.UsageError(f"--output {spec!r}: an archive is not written to a terminal; add dest=FILE")
+        dest = "/dev/stdout"
+    elif dest == "-":
+        dest = "/dev/stdout"
+    try:
+        return Output(
+            kind,  # type: ignore[arg-type]
+            None if dest is None else Path(dest),
+            codec=codec,  # type: ignore[arg-type]
+            level=None if level is None else int(level),
+        )
+    except ValueError as error:
+        raise click.UsageError(f"--output {spec!r}: {error}") from error
+
+
+def limits(options: dict[str, Any]) -> Limits:
+    """The limits of each RUN. Raises ValueError from the values themselves."""
+    from runner import Limits
+
+    swap = options["memory_swap"]
+    return Limits(
+        memory=options["memory"],
+        memory_swap=None if swap is None else -1 if swap == "-1" else units.parse_size(swap),
+        cpus=options["cpus"],
+        cpu_shares=options["cpu_shares"],
+        cpuset_cpus=options["cpuset_cpus"],
+        pids=options["pids_limit"],
+        seconds=options["timeout"],
+    )
+
+
+def host(text: str) -> tuple[str, str]:
+    """`name:address` or `name=address`. Raises ValueError."""
+    import ipaddress
+
+    split = min((at for at in (text.find(":"), text.find("=")) if at > 0), default=-1)
+    name, address = text[:split], text[split + 1 :].strip("[]")
+    if split < 0 or not name:
+        raise ValueError(f"--add-host {text!r}: write NAME:ADDRESS")
+    if address == "host-gateway":
+        address = "127.0.0.1"  # the host's network is the step's own
+    return name, str(ipaddress.ip_address(address))
+
+
+def metadata(request: BuildRequest, result: BuildResult) -> dict[str, Any]:
+    """What buildx writes into its metadata file, as far as it is known."""
+    names: Iterable[str] = (str(reference) for reference in request.tags)
+    return {
+        "containerimage.config.digest": str(result.image_id),
+        "containerimage.descriptor": result.target.to_json(),
+        "containerimage.digest": str(result.target.digest),
+        "image.name": ",".join(names),
+    }

@@ -1,0 +1,101 @@
+"""`pybuild images`: what is in the store, one row a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pybuild import units
+from pybuild.formats import filters as wanted
+from pybuild.formats.table import emit
+from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Image
+
+COLUMNS = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "CreatedSince": "CREATED", "Size": "SIZE"}
+FILTERS = ("dangling", "reference", "label", "before", "since")
+NONE = "<none>"
+
+
+@click.command(
+    epilog="\b\nExamples:\n  pybuild images\n  pybuild images -q --filter dangling=true\n"
+    "  pybuild images --format '{{.Repository}}:{{.Tag}} {{.Size}}' 'debian*'"
+)
+@click.argument("name", required=False)
+@click.option("-a", "--all", "everything", is_flag=True, help="Accepted; there are no hidden images here.")
+@click.option("-q", "--quiet", is_flag=True, help="Ids only.")
+@click.option("--no-trunc", is_flag=True, help="Whole ids.")
+@click.option("--digests", is_flag=True, help="A column of manifest digests.")
+@click.option(
+    "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, reference, label, before, since"
+)
+@click.option("--format", "template", metavar="TEMPLATE", help="A Go template, 'table TEMPLATE' or json.")
+@click.pass_obj
+def images(
+    context: Context,
+    name: str | None,
+    everything: bool,
+    quiet: bool,
+    no_trunc: bool,
+    digests: bool,
+    filters: Sequence[str],
+    template: str | None,
+) -> None:
+    """List images, the newest first. NAME shows only images of that name."""
+    rules = wanted.parse(filters, FILTERS)
+    rows = list(_rows(context, rules, name, short=not no_trunc))
+    if quiet:
+        for identity in dict.fromkeys(row["ID"] for row in rows):
+            click.echo(identity)
+        return
+    columns = dict(COLUMNS)
+    if digests:
+        columns = {"Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", **COLUMNS}
+    emit(rows, columns, template)
+
+
+def _rows(context: Context, rules: dict[str, list[str]], name: str | None, *, short: bool) -> Iterator[dict[str, Any]]:
+    images = context.store.images
+    dangling = wanted.boolean(rules["dangling"][-1]) if "dangling" in rules else None
+    before = min((images.get(text).created or "" for text in rules.get("before", ())), default=None)
+    since = max((images.get(text).created or "" for text in rules.get("since", ())), default=None)
+    for image in images.list():
+        created = image.created or ""
+        if (before is not None and created >= before) or (since is not None and created <= since):
+            continue
+        if not wanted.labelled(image.config.runtime.get("Labels") or {}, rules.get("label", ())):
+            continue
+        names = [(ref.familiar_repository, ref.tag or NONE) for ref in image.references]
+        if name is not None or "reference" in rules:
+            names = [pair for pair in names if _named(pair, name, rules.get("reference"))]
+            if not names:
+                continue
+        if dangling is not None and dangling == bool(names):
+            continue
+        for repository, tag in names or [(NONE, NONE)]:
+            yield _row(image, repository, tag, short=short)
+
+
+def _named(pair: tuple[str, str], name: str | None, patterns: list[str] | None) -> bool:
+    repository, tag = pair
+    whole = f"{repository}:{tag}"
+    if name is not None and not wanted.globbed(repository, [name]) and not wanted.globbed(whole, [name]):
+        return False
+    return patterns is None or wanted.globbed(repository, patterns) or wanted.globbed(whole, patterns)
+
+
+def _row(image: Image, repository: str, tag: str, *, short: bool) -> dict[str, Any]:
+    return {
+        "Repository": repository,
+        "Tag": tag,
+        "Digest": str(image.target.digest),
+        "ID": image.id.short if short else str(image.id),
+        "CreatedAt": image.created or "N/A",
+        "CreatedSince": units.age(units.moment(image.created)),
+        "Size": units.size(image.size),
+        "Platform": str(image.config.platform),
+        "Containers": "N/A",
+    }

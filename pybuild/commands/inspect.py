@@ -1,0 +1,125 @@
+"""`pybuild inspect`: everything about images and containers, in docker's JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Image
+
+
+class NotFound(click.ClickException):
+    """Neither an image nor a container."""
+
+
+@click.command(
+    epilog="\b\nExamples:\n  pybuild inspect app\n  pybuild inspect --format '{{.State.ExitCode}}' crashed\n"
+    "  pybuild inspect --format '{{json .Config.Env}}' app"
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME|ID...")
+@click.option("-f", "--format", "template", metavar="TEMPLATE", help="A Go template, or json.")
+@click.option("--type", "kind", type=click.Choice(["image", "container"]), help="Look only among these.")
+@click.option("-s", "--size", is_flag=True, help="Also the bytes that a container changed.")
+@click.pass_obj
+def inspect(context: Context, names: Sequence[str], template: str | None, kind: str | None, size: bool) -> int:
+    """Show all that is known of containers and images, as JSON."""
+    from pybuild.exits import tell
+
+    found, failed = [], False
+    for name in names:
+        try:
+            found.append(describe(context, name, kind, size=size))
+        except NotFound as error:
+            failed = True
+            tell(f"error: {error.message}")
+    if template and template != "json":
+        from pybuild.formats.table import unescaped
+        from pybuild.formats.template import Template
+
+        parsed = Template(unescaped(template))
+        for value in found:
+            click.echo(parsed.render(value))
+    elif template == "json":
+        for value in found:
+            click.echo(json.dumps(value, ensure_ascii=False))
+    else:
+        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    return int(failed)
+
+
+def describe(context: Context, name: str, kind: str | None, *, size: bool) -> dict[str, Any]:
+    """One object, a container first as docker does. Raises NotFound, NameAmbiguous."""
+    from layers import BlobMissing, PlatformMissing, ReferenceInvalid
+
+    if kind != "image":
+        from builder.containers.inspect import inspect as inspect_container
+
+        from builder.containers.errors import ContainerMissing
+
+        try:
+            return inspect_container(context.store, name, size=size)
+        except ContainerMissing:
+            if kind == "container":
+                raise NotFound(f"no container {name!r}; 'pybuild ps -a' lists them") from None
+    try:
+        return image_json(context.store.images.get(name))
+    except (BlobMissing, ReferenceInvalid, PlatformMissing) as error:
+        what = "image" if kind == "image" else "image or container"
+        near = context.store.images.names()
+        from difflib import get_close_matches
+
+        meant = get_close_matches(name, [reference.familiar for reference, _ in near], 1)
+        hint = f"; did you mean {meant[0]}?" if meant else "; 'pybuild images' and 'pybuild ps -a' list what there is"
+        raise NotFound(f"no {what} {name!r}{hint}") from error
+
+
+def image_json(image: Image) -> dict[str, Any]:
+    """docker's object for an image (Docker Engine API, "Inspect an image")."""
+    config = image.config
+    runtime = config.runtime
+    last = config.history[-1] if config.history else None
+    return {
+        "Id": str(image.id),
+        "RepoTags": [reference.familiar for reference in image.references if reference.tag],
+        "RepoDigests": repo_digests(image),
+        "Comment": (last.comment if last else None) or "",
+        "Created": image.created or "",
+        "Author": config.author or "",
+        "Config": {
+            "User": runtime.get("User", ""),
+            "ExposedPorts": runtime.get("ExposedPorts"),
+            "Env": runtime.get("Env"),
+            "Cmd": runtime.get("Cmd"),
+            "Entrypoint": runtime.get("Entrypoint"),
+            "Volumes": runtime.get("Volumes"),
+            "WorkingDir": runtime.get("WorkingDir", ""),
+            "OnBuild": runtime.get("OnBuild"),
+            "Labels": runtime.get("Labels"),
+            **{
+                key: value
+                for key, value in runtime.items()
+                if key in ("StopSignal", "Healthcheck", "Shell", "ArgsEscaped")
+            },
+        },
+        "Architecture": config.platform.architecture,
+        **({"Variant": config.platform.variant} if config.platform.variant else {}),
+        "Os": config.platform.os,
+        "Size": image.size,
+        "RootFS": {"Type": "layers", "Layers": [str(diff_id) for diff_id in config.diff_ids]},
+        "Descriptor": image.target.to_json(),
+    }
+
+
+def repo_digests(image: Image) -> list[str]:
+    """`repository@digest` under which registries know it: only what came from one, or was sent as it is, has any."""
+    from layers.mediatypes import OCI_LAYER
+
+    if all(layer.media_type == OCI_LAYER for layer in image.manifest.layers):
+        return []
+    return list(dict.fromkeys(f"{ref.familiar_repository}@{image.target.digest}" for ref in image.references))

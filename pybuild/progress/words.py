@@ -1,0 +1,54 @@
+"""Words that the renderers share: the title of a step, the summary, text that obeys no terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pybuild import units
+
+if TYPE_CHECKING:
+    from builder import BuildResult
+    from builder.events import PlannedStep, StepFailed, Warned
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f]")
+
+
+def label(step: PlannedStep) -> str:
+    """`[builder 2/5] RUN make`."""
+    where = f"{step.platform} " if step.platform else ""
+    title = step.title.replace("\n", " ⏎ ")
+    return f"[{where}{step.stage} {step.position}/{step.count}] {harmless(title)}"
+
+
+def harmless(text: str) -> str:
+    """Text of a container without what a terminal would obey: escape sequences and control characters."""
+    return CONTROL.sub("", text)
+
+
+def outcome(result: BuildResult, names: Sequence[str]) -> str:
+    """The last line of a build."""
+    ran = sum(step.status == "ran" for step in result.steps)
+    cached = sum(step.status == "cached" for step in result.steps)
+    what = " ".join([str(image) for image in result.image_ids][:1])
+    more = f" and {len(result.image_ids) - 1} more" if len(result.image_ids) > 1 else ""
+    called = f" ({', '.join(names)})" if names else ""
+    steps = f"{units.plural(ran, 'step')} run, {cached} cached"
+    return f"built {what}{more}{called}: {units.size(result.size)}, {steps}, {units.seconds(result.seconds)}"
+
+
+def failure(event: StepFailed) -> str:
+    """How a step failed, in a few words; the whole message is the roof's."""
+    if event.timed_out:
+        return "TIMED OUT"
+    if event.oom_killed:
+        return "OUT OF MEMORY"
+    return "FAILED" if event.exit_code is None else f"FAILED ({event.exit_code})"
+
+
+def warning(event: Warned) -> str:
+    """One line about something to look at."""
+    where = f" --> {event.span}" if event.span.text is not None else ""
+    rule = f"{event.rule}: " if event.rule else ""
+    return f"warning: {rule}{event.message}{where}"
