@@ -1,8 +1,8 @@
 """Mounts of this process: a private namespace for them, and overlays.
 
-`enter` is called once, before threads start: from then on no mount of ours is seen by the host, and the kernel takes all of
-them away with the process, even after SIGKILL. `overlay` prefers the mount API by descriptor (no limit on the length of
-paths) and falls back to mount(2) with short relative names. Options that make an overlay's upper directory depend
+`enter` is called once, before threads start: from then on no mount of ours is seen by the host, and the kernel takes
+all of them away with the process, even after SIGKILL. `overlay` prefers the mount API by descriptor (no limit on the
+length of paths) and falls back to mount(2) with short relative names. Options that make an overlay's upper directory depend
 on its lowers (redirect_dir, metacopy, index, xino) are always off: the upper directory must be readable on its own.
 """
 
@@ -10,29 +10,36 @@ import errno
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from runner import linux
 from runner.errors import SandboxUnavailable
 from runner.linux import (
     AT_FDCWD,
     CLONE_NEWNS,
-    MNT_DETACH,
     MS_REC,
     MS_SLAVE,
     O_PATH,
+    RDONLY,
     attach,
     call,
+    change_mount,
+    copy_mount,
     mount,
-    new_mount,
     unshare,
 )
 
 MOST_LOWERS = 500  # OVL_MAX_STACK of the kernel
+SWITCHES = {b"redirect_dir": b"off", b"metacopy": b"off", b"index": b"off", b"xino": b"off"}
 _entered: set[int] = set()
 
 
 def enter() -> None:
-    """Give this process a private mount namespace, once. Raises SandboxUnavailable without the right to, or with threads."""
+    """Give this process a private mount namespace, once.
+
+    Raises SandboxUnavailable without the right to, or with threads.
+    """
     if os.getpid() in _entered:
         return
     if threading.active_count() > 1:
@@ -55,19 +62,77 @@ def overlay(
     """Mount `lowers` (topmost first) at `target`, writable if `upper` and `work` are given.
 
     `volatile` leaves out every sync: the upper directory is then good for this mount only, and must be synced by its
-    reader. Raises OSError; in particular if the kernel would give a read-only overlay where a writable one was wanted.
+    reader. Raises OSError; in particular if the kernel would give a read-only overlay where
+    a writable one was wanted.
     """
     if not 1 <= len(lowers) <= MOST_LOWERS:
         raise OSError(errno.EINVAL, f"an overlay has 1 to {MOST_LOWERS} lower directories, not {len(lowers)}")
-    switches = {b"redirect_dir": b"off", b"metacopy": b"off", b"index": b"off", b"xino": b"off"}
     if upper is None and len(lowers) == 1:  # nothing to lay over anything; but a view must not be writable
-        lowers = [*lowers, lowers[0]]
+        _bind(lowers[0], target)
+        return
     try:
-        _by_descriptor(lowers, target, upper, work, switches, volatile)
+        _by_descriptor(lowers, _rest(upper, work, volatile), target)
     except OSError as problem:
-        if problem.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOPARAM if hasattr(errno, "ENOPARAM") else -1):
+        if problem.errno not in (errno.EINVAL, errno.ENOSYS):
             raise
-        _by_names(lowers, target, upper, work, switches, volatile)
+        _by_names(lowers, upper, work, target, volatile)
     if upper is not None and os.statvfs(target).f_flag & os.ST_RDONLY:
         unmount(target)
         raise OSError(errno.EROFS, "the kernel gave a read-only overlay; see its log for the reason", str(target))
+
+
+def unmount(target: Path) -> None:
+    """Take the topmost mount at `target` away; what still uses it keeps it until it lets go. Raises OSError."""
+    linux.unmount(os.fsencode(target), linux.MNT_DETACH)
+
+
+def _bind(source: Path, target: Path) -> None:
+    """A read-only view of one directory."""
+    view = copy_mount(AT_FDCWD, os.fsencode(source))
+    try:
+        change_mount(view, add=RDONLY)
+        attach(view, AT_FDCWD, os.fsencode(target))
+    finally:
+        os.close(view)
+
+
+def _by_descriptor(lowers: Sequence[Path], options: Sequence[tuple[bytes, bytes | None]], target: Path) -> None:
+    """One fsconfig(2) a directory: no limit on the length of all paths together (Linux 6.8)."""
+    context = call("fsopen", b"overlay", 1)
+    try:
+        for lower in lowers:
+            call("fsconfig", context, 1, b"lowerdir+", os.fsencode(lower), 0)
+        for key, value in options:
+            call("fsconfig", context, 0 if value is None else 1, key, value, 0)
+        call("fsconfig", context, 6, None, None, 0)
+        made = call("fsmount", context, 1, 0)
+    finally:
+        os.close(context)
+    try:
+        attach(made, AT_FDCWD, os.fsencode(target))
+    finally:
+        os.close(made)
+
+
+def _by_names(lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path, volatile: bool) -> None:
+    """mount(2), whose options fill one page: descriptors make the paths short."""
+    with ExitStack() as opened:
+
+        def short(path: Path) -> bytes:
+            descriptor = os.open(path, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            return b"/proc/self/fd/%d" % descriptor
+
+        options = [(b"lowerdir", b":".join(map(short, lowers)))]
+        if upper is not None and work is not None:
+            options += [(b"upperdir", short(upper)), (b"workdir", short(work))]
+        text = b",".join(key + b"=" + value for key, value in [*options, *SWITCHES.items()])
+        text += b",volatile" if volatile else b""
+        mount(b"overlay", os.fsencode(target), b"overlay", 0, text)
+
+
+def _rest(upper: Path | None, work: Path | None, volatile: bool) -> list[tuple[bytes, bytes | None]]:
+    found: list[tuple[bytes, bytes | None]] = list(SWITCHES.items())
+    if upper is not None and work is not None:
+        found += [(b"upperdir", os.fsencode(upper)), (b"workdir", os.fsencode(work))]
+    return [*found, (b"volatile", None)] if volatile else found
