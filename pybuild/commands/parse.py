@@ -124,7 +124,8 @@ def _stages(stages: Stages, scope: Mapping[str, str], target: str | None) -> lis
 def _stage(shown: Mapping[str, Any]) -> str:
     name = shown["name"] or f"stage-{shown['index']}"
     count = f"{shown['instructions']} instruction{'s' * (shown['instructions'] != 1)}"
-    facts = [f"FROM {shown['from']}", count]
+    image = shown["from"]
+    facts = [f"FROM {image if image.isprintable() else repr(image)}", count]
     if shown["needs"]:
         facts.append(f"needs {', '.join(shown['needs'])}")
     if not shown["built"]:
