@@ -78,7 +78,7 @@ def restrict_legacy(group: Path) -> None:
 
 
 def restrict(unified: Path | None, legacy: Path | None) -> str:
-    """Guard a group with what there is: "bpf", "cgroup", or "" when neither works and the caller must do without mknod."""
+    """Guard a group with what there is: "bpf", "cgroup", or "" if neither works; the caller must then forbid mknod."""
     if unified is not None:
         with suppress(OSError):
             restrict_unified(unified)

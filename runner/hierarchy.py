@@ -1,8 +1,8 @@
 """Which control groups this process can use: one directory per controller, of either version.
 
 A host may mount version 1, version 2, or (hybrid) some controllers of one beside an almost empty tree of the other.
-What counts is where each controller is and which group of it we are in ourselves: what we make lies below our
-own group, or beside it where version 2 allows nothing below, so the limits of the group above still hold. See cgroups(7).
+What counts is where each controller is and which group of it we are in ourselves: what we make lies below our own
+group, or beside it where version 2 allows nothing below, so the limits of the group above still hold. See cgroups(7).
 """
 
 from collections.abc import Mapping

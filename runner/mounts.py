@@ -2,7 +2,7 @@
 
 `enter` is called once, before threads start: from then on no mount of ours is seen by the host, and the kernel takes
 all of them away with the process, even after SIGKILL. `overlay` prefers the mount API by descriptor (no limit on the
-length of paths) and falls back to mount(2) with short relative names. Options that make an overlay's upper directory depend
+length of paths) and falls back to mount(2) with short names. Options that make an overlay's upper directory depend
 on its lowers (redirect_dir, metacopy, index, xino) are always off: the upper directory must be readable on its own.
 """
 

@@ -133,7 +133,8 @@ def _launch(channel: int) -> int:
     """Exec our interpreter from a read-only mount, with `channel` and nothing else of ours."""
     python = str(Path(sys.executable).resolve())
     try:
-        sealed = copy_mount(AT_FDCWD, b"/proc/self/exe")
+        # By its path: /proc/self/exe lies on a mount of the namespace that this process has left.
+        sealed = copy_mount(AT_FDCWD, os.fsencode(python))
         change_mount(sealed, add=RDONLY)
         sealed, low = fcntl.fcntl(sealed, fcntl.F_DUPFD_CLOEXEC, 10), sealed  # out of the way of CHANNEL
         os.close(low)

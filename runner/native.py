@@ -1,0 +1,398 @@
+"""Sandboxes on this kernel, without any other program: namespaces, cgroups, seccomp, an overlay as the root.
+
+What needs judgement happens here, in the parent: look-ups, defaults, filters, groups, places to mount on. What must not
+happen here, because it would follow paths of the image, happens in the child (`runner.child`, `runner.walls`).
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runner import devices, seccomp
+from runner.cgroups import Cgroup
+from runner.errors import SandboxUnavailable
+from runner.hierarchy import Hierarchy, discover, read
+from runner.job import ENTER, START, Job
+from runner.limits import Limits
+from runner.linux import (
+    AT_FDCWD,
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    NODEV,
+    NOSUID,
+    O_PATH,
+    RDONLY,
+    change_mount,
+    copy_mount,
+)
+from runner.sandbox import CAPABILITIES, Exit, Identity, Mount, Sandbox
+from runner.spawner import Birth, Spawner
+from runner.targets import Stubs, find
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PIECE = 1 << 16
+GLANCE = 0.1
+"""Seconds between two looks at the stop event."""
+LINGER = 1.0
+"""Seconds that output may still come after the last process has gone: long enough to empty full pipes."""
+MASKED_SYS = (b"firmware", b"devices/virtual/powercap", b"devices/system/cpu/cpu0/thermal_throttle")
+
+
+@dataclass(slots=True)
+class Running:
+    """A command behind walls that has begun. `wait` must be called once, by one thread; the rest from anywhere.
+
+    `pid` is its number on this host, `master` our end of its terminal (the caller's to close) or None.
+    """
+
+    pid: int
+    master: int | None
+    cgroup: Cgroup | None
+    _birth: Birth
+    _limits: Limits
+    _undo: ExitStack
+    _began: float = field(default_factory=time.monotonic)
+    timed_out: bool = False
+
+    def fileno(self) -> int:
+        """Readable when it has ended."""
+        return self._birth.reply.fileno()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command; nothing happens if it has gone."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._birth.pidfd, number)
+
+    def kill(self) -> None:
+        """SIGKILL for everything behind these walls."""
+        if self.cgroup is not None:
+            self.cgroup.kill()
+        self.signal(signal.SIGKILL)
+
+    def wait(self) -> Exit:
+        """Wait for its end, then take its walls down."""
+        try:
+            number, signalled = self._birth.ended()
+            usage = self.cgroup.usage() if self.cgroup is not None else None
+            wall = time.monotonic() - self._began
+            code = 128 + number if signalled else number
+            found = Exit(code, number if signalled else None, timed_out=self.timed_out)
+            if usage is not None:
+                usage = replace(usage, wall_seconds=wall)
+                found = replace(found, usage=usage, oom_killed=usage.oom_kills > 0)
+            return found
+        finally:
+            os.close(self._birth.pidfd)
+            self._birth.reply.close()
+            self._undo.close()
+
+
+@dataclass(slots=True)
+class Native:
+    """The runtime of this machine; threads may share one. A `runner.Runtime`."""
+
+    spawner: Spawner
+
+    def start(self, sandbox: Sandbox, streams: Sequence[int], *, tty: bool = False) -> Running:
+        """Begin a command with these descriptors as its stdin, stdout and stderr; with `tty` a terminal replaces them.
+
+        The descriptors stay the caller's. Raises SandboxUnavailable, SandboxBroken, LimitUnavailable.
+        """
+        with ExitStack() as undo:
+            there = discover()
+            cgroup = Cgroup.create(sandbox.limits, there)
+            undo.callback(cgroup.remove)
+            capabilities = sandbox.capabilities
+            guarded = devices.restrict(cgroup.unified, cgroup.legacy.get("devices"))
+            if not guarded:
+                capabilities -= {"MKNOD"}
+            with ExitStack() as sent:
+                where = self._root(sandbox, undo, sent)
+                binds, mounts = _mounts(sandbox, where.root, where.stubs, sent)
+                unified = _unified(cgroup, sent)
+                joins = cgroup.joins()
+                for descriptor in joins:
+                    sent.callback(os.close, descriptor)
+                job = Job(
+                    kind=START,
+                    **_program(sandbox.args, sandbox.env, sandbox.cwd, sandbox.identity),
+                    namespaces=_namespaces(sandbox),
+                    time_offset=sandbox.time_offset,
+                    joins=len(joins),
+                    unified=unified is not None,
+                    hostname=sandbox.hostname.encode(),
+                    mounts=mounts,
+                    cgroup_view=_cgroup_view(there, cgroup),
+                    masked_sys=list(MASKED_SYS),
+                    shm_size=sandbox.shm_size,
+                    nodev=not guarded,
+                    readonly_root=sandbox.readonly_root,
+                    tty=tty,
+                    init=sandbox.init,
+                    capabilities=_mask(capabilities),
+                    filter=seccomp.program(capabilities) if sandbox.seccomp else b"",
+                    no_new_privileges=sandbox.no_new_privileges,
+                )
+                descriptors = [*streams, where.mount, *joins, *([] if unified is None else [unified]), *binds]
+                birth = self.spawner.submit(job, descriptors)
+            return Running(birth.pid, birth.master, cgroup, birth, sandbox.limits, undo.pop_all())
+
+    def exec_in(
+        self,
+        pid: int,
+        sandbox: Sandbox,
+        streams: Sequence[int],
+        *,
+        tty: bool = False,
+    ) -> Running:
+        """Begin a further command behind the walls of the running process `pid` (the sandbox's PID 1).
+
+        Of `sandbox` count args, env, cwd, identity, capabilities, seccomp and no_new_privileges; root, mounts, limits
+        and namespaces are those of the running one. Raises SandboxUnavailable if it is not running, SandboxBroken.
+        """
+        with ExitStack() as sent, ExitStack() as undo:
+            try:
+                pidfd = os.pidfd_open(pid)
+            except ProcessLookupError as problem:
+                raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
+            sent.callback(os.close, pidfd)
+            try:
+                place = read(Path(f"/proc/{pid}/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
+                kinds = _shared_not(pid)
+            except (FileNotFoundError, ProcessLookupError) as problem:
+                raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
+            group = Cgroup(place.legacy, place.unified)
+            unified = _unified(group, sent) if place.unified is not None and not place.legacy else None
+            joins = group.joins()
+            for descriptor in joins:
+                sent.callback(os.close, descriptor)
+            job = Job(
+                kind=ENTER,
+                **_program(sandbox.args, sandbox.env, sandbox.cwd, sandbox.identity),
+                namespaces=kinds,
+                time_offset=None,
+                joins=len(joins),
+                unified=unified is not None,
+                tty=tty,
+                init=False,
+                capabilities=_mask(sandbox.capabilities),
+                filter=seccomp.program(sandbox.capabilities) if sandbox.seccomp else b"",
+                no_new_privileges=sandbox.no_new_privileges,
+            )
+            descriptors = [*streams, pidfd, *joins, *([] if unified is None else [unified])]
+            birth = self.spawner.submit(job, descriptors)
+            return Running(birth.pid, birth.master, None, birth, Limits(), undo.pop_all())
+
+    def run(self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event) -> Exit:
+        """Run it to its end, its output handed to `output` on this thread; see `runner.Runtime`."""
+        with ExitStack() as ours, selectors.DefaultSelector() as ready:
+            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            ends = [nothing]
+            pipes: dict[int, int] = {}
+            for stream in (1, 2):
+                reader, writer = os.pipe()
+                ours.callback(os.close, reader)
+                ready.register(reader, selectors.EVENT_READ)
+                pipes[reader] = stream
+                ends.append(writer)
+            try:
+                running = self.start(sandbox, ends)
+            finally:
+                for descriptor in ends:
+                    os.close(descriptor)
+            ending = _Ending(running, sandbox, stop)
+            try:
+                ready.register(running, selectors.EVENT_READ)
+                open_pipes, ended = len(pipes), 0.0
+                while not ended or (open_pipes and time.monotonic() < ended + LINGER):
+                    for key, _ in ready.select(LINGER if ended else ending.patience()):
+                        if key.fileobj is running:
+                            ready.unregister(running)
+                            ended = time.monotonic()
+                        elif data := os.read(key.fd, PIECE):
+                            output(pipes[key.fd], data)
+                        else:
+                            ready.unregister(key.fd)
+                            open_pipes -= 1
+                    if not ended:
+                        ending.look()
+            except BaseException:
+                running.kill()
+                running.wait()
+                raise
+            return running.wait()
+
+    def _root(self, sandbox: Sandbox, undo: ExitStack, sent: ExitStack) -> _Where:
+        """The root as a detached mount, with the places that every sandbox mounts on."""
+        root = os.open(sandbox.root, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        sent.callback(os.close, root)
+        stubs = undo.enter_context(Stubs())
+        for name in (b"proc", b"sys", b"dev"):
+            os.close(find(root, name, directory=True, stubs=stubs))
+        mount = copy_mount(AT_FDCWD, os.fsencode(sandbox.root))
+        sent.callback(os.close, mount)
+        return _Where(root, mount, stubs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    root: int
+    mount: int
+    stubs: Stubs
+
+
+@dataclass(slots=True)
+class _Ending:
+    """When a command has to go before it wants to: its time is over, or somebody says stop."""
+
+    running: Running
+    sandbox: Sandbox
+    stop: threading.Event
+    _asked: float = 0.0
+    _killed: bool = False
+
+    def patience(self) -> float:
+        """Seconds that may pass until the next look."""
+        if (limit := self.sandbox.limits.seconds) is None or self._asked:
+            return GLANCE
+        return max(min(GLANCE, self.running._began + limit - time.monotonic()), 0.001)
+
+    def look(self) -> None:
+        """Signal, and after the grace kill."""
+        now = time.monotonic()
+        if not self._asked:
+            limit = self.sandbox.limits.seconds
+            late = limit is not None and now >= self.running._began + limit
+            if not late and not self.stop.is_set():
+                return
+            self.running.timed_out = late
+            self._asked = now
+            self.running.signal(self.sandbox.stop_signal)
+        elif not self._killed and now >= self._asked + self.sandbox.grace:
+            self._killed = True
+            self.running.kill()
+
+
+def _program(args: Sequence[str], env: object, cwd: str, identity: Identity) -> dict[str, object]:
+    """What is executed, in bytes. The program is searched in the PATH of its own environment, as execvp(3) would."""
+    words = {os.fsencode(key): os.fsencode(value) for key, value in dict(env).items()}  # type: ignore[call-overload]
+    name = os.fsencode(args[0])
+    if b"/" in name:
+        candidates = [name]
+    else:
+        path = words.get(b"PATH", DEFAULT_PATH.encode())
+        candidates = [(folder or b".") + b"/" + name for folder in path.split(b":")]
+    return {
+        "args": [os.fsencode(word) for word in args],
+        "candidates": candidates,
+        "env": words,
+        "cwd": os.fsencode(cwd),
+        "uid": identity.uid,
+        "gid": identity.gid,
+        "groups": list(identity.groups),
+    }
+
+
+def _namespaces(sandbox: Sandbox) -> int:
+    kinds = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
+    if sandbox.network == "none":
+        kinds |= CLONE_NEWNET
+    if sandbox.userns:
+        kinds |= CLONE_NEWUSER
+    return kinds
+
+
+def _shared_not(pid: int) -> int:
+    """The kinds of namespaces in which a process is not with us; the zygote enters its PID namespace itself."""
+    kinds = 0
+    for name, kind in (
+        ("mnt", CLONE_NEWNS),
+        ("ipc", CLONE_NEWIPC),
+        ("uts", CLONE_NEWUTS),
+        ("net", CLONE_NEWNET),
+        ("cgroup", CLONE_NEWCGROUP),
+        ("user", CLONE_NEWUSER),
+        ("time", CLONE_NEWTIME),
+    ):
+        with suppress(FileNotFoundError):  # a kernel without this kind
+            if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
+                kinds |= kind
+    return kinds
+
+
+def _mask(capabilities: frozenset[str]) -> int:
+    return sum(1 << CAPABILITIES[name] for name in capabilities)
+
+
+def _unified(group: Cgroup, sent: ExitStack) -> int | None:
+    """The version-2 directory that the process is born into."""
+    if group.unified is None:
+        return None
+    descriptor = os.open(group.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sent.callback(os.close, descriptor)
+    return descriptor
+
+
+def _cgroup_view(there: Hierarchy, group: Cgroup) -> list[tuple[bytes, bytes, dict[bytes, bytes | None]]]:
+    """What stands at /sys/fs/cgroup: the one tree of version 2, or a directory a hierarchy of version 1."""
+    if there.is_unified:
+        return [(b"", b"cgroup2", {})]
+    by_place: dict[Path, list[str]] = {}
+    for controller, path in there.legacy.items():
+        by_place.setdefault(path, []).append(controller)
+    return [
+        (",".join(names).encode(), b"cgroup", {name.encode(): None for name in names})
+        for names in by_place.values()
+        if all(name in group.legacy for name in names)
+    ]
+
+
+def _mounts(
+    sandbox: Sandbox, root: int, stubs: Stubs, sent: ExitStack
+) -> tuple[list[int], list[tuple[bytes, bool, dict[bytes, bytes | None] | None, int]]]:
+    """Detached mounts of the binds, and the orders for all of them, shallow targets first."""
+    binds: list[int] = []
+    orders: list[tuple[bytes, bool, dict[bytes, bytes | None] | None, int]] = []
+    for mount in sorted(sandbox.mounts, key=lambda mount: os.path.normpath(mount.target).count("/")):
+        target = os.fsencode(os.path.normpath(mount.target).lstrip("/"))
+        if mount.kind == "tmpfs":
+            os.close(find(root, target, directory=True, stubs=stubs))
+            orders.append((target, True, _tmpfs(mount), NOSUID | NODEV | (RDONLY if mount.readonly else 0)))
+            continue
+        assert mount.source is not None
+        directory = mount.source.is_dir()
+        if not _below_another(mount, sandbox.mounts):
+            os.close(find(root, target, directory=directory, stubs=stubs))
+        bind = copy_mount(AT_FDCWD, os.fsencode(mount.source), recursive=True)
+        sent.callback(os.close, bind)
+        change_mount(bind, add=RDONLY if mount.readonly else 0, private=True, recursive=True)
+        binds.append(bind)
+        orders.append((target, directory, None, 0))
+    return binds, orders
+
+
+def _below_another(mount: Mount, mounts: Sequence[Mount]) -> bool:
+    """Whether its target lies inside another mount, which only the child can look into."""
+    here = os.path.normpath(mount.target)
+    return any(one is not mount and here.startswith(os.path.normpath(one.target).rstrip("/") + "/") for one in mounts)
+
+
+def _tmpfs(mount: Mount) -> dict[bytes, bytes | None]:
+    options: dict[bytes, bytes | None] = {b"mode": b"%o" % (0o1777 if mount.mode is None else mount.mode)}
+    if mount.size is not None:
+        options[b"size"] = b"%d" % mount.size
+    return options
