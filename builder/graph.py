@@ -73,7 +73,8 @@ class Copy:
 
     sources: paths or wildcards below the origin's root; files: (name, content) of here-documents. dest: absolute, a
     slash at the end means a directory. origin: id of the step whose result is read, None for the context.
-    unpack: True for what ADD does with archives. excludes: patterns as in .dockerignore.
+    unpack: True for what ADD does with archives. excludes: patterns as in .dockerignore. link: what lies below does
+    not count, so links on the way to dest are not followed.
     """
 
     sources: tuple[str, ...]
@@ -85,6 +86,7 @@ class Copy:
     unpack: bool = False
     excludes: tuple[str, ...] = ()
     parents: bool = False
+    link: bool = False
 
 
 @dataclass(frozen=True, slots=True)

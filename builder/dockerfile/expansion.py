@@ -196,7 +196,7 @@ def _reason(text: str, error: Unparseable) -> tuple[str, int]:
         return "syntax error: bad substitution", opened["_OPEN"]
     if ended and "_SLASH" in error.expected:
         return "syntax error: missing '/' in ${}", opened["_OPEN"]
-    if "MODIFIER" in error.expected and not ended:
+    if "MODIFIER" in error.expected and text[error.position : error.position + 1].isprintable() and not ended:
         sign = text[error.position : error.position + (2 if text[error.position] == ":" else 1)]
         return f"unsupported modifier ({sign}) in substitution", error.position
     return "syntax error: missing '}'", opened.get("_OPEN", error.position)
