@@ -15,12 +15,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from layers.entry import Entry, EntryType
-from layers.errors import ArchiveInvalid, UnsafePath
-from layers.paths import MAX_HOPS, normalise
+from layers.errors import UnsafePath
+from layers.paths import MAX_HOPS
 from layers.tarball import OPAQUE, WHITEOUT, ordered
 from layers.xattrs import incoming
 
 _RESERVED = ".wh..wh."
+
+
+class _Node:
+    """What one or several names stand for."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
 
 
 class Normaliser:
@@ -33,55 +42,156 @@ class Normaliser:
     def __init__(self, *, layer: bool, warn: Callable[[str], object]) -> None:
         self._layer = layer
         self._warn = warn
-        self._live: dict[str, Entry] = {}  # names of one hard-link group hold the same Entry object
-        self._kids: dict[str, set[str]] = {}  # paths below each directory, listed or implied
+        self._live: dict[str, _Node] = {}  # names of one hard-link group hold the same node
+        self._kids: dict[str, set[str]] = {"": set()}  # names below each directory, listed or implied
         self._links = 0  # symlinks seen so far: without any, no parent needs a look
         self._whiteouts: set[str] = set()
         self._opaque: set[str] = set()
 
     def add(self, entry: Entry) -> None:
-        """Apply one member. Raises UnsafePath and ArchiveInvalid."""
+        """Apply one member. Raises UnsafePath."""
         path = entry.path
         if WHITEOUT in path and self._special(path):
             return
+        if entry.type is EntryType.CHAR and not entry.major and not entry.minor:
+            raise UnsafePath(path, "a character device 0:0 is a deletion on disk; archives must not bring one")
+        if entry.xattrs:
+            entry = replace(entry, xattrs=incoming(entry.xattrs))
         if not path:
             if entry.type is not EntryType.DIR:
                 raise UnsafePath(path, f"the root of a layer can only be a directory, not a {entry.type}")
-            self._live[""] = self._kept(entry)
+            self._live[""] = _Node(entry)
             return
-        head, _, _ = path.rpartition("/")
-        if head not in self._kids:
-            head, path = self._enter(path)
+        head, _, name = path.rpartition("/")
+        if self._links:
+            head = self._followed(head)
+            path = f"{head}/{name}" if head else name
+        self._make_parents(head)
         if entry.type is EntryType.HARDLINK:
-            self._link(entry, head, path)
-            return
-        old = self._live.get(path)
-        if entry.type is EntryType.DIR:
-            if old is not None and old.type is not EntryType.DIR:
-                self._replaced(path)
-            self._kids.setdefault(path, set())
+            self._link(entry, path)
         else:
-            if entry.type is EntryType.CHAR and not entry.major and not entry.minor:
-                raise UnsafePath(path, "a character device 0:0 is a deletion on disk; archives must not bring one")
-            if old is not None or path in self._kids:
-                self._replaced(path)
-            if entry.type is EntryType.SYMLINK:
+            old = self._live.get(path)
+            if entry.type is not EntryType.DIR or (old is not None and old.entry.type is not EntryType.DIR):
+                self._remove(path)
+            if entry.type is EntryType.DIR:
+                self._kids.setdefault(path, set())
+            elif entry.type is EntryType.SYMLINK:
                 self._links += 1
-        self._put(head, path, entry)
+            self._live[path] = _Node(entry)
+        self._kids[head].add(name)
 
     def entries(self) -> list[Entry]:
-        """The normal form, in canonical order."""
-        self._late_links()
-        deletions = [Entry(path, EntryType.WHITEOUT) for path in self._whiteouts if self._hides(path)]
-        deletions += [Entry(path, EntryType.OPAQUE) for path in self._opaque_now()]
-        listed = ordered(
-            [entry if entry.path == path else replace(entry, path=path) for path, entry in self._live.items()]
-            if not self._shared
-            else []
+        """The normal form, in canonical order: of a hard-link group the first name carries the file."""
+        for path, node in list(self._live.items()):
+            if node.entry.type is EntryType.HARDLINK:
+                target = self._live.get(node.entry.linkname)
+                if target is not None and target.entry.type not in (EntryType.HARDLINK, EntryType.DIR):
+                    self._live[path] = target
+        found = ordered(
+            [
+                node.entry if node.entry.path == path else replace(node.entry, path=path)
+                for path, node in self._live.items()
+            ]
         )
-        return listed + deletions
+        first: dict[int, str] = {}
+        for at, entry in enumerate(found):
+            node = self._live[entry.path]
+            head = first.setdefault(id(node), entry.path)
+            if head != entry.path:
+                found[at] = replace(
+                    entry, type=EntryType.HARDLINK, linkname=head, size=0, offset=None, sparse=None, xattrs={}
+                )
+        deletions = [*self._deletions()]
+        return ordered([*found, *deletions]) if deletions else found
 
-    def _put(self, head: str, path: str, entry: Entry) -> None:
-        entry = self._kept(entry)
-        self._live[path] = entry if entry.path == path else replace(entry, path=path)
-        self._kids[head].add(path)
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _special(self, path: str) -> bool:
+        """Deletions; False for an ordinary name that only looks a little like one."""
+        head, _, name = path.rpartition("/")
+        if any(part.startswith(WHITEOUT) for part in head.split("/")):
+            raise UnsafePath(path, "a directory cannot be named like a deletion")
+        if not name.startswith(WHITEOUT):
+            return False
+        if not self._layer:
+            raise UnsafePath(path, f"names that begin with {WHITEOUT!r} mean deletions in images and cannot be added")
+        if name == OPAQUE:
+            self._opaque.add(head)
+        elif name.startswith(_RESERVED):
+            self._warn(f"ignored {path!r}: a note that another program left for itself")
+        elif (hidden := name[len(WHITEOUT) :]) in ("", ".", ".."):
+            raise UnsafePath(path, "it deletes nothing that can have a name")
+        else:
+            self._whiteouts.add(f"{head}/{hidden}" if head else hidden)
+        return True
+
+    def _followed(self, head: str) -> str:
+        """The directory that a path leads to, through the symlinks of this layer. Raises UnsafePath for a circle."""
+        hops = 0
+        done: list[str] = []
+        waiting = head.split("/")[::-1] if head else []
+        while waiting:
+            part = waiting.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                del done[-1:]
+                continue
+            here = "/".join((*done, part))
+            node = self._live.get(here)
+            if node is None or node.entry.type is not EntryType.SYMLINK:
+                done.append(part)
+                continue
+            hops += 1
+            if hops > MAX_HOPS:
+                raise UnsafePath(head, "its symbolic links go in a circle")
+            if node.entry.linkname.startswith("/"):
+                done.clear()
+            waiting.extend(node.entry.linkname.split("/")[::-1])
+        return "/".join(done)
+
+    def _make_parents(self, head: str) -> None:
+        """See that a directory is there, listed or implied; a file in its way goes."""
+        name = ""
+        while head not in self._kids:
+            self._live.pop(head, None)  # a directory that is listed has an entry in _kids
+            self._kids[head] = {name} if name else set()
+            head, _, name = head.rpartition("/")
+        if name:
+            self._kids[head].add(name)
+
+    def _link(self, entry: Entry, path: str) -> None:
+        target = entry.linkname
+        if self._links:
+            head, _, name = target.rpartition("/")
+            head = self._followed(head)
+            target = f"{head}/{name}" if head else name
+        node = self._live.get(target)
+        if target == path:
+            return
+        self._remove(path)
+        if node is not None and node.entry.type is EntryType.DIR:
+            raise UnsafePath(path, "a hard link to a directory")
+        self._live[path] = node if node is not None else _Node(replace(entry, linkname=target))
+
+    def _remove(self, path: str) -> None:
+        """Take away what a path stands for, and all below it."""
+        self._live.pop(path, None)
+        for name in self._kids.pop(path, ()):
+            self._remove(f"{path}/{name}")
+
+    def _deletions(self) -> list[Entry]:
+        """Deletions that still say something: a new file hides by itself, a new directory is opaque."""
+        found = []
+        opaque = set()
+        for path in self._opaque:
+            node = self._live.get(path)
+            if node is None or node.entry.type is EntryType.DIR:
+                opaque.add(path)
+        for path in self._whiteouts:
+            node = self._live.get(path)
+            if path in self._kids:
+                opaque.add(path)
+            elif node is None:
+                found.append(Entry(path, EntryType.WHITEOUT))
+        return [*found, *(Entry(path, EntryType.OPAQUE) for path in opaque)]

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from layers import tarread
 from layers.entry import Entry, EntryType
-from layers.errors import ArchiveInvalid, UnsafePath
+from layers.errors import ArchiveInvalid
 from layers.normal import Normaliser
 
 FORMAT = 1
@@ -132,7 +132,8 @@ class Toc:
                     _imply(head, at, kids)
                 kids.setdefault(head, []).append(name)
             at[path] = number
-        for head in deleted:  # so that a view finds the way down to whiteouts
+        for place in deleted:  # so that a view finds the way down to whiteouts
+            head = place
             while head and head not in at and head not in kids:
                 kids.setdefault(head, [])
                 head = head.rpartition("/")[0]

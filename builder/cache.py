@@ -1,0 +1,119 @@
+"""Cache keys and what is kept under them.
+
+A key covers what decides a step's result and nothing else: the layers below (by content, so a step that ran again and
+made the same bytes leaves its children cached), the operation, and the digests of the files it reads. The parts are
+kept beside the record, so that a miss can name the first one that differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from builder.graph import Copy, Mkdir, Run, Step
+from layers import Chain, Digest
+from runner import Usage
+
+if TYPE_CHECKING:
+    from layers import NewLayer, Record, Store
+
+FORMAT = 1
+"""Counts up whenever a step's result changes for the same inputs; older records are then never found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The name of a result, and what went into it."""
+
+    text: str
+    parts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A result that was found: the layer, when it was made (RFC 3339), what making it took."""
+
+    diff_id: Digest
+    size: int
+    created: str
+    seconds: float
+    usage: Usage | None
+
+
+def run_key(below: Chain, op: Run, step: Step) -> Key:
+    """Of a RUN: neither proxies nor limits nor the addresses of extra hosts count, as with BuildKit."""
+    return _key(
+        "run",
+        below,
+        step,
+        args=list(op.args),
+        env=dict(sorted(op.env.items())),
+        cwd=op.cwd,
+        user=op.user,
+        network=op.network,
+        hosts=[name for name, _ in op.hosts],
+        script=op.script.body if op.script else None,
+    )
+
+
+def mkdir_key(below: Chain, op: Mkdir, step: Step) -> Key:
+    """Of a WORKDIR."""
+    return _key("mkdir", below, step, path=op.path, user=op.user)
+
+
+def copy_key(below: Chain, op: Copy, step: Step, content: str) -> Key:
+    """Of a COPY or ADD: `content` is the digest of the files that it puts down, times not counted."""
+    return _key(
+        "copy",
+        below,
+        step,
+        content=content,
+        dest=op.dest,
+        chown=op.chown,
+        chmod=op.chmod,
+        unpack=op.unpack,
+        parents=op.parents,
+        link=op.link,
+    )
+
+
+def _key(kind: str, below: Chain, step: Step, **parts: Any) -> Key:
+    named = {"kind": kind, "below": str(below.id or ""), "platform": str(step.platform), **parts}
+    text = json.dumps([FORMAT, named], sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    shown = {
+        key: value if len(str(value)) < 500 else hashlib.sha256(str(value).encode("utf-8", "replace")).hexdigest()
+        for key, value in named.items()
+    }
+    return Key(f"step:{hashlib.sha256(text).hexdigest()}", shown)
+
+
+def find(store: Store, key: Key) -> Kept | None:
+    """What is kept under a key, if its layer is here."""
+    record: Record | None = store.records.find(key.text)
+    if record is None:
+        return None
+    value = record.value
+    usage = value.get("usage")
+    return Kept(
+        Digest.parse(value["diff_id"]),
+        int(value["size"]),
+        value["created"],
+        float(value["seconds"]),
+        Usage(**usage) if usage else None,
+    )
+
+
+def keep(store: Store, key: Key, layer: NewLayer, *, created: str, seconds: float, usage: Usage | None) -> None:
+    """Remember a result."""
+    value = {
+        "diff_id": str(layer.diff_id),
+        "size": layer.size,
+        "created": created,
+        "seconds": round(seconds, 6),
+        "usage": asdict(usage) if usage else None,
+        "parts": dict(key.parts),
+    }
+    store.records.keep(key.text, value, [layer.diff_id])

@@ -1,0 +1,41 @@
+"""WORKDIR: the directory and what is missing above it, straight into a layer; nothing is mounted."""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from typing import TYPE_CHECKING
+
+from builder.errors import StepFailed
+from builder.graph import Mkdir, Step
+from layers import Chain, Entry, EntryType
+
+if TYPE_CHECKING:
+    from layers import NewLayer, Store
+
+MODE = 0o755
+
+
+def mkdir(store: Store, below: Chain, step: Step, op: Mkdir, epoch: int | None) -> NewLayer:
+    """Make the layer; one that is there already gives a layer of nothing. Raises StepFailed, AccountMissing."""
+    from layers.compose import compose
+
+    tree = store.tree(below)
+    account = tree.accounts().account(op.user)
+    path = tree.resolve(op.path.strip("/"))
+    now = time.time_ns() if epoch is None else epoch * 1_000_000_000
+    missing: list[Entry] = []
+    while path:
+        found = tree.get(path)
+        if found is not None:
+            if found.type is not EntryType.DIR:
+                raise StepFailed(step.title, f"/{path} is a {found.type.value}, not a directory", span=step.span)
+            break
+        missing.append(Entry(path, EntryType.DIR, MODE, account.uid, account.gid, mtime_ns=now))
+        path = posixpath.dirname(path)
+    parents: list[Entry] = []
+    while missing and path:  # unchanged parents, so that the layer can be applied by itself
+        if (found := tree.get(path)) is not None:
+            parents.append(found)
+        path = posixpath.dirname(path)
+    return compose(store, [(entry, None) for entry in (*reversed(parents), *reversed(missing))])

@@ -1,0 +1,150 @@
+"""RUN: a command behind walls, over an overlay whose upper directory becomes the layer."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.errors import Cancelled, StepFailed
+from builder.graph import Run, Step
+from builder.process import environment, identity, network_files
+from layers import Chain
+from runner import Limits, Mount, Sandbox
+
+if TYPE_CHECKING:
+    from builder.workbench import Workbench
+    from layers import NewLayer, Workspace
+    from runner import Exit, Usage
+
+HOSTNAME = "buildkitsandbox"
+"""What BuildKit calls it; programs that keep the name of their build host make the same bytes."""
+GRACE = 2.0
+"""Seconds between asking a RUN to stop and killing it."""
+TAIL = 20
+"""Lines of output that an error shows again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all RUNs of a build share."""
+
+    limits: Limits
+    keep_failed: bool
+
+
+def run(
+    bench: Workbench,
+    below: Chain,
+    step: Step,
+    op: Run,
+    settings: Settings,
+    output: Callable[[int, bytes], None],
+    stop: threading.Event,
+) -> tuple[NewLayer, Usage]:
+    """Run it; its layer and what it used. Raises StepFailed with the exit, Cancelled."""
+    from layers.capture import capture
+
+    store = bench.store
+    account = store.tree(below).accounts().account(op.user)
+    # `op.env` holds PATH if the image or the Dockerfile has set it; proxies count for nothing but this process.
+    env = environment([], account, op.proxies, op.env)
+    tail = Tail()
+
+    def told(stream: int, data: bytes) -> None:
+        tail.take(data)
+        output(stream, data)
+
+    with store.scratch() as files, store.snapshots.prepare(below) as work:
+        mounts = list(network_files(files, hostname=HOSTNAME, hosts=op.hosts, network=op.network))
+        if op.script is not None:
+            mounts.append(_script(files, op))
+        sandbox = Sandbox(
+            work.root,
+            op.args,
+            env,
+            op.cwd,
+            identity(account),
+            HOSTNAME,
+            tuple(mounts),
+            "none" if op.network == "none" else "host",
+            limits=settings.limits,
+            shm_size=op.shm_size,
+            grace=GRACE,
+        )
+        exit = bench.runtime().run(sandbox, told, stop)
+        if stop.is_set() and exit.code != 0:
+            raise Cancelled("the build was stopped")
+        if exit.code != 0 or exit.timed_out:
+            kept = _keep(bench, work, step, op, exit) if settings.keep_failed else ""
+            raise failure(step, exit, settings.limits, tail.text, kept)
+        layer = capture(store, work.upper, store.tree(below))
+        store.snapshots.commit(work, layer.diff_id)
+    return layer, exit.usage
+
+
+def _script(files: Path, op: Run) -> Mount:
+    """A here-document that is a program: executable, where BuildKit puts it."""
+    assert op.script is not None
+    path = files / "script"
+    path.write_bytes(op.script.body.encode("utf-8", "surrogateescape"))
+    os.chmod(path, 0o755)
+    return Mount(f"/dev/pipes/{op.script.name}", path, readonly=True)
+
+
+def _keep(bench: Workbench, work: Workspace, step: Step, op: Run, exit: Exit) -> str:
+    """Keep the file system of a failed command as a container; its name."""
+    from builder.containers.keep import keep_failed
+
+    return keep_failed(bench.store, work, op, step.title, exit)
+
+
+class Tail:
+    """The last lines of an output."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def take(self, data: bytes) -> None:
+        """Remember the end of it."""
+        self._data += data
+        if len(self._data) > 1 << 16:
+            del self._data[: -(1 << 15)]
+
+    @property
+    def text(self) -> str:
+        """At most TAIL lines."""
+        return "\n".join(self._data.decode("utf-8", "replace").splitlines()[-TAIL:])
+
+
+def failure(step: Step, exit: Exit, limits: Limits, tail: str, kept: str) -> StepFailed:
+    """The error of a command that ended badly, in words."""
+    code = exit.code
+    if exit.timed_out:
+        what, help = f"the time limit of {limits.seconds:g} seconds was over", "raise --timeout"
+        exit = replace(exit, code=code or 124)
+    elif exit.oom_killed:
+        limit = f" of {limits.memory} bytes" if limits.memory else ""
+        what, help = f"out of memory: the limit{limit} was reached and the kernel killed it", "raise --memory"
+    elif code == 127:
+        what, help = "a command was not found", "install it in a step before, or correct its name or PATH"
+    elif code == 126:
+        what, help = (
+            "a command cannot be executed",
+            "it needs the right to be executed, and a program format or #! line",
+        )
+    elif code > 128:
+        what, help = f"killed by signal {code - 128}", ""
+    else:
+        what, help = "the command failed", ""
+    sentence = f"RUN ended with exit code {code}: {what}"
+    if kept:
+        look = f"its file system is kept: pybuild diff {kept}; pybuild commit {kept} look && pybuild run -it --entrypoint sh look"
+        help = f"{help}; {look}" if help else look
+    error = StepFailed(step.title, sentence, span=step.span, exit=exit, help=help)
+    error.kept = kept
+    error.tail = tail
+    return error

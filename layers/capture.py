@@ -1,0 +1,45 @@
+"""From an upper directory to a layer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layers import upper as upper_dir
+from layers.compose import Data, compose
+from layers.entry import Entry, EntryType
+from layers.paths import encode
+from layers.tarball import ordered
+
+if TYPE_CHECKING:
+    from layers.image import NewLayer
+    from layers.store import Store
+    from layers.tree import Tree
+
+
+def capture(store: Store, upper: Path, below: Tree) -> NewLayer:
+    """The layer of what an overlay's upper directory changes; one of nothing if nothing changed.
+
+    Two captures of one directory give the same bytes. Raises StoreFull, and OSError if the directory cannot be read.
+    """
+    found = [change.entry for change in upper_dir.changes(upper, below)]
+    root = upper_dir.root_change(upper, below)
+    if root is not None:
+        found.append(root)
+    return compose(store, _with_data(os.fsencode(upper), ordered(found)))
+
+
+def _with_data(top: bytes, entries: list[Entry]) -> Iterator[tuple[Entry, Data]]:
+    for entry in entries:
+        if entry.type is not EntryType.FILE or not entry.size:
+            yield entry, None
+            continue
+        descriptor = os.open(
+            os.path.join(top, encode(entry.path)), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        )
+        try:
+            yield entry, descriptor
+        finally:
+            os.close(descriptor)

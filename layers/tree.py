@@ -1,0 +1,226 @@
+"""What is where in a chain of layers: the merged file system, read from tables of contents and raw tars.
+
+Nothing is unpacked or mounted. Rules: OCI image-spec, layer.md: upper layers hide lower ones, whiteouts delete, opaque
+directories hide what lower layers have below them, a directory over a directory merges.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import BinaryIO
+
+from layers.accounts import Accounts
+from layers.entry import Entry, EntryType
+from layers.errors import UnsafePath
+from layers.paths import MAX_HOPS
+from layers.toc import Toc
+
+Opener = Callable[[], BinaryIO]
+ROOT = Entry("", EntryType.DIR, 0o755)
+ACCOUNTS_LIMIT = 8 << 20
+
+
+class Tree:
+    """A merged, read-only view. Paths are relative, without a slash at either end; "" is the root.
+
+    Links to files (hard links) appear as the file itself; `inode` tells which names are the same file.
+    """
+
+    def __init__(self, layers: Sequence[tuple[Toc, Opener]]) -> None:
+        self._layers = [toc for toc, _ in layers][::-1]  # uppermost first
+        self._openers = [opener for _, opener in layers][::-1]
+
+    def get(self, path: str) -> Entry | None:
+        """The entry at a path; a symlink is not followed."""
+        if not path:
+            return next((found for toc in self._layers if (found := toc.get("")) is not None), ROOT)
+        where = self._find(path)
+        return None if where is None else where[1]
+
+    def holds(self, path: str) -> bool:
+        """True if something is there."""
+        return self.get(path) is not None
+
+    def stat(self, path: str) -> Entry | None:
+        """The entry that a path leads to through symlinks."""
+        return self.get(self.resolve(path))
+
+    def inode(self, path: str) -> tuple[Toc, str] | None:
+        """What names of one file have in common: its layer and its first name there. None if nothing is there."""
+        if not path:
+            return None
+        found = self._find(path)
+        return None if found is None else (self._layers[found[0]], found[2])
+
+    def resolve(self, path: str, *, follow: bool = True) -> str:
+        """The path without symlinks in it, inside the root; what does not exist is kept as it is written.
+
+        `follow` False leaves the last part alone. Raises UnsafePath for a circle of links.
+        """
+        hops = 0
+        done: list[str] = []
+        waiting = path.split("/")[::-1]
+        while waiting:
+            part = waiting.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                del done[-1:]
+                continue
+            here = "/".join((*done, part))
+            entry = self.get(here)
+            last = not any(rest not in ("", ".") for rest in waiting)
+            if entry is None or entry.type is not EntryType.SYMLINK or (last and not follow):
+                done.append(part)
+                continue
+            hops += 1
+            if hops > MAX_HOPS:
+                raise UnsafePath(path, "its symbolic links go in a circle")
+            if entry.linkname.startswith("/"):
+                done.clear()
+            waiting.extend(entry.linkname.split("/")[::-1])
+        return "/".join(done)
+
+    def children(self, path: str) -> list[str]:
+        """Names in a directory, by their bytes; none if it is no directory."""
+        found: set[str] = set()
+        hidden: set[str] = set()
+        for toc in self._layers:
+            if path and toc.holds(path) and not toc.is_dir(path):
+                break
+            found.update(name for name in toc.children(path) if name not in hidden)
+            hidden.update(toc.deleted(path))
+            if toc.is_opaque(path) or (path and self._ends(toc, path)):
+                break
+        return sorted(found, key=os.fsencode)
+
+    def walk(self, path: str = "") -> Iterator[Entry]:
+        """A path and everything below it, directories before what is in them, in canonical order."""
+        entry = self.get(path)
+        if entry is None:
+            return
+        yield entry
+        if entry.type is EntryType.DIR:
+            for name in self.children(path):
+                yield from self.walk(f"{path}/{name}" if path else name)
+
+    def open(self, path: str) -> BinaryIO:
+        """The content of the file that a path leads to. Raises FileNotFoundError, IsADirectoryError."""
+        where = self.resolve(path)
+        found = self._find(where) if where else None
+        if found is None:
+            raise FileNotFoundError(2, "no such file in the image", path)
+        at, entry, _ = found
+        if entry.type is not EntryType.FILE:
+            raise IsADirectoryError(21, f"a {entry.type.value}, not a file", path)
+        return io.BufferedReader(Content(self._openers[at](), entry), 1 << 17)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A small file whole, None if there is none or it is larger than `limit` bytes."""
+        try:
+            with self.open(path) as file:
+                data = file.read(limit + 1)
+        except (OSError, UnsafePath):
+            return None
+        return data if len(data) <= limit else None
+
+    def accounts(self) -> Accounts:
+        """The users and groups of its /etc."""
+        return Accounts.read(lambda path: self.read(path.lstrip("/"), ACCOUNTS_LIMIT))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _find(self, path: str) -> tuple[int, Entry, str] | None:
+        """(layer, entry, first name of its file in that layer)."""
+        implied = False
+        for at, toc in enumerate(self._layers):
+            if toc.holds(path):
+                entry = toc.get(path)
+                if entry is not None and (not implied or entry.type is EntryType.DIR):
+                    if entry.type is EntryType.HARDLINK:
+                        return self._linked(at, entry)
+                    return at, entry, path
+                if entry is not None:
+                    break  # upper layers say that there is a directory, here is something else
+                implied = True
+            if toc.deletes(path) or self._ends(toc, path):
+                break
+        return (0, replace(ROOT, path=path), path) if implied else None
+
+    def _ends(self, toc: Toc, path: str) -> bool:
+        """True if lower layers cannot be seen at a path, because of what this layer says about a directory above it."""
+        head = path
+        while head:
+            head = head.rpartition("/")[0]
+            if toc.is_opaque(head):
+                return True
+            if head and (toc.deletes(head) or (toc.holds(head) and not toc.is_dir(head))):
+                return True
+        return toc.is_opaque(path)
+
+    def _linked(self, at: int, link: Entry) -> tuple[int, Entry, str] | None:
+        """The file of a hard link: in the same layer, else in those below."""
+        here = self._layers[at].get(link.linkname)
+        if here is not None and here.type is not EntryType.HARDLINK:
+            return at, replace(here, path=link.path), link.linkname
+        below = Tree(list(zip(self._layers, self._openers, strict=True))[at + 1 :][::-1])._find(link.linkname)
+        if below is None:
+            return None
+        number, entry, name = below
+        return at + 1 + number, replace(entry, path=link.path), name
+
+
+class Content(io.RawIOBase):
+    """The bytes of one file inside a raw tar, holes filled with zeros."""
+
+    def __init__(self, tar: BinaryIO, entry: Entry) -> None:
+        self._tar = tar
+        self._entry = entry
+        self._position = 0
+        self._pieces = pieces(entry)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer from the current position."""
+        left = self._entry.size - self._position
+        view = memoryview(buffer)[: max(left, 0)]
+        if not view:
+            return 0
+        for start, length, offset in self._pieces:
+            if self._position < start:
+                count = min(len(view), start - self._position)
+                break
+            if self._position < start + length:
+                skip = self._position - start
+                part = view[: length - skip]
+                count = os.preadv(self._tar.fileno(), [part], offset + skip)
+                self._position += count
+                return count
+        else:
+            count = len(view)
+        view[:count] = bytes(count)
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        """Let go of the tar."""
+        self._tar.close()
+        super().close()
+
+
+def pieces(entry: Entry) -> list[tuple[int, int, int]]:
+    """Where the bytes of a file are: (position in the file, length, offset in the tar); the rest is zeros."""
+    offset = entry.offset or 0
+    if entry.sparse is None:
+        return [(0, entry.size, offset)] if entry.size else []
+    found = []
+    for position, length in entry.sparse:
+        found.append((position, length, offset))
+        offset += length
+    return found

@@ -1,0 +1,259 @@
+"""From a raw tar and its table of contents to files in a directory, whatever the archive tries.
+
+The target is ours alone while this runs. Every name is opened below its directory's descriptor without following links,
+so nothing of what was written before, by this layer or one below, can lead outside.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from layers.entry import Entry, EntryType
+from layers.errors import UnsafePath
+from layers.paths import encode
+from layers.toc import Toc
+from layers.tree import Tree, pieces
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MARK = "trusted.overlay.opaque"
+
+
+def unpack(toc: Toc, raw: BinaryIO, target: Path, *, overlay: bool, below: Tree) -> None:
+    """Put the entries of a layer into a directory.
+
+    `overlay` writes deletions as overlayfs keeps them, for a directory that will lie over others; otherwise they are
+    carried out. `below` is what lies below, for directories that the layer only implies and for hard links into lower
+    layers. Raises UnsafePath, and OSError from the disk.
+    """
+    with _Unpack(raw, target, overlay, below) as work:
+        for entry in toc:
+            work.put(entry)
+        work.finish()
+
+
+class _Unpack:
+    def __init__(self, raw: BinaryIO, target: Path, overlay: bool, below: Tree) -> None:
+        self._raw = raw.fileno()
+        self._overlay = overlay
+        self._below = below
+        self._stack: list[tuple[bytes, int]] = [(b"", os.open(target, _DIRECTORY))]
+        self._directories: list[tuple[bytes, Entry]] = []
+
+    def __enter__(self) -> _Unpack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._stack:
+            os.close(self._stack.pop()[1])
+
+    def put(self, entry: Entry) -> None:
+        """Write one entry."""
+        path = encode(entry.path)
+        if not path:
+            if entry.type is EntryType.OPAQUE:
+                self._empty(b"")
+            else:
+                self._directories.append((b"", entry))
+            return
+        if entry.type is EntryType.OPAQUE:
+            self._make_opaque(path, entry)
+            return
+        head, _, name = path.rpartition(b"/")
+        at = self._directory(head)
+        match entry.type:
+            case EntryType.WHITEOUT:
+                self._remove(at, name)
+                if self._overlay:
+                    os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=at)
+            case EntryType.DIR:
+                self._enter(at, name, path)
+                self._directories.append((path, entry))
+            case EntryType.FILE:
+                self._file(at, name, entry, self._raw)
+            case EntryType.SYMLINK:
+                self._remove(at, name)
+                os.symlink(encode(entry.linkname), name, dir_fd=at)
+                self._attributes(at, name, entry)
+            case EntryType.HARDLINK:
+                self._link(at, name, entry)
+            case _:
+                self._remove(at, name)
+                kind = {EntryType.CHAR: stat.S_IFCHR, EntryType.BLOCK: stat.S_IFBLK}.get(entry.type, stat.S_IFIFO)
+                os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=at)
+                self._attributes(at, name, entry)
+
+    def finish(self) -> None:
+        """Give directories their attributes, the deepest first: what was put into them has changed their times."""
+        for path, entry in reversed(self._directories):
+            place = self._directory(path)
+            os.fchown(place, entry.uid, entry.gid)
+            os.fchmod(place, entry.mode)
+            for key, value in entry.xattrs.items():
+                _set(place, key, value)
+            os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _directory(self, path: bytes) -> int:
+        """The descriptor of a directory below the target, made if it is missing; the last few are kept open."""
+        while not (path == self._stack[-1][0] or path.startswith(self._stack[-1][0] + b"/") or not self._stack[-1][0]):
+            os.close(self._stack.pop()[1])
+        done, at = self._stack[-1]
+        if path == done:
+            return at
+        for name in path[len(done) :].lstrip(b"/").split(b"/"):
+            done = done + b"/" + name if done else name
+            fresh = self._enter(at, name, done)
+            at = os.open(name, _DIRECTORY, dir_fd=at)
+            self._stack.append((done, at))
+            if fresh:
+                self._imply(done)
+        return at
+
+    def _enter(self, at: int, name: bytes, path: bytes) -> bool:
+        """See that a directory is there; True if it was made now."""
+        try:
+            os.mkdir(name, 0o700, dir_fd=at)
+            return True
+        except FileExistsError:
+            if stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
+                return False
+        self._remove(at, name)
+        os.mkdir(name, 0o700, dir_fd=at)
+        return True
+
+    def _imply(self, path: bytes) -> None:
+        """A directory that the layer does not list looks as it does below."""
+        text = os.fsdecode(path)
+        found = self._below.get(text)
+        if found is None or found.type is not EntryType.DIR:
+            found = Entry(text, EntryType.DIR, 0o755)
+        self._directories.append((path, found))
+
+    def _make_opaque(self, path: bytes, entry: Entry) -> None:
+        place = self._directory(path)
+        if self._overlay:
+            os.setxattr(place, _MARK, b"y")
+        else:
+            self._empty(path)
+
+    def _empty(self, path: bytes) -> None:
+        place = self._directory(path)
+        for name in os.listdir(place):
+            self._remove(place, os.fsencode(name))
+
+    def _remove(self, at: int, name: bytes) -> None:
+        """Take away whatever has a name in a directory."""
+        try:
+            os.unlink(name, dir_fd=at)
+        except FileNotFoundError:
+            return
+        except (IsADirectoryError, PermissionError):
+            inner = os.open(name, _DIRECTORY, dir_fd=at)
+            try:
+                for child in os.listdir(inner):
+                    self._remove(inner, os.fsencode(child))
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=at)
+
+    def _file(self, at: int, name: bytes, entry: Entry, source: int) -> None:
+        try:
+            new = os.open(name, _NEW, 0o600, dir_fd=at)
+        except FileExistsError:
+            self._remove(at, name)
+            new = os.open(name, _NEW, 0o600, dir_fd=at)
+        try:
+            for position, length, offset in pieces(entry):
+                _copy(source, offset, new, position, length)
+            if entry.sparse is not None:
+                os.ftruncate(new, entry.size)
+            os.fchown(new, entry.uid, entry.gid)
+            os.fchmod(new, entry.mode)
+            for key, value in entry.xattrs.items():
+                _set(new, key, value)
+            os.utime(new, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(new)
+
+    def _link(self, at: int, name: bytes, entry: Entry) -> None:
+        target = encode(entry.linkname)
+        head, _, last = target.rpartition(b"/")
+        self._remove(at, name)
+        try:
+            source = self._look(head)
+        except (FileNotFoundError, NotADirectoryError):
+            source = -1
+        try:
+            if source >= 0:
+                os.link(last, name, src_dir_fd=source, dst_dir_fd=at, follow_symlinks=False)
+                return
+        except FileNotFoundError:
+            pass
+        finally:
+            if source >= 0:
+                os.close(source)
+        found = self._below.get(entry.linkname)
+        if found is None or found.type is not EntryType.FILE:
+            raise UnsafePath(entry.path, f"a hard link to {entry.linkname!r}, which is not there")
+        with self._below.open(entry.linkname) as content:  # a copy, as overlayfs itself would make one
+            new = os.open(name, _NEW, 0o600, dir_fd=at)
+            with os.fdopen(new, "wb", buffering=0) as file:
+                while chunk := content.read(1 << 20):
+                    file.write(chunk)
+                os.fchown(new, found.uid, found.gid)
+                os.fchmod(new, found.mode)
+                for key, value in found.xattrs.items():
+                    _set(new, key, value)
+                os.utime(new, ns=(found.mtime_ns, found.mtime_ns))
+
+    def _look(self, path: bytes) -> int:
+        """A directory that must be there already; a new descriptor."""
+        at = os.dup(self._stack[0][1])
+        for name in path.split(b"/") if path else ():
+            following = os.open(name, _DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = following
+        return at
+
+    def _attributes(self, at: int, name: bytes, entry: Entry) -> None:
+        """Owner, mode and times of what cannot be opened."""
+        os.chown(name, entry.uid, entry.gid, dir_fd=at, follow_symlinks=False)
+        if entry.type is not EntryType.SYMLINK:
+            os.chmod(name, entry.mode, dir_fd=at)
+        for key, value in entry.xattrs.items():
+            try:
+                os.setxattr(f"/proc/self/fd/{at}/{os.fsdecode(name)}", key, value, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                    raise
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=at, follow_symlinks=False)
+
+
+def _set(place: int, key: str, value: bytes) -> None:
+    """Set an attribute; one that this file system or user cannot have is left out."""
+    try:
+        os.setxattr(place, key, value)
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.EPERM):
+            raise
+
+
+def _copy(source: int, offset: int, target: int, position: int, length: int) -> None:
+    """Bytes from one file to another, by the kernel where it can."""
+    while length:
+        try:
+            count = os.copy_file_range(source, target, length, offset, position)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            data = os.pread(source, min(length, 1 << 20), offset)
+            count = os.pwrite(target, data, position)
+        if not count:
+            raise OSError(errno.EIO, "the raw tar ends inside a file")
+        offset, position, length = offset + count, position + count, length - count
