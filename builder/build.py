@@ -60,4 +60,12 @@ def build(request: BuildRequest, bench: Workbench, emit: Callable[[Event], None]
     `emit` is called from several threads, one at a time. Raises BuildError, LayerError, RunnerError or an error of
     the registry; setting `stop` ends it with Cancelled.
     """
-    raise NotImplementedError
+    from builder.road import Road
+
+    turn = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with turn:
+            emit(event)
+
+    return Road(request, bench, tell, stop).walk()

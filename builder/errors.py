@@ -83,11 +83,20 @@ class ContextError(BuildError):
 class StepFailed(BuildError):
     """A step did not make its layer: its command ended badly (`exit`), or `__cause__` tells why.
 
-    `title` is the instruction as the user wrote it; `help` may say what to try.
+    `title` is the instruction as the user wrote it; `help` may say what to try. `kept` names the container that holds
+    the file system of a failed command; `tail` are the last lines it wrote.
     """
 
     def __init__(
-        self, title: str, what: str, *, span: Span | None = None, exit: "Exit | None" = None, help: str = ""
+        self,
+        title: str,
+        what: str,
+        *,
+        span: Span | None = None,
+        exit: "Exit | None" = None,
+        help: str = "",
+        kept: str = "",
+        tail: str = "",
     ) -> None:
         super().__init__(title, what, span, exit, help)
         self.title = title
@@ -95,6 +104,8 @@ class StepFailed(BuildError):
         self.span = span
         self.exit = exit
         self.help = help
+        self.kept = kept
+        self.tail = tail
 
     def __str__(self) -> str:
         where = [f"--> {self.span}", self.span.excerpt()] if self.span else [f"in: {self.title}"]

@@ -372,8 +372,8 @@ class Planner:
     @_do.register
     def _workdir(self, instruction: Workdir, state: State) -> State:
         path = expand(instruction.path, state.variables.get)
-        if not path:
-            raise DockerfileError(instruction.span, "WORKDIR needs a path, and its variables are all empty")
+        if not path:  # only variables that are empty: it stays where it was
+            path = str(state.runtime.get("WorkingDir") or "/")
         if not path.startswith("/"):
             path = posixpath.normpath(posixpath.join(state.cwd, path))
         state = state.config(WorkingDir=path)
@@ -459,9 +459,6 @@ class Planner:
         dest = expand(instruction.dest, seen.get)
         chown, chmod = (_optional(word, seen) for word in (instruction.chown, instruction.chmod))
         files = tuple((heredoc.name, expand_heredoc(heredoc, seen.get)) for heredoc in instruction.files)
-        if len(sources) + len(files) > 1 and not dest.endswith(("/", "/.")) and dest != ".":
-            what = f"{name} with more than one source file: the destination must be a directory and end with a /"
-            raise DockerfileError(instruction.dest.span, what, help=f"write {dest}/")
         op = CopyOp(
             tuple(sources),
             _destination(state.cwd, dest),

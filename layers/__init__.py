@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from layers.leases import Lease
     from layers.records import Record, Records
     from layers.store import Mounter, Store
+    from layers.toc import Toc
+    from layers.tree import Tree
     from layers.variants import Variants
 
 LAZY = {
@@ -61,6 +63,8 @@ LAZY = {
     "Records": "records",
     "Share": "collect",
     "Store": "store",
+    "Toc": "toc",
+    "Tree": "tree",
     "Usage": "collect",
     "Variants": "variants",
     "prune": "collect",
@@ -114,6 +118,8 @@ __all__ = [
     "Store",
     "StoreFormat",
     "StoreFull",
+    "Toc",
+    "Tree",
     "UnsafePath",
     "Usage",
     "Variants",

@@ -17,6 +17,7 @@ from layers.blobs import CHUNK, Blobs, BlobWriter
 from layers.descriptor import Descriptor
 from layers.digest import DiffID, Digest
 from layers.errors import ArchiveInvalid, BlobMismatch, DocumentInvalid
+from layers.image import NewLayer
 from layers.pipeline import Behind, Pipe, Stopped
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ def ingest(store: Store, blob: Descriptor) -> DiffID:
             diff_id = commit(store, raw)
         store.variants.learn(blob.digest, diff_id, codec, level=None, size=blob.size)
         return diff_id
+
+
+def bring(store: Store, source: BinaryIO) -> NewLayer:
+    """Make a layer of a tar in any compression, or none. Raises ArchiveInvalid, UnsafePath."""
+    with store.blobs.writer() as raw:
+        inflate("any", source, raw, MOST_LIMIT)
+        diff_id = commit(store, raw)
+    return NewLayer(diff_id, store.blobs.size(diff_id))
 
 
 def diff_id_of(store: Store, layer: Descriptor) -> DiffID:

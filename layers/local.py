@@ -55,7 +55,7 @@ class LocalRepository:
         return self.store.blobs.open(wanted.digest)
 
     def put(self, wanted: Descriptor, source: BinaryIO) -> None:
-        """Keep content, blobs before the documents that name them. Raises BlobMismatch, BlobMissing, DocumentInvalid."""
+        """Keep content, blobs before documents. Raises BlobMismatch, BlobMissing, DocumentInvalid."""
         if wanted.media_type in mediatypes.MANIFESTS:
             self._put_manifest(wanted, checked(wanted, source))
         elif wanted.media_type in mediatypes.INDEXES:

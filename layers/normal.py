@@ -15,21 +15,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from layers.entry import Entry, EntryType
-from layers.errors import UnsafePath
-from layers.paths import MAX_HOPS
-from layers.tarball import OPAQUE, WHITEOUT, ordered
+from layers.errors import ArchiveInvalid, UnsafePath
+from layers.paths import MAX_HOPS, normalise
+from layers.tarball import OPAQUE, WHITEOUT, order, ordered
 from layers.xattrs import incoming
 
-_RESERVED = ".wh..wh."
-
-
-class _Node:
-    """What one or several names stand for."""
-
-    __slots__ = ("entry",)
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+_RESERVED = ".wh..wh."  # what AUFS kept for itself, but for OPAQUE
 
 
 class Normaliser:
@@ -42,156 +33,188 @@ class Normaliser:
     def __init__(self, *, layer: bool, warn: Callable[[str], object]) -> None:
         self._layer = layer
         self._warn = warn
-        self._live: dict[str, _Node] = {}  # names of one hard-link group hold the same node
-        self._kids: dict[str, set[str]] = {"": set()}  # names below each directory, listed or implied
-        self._links = 0  # symlinks seen so far: without any, no parent needs a look
-        self._whiteouts: set[str] = set()
-        self._opaque: set[str] = set()
+        self._live: dict[str, Entry] = {}  # names of one hard-link group hold the same Entry object
+        self._kids: dict[str, set[str]] = {"": set()}  # paths in each directory, listed or implied
+        self._deletions: set[tuple[str, EntryType]] = set()
 
     def add(self, entry: Entry) -> None:
-        """Apply one member. Raises UnsafePath."""
-        path = entry.path
+        """Apply one member. Raises UnsafePath and ArchiveInvalid."""
+        path, kind = entry.path, entry.type
         if WHITEOUT in path and self._special(path):
             return
-        if entry.type is EntryType.CHAR and not entry.major and not entry.minor:
-            raise UnsafePath(path, "a character device 0:0 is a deletion on disk; archives must not bring one")
         if entry.xattrs:
-            entry = replace(entry, xattrs=incoming(entry.xattrs))
+            entry = self._without_foreign(entry)
         if not path:
-            if entry.type is not EntryType.DIR:
-                raise UnsafePath(path, f"the root of a layer can only be a directory, not a {entry.type}")
-            self._live[""] = _Node(entry)
+            if kind is not EntryType.DIR:
+                raise UnsafePath(path, f"the root of a layer can only be a directory, not a {kind}")
+            self._live[""] = entry
             return
         head, _, name = path.rpartition("/")
-        if self._links:
-            head = self._followed(head)
-            path = f"{head}/{name}" if head else name
-        self._make_parents(head)
-        if entry.type is EntryType.HARDLINK:
-            self._link(entry, path)
-        else:
-            old = self._live.get(path)
-            if entry.type is not EntryType.DIR or (old is not None and old.entry.type is not EntryType.DIR):
-                self._remove(path)
-            if entry.type is EntryType.DIR:
-                self._kids.setdefault(path, set())
-            elif entry.type is EntryType.SYMLINK:
-                self._links += 1
-            self._live[path] = _Node(entry)
-        self._kids[head].add(name)
+        if head not in self._kids:
+            head = self._follow(path, head, make=True)
+            path = normalise(f"{head}/{name}" if head else name)
+            entry = replace(entry, path=path)
+        if kind is EntryType.CHAR and not entry.major and not entry.minor:
+            raise UnsafePath(path, "a character device 0:0 is a deletion on disk; archives must not bring one")
+        if kind is EntryType.HARDLINK:
+            target = self._live.get(entry.linkname)
+            if entry.linkname in self._kids:
+                raise UnsafePath(path, f"a hard link to {entry.linkname!r}, which is a directory")
+            if entry.linkname == path:
+                if target is None:
+                    raise ArchiveInvalid(f"{path!r} is a hard link to itself")
+                return
+            entry = target or entry
+        old = self._live.get(path)
+        if old is not None and (kind is not EntryType.DIR or old.type is not EntryType.DIR):
+            self._warn(f"{path!r} is there twice; the last one counts")
+        if kind is EntryType.DIR:
+            self._kids.setdefault(path, set())
+        elif path in self._kids:
+            self._drop(path)
+        self._live[path] = entry
+        self._kids[head].add(path)
 
     def entries(self) -> list[Entry]:
-        """The normal form, in canonical order: of a hard-link group the first name carries the file."""
-        for path, node in list(self._live.items()):
-            if node.entry.type is EntryType.HARDLINK:
-                target = self._live.get(node.entry.linkname)
-                if target is not None and target.entry.type not in (EntryType.HARDLINK, EntryType.DIR):
-                    self._live[path] = target
-        found = ordered(
-            [
-                node.entry if node.entry.path == path else replace(node.entry, path=path)
-                for path, node in self._live.items()
-            ]
-        )
-        first: dict[int, str] = {}
-        for at, entry in enumerate(found):
-            node = self._live[entry.path]
-            head = first.setdefault(id(node), entry.path)
-            if head != entry.path:
-                found[at] = replace(
-                    entry, type=EntryType.HARDLINK, linkname=head, size=0, offset=None, sparse=None, xattrs={}
-                )
-        deletions = [*self._deletions()]
-        return ordered([*found, *deletions]) if deletions else found
-
-    # -- inside ----------------------------------------------------------------------------------
+        """The normal form, in canonical order."""
+        groups: dict[int, list[str]] = {}
+        files: dict[int, Entry] = {}
+        for path, entry in self._live.items():
+            if entry.type is EntryType.HARDLINK:
+                entry = self._linked(path, entry)
+            groups.setdefault(id(entry), []).append(path)
+            files[id(entry)] = entry
+        found = []
+        for key, paths in groups.items():
+            entry = files[key]
+            if len(paths) == 1:
+                found.append(entry if entry.path == paths[0] else replace(entry, path=paths[0]))
+            elif entry.type is EntryType.HARDLINK:  # of a file below
+                found += [replace(entry, path=path) for path in paths]
+            else:
+                paths.sort(key=lambda path: order(replace(entry, path=path)))
+                found.append(replace(entry, path=paths[0]))
+                found += [hard_link(entry, path, paths[0]) for path in paths[1:]]
+        return ordered(found + self._hidden())
 
     def _special(self, path: str) -> bool:
-        """Deletions; False for an ordinary name that only looks a little like one."""
-        head, _, name = path.rpartition("/")
-        if any(part.startswith(WHITEOUT) for part in head.split("/")):
-            raise UnsafePath(path, "a directory cannot be named like a deletion")
-        if not name.startswith(WHITEOUT):
+        """Remember a deletion; True unless it is a name like any other. Raises UnsafePath."""
+        parts = path.split("/")
+        special = [part.startswith(WHITEOUT) for part in parts]
+        if not any(special):
             return False
         if not self._layer:
-            raise UnsafePath(path, f"names that begin with {WHITEOUT!r} mean deletions in images and cannot be added")
-        if name == OPAQUE:
-            self._opaque.add(head)
-        elif name.startswith(_RESERVED):
-            self._warn(f"ignored {path!r}: a note that another program left for itself")
-        elif (hidden := name[len(WHITEOUT) :]) in ("", ".", ".."):
-            raise UnsafePath(path, "it deletes nothing that can have a name")
+            raise UnsafePath(path, f'names that begin with "{WHITEOUT}" mean deletions and cannot be in an image')
+        head, _, name = path.rpartition("/")
+        if name == OPAQUE and not any(special[:-1]):
+            self._deletions.add((head, EntryType.OPAQUE))
+        elif any(part.startswith(_RESERVED) for part in parts):
+            self._warn(f"{path!r} is AUFS's own and was skipped")
+        elif any(special[:-1]):
+            raise UnsafePath(path, f'only the last part of a name can begin with "{WHITEOUT}"')
         else:
-            self._whiteouts.add(f"{head}/{hidden}" if head else hidden)
+            hidden = name.removeprefix(WHITEOUT)
+            if hidden in ("", ".", ".."):
+                raise UnsafePath(path, "a whiteout of nothing, or of the directory itself")
+            self._deletions.add((f"{head}/{hidden}" if head else hidden, EntryType.WHITEOUT))
         return True
 
-    def _followed(self, head: str) -> str:
-        """The directory that a path leads to, through the symlinks of this layer. Raises UnsafePath for a circle."""
-        hops = 0
-        done: list[str] = []
-        waiting = head.split("/")[::-1] if head else []
-        while waiting:
-            part = waiting.pop()
+    def _without_foreign(self, entry: Entry) -> Entry:
+        kept = incoming(entry.xattrs)
+        if kept is entry.xattrs:
+            return entry
+        self._warn(f"{entry.path!r} brings {', '.join(entry.xattrs.keys() - kept.keys())}, which is not kept")
+        return replace(entry, xattrs=kept)
+
+    def _follow(self, path: str, head: str, *, make: bool) -> str:
+        """Where a directory's path leads through this layer's symlinks. With `make` it is a directory afterwards."""
+        here, hops = "", 0
+        todo = head.split("/")[::-1]
+        while todo:
+            part = todo.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                del done[-1:]
+                here = here.rpartition("/")[0]
                 continue
-            here = "/".join((*done, part))
-            node = self._live.get(here)
-            if node is None or node.entry.type is not EntryType.SYMLINK:
-                done.append(part)
+            at = f"{here}/{part}" if here else part
+            entry = self._live.get(at)
+            if entry is not None and entry.type is EntryType.SYMLINK:
+                hops += 1
+                if hops > MAX_HOPS:
+                    raise UnsafePath(path, f"its directory leads through more than {MAX_HOPS} symlinks")
+                here = "" if entry.linkname.startswith("/") else here
+                todo += entry.linkname.split("/")[::-1]
                 continue
-            hops += 1
-            if hops > MAX_HOPS:
-                raise UnsafePath(head, "its symbolic links go in a circle")
-            if node.entry.linkname.startswith("/"):
-                done.clear()
-            waiting.extend(node.entry.linkname.split("/")[::-1])
-        return "/".join(done)
+            if make and at not in self._kids:
+                if entry is not None:
+                    self._warn(f"{at!r} was a {entry.type} but has children; it is a directory now")
+                    self._drop(at)
+                self._kids[at] = set()
+                self._kids[here].add(at)
+            here = at
+        return here
 
-    def _make_parents(self, head: str) -> None:
-        """See that a directory is there, listed or implied; a file in its way goes."""
-        name = ""
-        while head not in self._kids:
-            self._live.pop(head, None)  # a directory that is listed has an entry in _kids
-            self._kids[head] = {name} if name else set()
-            head, _, name = head.rpartition("/")
-        if name:
-            self._kids[head].add(name)
+    def _drop(self, path: str) -> None:
+        """Forget a path and all below it."""
+        todo = [path]
+        while todo:
+            path = todo.pop()
+            self._live.pop(path, None)
+            todo += self._kids.pop(path, ())
 
-    def _link(self, entry: Entry, path: str) -> None:
-        target = entry.linkname
-        if self._links:
-            head, _, name = target.rpartition("/")
-            head = self._followed(head)
-            target = f"{head}/{name}" if head else name
-        node = self._live.get(target)
-        if target == path:
-            return
-        self._remove(path)
-        if node is not None and node.entry.type is EntryType.DIR:
-            raise UnsafePath(path, "a hard link to a directory")
-        self._live[path] = node if node is not None else _Node(replace(entry, linkname=target))
+    def _linked(self, path: str, entry: Entry) -> Entry:
+        """What a hard link to a later member is; itself, if it links to a file of the layers below."""
+        seen = {path}
+        while entry.type is EntryType.HARDLINK:
+            target = entry.linkname
+            if target in self._kids:
+                raise UnsafePath(path, f"a hard link to {target!r}, which is a directory")
+            if target in seen:
+                raise ArchiveInvalid(f"{path!r} is a hard link to itself")
+            seen.add(target)
+            if target not in self._live:
+                if above := self._nearest(target):
+                    raise ArchiveInvalid(f"{path!r} is a hard link to {target!r}, but {above!r} is no directory")
+                return Entry(path, EntryType.HARDLINK, linkname=target)
+            entry = self._live[target]
+        return entry
 
-    def _remove(self, path: str) -> None:
-        """Take away what a path stands for, and all below it."""
-        self._live.pop(path, None)
-        for name in self._kids.pop(path, ()):
-            self._remove(f"{path}/{name}")
+    def _nearest(self, path: str) -> str:
+        """The lowest listed path above this one, if it is no directory."""
+        while path := path.rpartition("/")[0]:
+            if path in self._live or path in self._kids:
+                return "" if path in self._kids else path
+        return ""
 
-    def _deletions(self) -> list[Entry]:
-        """Deletions that still say something: a new file hides by itself, a new directory is opaque."""
-        found = []
-        opaque = set()
-        for path in self._opaque:
-            node = self._live.get(path)
-            if node is None or node.entry.type is EntryType.DIR:
-                opaque.add(path)
-        for path in self._whiteouts:
-            node = self._live.get(path)
-            if path in self._kids:
-                opaque.add(path)
-            elif node is None:
-                found.append(Entry(path, EntryType.WHITEOUT))
-        return [*found, *(Entry(path, EntryType.OPAQUE) for path in opaque)]
+    def _hidden(self) -> list[Entry]:
+        """Deletions that have an effect: not over a file of this layer, nor below what is hidden whole."""
+        wanted: set[tuple[str, EntryType]] = set()
+        for path, kind in self._deletions:
+            if kind is EntryType.OPAQUE:
+                wanted.add((self._follow(path, path, make=False), kind))
+            else:
+                head, _, name = path.rpartition("/")
+                head = self._follow(path, head, make=False)
+                path = f"{head}/{name}" if head else name
+                wanted.add((path, EntryType.OPAQUE if path in self._kids else kind))
+        found: dict[str, Entry] = {}
+        for path, kind in sorted(wanted):  # what is above comes first, and OPAQUE before WHITEOUT
+            if (path in self._live and path not in self._kids) or self._nearest(path):
+                continue
+            if path not in found and not _is_below(path, found):
+                found[path] = Entry(path, kind)
+        return list(found.values())
+
+
+def hard_link(file: Entry, path: str, first: str) -> Entry:
+    """Another name of a file that this layer has under the name `first`; it shows the attributes that all share."""
+    return Entry(path, EntryType.HARDLINK, file.mode, file.uid, file.gid, mtime_ns=file.mtime_ns, linkname=first)
+
+
+def _is_below(path: str, hidden: dict[str, Entry]) -> bool:
+    while path:
+        path = path.rpartition("/")[0]
+        if path in hidden:
+            return True
+    return False

@@ -68,6 +68,17 @@ def entries(file: BinaryIO) -> Iterator[Entry]:
     return _Scan(reader(file), file.seek(0, os.SEEK_END)).entries()
 
 
+def is_tar(block: bytes) -> bool:
+    """True if these first 512 bytes are the header of a tar's first member."""
+    if len(block) != BLOCK or block == _ZEROS:
+        return False
+    try:
+        _checksum(block, 0)
+    except ArchiveInvalid:
+        return False
+    return True
+
+
 class _Scan:
     """One pass over the headers of a tar of `size` bytes."""
 

@@ -44,6 +44,10 @@ class Tree:
         """True if something is there."""
         return self.get(path) is not None
 
+    def lists(self, path: str) -> bool:
+        """True if a layer has an entry for the path; False for directories that are only implied."""
+        return any(toc.get(path) is not None for toc in self._layers)
+
     def stat(self, path: str) -> Entry | None:
         """The entry that a path leads to through symlinks."""
         return self.get(self.resolve(path))

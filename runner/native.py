@@ -49,6 +49,8 @@ GLANCE = 0.1
 """Seconds between two looks at the stop event."""
 LINGER = 1.0
 """Seconds that output may still come after the last process has gone: long enough to empty full pipes."""
+OURS = (b"proc", b"sys", b"dev")
+"""Directories that every sandbox covers with file systems of its own."""
 MASKED_SYS = (b"firmware", b"devices/virtual/powercap", b"devices/system/cpu/cpu0/thermal_throttle")
 
 
@@ -241,7 +243,7 @@ class Native:
         root = os.open(sandbox.root, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         sent.callback(os.close, root)
         stubs = undo.enter_context(Stubs())
-        for name in (b"proc", b"sys", b"dev"):
+        for name in OURS:
             os.close(find(root, name, directory=True, stubs=stubs))
         mount = copy_mount(AT_FDCWD, os.fsencode(sandbox.root))
         sent.callback(os.close, mount)
@@ -375,7 +377,7 @@ def _mounts(
             continue
         assert mount.source is not None
         directory = mount.source.is_dir()
-        if not _below_another(mount, sandbox.mounts):
+        if not _below_another(mount, sandbox.mounts) and target.split(b"/")[0] not in OURS:
             os.close(find(root, target, directory=directory, stubs=stubs))
         bind = copy_mount(AT_FDCWD, os.fsencode(mount.source), recursive=True)
         sent.callback(os.close, bind)

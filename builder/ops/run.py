@@ -40,14 +40,16 @@ def run(
     bench: Workbench,
     below: Chain,
     step: Step,
-    op: Run,
     settings: Settings,
+    *,
     output: Callable[[int, bytes], None],
     stop: threading.Event,
 ) -> tuple[NewLayer, Usage]:
     """Run it; its layer and what it used. Raises StepFailed with the exit, Cancelled."""
     from layers.capture import capture
 
+    op = step.op
+    assert isinstance(op, Run)
     store = bench.store
     account = store.tree(below).accounts().account(op.user)
     # `op.env` holds PATH if the image or the Dockerfile has set it; proxies count for nothing but this process.
@@ -142,9 +144,6 @@ def failure(step: Step, exit: Exit, limits: Limits, tail: str, kept: str) -> Ste
         what, help = "the command failed", ""
     sentence = f"RUN ended with exit code {code}: {what}"
     if kept:
-        look = f"its file system is kept: pybuild diff {kept}; pybuild commit {kept} look && pybuild run -it --entrypoint sh look"
+        look = f"its file system is kept: pybuild diff {kept}, or pybuild commit {kept} IMAGE and run a shell in that"
         help = f"{help}; {look}" if help else look
-    error = StepFailed(step.title, sentence, span=step.span, exit=exit, help=help)
-    error.kept = kept
-    error.tail = tail
-    return error
+    return StepFailed(step.title, sentence, span=step.span, exit=exit, help=help, kept=kept, tail=tail)

@@ -1,0 +1,234 @@
+"""The files of the build: a directory without what .dockerignore leaves out, as entries of a layer.
+
+Owners become 0:0, as with docker. Nothing is read to find out whether a file changed: a stat cache vouches for the
+digest of what has the same inode, size and times as when it was last read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.errors import ContextError
+from builder.ignore import Ignore, State
+from layers import Entry, EntryType, UnsafePath
+from layers.paths import Root, decode
+from layers.xattrs import incoming
+from layers.xattrs import read as read_xattrs
+
+if TYPE_CHECKING:
+    from layers import Store
+
+HOPS = 40
+RACY = 50_000_000
+"""Nanoseconds: a file that changed this shortly before it was read may change again within one tick of its clock."""
+CHUNK = 1 << 20
+KINDS = {
+    stat.S_IFREG: EntryType.FILE,
+    stat.S_IFDIR: EntryType.DIR,
+    stat.S_IFLNK: EntryType.SYMLINK,
+    stat.S_IFCHR: EntryType.CHAR,
+    stat.S_IFBLK: EntryType.BLOCK,
+    stat.S_IFIFO: EntryType.FIFO,
+    stat.S_IFSOCK: EntryType.FILE,
+}
+Stamp = tuple[int, int, int, int]
+
+
+class Context:
+    """One directory; paths are relative to it, "" is the directory itself. Threads may share it."""
+
+    def __init__(self, directory: Path, ignore: Ignore, known: Mapping[str, Any] | None = None) -> None:
+        self.directory = directory
+        self.ignore = ignore
+        self._root = Root(directory)
+        self._statuses: dict[str, os.stat_result] = {}
+        self._listings: dict[str, list[str]] = {}
+        self._states: dict[str, State] = {}
+        self._known = dict(known or {})
+        self._fresh: dict[str, Any] = {}
+
+    @classmethod
+    def open(cls, directory: Path, dockerfile: Path | None, store: Store | None = None) -> Context:
+        """Read the ignore file (`<Dockerfile>.dockerignore` first) and the stat cache. Raises ContextError."""
+        ignore = Ignore()
+        names = [directory / ".dockerignore"]
+        if dockerfile is not None:
+            names.insert(0, dockerfile.with_name(f"{dockerfile.name}.dockerignore"))
+        for name in names:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                ignore = Ignore.parse(name.read_bytes(), name.name)
+                break
+        record = None if store is None else store.records.find(cls.key(directory))
+        return cls(directory, ignore, record.value if record else None)
+
+    @staticmethod
+    def key(directory: Path) -> str:
+        """Where the stat cache of a directory is kept."""
+        return f"context:{directory.resolve()}"
+
+    def remember(self, store: Store) -> None:
+        """Keep what was learnt about files, if anything was."""
+        if self._fresh:
+            store.records.keep(self.key(self.directory), {**self._known, **self._fresh})
+
+    # -- what COPY asks --------------------------------------------------------------------------
+
+    def get(self, path: str) -> Entry | None:
+        """The entry of a path, None if there is nothing or it is ignored. Symlinks are not followed."""
+        status = self._status(path)
+        if status is None or not self._seen(path, status):
+            return None
+        kind = KINDS[stat.S_IFMT(status.st_mode)]
+        device = kind in (EntryType.CHAR, EntryType.BLOCK)
+        linkname = self._root.readlink(path) if kind is EntryType.SYMLINK else ""
+        return Entry(
+            path,
+            kind,
+            stat.S_IMODE(status.st_mode),
+            0,
+            0,
+            status.st_size if stat.S_ISREG(status.st_mode) else 0,
+            status.st_mtime_ns,
+            linkname,
+            os.major(status.st_rdev) if device else 0,
+            os.minor(status.st_rdev) if device else 0,
+        )
+
+    def children(self, path: str) -> list[str]:
+        """Names in a directory, by their bytes, without those that are ignored."""
+        if path not in self._listings:
+            found = []
+            place = self._root.open(path or ".", os.O_RDONLY | os.O_DIRECTORY, follow=False)
+            try:
+                with os.scandir(place) as listing:
+                    for item in listing:
+                        name = decode(os.fsencode(item.name))
+                        below = f"{path}/{name}" if path else name
+                        self._statuses[below] = item.stat(follow_symlinks=False)
+                        found.append(name)
+            finally:
+                os.close(place)
+            self._listings[path] = sorted(found, key=os.fsencode)
+        return [name for name in self._listings[path] if self._kept(f"{path}/{name}" if path else name)]
+
+    def resolve(self, path: str) -> str:
+        """The path without symlinks, inside the context. Raises UnsafePath for a circle of links."""
+        hops = 0
+        done: list[str] = []
+        waiting = path.split("/")[::-1]
+        while waiting:
+            part = waiting.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                del done[-1:]
+                continue
+            here = "/".join((*done, part))
+            status = self._status(here)
+            if status is None or not stat.S_ISLNK(status.st_mode):
+                done.append(part)
+                continue
+            hops += 1
+            if hops > HOPS:
+                raise UnsafePath(path, "its symbolic links go in a circle")
+            target = self._root.readlink(here)
+            if target.startswith("/"):
+                done.clear()
+            waiting.extend(target.split("/")[::-1])
+        return "/".join(done)
+
+    def inode(self, path: str) -> object | None:
+        """What names of one file have in common; None for a file with one name."""
+        status = self._status(path)
+        return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
+
+    def open_file(self, path: str, entry: Entry) -> int:
+        """A descriptor of a file that is still as it was when it was looked at. Raises ContextError."""
+        descriptor = self._root.open(path, os.O_RDONLY | os.O_NONBLOCK, follow=False)
+        status = self._status(path)
+        if status is None or stamp(os.fstat(descriptor)) != stamp(status):
+            os.close(descriptor)
+            raise ContextError(f"{path} changed while the build read it", help="build again when nothing writes there")
+        return descriptor
+
+    def whole(self, path: str, entry: Entry) -> Entry:
+        """The entry with its extended attributes."""
+        if entry.type is EntryType.SYMLINK:
+            return entry
+        found = incoming(read_xattrs(str(self.directory / path)))
+        return replace(entry, xattrs=found) if found else entry
+
+    def digest(self, path: str, entry: Entry) -> str:
+        """Of a file's bytes and attributes; of anything else the attributes. Read only if the stat cache is silent."""
+        if entry.type is EntryType.SYMLINK:
+            return ""
+        status = self._status(path)
+        assert status is not None
+        now = list(stamp(status))
+        for cache in (self._fresh, self._known):
+            if (known := cache.get(path)) is not None and known[:4] == now:
+                return str(known[4])
+        began = time.time_ns()
+        hasher = hashlib.sha256()
+        for key, value in sorted(self.whole(path, entry).xattrs.items()):
+            hasher.update(key.encode() + b"\0" + value + b"\0")
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            descriptor = self.open_file(path, entry)
+            try:
+                while chunk := os.read(descriptor, CHUNK):
+                    hasher.update(chunk)
+            finally:
+                os.close(descriptor)
+        found = hasher.hexdigest()
+        if began - max(status.st_mtime_ns, status.st_ctime_ns) > RACY:
+            self._fresh[path] = [*now, found]
+        return found
+
+    def ignored(self, path: str) -> str:
+        """Why something that is there cannot be seen: the line of the ignore file; "" if it is not that."""
+        if self._status(path) is None or (pattern := self.ignore.why(path)) is None or pattern.keeps:
+            return ""
+        return f"{self.ignore.name}:{pattern.line} ignores it ({pattern.text})"
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _status(self, path: str) -> os.stat_result | None:
+        if path not in self._statuses:
+            try:
+                self._statuses[path] = self._root.lstat(path or ".")
+            except (FileNotFoundError, NotADirectoryError, UnsafePath):
+                return None
+        return self._statuses[path]
+
+    def _kept(self, path: str) -> bool:
+        return self._seen(path, self._statuses[path])
+
+    def _seen(self, path: str, status: os.stat_result) -> bool:
+        """Not ignored, or a directory with something below it that is not."""
+        if not self.ignore or not path:
+            return True
+        if not self._state(path).ignored:
+            return True
+        if not stat.S_ISDIR(status.st_mode) or not self.ignore.may_keep_below(path):
+            return False
+        return bool(self.children(path))
+
+    def _state(self, path: str) -> State:
+        if path not in self._states:
+            head = path.rpartition("/")[0]
+            above = self._state(head) if head else self.ignore.top
+            self._states[path] = self.ignore.state(path, above)
+        return self._states[path]
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """What changes when a file does."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,0 +1,35 @@
+"""FROM: the layers of an image into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from builder.events import Event, StepProgress
+from builder.graph import BaseImage
+
+if TYPE_CHECKING:
+    from builder.workbench import Workbench
+
+
+def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], step: int) -> None:
+    """Copy an image from the registry of its reference; its name then points to it here.
+
+    Raises what the registry raises, BlobMismatch and ArchiveInvalid.
+    """
+    from layers.transfer import copy
+
+    assert bench.remote is not None
+    done: dict[object, int] = {}
+
+    def progress(what: object, moved: int, total: int | None) -> None:
+        done[what] = moved
+        emit(StepProgress(step, "fetched", sum(done.values()), None))
+
+    copy(
+        bench.remote(image.reference),
+        str(image.manifest.descriptor.digest),
+        bench.store.repository(),
+        str(image.reference),
+        progress=progress,
+    )

@@ -1,0 +1,241 @@
+"""Which files a COPY means: its sources looked up in the context or in another step's result.
+
+What is selected is described without looking at what lies below the destination, so the digest of a selection can be a
+cache key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from builder.errors import ContextError
+from builder.graph import Copy, Step
+from builder.ignore import Ignore, character_class
+from layers import Entry, EntryType, UnsafePath
+
+WILD = re.compile(r"[*?\[\\]")
+
+
+class Origin(Protocol):
+    """Where files come from: `builder.context.Context`, or a step's tree."""
+
+    def get(self, path: str) -> Entry | None:
+        """The entry of a path, no link followed."""
+        ...
+
+    def children(self, path: str) -> list[str]:
+        """Names in a directory."""
+        ...
+
+    def resolve(self, path: str) -> str:
+        """The path without symlinks."""
+        ...
+
+    def digest(self, path: str, entry: Entry) -> str:
+        """Of what a file holds."""
+        ...
+
+    def inode(self, path: str) -> object | None:
+        """Equal for names of one file."""
+        ...
+
+    def ignored(self, path: str) -> str:
+        """Why something that exists is not seen, or ""."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to put down: its place below the source, and where it is in the origin."""
+
+    relative: str
+    path: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source: a file called `name`, or the contents of a directory (`items` without the directory itself)."""
+
+    name: str
+    path: str
+    entry: Entry
+    items: tuple[Item, ...] = ()
+
+    @property
+    def is_dir(self) -> bool:
+        """A directory's contents are copied, not itself."""
+        return self.entry.type is EntryType.DIR
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """All that a COPY puts down, besides its here-documents."""
+
+    sources: tuple[Source, ...]
+    files: tuple[tuple[str, str], ...] = field(default=())
+
+    def digest(self, origin: Origin | None) -> str:
+        """Names, kinds, modes, owners, links, attributes and bytes; not times. Only here-documents need no origin."""
+        hasher = hashlib.sha256()
+        groups: dict[object, int] = {}
+
+        def take(name: str, path: str, entry: Entry) -> None:
+            assert origin is not None
+            inode = origin.inode(path) if entry.type is EntryType.FILE else None
+            group = None if inode is None else groups.setdefault(inode, len(groups))
+            content = origin.digest(path, entry)
+            line: list[object] = [name, entry.type.value, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname]
+            line += [entry.major, entry.minor, content, group]
+            hasher.update(json.dumps(line).encode() + b"\n")
+
+        for source in self.sources:
+            take("" if source.is_dir else source.name, source.path, source.entry)
+            for item in source.items:
+                take(item.relative, item.path, item.entry)
+        for name, text in self.files:
+            hasher.update(json.dumps([name, text]).encode() + b"\n")
+        return hasher.hexdigest()
+
+
+def select(origin: Origin, op: Copy, step: Step) -> Selection:
+    """Look the sources up. Raises ContextError for one that is not there."""
+    excluded = Ignore.of(op.excludes) if op.excludes else None
+    found: list[Source] = []
+    for text in op.sources:
+        clean = posixpath.normpath("/" + text).lstrip("/")
+        if op.parents:
+            found += _with_parents(origin, text, excluded, step)
+        elif WILD.search(clean):
+            found += [_source(origin, path, excluded, step, text) for path in sorted(matches(origin, clean))]
+        else:
+            found.append(_source(origin, clean, excluded, step, text))
+    kept = [source for source in found if source.is_dir or excluded is None or not excluded.ignores(source.name)]
+    return Selection(tuple(kept), op.files)
+
+
+def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step, text: str) -> Source:
+    try:
+        where = origin.resolve(path)
+    except UnsafePath as error:
+        raise ContextError(str(error), span=step.span) from error
+    entry = origin.get(where)
+    if entry is None:
+        reason = origin.ignored(where)
+        help = reason or _near(origin, where)
+        raise ContextError(f'"/{path}": not found', span=step.span, help=help)
+    name = posixpath.basename(path)
+    if entry.type is not EntryType.DIR:
+        return Source(name, where, entry)
+    return Source(name, where, entry, tuple(_below(origin, where, "", excluded)))
+
+
+def _near(origin: Origin, path: str) -> str:
+    from difflib import get_close_matches
+
+    head, _, name = path.rpartition("/")
+    entry = origin.get(head)
+    if entry is None or entry.type is not EntryType.DIR:
+        return "paths are relative to the context, the directory that is built; nothing above it can be copied"
+    near = get_close_matches(name, origin.children(head), 1)
+    return f"did you mean {head + '/' if head else ''}{near[0]}?" if near else ""
+
+
+def _below(origin: Origin, path: str, relative: str, excluded: Ignore | None) -> Iterator[Item]:
+    """Everything in a directory, directories before what is in them."""
+    for name in origin.children(path):
+        place = f"{path}/{name}" if path else name
+        rest = f"{relative}/{name}" if relative else name
+        entry = origin.get(place)
+        if entry is None:
+            continue
+        directory = entry.type is EntryType.DIR
+        inside = list(_below(origin, place, rest, excluded)) if directory else []
+        if excluded is not None and excluded.ignores(rest) and not inside:
+            continue
+        yield Item(rest, place, entry)
+        yield from inside
+
+
+def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step) -> Iterator[Source]:
+    """--parents: the path of a source from the root (or from `/./`) is kept below the destination."""
+    start, pivot, rest = text.partition("/./")
+    base = posixpath.normpath("/" + start).lstrip("/") if pivot else ""
+    pattern = posixpath.normpath("/" + (rest if pivot else text)).lstrip("/")
+    full = f"{base}/{pattern}".strip("/")
+    paths = sorted(matches(origin, full)) if WILD.search(full) else [full]
+    for path in paths:
+        entry = origin.get(path)
+        if entry is None:
+            raise ContextError(f'"/{path}": not found', span=step.span, help=origin.ignored(path))
+        relative = path[len(base) :].lstrip("/") if base else path
+        items = []
+        parts = relative.split("/")
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            at = f"{base}/{place}" if base else place
+            here = origin.get(at)
+            assert here is not None
+            items.append(Item(place, at, here))
+        if entry.type is EntryType.DIR:
+            items += _below(origin, path, relative, excluded)
+        top = origin.get(base)
+        assert top is not None
+        yield Source("", base, top, tuple(items))
+
+
+def matches(origin: Origin, pattern: str) -> list[str]:
+    """Paths that fit a pattern, component by component (Go's filepath.Match; `**` for any number of them)."""
+    found = [""]
+    for part in pattern.split("/"):
+        following: list[str] = []
+        for path in found:
+            entry = origin.get(origin.resolve(path)) if path else origin.get("")
+            if entry is None or entry.type is not EntryType.DIR:
+                continue
+            where = origin.resolve(path)
+            if part == "**":
+                following.append(path)
+                following += [
+                    f"{path}/{item.relative}" if path else item.relative
+                    for item in _below(origin, where, "", None)
+                    if item.entry.type is EntryType.DIR
+                ]
+                continue
+            if not WILD.search(part):
+                below = f"{path}/{part}" if path else part
+                if origin.get(f"{where}/{part}" if where else part) is not None:
+                    following.append(below)
+                continue
+            fits = re.compile(component(part), re.DOTALL).fullmatch
+            following += [f"{path}/{name}" if path else name for name in origin.children(where) if fits(name)]
+        found = following
+    return found
+
+
+def component(pattern: str) -> str:
+    """One component of a pattern as a regular expression. Raises ValueError for a class that does not end."""
+    out: list[str] = []
+    at = 0
+    while at < len(pattern):
+        char = pattern[at]
+        at += 1
+        if char == "*":
+            out.append(".*")
+        elif char == "?":
+            out.append(".")
+        elif char == "[":
+            text, at = character_class(pattern, at)
+            out.append(text)
+        elif char == "\\" and at < len(pattern):
+            out.append(re.escape(pattern[at]))
+            at += 1
+        else:
+            out.append(re.escape(char))
+    return "".join(out)

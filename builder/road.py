@@ -1,0 +1,182 @@
+"""The road of one build: read, plan, execute, assemble, keep, export; for every platform."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from builder.assemble import assemble
+from builder.bases import Bases
+from builder.build import BuildResult, StepReport
+from builder.context import Context
+from builder.dockerfile import Dockerfile, parse
+from builder.errors import Cancelled, ContextError
+from builder.events import Event, Exported, Planned, PlannedStep, Warned
+from builder.execute import Execution
+from builder.graph import BuildGraph, Copy, Step
+from builder.plan import plan
+from builder.request import BuildRequest
+from builder.span import NOWHERE, Span
+from builder.workbench import Workbench
+from layers import Descriptor, Image, Index, Platform
+from layers.documents import timestamp
+from layers.image import oci
+
+
+class Road:
+    """One build."""
+
+    def __init__(
+        self, request: BuildRequest, bench: Workbench, emit: Callable[[Event], None], stop: threading.Event
+    ) -> None:
+        self.request = request
+        self.bench = bench
+        self.emit = emit
+        self.stop = stop
+        self._context: Context | None = None
+        self._turn = threading.Lock()
+
+    def walk(self) -> BuildResult:
+        """All of it. Raises what `builder.build.build` promises."""
+        began = time.monotonic()
+        request, store = self.request, self.bench.store
+        dockerfile = self._parse()
+        platforms = request.platforms or (Platform.host(),)
+        images: list[Image] = []
+        reports: list[StepReport] = []
+        with store.lease():
+            for platform in platforms:
+                bases = Bases(self.bench, pull=request.pull)
+                graph = plan(dockerfile, request, platform, bases, self._warn)
+                offset = max((report.id for report in reports), default=0)
+                graph = renumbered(graph, offset)
+                image, done = self._one(graph, several=len(platforms) > 1)
+                images.append(image)
+                reports += done
+            target = images[0].target
+            if len(images) > 1:
+                target = self._index(images)
+            for tag in request.tags:
+                store.images.tag(tag, target)
+                self.emit(Exported("store", tag.familiar, target.digest, images[0].size))
+            if request.outputs:
+                from builder.export import export
+
+                for output in request.outputs:
+                    export(self.bench, request, output, images, target, self.emit)
+        size = sum(image.size for image in images)
+        return BuildResult(
+            target,
+            tuple(image.id for image in images),
+            tuple(platforms),
+            tuple(reports),
+            size,
+            time.monotonic() - began,
+        )
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _parse(self) -> Dockerfile:
+        request = self.request
+        if request.text is not None:
+            return parse(request.text, request.name)
+        path = self._dockerfile()
+        try:
+            return parse(path.read_bytes(), str(request.dockerfile or "Dockerfile"))
+        except FileNotFoundError as error:
+            where = request.context or Path()
+            help = "name another one with --file"
+            if request.dockerfile is None and (where / "Containerfile").exists():
+                return parse((where / "Containerfile").read_bytes(), "Containerfile")
+            raise ContextError(f"there is no {path}", help=help) from error
+        except IsADirectoryError as error:
+            raise ContextError(f"{path} is a directory, not a Dockerfile") from error
+
+    def _dockerfile(self) -> Path:
+        request = self.request
+        if request.dockerfile is None:
+            return (request.context or Path()) / "Dockerfile"
+        inside = None if request.context is None else request.context / request.dockerfile
+        if not request.dockerfile.exists() and inside is not None and inside.exists():
+            return inside
+        return request.dockerfile
+
+    def _files(self) -> Context | None:
+        """The context, opened when the first COPY asks."""
+        if self.request.context is None:
+            return None
+        with self._turn:
+            if self._context is None:
+                dockerfile = None if self.request.text is not None else self._dockerfile()
+                self._context = Context.open(self.request.context, dockerfile, self.bench.store)
+            return self._context
+
+    def _warn(self, message: str, span: Span = NOWHERE) -> None:
+        self.emit(Warned(message, span=span))
+
+    def _one(self, graph: BuildGraph, *, several: bool) -> tuple[Image, list[StepReport]]:
+        """Build one platform's image; it is kept without a name."""
+        self.emit(Planned(tuple(planned(step, several=several) for step in graph.steps)))
+        execution = Execution(self.request, self.bench, self._files, self.emit, self.stop)
+        try:
+            execution.run(graph.steps)
+        finally:
+            if self._context is not None:
+                self._context.remember(self.bench.store)
+        if self.stop.is_set():
+            raise Cancelled("the build was stopped")
+        outcome = graph.outcome
+        below = () if outcome.base is None else oci(outcome.base.manifest.layers)
+        epoch = self.request.epoch
+        now = timestamp(datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC))
+        manifest, config = assemble(outcome, execution.made, below, self.request.annotations, now)
+        if self.request.squash is not None:
+            from builder.squash import squash
+
+            kept = 0 if self.request.squash == "all" or outcome.base is None else len(outcome.base.chain)
+            manifest, config = squash(self.bench.store, manifest, config, kept)
+        image = self.bench.store.images.add(manifest, config)
+        return image, [execution.reports[step.id] for step in graph.steps]
+
+    def _index(self, images: list[Image]) -> Descriptor:
+        """One document over the images of all platforms."""
+        entries = [replace(image.target, platform=image.config.platform) for image in images]
+        index = Index.build(entries, annotations=self.request.annotations)
+        store = self.bench.store
+        store.blobs.keep(index.raw, index.media_type)
+        store.images.learn(index.descriptor, [entry.digest for entry in entries])
+        return index.descriptor
+
+
+def planned(step: Step, *, several: bool) -> PlannedStep:
+    """A step as renderers know it."""
+    return PlannedStep(
+        step.id,
+        step.title,
+        step.stage,
+        step.position,
+        step.count,
+        step.needs,
+        step.span,
+        step.platform if several else None,
+    )
+
+
+def renumbered(graph: BuildGraph, offset: int) -> BuildGraph:
+    """The graph with other ids, so that the steps of several platforms can be told apart."""
+    if not offset:
+        return graph
+
+    def moved(step: Step) -> Step:
+        op = step.op
+        if isinstance(op, Copy) and op.origin is not None:
+            op = replace(op, origin=op.origin + offset)
+        return replace(step, id=step.id + offset, base=None if step.base is None else step.base + offset, op=op)
+
+    lines = tuple(replace(line, step=None if line.step is None else line.step + offset) for line in graph.outcome.lines)
+    outcome = replace(graph.outcome, top=graph.outcome.top + offset, lines=lines)
+    return BuildGraph(tuple(moved(step) for step in graph.steps), outcome)
