@@ -1,0 +1,93 @@
+"""Several layers as one: the same files over the same layers below."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from layers.chain import Chain
+from layers.compose import Data, compose
+from layers.digest import DiffID
+from layers.entry import Entry, EntryType
+from layers.image import NewLayer
+from layers.tarball import ordered
+from layers.toc import Toc
+from layers.tree import Tree
+
+if TYPE_CHECKING:
+    from layers.store import Store
+
+
+def squash(store: Store, diff_ids: Sequence[DiffID], below: Chain) -> NewLayer:
+    """One layer that does to `below` what `diff_ids`, lowest first, do one after another. Raises BlobMissing."""
+    tocs = [store.toc(diff_id) for diff_id in diff_ids]
+    tree = store.tree(Chain(tuple(diff_ids)))
+    base = store.tree(below)
+    entries = list(_kept(tree, tocs, base))
+    entries += _deletions(tree, tocs, base)
+    return compose(store, _items(tree, ordered(entries)))
+
+
+def _kept(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
+    """What stands at the end; a directory that no layer lists looks as it does below."""
+    for entry in tree.walk():
+        if entry.type is EntryType.DIR and not any(toc.get(entry.path) is not None for toc in tocs):
+            if entry.path and (found := base.get(entry.path)) is not None and found.type is EntryType.DIR:
+                yield found
+            elif entry.path:
+                yield entry
+            continue
+        yield entry
+
+
+def _deletions(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
+    """What has to be hidden of the tree below: each name once, and directories that were replaced whole."""
+    told: set[tuple[str, EntryType]] = set()
+    for toc in tocs:
+        for entry in toc:
+            if entry.type not in (EntryType.WHITEOUT, EntryType.OPAQUE):
+                continue
+            here, there = tree.get(entry.path), base.get(entry.path)
+            if not entry.path:
+                here, there = tree.get(""), base.get("")
+            if there is None:
+                continue
+            if here is None:
+                kind = EntryType.WHITEOUT
+            elif here.type is EntryType.DIR and there.type is EntryType.DIR:
+                kind = EntryType.OPAQUE
+            else:
+                continue
+            if (entry.path, kind) not in told and _visible(entry.path, told):
+                told.add((entry.path, kind))
+                yield Entry(entry.path, kind)
+
+
+def _visible(path: str, told: set[tuple[str, EntryType]]) -> bool:
+    """False if a directory above is deleted already."""
+    head = path.rpartition("/")[0]
+    while head:
+        if (head, EntryType.WHITEOUT) in told:
+            return False
+        head = head.rpartition("/")[0]
+    return True
+
+
+def _items(tree: Tree, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Data]]:
+    """Entries with their data; names of one file stay links to the first of them."""
+    first: dict[tuple[int, str], str] = {}
+    for entry in entries:
+        if entry.type is not EntryType.FILE:
+            yield entry, None
+            continue
+        inode = tree.inode(entry.path)
+        assert inode is not None
+        head = first.setdefault((id(inode[0]), inode[1]), entry.path)
+        if head != entry.path:
+            yield Entry(entry.path, EntryType.HARDLINK, linkname=head), None
+            continue
+        with ExitStack() as stack:
+            content = stack.enter_context(tree.open(entry.path)) if entry.size else io.BytesIO()
+            yield entry, content
