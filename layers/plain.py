@@ -134,6 +134,8 @@ def lift(root: Path, upper: Path, lower: Tree) -> None:
         for name in set(lower.children(path)).difference(names) if known else ():
             make(root, upper, path)
             os.mknod(upper / path / name, stat.S_IFCHR)
+    for folder, _, _ in os.walk(upper, topdown=False):  # making things in them changed their times
+        copy_attributes(root / os.path.relpath(folder, upper), Path(folder))
 
 
 def make(root: Path, upper: Path, path: str) -> None:
