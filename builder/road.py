@@ -67,7 +67,7 @@ class Road:
                 from builder.export import export
 
                 for output in request.outputs:
-                    export(self.bench, request, output, images, target, self.emit)
+                    export(self.bench, request, output, images, target=target, emit=self.emit)
         size = sum(image.size for image in images)
         return BuildResult(
             target,

@@ -19,6 +19,7 @@ from pybuild.settings import Settings
 if TYPE_CHECKING:
     from builder.workbench import Workbench
     from layers import Reference, Repository, Store
+    from registry.session import Client
     from runner import Runtime
     from runner.spawner import Spawner
 
@@ -56,6 +57,9 @@ class Context:
         """The way commands are run behind walls."""
         from runner.native import Native
 
+        if _spawner is None:
+            prepare_sandbox()
+        assert _spawner is not None
         return Native(_spawner)
 
     def sweep(self) -> None:
@@ -81,11 +85,18 @@ class Context:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @cached_property
+    def client(self) -> Client:
+        """What talks to registries, for the whole run; made anew by commands whose flags say otherwise."""
+        from registry.session import client
+
+        return client(stop=self.stop)
+
     def registry(self, reference: Reference) -> Repository:
         """The repository that a reference lives in, over HTTP."""
         from registry.remote import RemoteRepository
 
-        return RemoteRepository(reference)
+        return RemoteRepository(reference, self.client)
 
     @cached_property
     def bench(self) -> Workbench:

@@ -8,6 +8,7 @@ and to the token server that this host names, if that one is safe to talk to.
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
@@ -194,5 +195,5 @@ def read_token(host: str, reply: Response, credential: Credential | None) -> Tok
     if not isinstance(token, str) or not token or not token.isprintable() or " " in token:
         raise ProtocolViolation(host, f"its token server {host_of(reply.url)} sent no token")
     life = value.get("expires_in")
-    seconds = max(SHORTEST_SECONDS, life if isinstance(life, int | float) and life == life else 0)
+    seconds = max(SHORTEST_SECONDS, life if isinstance(life, int | float) and not math.isnan(life) else 0)
     return Token(token, time.monotonic() + seconds - EARLY_SECONDS)

@@ -92,7 +92,7 @@ class Client:
                 failed = failed or error
                 if scheme == "https" or last:
                     if last:
-                        raise failed if isinstance(failed, Untrusted) else error
+                        raise failed if isinstance(failed, Untrusted) else error from None
                     continue
                 if refused(error):
                     raise

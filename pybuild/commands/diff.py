@@ -49,11 +49,10 @@ def diff(context: Context, first: str, second: str | None, template: str | None)
 
 def alone(context: Context, name: str) -> Iterable[Change]:
     """What a container changed, or the last layer of an image."""
-    from layers.treediff import diff as trees
-
     from builder.containers.book import Containers
     from builder.containers.errors import ContainerMissing
     from layers import Chain
+    from layers.treediff import diff as trees
 
     try:
         container = Containers(context.store).get(name)

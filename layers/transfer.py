@@ -1,0 +1,241 @@
+"""Images from one repository to another: documents last, blobs at the same time, nothing twice.
+
+Every byte is verified by whoever keeps it (the store hashes what comes, registries verify what they get), so a copy is
+whole or it is not there.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from layers import mediatypes
+from layers.descriptor import Descriptor
+from layers.digest import Digest
+from layers.documents import MAX_DOCUMENT, Index, Manifest
+from layers.errors import BlobMissing, DocumentInvalid
+from layers.platform import Platform
+from layers.repository import Mounts, Repository
+
+if TYPE_CHECKING:
+    from layers.store import Store
+
+JOBS = 4
+"""Blobs at the same time."""
+
+Progress = Callable[[Descriptor, int, int], None]
+"""Told with a blob, the bytes of it that have moved, and how many there are; from several threads."""
+
+
+def copy(
+    source: Repository,
+    name: str,
+    target: Repository,
+    tag: str,
+    *,
+    platform: Platform | None = None,
+    every: bool = False,
+    keep_index: bool = False,
+    progress: Progress | None = None,
+) -> Descriptor:
+    """Copy what `name` means at `source` and call it `tag` at `target`; what the tag then points to.
+
+    Of an index the image of `platform` (this machine's) is copied, or with `every` all of them; with `keep_index` the
+    index itself comes along although some of its images stay behind. Raises BlobMissing, BlobMismatch,
+    PlatformMissing, DocumentInvalid and what the repositories raise.
+    """
+    found = source.resolve(name)
+    work = _Copy(source, target, progress)
+    if found.media_type in mediatypes.INDEXES:
+        raw = work.document(found)
+        index = Index.parse(raw, found.media_type)
+        if every:
+            for entry in index.manifests:
+                work.any(entry)
+            work.put(found, raw)
+        else:
+            chosen = index.choose(platform or Platform.host())
+            work.any(chosen)
+            if keep_index:
+                work.put(found, raw)
+            else:
+                found = chosen
+    else:
+        work.any(found)
+    target.tag(tag, found)
+    return found
+
+
+class _Copy:
+    def __init__(self, source: Repository, target: Repository, progress: Progress | None) -> None:
+        self._source = source
+        self._target = target
+        self._progress = progress
+
+    def any(self, wanted: Descriptor) -> None:
+        """A manifest with its blobs, or an index with everything in it."""
+        raw = self.document(wanted)
+        if wanted.media_type in mediatypes.INDEXES:
+            for entry in Index.parse(raw, wanted.media_type).manifests:
+                self.any(entry)
+        else:
+            manifest = Manifest.parse(raw, wanted.media_type)
+            blobs = list(dict.fromkeys((*manifest.layers, manifest.config)))
+            with ThreadPoolExecutor(min(JOBS, len(blobs)), thread_name_prefix="pybuild-blob") as pool:
+                list(pool.map(self._blob, blobs))
+        self.put(wanted, raw)
+
+    def document(self, wanted: Descriptor) -> bytes:
+        """The bytes of a document, verified."""
+        if wanted.size > MAX_DOCUMENT:
+            raise DocumentInvalid(f"document {wanted.digest}", f"larger than {MAX_DOCUMENT} bytes")
+        with self._source.open(wanted) as stream:
+            raw = stream.read(wanted.size + 1)
+            while len(raw) <= wanted.size and (more := stream.read(wanted.size + 1 - len(raw))):
+                raw += more
+        met = Descriptor.of(raw, wanted.media_type)
+        if met.digest != wanted.digest:
+            raise DocumentInvalid(f"document {wanted.digest}", f"the bytes that came have digest {met.digest}")
+        return raw
+
+    def put(self, wanted: Descriptor, raw: bytes) -> None:
+        """Keep a document, unless it is there."""
+        if not self._target.has(wanted):
+            self._target.put(wanted, io.BytesIO(raw))
+
+    def _blob(self, wanted: Descriptor) -> None:
+        if self._target.has(wanted):
+            self._tell(wanted, wanted.size)
+            return
+        if isinstance(self._target, Mounts) and self._target.mount(wanted, self._source):
+            self._tell(wanted, wanted.size)
+            return
+        with self._source.open(wanted) as stream:
+            source = stream if self._progress is None else Counted(stream, lambda count: self._tell(wanted, count))
+            self._target.put(wanted, source)  # type: ignore[arg-type]
+        self._tell(wanted, wanted.size)
+
+    def _tell(self, wanted: Descriptor, moved: int) -> None:
+        if self._progress is not None:
+            self._progress(wanted, moved, wanted.size)
+
+
+class Counted:
+    """A stream that tells how much of it was read."""
+
+    def __init__(self, stream: BinaryIO, tell: Callable[[int], None]) -> None:
+        self._stream = stream
+        self._tell = tell
+        self._count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes."""
+        data = self._stream.read(size)
+        self._count += len(data)
+        self._tell(self._count)
+        return data
+
+    def tell(self) -> int:
+        """Where the stream is."""
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go elsewhere, to read again."""
+        self._count = self._stream.seek(offset, whence)
+        return self._count
+
+    def seekable(self) -> bool:
+        """As the stream is."""
+        return self._stream.seekable()
+
+
+class Packed:
+    """The store as others want to see it: layers that lie here uncompressed appear under `codec`.
+
+    With `force` layers that came compressed in another way are changed, too. The config, and so the image id, stays
+    as it is; the manifest names the compressed blobs and gets another digest.
+    """
+
+    def __init__(self, store: Store, codec: str = "gzip", level: int | None = None, *, force: bool = False) -> None:
+        self._store = store
+        self._local = store.repository()
+        self._codec = codec
+        self._level = level
+        self._force = force
+        self._documents: dict[Digest, bytes] = {}
+
+    def resolve(self, name: str) -> Descriptor:
+        """What a name points to, rewritten if need be. Raises BlobMissing."""
+        return self.pack(self._local.resolve(name))
+
+    def pack(self, target: Descriptor) -> Descriptor:
+        """The rewritten form of a manifest or index that is here."""
+        raw = self._store.blobs.read(target.digest)
+        if target.media_type in mediatypes.INDEXES:
+            return self._index(target, Index.parse(raw, target.media_type))
+        return self._manifest(target, Manifest.parse(raw, target.media_type))
+
+    def _index(self, target: Descriptor, index: Index) -> Descriptor:
+        entries = [
+            self._child(entry) if self._store.images.document(entry.digest) is not None else entry
+            for entry in index.manifests
+        ]
+        if [entry.digest for entry in entries] == [entry.digest for entry in index.manifests]:
+            return target
+        return self._author(
+            Index.build(entries, media_type=index.media_type, annotations=index.annotations).raw, target
+        )
+
+    def _child(self, entry: Descriptor) -> Descriptor:
+        packed = self.pack(entry)
+        return replace(entry, digest=packed.digest, size=packed.size)
+
+    def _manifest(self, target: Descriptor, manifest: Manifest) -> Descriptor:
+        codecs = {layer.digest: mediatypes.codec_of(layer.media_type) for layer in manifest.layers}
+        change = [
+            layer
+            for layer in manifest.layers
+            if (codecs[layer.digest] == "none" or (self._force and codecs[layer.digest] is not None))
+            and codecs[layer.digest] != self._codec
+        ]
+        if not change:
+            return target
+        with ThreadPoolExecutor(JOBS, thread_name_prefix="pybuild-pack") as pool:
+            made = dict(zip((layer.digest for layer in change), pool.map(self._compress, change), strict=True))
+        layers = [made.get(layer.digest, layer) for layer in manifest.layers]
+        packed = Manifest.build(
+            manifest.config, layers, media_type=manifest.media_type, annotations=manifest.annotations
+        )
+        return self._author(packed.raw, target)
+
+    def _compress(self, layer: Descriptor) -> Descriptor:
+        diff_id = self._store.ingest(layer)
+        if self._codec == "none":
+            return Descriptor(mediatypes.OCI_LAYER, diff_id, self._store.blobs.size(diff_id))
+        return self._store.variants.compress(diff_id, self._codec, self._level)
+
+    def _author(self, raw: bytes, like: Descriptor) -> Descriptor:
+        found = Descriptor.of(raw, like.media_type)
+        self._documents[found.digest] = raw
+        return found
+
+    def has(self, wanted: Descriptor) -> bool:
+        """True for what was rewritten and for what is here."""
+        return wanted.digest in self._documents or self._local.has(wanted)
+
+    def open(self, wanted: Descriptor) -> BinaryIO:
+        """The bytes. Raises BlobMissing."""
+        if (raw := self._documents.get(wanted.digest)) is not None:
+            return io.BytesIO(raw)
+        return self._local.open(wanted)
+
+    def put(self, wanted: Descriptor, source: BinaryIO) -> None:
+        """Nothing is put through this view."""
+        raise BlobMissing(str(wanted.digest), "a view that cannot be written")
+
+    def tag(self, name: str, target: Descriptor) -> None:
+        """Nothing is named through this view."""
+        raise BlobMissing(name, "a view that cannot be written")

@@ -1,0 +1,89 @@
+"""What the commands that talk to registries share: options of the connection, and progress of blobs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pybuild import units
+
+if TYPE_CHECKING:
+    from layers import Descriptor
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Tell = Callable[["Descriptor", int, int], None]
+
+
+def connection(command: Command) -> Command:
+    """`--tls-verify`, `--creds` and `--authfile`, taken from the options before the command sees them."""
+
+    @wraps(command)
+    def with_client(*args: Any, tls_verify: bool, creds: str | None, authfile: str | None, **options: Any) -> Any:
+        if not tls_verify or creds or authfile:
+            from registry.session import client
+
+            root = args[0]
+            root.client = client(creds=creds, authfile=authfile, tls_verify=tls_verify, stop=root.stop)
+        return command(*args, **options)
+
+    options = (
+        click.option(
+            "--tls-verify/--no-tls-verify",
+            default=True,
+            help="Demand TLS and valid certificates; 127.0.0.1 and localhost may always use plain HTTP.",
+        ),
+        click.option("--creds", metavar="USER:PASSWORD", help="Instead of what login has remembered."),
+        click.option("--authfile", metavar="FILE", help="Read credentials from there (REGISTRY_AUTH_FILE)."),
+    )
+    for option in options:
+        with_client = option(with_client)
+    return with_client  # type: ignore[return-value]
+
+
+@contextmanager
+def bars(color: bool, *, quiet: bool, verb: str) -> Iterator[Tell | None]:
+    """Progress of blobs on standard error: bars on a terminal, else a line for each blob that is done."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield Lines(verb)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True, no_color=not color)) as progress:
+        tasks: dict[object, Any] = {}
+        turn = threading.Lock()
+
+        def tell(blob: Descriptor, moved: int, total: int) -> None:
+            with turn:
+                if blob.digest not in tasks:
+                    tasks[blob.digest] = progress.add_task(blob.digest.short, total=total)
+            progress.update(tasks[blob.digest], completed=moved)
+
+        yield tell
+
+
+class Lines:
+    """A line for each blob when all of it has moved."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._done: set[object] = set()
+        self._turn = threading.Lock()
+
+    def __call__(self, blob: Descriptor, moved: int, total: int) -> None:
+        """Say it once."""
+        with self._turn:
+            if moved < total or blob.digest in self._done:
+                return
+            self._done.add(blob.digest)
+        click.echo(f"{blob.digest.short}: {self._verb} {units.size(total)}", err=True)
