@@ -83,7 +83,7 @@ class _Copy:
                 self.any(entry)
         else:
             manifest = Manifest.parse(raw, wanted.media_type)
-            blobs = list(dict.fromkeys((*manifest.layers, manifest.config)))
+            blobs = list({blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values())
             with ThreadPoolExecutor(min(JOBS, len(blobs)), thread_name_prefix="pybuild-blob") as pool:
                 list(pool.map(self._blob, blobs))
         self.put(wanted, raw)
