@@ -166,10 +166,10 @@ class Planner:
             state = self._begin(stage)
             self._stage, self._current = stage.title, stage
             for instruction in self._triggered(state, stage):
-                state = self._apply(instruction, replace(state, triggers=()))
+                state = self.apply(instruction, replace(state, triggers=()))
             state = replace(state, triggers=())
             for instruction in stage.instructions:
-                state = self._apply(instruction, state)
+                state = self.apply(instruction, state)
             self._results[stage.index] = state
             self._stage, self._current = outer
         return self._results[stage.index]
@@ -256,7 +256,8 @@ class Planner:
 
     # -- instructions ----------------------------------------------------------------------------
 
-    def _apply(self, instruction: Instruction, state: State) -> State:
+    def apply(self, instruction: Instruction, state: State) -> State:
+        """The state after an instruction. Raises DockerfileError."""
         return self._do(instruction, state)
 
     @singledispatchmethod

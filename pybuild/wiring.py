@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from builder.workbench import Workbench
     from layers import Reference, Repository, Store
     from registry.session import Client
-    from runner import Runtime
+    from runner.native import Native
     from runner.spawner import Spawner
 
 _spawner: Spawner | None = None
@@ -53,7 +53,7 @@ class Context:
         return Store.open(self.settings.root, mounter=mounts)
 
     @cached_property
-    def runtime(self) -> Runtime:
+    def runtime(self) -> Native:
         """The way commands are run behind walls."""
         from runner.native import Native
 

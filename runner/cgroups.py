@@ -20,7 +20,7 @@ from pathlib import Path
 
 from runner import ceilings
 from runner.errors import LimitUnavailable
-from runner.hierarchy import Hierarchy, discover
+from runner.hierarchy import Hierarchy, discover, read
 from runner.limits import Limits, Usage
 
 PREFIX = "pybuild-"
@@ -282,6 +282,17 @@ def _remove(path: Path, kill: Callable[[], None], until: float) -> None:
             time.sleep(0.002)
         else:
             return
+
+
+def group_of(pid: int) -> Cgroup | None:
+    """The groups that a process of ours is in; None if it has ended or is in none of ours."""
+    try:
+        place = read(Path(f"/proc/{pid}/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    legacy = {name: path for name, path in place.legacy.items() if path.name.startswith(PREFIX)}
+    unified = place.unified if place.unified is not None and place.unified.name.startswith(PREFIX) else None
+    return Cgroup(legacy, unified) if legacy or unified else None
 
 
 def sweep(hierarchy: Hierarchy | None = None) -> list[Path]:

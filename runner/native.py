@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner import devices, seccomp
-from runner.cgroups import Cgroup
+from runner.cgroups import Cgroup, group_of
 from runner.errors import SandboxUnavailable
-from runner.hierarchy import Hierarchy, discover, read
+from runner.hierarchy import Hierarchy, discover
 from runner.job import ENTER, START, Job
 from runner.limits import Limits
 from runner.linux import (
@@ -172,13 +172,11 @@ class Native:
             except ProcessLookupError as problem:
                 raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
             sent.callback(os.close, pidfd)
-            try:
-                place = read(Path(f"/proc/{pid}/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
-                kinds = _shared_not(pid)
-            except (FileNotFoundError, ProcessLookupError) as problem:
-                raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
-            group = Cgroup(place.legacy, place.unified)
-            unified = _unified(group, sent) if place.unified is not None and not place.legacy else None
+            group = group_of(pid)
+            if group is None:
+                raise SandboxUnavailable(f"process {pid} has ended", "start it again first")
+            kinds = _shared_not(pid)
+            unified = _unified(group, sent)
             joins = group.joins()
             for descriptor in joins:
                 sent.callback(os.close, descriptor)

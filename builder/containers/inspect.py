@@ -1,0 +1,98 @@
+"""All that is known of a container, in docker's JSON (Docker Engine API, "Inspect a container")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from builder.containers.book import Container, Containers
+from builder.containers.changes import size as changed_bytes
+from builder.containers.state import Status
+
+if TYPE_CHECKING:
+    from layers import Store
+
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def inspect(store: Store, name: str, *, size: bool = False) -> dict[str, Any]:
+    """The object. Raises ContainerMissing, NameAmbiguous."""
+    container = Containers(store).get(name)
+    found = describe(container)
+    if size:
+        found["SizeRw"] = changed_bytes(container)
+    return found
+
+
+def describe(container: Container) -> dict[str, Any]:
+    """The object of a container at hand."""
+    settings, state = container.settings, container.state()
+    limits = settings.limits
+    running = state.status in (Status.RUNNING, Status.PAUSED)
+    return {
+        "Id": container.id,
+        "Created": settings.created,
+        "Path": settings.path,
+        "Args": list(settings.args),
+        "State": {
+            "Status": state.status.value,
+            "Running": running,
+            "Paused": state.status is Status.PAUSED,
+            "Restarting": False,
+            "OOMKilled": state.oom_killed,
+            "Dead": False,
+            "Pid": state.pid if running else 0,
+            "ExitCode": state.exit_code,
+            "Error": state.error,
+            "StartedAt": state.started or NEVER,
+            "FinishedAt": state.finished or NEVER,
+        },
+        "Image": settings.image,
+        "ResolvConfPath": str(container.folder / "files/resolv.conf"),
+        "HostnamePath": str(container.folder / "files/hostname"),
+        "HostsPath": str(container.folder / "files/hosts"),
+        "LogPath": str(container.log),
+        "Name": f"/{settings.name}",
+        "RestartCount": 0,
+        "Driver": "overlayfs",
+        "Platform": "linux",
+        "HostConfig": {
+            "Binds": [
+                f"{volume.source}:{volume.target}{':ro' if volume.readonly else ''}" for volume in settings.volumes
+            ],
+            "NetworkMode": settings.network,
+            "AutoRemove": settings.remove,
+            "CapAdd": list(settings.capabilities),
+            "ReadonlyRootfs": settings.readonly,
+            "Init": settings.init,
+            "Memory": limits.memory or 0,
+            "MemorySwap": limits.memory_swap or 0,
+            "NanoCpus": int((limits.cpus or 0) * 1e9),
+            "CpuShares": limits.cpu_shares or 0,
+            "CpusetCpus": limits.cpuset_cpus or "",
+            "PidsLimit": limits.pids,
+        },
+        "GraphDriver": {"Name": "overlayfs", "Data": {"UpperDir": str(container.upper)}},
+        "Mounts": [
+            {
+                "Type": "bind",
+                "Source": volume.source,
+                "Destination": volume.target,
+                "RW": not volume.readonly,
+            }
+            for volume in settings.volumes
+        ],
+        "Config": {
+            "Hostname": settings.hostname,
+            "User": settings.user,
+            "Tty": settings.tty,
+            "OpenStdin": settings.interactive,
+            "Env": [f"{key}={value}" for key, value in settings.env.items()],
+            "Cmd": list(settings.cmd) or None,
+            "Image": settings.image_name,
+            "WorkingDir": settings.cwd,
+            "Entrypoint": list(settings.entrypoint) or None,
+            "Labels": dict(settings.labels),
+            "StopSignal": settings.stop_signal,
+        },
+        "Usage": {"MemoryPeak": state.memory_peak, "CpuSeconds": state.cpu_seconds},
+    }

@@ -1,0 +1,51 @@
+"""A failed RUN leaves its file system as a container, so that `diff`, `commit`, `cp` and `logs` work on it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from builder.containers.book import Containers, now
+from builder.containers.settings import Settings
+from builder.containers.state import State, Status
+
+if TYPE_CHECKING:
+    from builder.graph import Run
+    from layers import Store, Workspace
+    from runner import Exit
+
+
+def keep_failed(store: Store, work: Workspace, op: Run, title: str, exit: Exit) -> str:
+    """Make an exited container of a prepared workspace; its name, such as `failed-3fa2c1`."""
+    identity = secrets.token_hex(32)
+    moment = now()
+    settings = Settings(
+        id=identity,
+        name=f"failed-{identity[:6]}",
+        created=moment,
+        image="",
+        image_name="",
+        diff_ids=tuple(str(diff_id) for diff_id in work.base.diff_ids),
+        path=op.args[0],
+        args=op.args[1:],
+        env=op.env,
+        cwd=op.cwd,
+        user=op.user,
+        hostname=identity[:12],
+        cmd=op.args,
+        labels={"pybuild.step": title},
+        network="none" if op.network == "none" else "host",
+    )
+    container = Containers(store).create(settings)
+    work.keep(container.folder)
+    container.record(
+        State(
+            status=Status.EXITED,
+            started=moment,
+            finished=moment,
+            exit_code=exit.code,
+            oom_killed=exit.oom_killed,
+            error=f"the step failed: {title}",
+        )
+    )
+    return settings.name

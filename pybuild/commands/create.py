@@ -1,0 +1,30 @@
+"""`pybuild create`: a container that `start` begins later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pybuild.creating import creation, settings
+from pybuild.wiring import Context
+
+
+@click.command(
+    epilog="\b\nExample:\n  pybuild create --name web app && pybuild start web",
+    context_settings={"allow_interspersed_args": False},
+)
+@creation
+@click.argument("image")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def create(context: Context, /, image: str, command: tuple[str, ...], **options: Any) -> None:
+    """Make a container of IMAGE without starting it; prints its id."""
+    from builder.containers import Containers
+
+    with context.store.lease():
+        container = Containers(context.store).create(settings(context, image, command, options))
+    if options["cidfile"]:
+        Path(options["cidfile"]).write_text(container.id)
+    click.echo(container.id)

@@ -1,0 +1,132 @@
+"""`pybuild ps`: the containers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pybuild import units
+from pybuild.formats import filters as wanted
+from pybuild.formats.table import emit, truncated
+from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from builder.containers import Container, State
+
+COLUMNS = {
+    "ID": "CONTAINER ID",
+    "Image": "IMAGE",
+    "Command": "COMMAND",
+    "CreatedAt": "CREATED",
+    "Status": "STATUS",
+    "Ports": "PORTS",
+    "Names": "NAMES",
+}
+FILTERS = ("id", "name", "status", "label", "ancestor", "exited")
+WIDTH = 20
+
+
+@click.command(
+    epilog="\b\nExamples:\n  pybuild ps -a\n  pybuild ps -aq --filter status=exited\n"
+    "  pybuild ps -a --format '{{.Names}}: {{.Status}}'"
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="Also those that do not run.")
+@click.option("-q", "--quiet", is_flag=True, help="Ids only.")
+@click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
+@click.option("-s", "--size", is_flag=True, help="Also the bytes that each changed.")
+@click.option("-n", "--last", type=int, metavar="N", help="The N youngest, running or not.")
+@click.option("-l", "--latest", is_flag=True, help="The youngest, running or not.")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help=f"{', '.join(FILTERS)}.")
+@click.option("--format", "template", metavar="TEMPLATE", help="A Go template, 'table TEMPLATE' or json.")
+@click.pass_obj
+def ps(
+    context: Context,
+    everything: bool,
+    quiet: bool,
+    no_trunc: bool,
+    size: bool,
+    last: int | None,
+    latest: bool,
+    filters: Sequence[str],
+    template: str | None,
+) -> None:
+    """List containers, the youngest first."""
+    from builder.containers import Containers
+    from builder.containers.book import LIVE
+    from builder.containers.changes import size as changed_bytes
+
+    rules = wanted.parse(filters, FILTERS)
+    limit = 1 if latest else last
+    found = [(one, one.state()) for one in Containers(context.store).list()]
+    if not (everything or limit is not None or "status" in rules or "exited" in rules):
+        found = [(one, state) for one, state in found if state.status in LIVE]
+    found = [(one, state) for one, state in found if _fits(one, state, rules)][:limit]
+    rows = [_row(one, state, whole=no_trunc) for one, state in found]
+    columns = dict(COLUMNS)
+    if size:
+        columns["Size"] = "SIZE"
+        for row, (one, _) in zip(rows, found, strict=True):
+            row["Size"] = units.size(changed_bytes(one))
+    if quiet:
+        for row in rows:
+            click.echo(row["ID"])
+        return
+    emit(rows, columns, template)
+
+
+def _fits(container: Container, state: State, rules: dict[str, list[str]]) -> bool:
+    settings = container.settings
+    for key, values in rules.items():
+        if key == "label":
+            fits = wanted.labelled(settings.labels, values)
+        else:
+            fits = any(_matches(container, state, key, value) for value in values)
+        if not fits:
+            return False
+    return True
+
+
+def _matches(container: Container, state: State, key: str, value: str) -> bool:
+    settings = container.settings
+    match key:
+        case "id":
+            return container.id.startswith(value)
+        case "name":
+            return value.lstrip("/") in settings.name
+        case "status":
+            return state.status.value == value
+        case "ancestor":
+            return value in (settings.image_name, settings.image) or settings.image[7:].startswith(value)
+        case _:
+            return state.status.value == "exited" and str(state.exit_code) == value
+
+
+def _row(container: Container, state: State, *, whole: bool) -> dict[str, Any]:
+    settings = container.settings
+    line = shlex.join(settings.command) if whole else " ".join(settings.command)
+    return {
+        "ID": container.id if whole else container.id[:12],
+        "Image": settings.image_name or "<none>",
+        "Command": f'"{line if whole else truncated(line, WIDTH)}"',
+        "CreatedAt": units.age(units.moment(settings.created)),
+        "RunningFor": units.age(units.moment(settings.created)),
+        "Status": status(state),
+        "State": state.status.value,
+        "Ports": "",
+        "Names": settings.name,
+        "Labels": ",".join(f"{key}={value}" for key, value in settings.labels.items()),
+        "Networks": settings.network,
+    }
+
+
+def status(state: State) -> str:
+    """`Up 3 minutes`, `Exited (137) 2 hours ago`, `Created`."""
+    word = state.status.value
+    if word == "running":
+        return f"Up {units.age(units.moment(state.started)).removesuffix(' ago')}"
+    if word == "exited":
+        return f"Exited ({state.exit_code}) {units.age(units.moment(state.finished))}"
+    return word.capitalize()

@@ -1,0 +1,44 @@
+"""`pybuild rm`: remove containers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from pybuild.wiring import Context
+
+
+@click.command(epilog="\b\nExamples:\n  pybuild rm crashed\n  pybuild rm -f web")
+@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
+@click.option("-f", "--force", is_flag=True, help="Kill those that run; do not mind those that are not there.")
+@click.option("-v", "--volumes", is_flag=True, help="Accepted; there are no anonymous volumes here.")
+@click.pass_obj
+def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) -> int:
+    """Remove containers and what they changed."""
+    import signal
+
+    from builder.containers import ContainerError, ContainerMissing, Containers
+    from builder.containers.book import LIVE
+    from builder.containers.control import send, wait
+    from pybuild.exits import tell
+
+    book = Containers(context.store)
+    failed = False
+    for name in containers:
+        try:
+            found = book.get(name)
+            if force and found.state().status in LIVE:
+                send(found, signal.SIGKILL)
+                wait(found)
+            if found.folder.exists():
+                book.remove(found)
+            click.echo(name)
+        except ContainerMissing as error:
+            failed = failed or not force
+            if not force:
+                tell(f"error: {error}")
+        except ContainerError as error:
+            failed = True
+            tell(f"error: {error}")
+    return int(failed)
