@@ -12,9 +12,7 @@ from pybuild.wiring import Context
 
 
 @click.command(epilog="\b\nExamples:\n  pybuild prune --force\n  pybuild prune --all --until 24h")
-@click.option(
-    "-a", "--all", "everything", is_flag=True, help="Also named images that no container uses, and the cache."
-)
+@click.option("-a", "--all", "everything", is_flag=True, help="Also named images without a container, and the cache.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--containers/--no-containers", default=False, help="Also containers that do not run.")
 @click.option("--until", metavar="AGE", help="Only what was last used so long ago, as in 24h.")

@@ -90,10 +90,7 @@ def test_a_span_of_a_folded_line_points_into_the_file() -> None:
 def test_here_documents(source: str, bodies: list[tuple[str, str, bool, bool]]) -> None:
     source_lines = fold(source.encode())
     assert source_lines.errors == ()
-    found = [
-        (heredoc.name, heredoc.body, heredoc.expand, heredoc.chomp)
-        for heredoc in source_lines.lines[0].heredocs
-    ]
+    found = [(heredoc.name, heredoc.body, heredoc.expand, heredoc.chomp) for heredoc in source_lines.lines[0].heredocs]
     assert found == bodies
     assert len(source_lines.lines) == 1
 
