@@ -27,8 +27,8 @@ LOCAL_HOSTS = (
 
 
 def identity(account: Account) -> Identity:
-    """The numbers that a process gets."""
-    return Identity(account.uid, account.gid, account.groups)
+    """The numbers that a process gets; its group is also among its further groups, as with docker."""
+    return Identity(account.uid, account.gid, tuple(dict.fromkeys((account.gid, *account.groups))))
 
 
 def assignments(lines: Iterable[str]) -> dict[str, str]:

@@ -281,7 +281,7 @@ def _unpacked(store: Store, placing: Placing, source: Source, origin: Context | 
     """Place the members of an archive; False if the source is none."""
     from layers.tarread import is_tar
 
-    if source.entry.type is not EntryType.FILE or source.entry.size < MAGIC:
+    if source.entry.type is not EntryType.FILE or not source.entry.size:
         return False
     from layers.codec import decompress
     from layers.errors import ArchiveInvalid

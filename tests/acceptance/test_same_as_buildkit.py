@@ -16,7 +16,16 @@ from tests.support.images import read_image
 pytestmark = pytest.mark.root
 
 # case → path of a value in the golden file → (our value, why it differs from BuildKit's)
-DIFFERENCES: dict[str, dict[tuple[str | int, ...], tuple[Any, str]]] = {}
+STUB = (None, "BuildKit leaves the places that its own mounts needed in the layer; ours are taken away again")
+DIFFERENCES: dict[str, dict[tuple[str | int, ...], tuple[Any, str]]] = {
+    "18-scratch": {("tree", "dev"): STUB, ("tree", "proc"): STUB, ("tree", "sys"): STUB},
+    "21-stages": {
+        ("history", 5, 0): (
+            "RUN /bin/sh -c echo left > left # buildkit",
+            "two stages FROM one stage: BuildKit's second one overwrites a line of the first one's history",
+        )
+    },
+}
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -43,8 +52,8 @@ def put(target: Any, place: tuple[str | int, ...], value: Any) -> None:
     *way, last = place
     for step in way:
         target = target[step]
-    assert target[last] != value, f"{place} no longer differs: remove it from DIFFERENCES"
     if value is None:
         del target[last]
     else:
+        assert target[last] != value, f"{place} no longer differs: remove it from DIFFERENCES"
         target[last] = value
