@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner import DEFAULT_CAPABILITIES
 from tests.support.command import Pybuild
 from tests.support.dockerd import Dockerd
 from tests.support.examples import Example, Run, examples
@@ -145,7 +146,8 @@ def configure(file: Path, run: Run, config: dict[str, list[str] | None]) -> None
     bundle = json.loads(file.read_text(encoding="utf-8"))
     process = bundle["process"]
     process["terminal"] = False
-    process["capabilities"] = {}
+    usual = sorted(f"CAP_{name}" for name in DEFAULT_CAPABILITIES)
+    process["capabilities"] = {kind: usual for kind in ("bounding", "effective", "permitted")}
     entrypoint, command = config.get("Entrypoint") or [], config.get("Cmd") or []
     flags = [flag for flag in run.flags if flag != "--rm"]
     for flag, value in zip(flags[::2], flags[1::2], strict=True):

@@ -63,8 +63,8 @@ def test_cpu_quota_is_kept(shared_pybuild: Pybuild, tmp_path: Path) -> None:
         ("exit 3", 3, "3"),
         ('["/no/such/program"]', 127, "not found"),
         ('["/etc/passwd"]', 126, "execut"),
-        ("kill -9 $$", 137, "137"),
-        ("kill -15 $$", 143, "143"),
+        ("sh -c 'kill -9 $$'; exit $?", 137, "137"),
+        ("sh -c 'kill -15 $$'; exit $?", 143, "143"),
     ],
 )
 def test_a_failing_run_ends_the_build_with_its_own_code(
