@@ -17,11 +17,13 @@ from layers import tarread
 from layers.entry import Entry, EntryType
 from layers.errors import ArchiveInvalid
 from layers.normal import Normaliser
+from layers.paths import encode
 
 FORMAT = 1
 _KINDS = tuple(EntryType)
 _CODES = {kind: number for number, kind in enumerate(_KINDS)}
 _DIR = _CODES[EntryType.DIR]
+_SYMLINK = _CODES[EntryType.SYMLINK]
 _WHITEOUT, _OPAQUE = _CODES[EntryType.WHITEOUT], _CODES[EntryType.OPAQUE]
 
 # path, kind code, mode, uid, gid, size, mtime_ns, offset, linkname, rest (device numbers, xattrs, sparse map)
@@ -65,8 +67,8 @@ class Toc:
 
     @property
     def size(self) -> int:
-        """Bytes of all files, each hard-link group once."""
-        return sum(row[5] for row in self._rows)
+        """Bytes of all files, each hard-link group once, and of the texts of symlinks, as `docker history` counts."""
+        return sum(row[5] + (len(encode(row[8])) if row[1] == _SYMLINK else 0) for row in self._rows)
 
     # What Tree asks -------------------------------------------------------------------------------
 
