@@ -10,6 +10,7 @@ Files: Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the kernel.
 import errno
 import fcntl
 import os
+import re
 import secrets
 import signal
 import time
@@ -24,6 +25,10 @@ from runner.hierarchy import Hierarchy, discover, read
 from runner.limits import Limits, Usage
 
 PREFIX = "pybuild-"
+NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
+"""What groups of ours are called, and nobody else's."""
+SWEEP_PATIENCE = 0.5
+"""Seconds that a sweep waits for a dead group's processes to go."""
 MEASURED = ("memory", "cpuacct", "pids", "freezer")  # version-1 groups made for every sandbox
 UNIFIED_MEASURED = ("memory", "pids", "cpu")
 
@@ -290,8 +295,8 @@ def group_of(pid: int) -> Cgroup | None:
         place = read(Path(f"/proc/{pid}/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    legacy = {name: path for name, path in place.legacy.items() if path.name.startswith(PREFIX)}
-    unified = place.unified if place.unified is not None and place.unified.name.startswith(PREFIX) else None
+    legacy = {name: path for name, path in place.legacy.items() if NAME.fullmatch(path.name)}
+    unified = place.unified if place.unified is not None and NAME.fullmatch(place.unified.name) else None
     return Cgroup(legacy, unified) if legacy or unified else None
 
 
@@ -303,7 +308,7 @@ def sweep(hierarchy: Hierarchy | None = None) -> list[Path]:
     for parent in dict.fromkeys(place for path in own for place in (path, path.parent)):
         with suppress(OSError):
             for path in parent.glob(PREFIX + "*"):
-                if path.name != f"{PREFIX}self" and _sweep_one(path, path in (there.unified, *there.legacy.values())):
+                if NAME.fullmatch(path.name) and _sweep_one(path, path in (there.unified, *there.legacy.values())):
                     swept.append(path)
     return swept
 
@@ -318,7 +323,7 @@ def _sweep_one(path: Path, ours: bool) -> bool:
         if not ours:
             is_unified = (path / "cgroup.kill").exists() or (path / "cgroup.controllers").exists()
             name = "freezer" if (path / "freezer.state").exists() else "any"
-            Cgroup({} if is_unified else {name: path}, path if is_unified else None).remove()
+            Cgroup({} if is_unified else {name: path}, path if is_unified else None).remove(patience=SWEEP_PATIENCE)
             return True
     except OSError:
         return False  # alive, or too busy for now: the next sweep comes by
