@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from runner import devices, seccomp
 from runner.cgroups import Cgroup, group_of
-from runner.errors import SandboxUnavailable
+from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.hierarchy import Hierarchy, discover
 from runner.job import ENTER, START, Job
 from runner.limits import Limits
@@ -51,7 +52,9 @@ LINGER = 1.0
 """Seconds that output may still come after the last process has gone: long enough to empty full pipes."""
 OURS = (b"proc", b"sys", b"dev")
 """Directories that every sandbox covers with file systems of its own."""
-MASKED_SYS = (b"firmware", b"devices/virtual/powercap", b"devices/system/cpu/cpu0/thermal_throttle")
+MASKED_SYS = (b"firmware", b"devices/virtual/powercap")
+THERMAL = "devices/system/cpu/cpu*/thermal_throttle"
+"""Masked as well, for each processor that has it."""
 
 
 @dataclass(slots=True)
@@ -123,8 +126,12 @@ class Native:
             if not guarded:
                 capabilities -= {"MKNOD"}
             with ExitStack() as sent:
-                where = self._root(sandbox, undo, sent)
-                binds, mounts = _mounts(sandbox, where.root, where.stubs, sent)
+                try:
+                    where = self._root(sandbox, undo, sent)
+                    binds, mounts = _mounts(sandbox, where.root, where.stubs, sent)
+                except OSError as problem:
+                    name = problem.filename or b""
+                    raise SandboxBroken("places to mount on", problem.errno or 0, os.fsdecode(name)) from problem
                 unified = _unified(cgroup, sent)
                 joins = cgroup.joins()
                 for descriptor in joins:
@@ -139,7 +146,7 @@ class Native:
                     hostname=sandbox.hostname.encode(),
                     mounts=mounts,
                     cgroup_view=_cgroup_view(there, cgroup),
-                    masked_sys=list(MASKED_SYS),
+                    masked_sys=_masked_sys(),
                     shm_size=sandbox.shm_size,
                     nodev=not guarded,
                     readonly_root=sandbox.readonly_root,
@@ -285,6 +292,11 @@ class _Ending:
         elif not self._killed and now >= self._asked + self.sandbox.grace:
             self._killed = True
             self.running.kill()
+
+
+@cache
+def _masked_sys() -> list[bytes]:
+    return [*MASKED_SYS, *(os.fsencode(path.relative_to("/sys")) for path in Path("/sys").glob(THERMAL))]
 
 
 def _program(args: Sequence[str], env: object, cwd: str, identity: Identity) -> dict[str, object]:

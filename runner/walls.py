@@ -73,7 +73,7 @@ class Walls:
         self.job = job
         self.root = root
         self.at = "root"
-        self.proc = self.dev = self.pts = -1
+        self.proc = self.sys = self.dev = self.pts = -1
 
     def build(self, binds: list[int]) -> None:
         """Mount everything below the root, in an order in which each part stands on trusted ones only."""
@@ -131,6 +131,7 @@ class Walls:
         except PermissionError:  # a user namespace that shares the host's network gets the host's view, read-only
             sysfs = copy_mount(self.old, b"sys", recursive=True)
             change_mount(sysfs, add=SAFE | RDONLY, recursive=True)
+        self.sys = sysfs
         attach(sysfs, target)
         self.at = "/sys/fs/cgroup"
         if not self.job.cgroup_view:
@@ -190,8 +191,7 @@ class Walls:
     def _mask(self) -> None:
         self.at = "masked paths"
         empty = -1
-        sys = self._directory(b"sys")
-        for top, names in ((self.proc, MASKED_PROC), (sys, self.job.masked_sys)):
+        for top, names in ((self.proc, MASKED_PROC), (self.sys, self.job.masked_sys)):
             for name in names:
                 try:
                     target = open_in(top, name, O_PATH, resolve=STRICT)
@@ -217,9 +217,14 @@ class Walls:
 
     def _mounts(self, binds: list[int]) -> None:
         waiting = iter(binds)
+        closed = {os.fstat(self.proc).st_dev, os.fstat(self.sys).st_dev}
         for path, directory, options, flags in self.job.mounts:
-            self.at = "mount " + os.fsdecode(path)
+            self.at = "mount on /" + os.fsdecode(path)
             target = find(self.root, path, directory=directory)
+            place = os.fstat(target)
+            if place.st_dev in closed or os.path.samestat(place, os.fstat(self.root)):
+                self.at += ", where the root, /proc and /sys must stay as they are"
+                raise OSError(errno.EPERM, "covers the walls")
             if options is None:
                 attach(next(waiting), target)
             else:
