@@ -35,9 +35,9 @@ class Workload:
                 file.write_bytes(source.randbytes(FILE_SIZE // 2) + b"text " * (FILE_SIZE // 10))
         return context
 
-    def change_one(self, round_: int) -> None:
+    def change_one(self, text: str) -> None:
         """Change one of those files."""
-        (self.files() / "tree/007/file-7").write_text(f"changed in round {round_}\n")
+        (self.files() / "tree/007/file-7").write_text(f"changed {text}\n")
 
     def diff(self) -> Path:
         """A RUN that writes 150 MB in 5,000 files."""

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from runner import Usage
 
 
+LEAST_JOBS = 4
+"""Steps at the same time where nobody says how many: most wait for the disk or the network now and then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """The result of a step: the chain that ends in its layer, and when that was made (RFC 3339)."""
@@ -68,7 +72,7 @@ class Execution:
         waiting = {step.id: step for step in steps}
         running: dict[Future[None], Step] = {}
         failure: BaseException | None = None
-        jobs = self.request.jobs or os.cpu_count() or 1
+        jobs = self.request.jobs or max(LEAST_JOBS, 2 * (os.cpu_count() or 1))
         watcher = threading.Thread(target=self._watch, daemon=True, name="pybuild-stop")
         self._over = threading.Event()
         watcher.start()

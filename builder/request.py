@@ -44,7 +44,7 @@ class BuildRequest:
     `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name` what messages call it.
     no_cache_filter: stages that run anew. pull: ask registries even for images that are here. network: of RUN.
     squash: "new" makes one layer of all that this build adds, "all" one of the whole image. epoch: seconds,
-    SOURCE_DATE_EPOCH. jobs: steps at the same time, None for one a processor. keep_failed: keep the file system
+    SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system
     of a failed RUN.
     """
 

@@ -43,15 +43,16 @@ def _kept(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
 
 
 def _deletions(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
-    """What has to be hidden of the tree below: each name once, and directories that were replaced whole."""
+    """What has to be hidden of the tree below: each name once, and directories that were replaced whole.
+
+    A directory that was a file for a while is one of these, although no layer deletes it by name.
+    """
     told: set[tuple[str, EntryType]] = set()
     for toc in tocs:
         for entry in toc:
-            if entry.type not in (EntryType.WHITEOUT, EntryType.OPAQUE):
+            if entry.type is EntryType.DIR:
                 continue
             here, there = tree.get(entry.path), base.get(entry.path)
-            if not entry.path:
-                here, there = tree.get(""), base.get("")
             if there is None:
                 continue
             if here is None:
