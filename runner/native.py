@@ -72,6 +72,7 @@ class Running:
     _undo: ExitStack
     _began: float = field(default_factory=time.monotonic)
     timed_out: bool = False
+    _over: bool = False
 
     def fileno(self) -> int:
         """Readable when it has ended."""
@@ -79,8 +80,9 @@ class Running:
 
     def signal(self, number: int) -> None:
         """Send a signal to the command; nothing happens if it has gone."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._birth.pidfd, number)
+        if not self._over:  # the descriptor's number may be another's by now
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._birth.pidfd, number)
 
     def kill(self) -> None:
         """SIGKILL for everything behind these walls."""
@@ -101,6 +103,7 @@ class Running:
                 found = replace(found, usage=usage, oom_killed=usage.oom_kills > 0)
             return found
         finally:
+            self._over = True
             os.close(self._birth.pidfd)
             self._birth.reply.close()
             self._undo.close()
@@ -170,8 +173,8 @@ class Native:
     ) -> Running:
         """Begin a further command behind the walls of the running process `pid` (the sandbox's PID 1).
 
-        Of `sandbox` count args, env, cwd, identity, capabilities, seccomp and no_new_privileges; root, mounts, limits
-        and namespaces are those of the running one. Raises SandboxUnavailable if it is not running, SandboxBroken.
+        Of `sandbox` count args, env, cwd, identity, capabilities (those that the running one may have as well), seccomp
+        and no_new_privileges; root, mounts, limits and namespaces are those of the running one. Raises SandboxUnavailable if it is not running, SandboxBroken.
         """
         with ExitStack() as sent, ExitStack() as undo:
             try:
@@ -183,6 +186,7 @@ class Native:
             if group is None:
                 raise SandboxUnavailable(f"process {pid} has ended", "start it again first")
             kinds = _shared_not(pid)
+            capabilities = sandbox.capabilities & _bounds(pid)
             unified = _unified(group, sent)
             joins = group.joins()
             for descriptor in joins:
@@ -196,8 +200,8 @@ class Native:
                 unified=unified is not None,
                 tty=tty,
                 init=False,
-                capabilities=_mask(sandbox.capabilities),
-                filter=seccomp.program(sandbox.capabilities) if sandbox.seccomp else b"",
+                capabilities=_mask(capabilities),
+                filter=seccomp.program(capabilities) if sandbox.seccomp else b"",
                 no_new_privileges=sandbox.no_new_privileges,
             )
             descriptors = [*streams, pidfd, *joins, *([] if unified is None else [unified])]
@@ -344,6 +348,15 @@ def _shared_not(pid: int) -> int:
             if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
                 kinds |= kind
     return kinds
+
+
+def _bounds(pid: int) -> frozenset[str]:
+    """The capabilities that a process and its children can ever have."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            mask = int(line.split()[1], 16)
+            return frozenset(name for name, bit in CAPABILITIES.items() if mask >> bit & 1)
+    return frozenset()
 
 
 def _mask(capabilities: frozenset[str]) -> int:

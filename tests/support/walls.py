@@ -13,7 +13,7 @@ from runner.native import Native
 from tests.support.peers import need
 
 APPLETS = (
-    "cat chmod chown dd echo env false grep hostname id ip kill ln ls mkdir mkfifo mknod mount mv ping printf ps pwd rm "
+    "cat chmod chown dd echo env false grep hostname id ip kill ln ls mkdir mkfifo mknod mount mv ping printf pwd rm "
     "rmdir seq setsid sh sleep stat stty tail touch true tty umount unshare wc yes"
 ).split()
 PATH: Mapping[str, str] = {"PATH": "/bin"}
