@@ -123,7 +123,10 @@ def begin(scratch: Path) -> tuple[str, int]:
         name = secrets.token_hex(8)
         path = scratch / name
         path.mkdir(mode=0o700)
-        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # a sweeper was quicker than our open
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.stat(path), os.fstat(held)):

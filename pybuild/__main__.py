@@ -6,13 +6,18 @@ before the first thread and before anything heavy is imported; so the command li
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from pybuild.catalogue import chosen, route
 
+GARBAGE = 100_000
+"""Objects between two looks for cycles; Python's own choice is 700."""
+
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    gc.set_threshold(GARBAGE)  # a short life makes little garbage: looking for it costs more than it gives
     words = sys.argv[1:]
     listed = chosen(route(words))
     if listed is not None and listed.sandbox and "--help" not in words:

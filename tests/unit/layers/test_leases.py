@@ -7,7 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
-from layers import Digest, Store
+import pytest
+
+from layers import Digest, Store, leases
 
 ONE, TWO = Digest.of(b"1"), Digest.of(b"2")
 
@@ -101,3 +103,20 @@ def test_one_at_a_time_under_a_lock_and_no_file_is_left(tmp_path: Path) -> None:
             thread.join()
         assert most == 1
         assert os.listdir(tmp_path / "store/locks") == []
+
+
+def test_a_sweeper_between_mkdir_and_open_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Path.mkdir
+    swept = []
+
+    def mkdir_then_sweep(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        make(self, mode, parents, exist_ok)
+        if not swept:
+            swept.append(self)
+            self.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_then_sweep)
+    name, held = leases.begin(tmp_path)
+    os.close(held)
+    assert (tmp_path / name).is_dir()
+    assert swept[0].name != name
