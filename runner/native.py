@@ -173,8 +173,9 @@ class Native:
     ) -> Running:
         """Begin a further command behind the walls of the running process `pid` (the sandbox's PID 1).
 
-        Of `sandbox` count args, env, cwd, identity, capabilities (those that the running one may have as well), seccomp
-        and no_new_privileges; root, mounts, limits and namespaces are those of the running one. Raises SandboxUnavailable if it is not running, SandboxBroken.
+        Of `sandbox` count args, env, cwd, identity, seccomp, no_new_privileges and capabilities (of which it gets no
+        more than the running one may have); root, mounts, limits and namespaces are those of the running one.
+        Raises SandboxUnavailable if it is not running, SandboxBroken.
         """
         with ExitStack() as sent, ExitStack() as undo:
             try:

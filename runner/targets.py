@@ -92,22 +92,26 @@ def find(root: int, path: bytes, *, directory: bool, stubs: Stubs | None = None,
 def _make(root: int, path: bytes, *, directory: bool, stubs: Stubs | None) -> int:
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     current = open_in(root, b".", O_PATH | os.O_DIRECTORY)
-    for place, part in enumerate(parts, 1):
-        if part == b"..":
-            raise OSError(errno.EINVAL, "a path to be made cannot hold '..'", path)
-        try:
-            # From the root each time, so that links met on the way are followed inside it.
-            following = open_in(root, b"/".join(parts[:place]), O_PATH)
-        except FileNotFoundError:
-            before = os.fstat(current)
-            if directory or place < len(parts):
-                os.mkdir(part, 0o755, dir_fd=current)
-            else:
-                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
-                os.close(os.open(part, flags, 0o644, dir_fd=current))
-            following = os.open(part, _HERE, dir_fd=current)
-            if stubs is not None:
-                stubs.remember(current, part, following, before)
+    try:
+        for place, part in enumerate(parts, 1):
+            if part == b"..":
+                raise OSError(errno.EINVAL, "a path to be made cannot hold '..'", path)
+            try:
+                # From the root each time, so that links met on the way are followed inside it.
+                following = open_in(root, b"/".join(parts[:place]), O_PATH)
+            except FileNotFoundError:
+                before = os.fstat(current)
+                if directory or place < len(parts):
+                    os.mkdir(part, 0o755, dir_fd=current)
+                else:
+                    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
+                    os.close(os.open(part, flags, 0o644, dir_fd=current))
+                following = os.open(part, _HERE, dir_fd=current)
+                if stubs is not None:
+                    stubs.remember(current, part, following, before)
+            os.close(current)
+            current = following
+    except BaseException:
         os.close(current)
-        current = following
+        raise
     return current

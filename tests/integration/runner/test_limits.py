@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import LimitUnavailable, Limits
+from runner import Limits, LimitUnavailable
 from runner.cgroups import NAME
 from tests.support.walls import Walled
 
@@ -115,7 +115,7 @@ def test_one_processor_is_all_it_sees(walled: Walled) -> None:
 
 
 def test_what_the_machine_does_not_have_is_refused(walled: Walled) -> None:
-    with pytest.raises(LimitUnavailable, match="cpuset_cpus.*4000"):
+    with pytest.raises(LimitUnavailable, match=r"cpuset_cpus.*4000"):
         walled("true", limits=Limits(cpuset_cpus="4000"))
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "probe"
 
 
-def errnos(walled: Walled, probe: Path, *words: str, **more: object) -> list[int]:
+def errnos(walled: Walled, probe: Path, *words: str, **more: Any) -> list[int]:
     shutil.copy(probe, walled.root / "bin/probe")
     found = walled("probe", *words, **more)
     assert found.exit.code == 0, found.err
@@ -171,8 +172,8 @@ def test_device_nodes_can_be_made_but_not_opened(walled: Walled) -> None:
 
 REFUSED = (
     "mount umount2 pivot_root unshare setns fsopen fsmount open_tree move_mount mount_setattr bpf keyctl add_key "
-    "io_uring_setup userfaultfd perf_event_open kexec_load init_module reboot swapon open_by_handle_at syslog request_key "
-    "settimeofday clock_settime acct iopl quotactl delete_module"
+    "io_uring_setup userfaultfd perf_event_open kexec_load init_module reboot swapon open_by_handle_at syslog "
+    "request_key settimeofday clock_settime acct iopl quotactl delete_module"
 ).split()
 
 
