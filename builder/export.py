@@ -56,13 +56,14 @@ def export(
 
 
 def _push(bench: Workbench, request: BuildRequest, output: Output, emit: Callable[[Event], None]) -> None:
+    from layers.places import Places
     from layers.transfer import Packed, copy
 
     if bench.remote is None:
         raise BuildError("this build may not use the network, so nothing can be pushed")
-    packed = Packed(bench.store, output.codec, output.level)
+    packed, places = Packed(bench.store, output.codec, output.level), Places(bench.store)
     for tag in request.tags:
-        found = copy(packed, str(tag), bench.remote(tag), tag.tag or "latest", every=True)
+        found = copy(packed, str(tag), bench.remote(tag), tag.tag or "latest", every=True, places=places)
         emit(Exported("registry", tag.familiar, found.digest))
 
 

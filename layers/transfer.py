@@ -17,6 +17,7 @@ from layers.descriptor import Descriptor
 from layers.digest import Digest
 from layers.documents import MAX_DOCUMENT, Index, Manifest
 from layers.errors import BlobMissing, DocumentInvalid
+from layers.places import Places
 from layers.platform import Platform
 from layers.repository import Mounts, Repository
 
@@ -40,15 +41,17 @@ def copy(
     every: bool = False,
     keep_index: bool = False,
     progress: Progress | None = None,
+    places: Places | None = None,
 ) -> Descriptor:
     """Copy what `name` means at `source` and call it `tag` at `target`; what the tag then points to.
 
     Of an index the image of `platform` (this machine's) is copied, or with `every` all of them; with `keep_index` the
-    index itself comes along although some of its images stay behind. Raises BlobMissing, BlobMismatch,
+    index itself comes along although some of its images stay behind. `places` remembers which registries have which
+    blobs, so that they can be mounted from another repository instead of being sent. Raises BlobMissing, BlobMismatch,
     PlatformMissing, DocumentInvalid and what the repositories raise.
     """
     found = source.resolve(name)
-    work = _Copy(source, target, progress)
+    work = _Copy(source, target, progress, places)
     if found.media_type in mediatypes.INDEXES:
         raw = work.document(found)
         index = Index.parse(raw, found.media_type)
@@ -70,10 +73,13 @@ def copy(
 
 
 class _Copy:
-    def __init__(self, source: Repository, target: Repository, progress: Progress | None) -> None:
+    def __init__(
+        self, source: Repository, target: Repository, progress: Progress | None, places: Places | None
+    ) -> None:
         self._source = source
         self._target = target
         self._progress = progress
+        self._places = places
 
     def any(self, wanted: Descriptor) -> None:
         """A manifest with its blobs, or an index with everything in it."""
@@ -107,16 +113,20 @@ class _Copy:
             self._target.put(wanted, io.BytesIO(raw))
 
     def _blob(self, wanted: Descriptor) -> None:
-        if self._target.has(wanted):
-            self._tell(wanted, wanted.size)
-            return
-        if isinstance(self._target, Mounts) and self._target.mount(wanted, self._source):
-            self._tell(wanted, wanted.size)
-            return
-        with self._source.open(wanted) as stream:
-            source = stream if self._progress is None else Counted(stream, lambda count: self._tell(wanted, count))
-            self._target.put(wanted, source)  # type: ignore[arg-type]
+        if not (self._target.has(wanted) or self._mounted(wanted)):
+            with self._source.open(wanted) as stream:
+                source = stream if self._progress is None else Counted(stream, lambda count: self._tell(wanted, count))
+                self._target.put(wanted, source)  # type: ignore[arg-type]
         self._tell(wanted, wanted.size)
+        if self._places is not None:
+            self._places.learn(self._source, wanted)
+            self._places.learn(self._target, wanted)
+
+    def _mounted(self, wanted: Descriptor) -> bool:
+        """Taken over from another repository of the target's host."""
+        if isinstance(self._target, Mounts) and self._target.mount(wanted, self._source):
+            return True
+        return self._places is not None and self._places.mount(self._target, wanted)
 
     def _tell(self, wanted: Descriptor, moved: int) -> None:
         if self._progress is not None:

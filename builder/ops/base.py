@@ -17,6 +17,7 @@ def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], ste
 
     Raises what the registry raises, BlobMismatch and ArchiveInvalid.
     """
+    from layers.places import Places
     from layers.transfer import copy
 
     assert bench.remote is not None
@@ -32,4 +33,5 @@ def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], ste
         bench.store.repository(),
         str(image.reference),
         progress=progress,
+        places=Places(bench.store),
     )

@@ -20,6 +20,7 @@ from pybuild.wiring import Context
 def pull(context: Context, image: str, all_platforms: bool, platform: str | None, quiet: bool) -> None:
     """Fetch IMAGE into the store, every byte verified."""
     from layers import Platform, Reference
+    from layers.places import Places
     from layers.transfer import copy
 
     reference = Reference.parse(image)
@@ -37,6 +38,7 @@ def pull(context: Context, image: str, all_platforms: bool, platform: str | None
             every=all_platforms,
             keep_index=True,
             progress=progress,
+            places=Places(context.store),
         )
     if quiet:
         click.echo(str(reference))

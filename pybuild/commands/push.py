@@ -39,6 +39,7 @@ def push(
 ) -> None:
     """Send IMAGE to the registry that its name (or DESTINATION) names."""
     from layers import BlobMissing, Platform, Reference
+    from layers.places import Places
     from layers.transfer import Packed, copy
 
     source = Reference.parse(image, default_tag=not all_tags)
@@ -66,6 +67,7 @@ def push(
                 platform=Platform.parse(platform) if platform else None,
                 every=platform is None,
                 progress=progress,
+                places=Places(context.store),
             )
         if quiet:
             click.echo(str(reference))
