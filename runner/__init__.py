@@ -1,20 +1,33 @@
 """The kernel's side: one process behind walls. Knows neither Dockerfiles nor layers.
 
-The names below are the face; `runner.mounts`, `runner.cgroups` and `runner.native` are imported when they are used,
-since system calls and sockets would slow the start of commands that never run anything.
+The names below are the face, looked up when first used (PEP 562): the spawner's process is of this package too, and
+is the faster to start and to clone the less it has loaded. `runner.mounts`, `runner.cgroups` and `runner.native` are
+imported by those who use them.
 """
 
-from runner.errors import LimitExceeded, LimitUnavailable, RunnerError, SandboxBroken, SandboxUnavailable
-from runner.limits import Limits, Usage
-from runner.sandbox import (
-    CAPABILITIES,
-    DEFAULT_CAPABILITIES,
-    Exit,
-    Identity,
-    Mount,
-    Runtime,
-    Sandbox,
-)
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from runner.errors import LimitExceeded, LimitUnavailable, RunnerError, SandboxBroken, SandboxUnavailable
+    from runner.limits import Limits, Usage
+    from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES, Exit, Identity, Mount, Runtime, Sandbox
+
+LAZY = {
+    "CAPABILITIES": "sandbox",
+    "DEFAULT_CAPABILITIES": "sandbox",
+    "Exit": "sandbox",
+    "Identity": "sandbox",
+    "LimitExceeded": "errors",
+    "LimitUnavailable": "errors",
+    "Limits": "limits",
+    "Mount": "sandbox",
+    "RunnerError": "errors",
+    "Runtime": "sandbox",
+    "Sandbox": "sandbox",
+    "SandboxBroken": "errors",
+    "SandboxUnavailable": "errors",
+    "Usage": "limits",
+}
+"""The names, by module."""
 
 __all__ = [
     "CAPABILITIES",
@@ -32,3 +45,13 @@ __all__ = [
     "SandboxUnavailable",
     "Usage",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in LAZY:
+        raise AttributeError(f"module 'runner' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"runner.{LAZY[name]}"), name)
+    globals()[name] = value
+    return value

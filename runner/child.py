@@ -17,7 +17,6 @@ import struct
 import termios
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
-from typing import NoReturn
 
 from runner.job import FIRST_JOIN, START, STATUS, STDIN, WHERE, Job
 from runner.linux import (
@@ -41,6 +40,10 @@ from runner.linux import (
 from runner.reaper import split
 from runner.walls import STRICT, Walls
 
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 TIOCGPTPEER, TIOCSPTLCK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x5441, 0x40045431, 0x8913, 0x8914
 AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = 2, 1, 2, 5
 KEPT = 3  # the only descriptor beside 0, 1 and 2 that lives until the command does: how failures are told
@@ -58,7 +61,7 @@ class Child:
         self.status = descriptors[STATUS]
         self.walls: Walls | None = None
 
-    def live(self) -> NoReturn:
+    def live(self) -> "NoReturn":
         """Become the command, or tell why not and die. Nothing may leave this function."""
         try:
             self._become()
@@ -215,7 +218,7 @@ class Child:
             install_filter(job.filter)
         control(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
 
-    def _execute(self) -> NoReturn:
+    def _execute(self) -> "NoReturn":
         worst = errno.ENOENT
         for path in self.job.candidates:
             try:

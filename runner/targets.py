@@ -9,26 +9,27 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from runner.linux import O_PATH, open_in
 
 _HERE = O_PATH | os.O_NOFOLLOW
 
 
-@dataclass(slots=True)
-class _Stub:
-    parent: int
-    name: bytes
-    itself: int
-    times: tuple[int, int]
+class _Stub:  # no dataclass: the spawner loads this module, and would load all that dataclasses need
+    __slots__ = ("itself", "name", "parent", "times")
+
+    def __init__(self, parent: int, name: bytes, itself: int, times: tuple[int, int]) -> None:
+        self.parent = parent
+        self.name = name
+        self.itself = itself
+        self.times = times
 
 
-@dataclass(slots=True)
 class Stubs:
     """What was made below one root. A context manager; leaving it removes the stubs again."""
 
-    made: list[_Stub] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.made: list[_Stub] = []
 
     def __enter__(self) -> "Stubs":
         return self

@@ -17,7 +17,6 @@ import struct
 import sys
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
-from typing import NoReturn
 
 from runner.child import AF_UNIX, SOCK_SEQPACKET, Child
 from runner.job import FIRST_JOIN, REPLY, START, STATUS, WHERE, Job
@@ -36,6 +35,10 @@ from runner.linux import (
     setns,
     unshare,
 )
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 CHANNEL = 3
 MOST_DESCRIPTORS = 253  # SCM_MAX_FD
@@ -129,7 +132,7 @@ class Zygote:
             reply.sendmsg([marshal.dumps(("born", pid))], [rights])
         reply.close()
 
-    def _child(self, job: Job, descriptors: list[int], ready: int, told: int) -> NoReturn:
+    def _child(self, job: Job, descriptors: list[int], ready: int, told: int) -> "NoReturn":
         if ready >= 0:
             os.close(told)
             if os.read(ready, 1) != b"1":  # the maps of ids are written by our maker; until then nobody is root here

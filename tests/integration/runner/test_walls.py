@@ -122,10 +122,11 @@ def test_masked_paths_are_empty(walled: Walled, name: str) -> None:
     ],
 )
 def test_settings_of_the_host_cannot_be_written(walled: Walled, path: str) -> None:
-    content = Path(path).read_bytes() if Path(path).is_file() and os.access(path, os.R_OK) else b""
+    readable = Path(path).is_file() and Path(path).stat().st_mode & 0o400 and "sysrq" not in path
+    content = Path(path).read_bytes() if readable else b""
     assert walled(f"echo 1 >{path}").exit.code != 0
     assert walled(f"chmod 777 {path}").exit.code != 0
-    if content and "sysrq" not in path:
+    if content:
         assert Path(path).read_bytes() == content
 
 

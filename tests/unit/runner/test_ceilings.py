@@ -204,7 +204,7 @@ def test_a_sweep_leaves_the_living(tmp_path: Path) -> None:
 def test_no_such_user(number: int) -> None:
     for identity in ({"uid": number}, {"gid": number}, {"groups": (number,)}):
         with pytest.raises(ValueError, match="no user or group number"):
-            Identity(**identity)  # type: ignore[arg-type]
+            Identity(**identity)
 
 
 def test_sandboxes_and_mounts_that_make_no_sense(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ EPERM, ENOSYS = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
 def verdict(program: bytes, number: int, argument: int = 0, *, architecture: int = ARCHITECTURE["x86_64"]) -> int:
     """What classic BPF returns for struct seccomp_data."""
     data = struct.pack("<iIQ6Q", number if number < 2**31 else number - 2**32, architecture, 0, argument, *([0] * 5))
-    code = list(struct.iter_unpack("=HBBI", program))
+    code: list[tuple[int, int, int, int]] = list(struct.iter_unpack("=HBBI", program))
     at = accumulator = 0
     while True:
         operation, yes, no, value = code[at]

@@ -1,0 +1,23 @@
+"""The same promises on another kernel, with cgroup v2 and nothing of version 1: Debian's, in a virtual machine."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.guest import run_in_guest
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+HERE = Path(__file__).parent
+TESTS = ("test_containers.py", "test_limits.py", "test_sweep.py", "test_walls.py")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif("cgroup_no_v1=all" in Path("/proc/cmdline").read_text(), reason="this is the guest")
+def test_everything_holds_with_version_2_only(tmp_path: Path) -> None:
+    options = ["-q", "--no-header", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *(str(HERE / name) for name in TESTS)]
+    code, said = run_in_guest(command, tmp_path, cwd=HERE.parents[2], timeout=500)
+    assert code == 0, said
+    assert " passed" in said
