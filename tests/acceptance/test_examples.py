@@ -147,7 +147,7 @@ def configure(file: Path, run: Run, config: dict[str, list[str] | None]) -> None
     process = bundle["process"]
     process["terminal"] = False
     usual = sorted(f"CAP_{name}" for name in DEFAULT_CAPABILITIES)
-    process["capabilities"] = {kind: usual for kind in ("bounding", "effective", "permitted")}
+    process["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), usual)
     entrypoint, command = config.get("Entrypoint") or [], config.get("Cmd") or []
     flags = [flag for flag in run.flags if flag != "--rm"]
     for flag, value in zip(flags[::2], flags[1::2], strict=True):

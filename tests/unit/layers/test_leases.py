@@ -107,7 +107,7 @@ def test_one_at_a_time_under_a_lock_and_no_file_is_left(tmp_path: Path) -> None:
 
 def test_a_sweeper_between_mkdir_and_open_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = Path.mkdir
-    swept = []
+    swept: list[Path] = []
 
     def mkdir_then_sweep(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         make(self, mode, parents, exist_ok)
