@@ -61,6 +61,8 @@ class Plain:
                 self._say(step, f"DONE {units.seconds(seconds)}")
             case StepFailed(step):
                 self._flush(step)
+                if step not in self._started:  # it failed before it began: its files are missing
+                    self._say(step, label(self._steps[step]), bold=True)
                 self._say(step, failure(event))
             case Warned():
                 self._write(warning(event))
