@@ -52,6 +52,8 @@ class Context:
         self._statuses: dict[str, os.stat_result] = {}
         self._listings: dict[str, list[str]] = {}
         self._states: dict[str, State] = {}
+        self._attributes: dict[str, Mapping[str, bytes]] = {}
+        self._prefix = f"{directory}/"
         self._known = dict(known or {})
         self._fresh: dict[str, Any] = {}
 
@@ -163,7 +165,9 @@ class Context:
         """The entry with its extended attributes."""
         if entry.type is EntryType.SYMLINK:
             return entry
-        found = incoming(read_xattrs(str(self.directory / path)))
+        if path not in self._attributes:
+            self._attributes[path] = incoming(read_xattrs(f"{self._prefix}{path}"))
+        found = self._attributes[path]
         return replace(entry, xattrs=found) if found else entry
 
     def digest(self, path: str, entry: Entry) -> str:
