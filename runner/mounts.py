@@ -71,7 +71,7 @@ def overlay(
         _bind(lowers[0], target)
         return
     try:
-        _by_descriptor(lowers, _rest(upper, work, volatile), target)
+        _by_descriptor(lowers, upper, work, target, volatile)
     except OSError as problem:
         if problem.errno not in (errno.EINVAL, errno.ENOSYS):
             raise
@@ -96,43 +96,44 @@ def _bind(source: Path, target: Path) -> None:
         os.close(view)
 
 
-def _by_descriptor(lowers: Sequence[Path], options: Sequence[tuple[bytes, bytes | None]], target: Path) -> None:
+def _by_descriptor(lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path, volatile: bool) -> None:
     """One fsconfig(2) a directory: no limit on the length of all paths together (Linux 6.8)."""
-    context = call("fsopen", b"overlay", 1)
-    try:
-        for lower in lowers:
-            call("fsconfig", context, 1, b"lowerdir+", os.fsencode(lower), 0)
+    with ExitStack() as opened:
+
+        def name(path: Path) -> bytes:
+            text = os.fsencode(path)
+            # One value has less than 256 bytes, and overlayfs takes a backslash for an escape in some of them.
+            return text if len(text) < 256 and b"\\" not in text else _short(path, opened)
+
+        options: list[tuple[bytes, bytes | None]] = [(b"lowerdir+", name(lower)) for lower in lowers]
+        options += SWITCHES.items()
+        if upper is not None and work is not None:
+            options += [(b"upperdir", name(upper)), (b"workdir", name(work))]
+        if volatile:
+            options.append((b"volatile", None))
+        context = call("fsopen", b"overlay", 1)
+        opened.callback(os.close, context)
         for key, value in options:
             call("fsconfig", context, 0 if value is None else 1, key, value, 0)
         call("fsconfig", context, 6, None, None, 0)
         made = call("fsmount", context, 1, 0)
-    finally:
-        os.close(context)
-    try:
+        opened.callback(os.close, made)
         attach(made, AT_FDCWD, os.fsencode(target))
-    finally:
-        os.close(made)
 
 
 def _by_names(lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path, volatile: bool) -> None:
     """mount(2), whose options fill one page: descriptors make the paths short."""
     with ExitStack() as opened:
-
-        def short(path: Path) -> bytes:
-            descriptor = os.open(path, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            opened.callback(os.close, descriptor)
-            return b"/proc/self/fd/%d" % descriptor
-
-        options = [(b"lowerdir", b":".join(map(short, lowers)))]
+        options = [(b"lowerdir", b":".join(_short(lower, opened) for lower in lowers))]
         if upper is not None and work is not None:
-            options += [(b"upperdir", short(upper)), (b"workdir", short(work))]
+            options += [(b"upperdir", _short(upper, opened)), (b"workdir", _short(work, opened))]
         text = b",".join(key + b"=" + value for key, value in [*options, *SWITCHES.items()])
         text += b",volatile" if volatile else b""
         mount(b"overlay", os.fsencode(target), b"overlay", 0, text)
 
 
-def _rest(upper: Path | None, work: Path | None, volatile: bool) -> list[tuple[bytes, bytes | None]]:
-    found: list[tuple[bytes, bytes | None]] = list(SWITCHES.items())
-    if upper is not None and work is not None:
-        found += [(b"upperdir", os.fsencode(upper)), (b"workdir", os.fsencode(work))]
-    return [*found, (b"volatile", None)] if volatile else found
+def _short(path: Path, opened: ExitStack) -> bytes:
+    """A name of a directory that is short and plain for as long as `opened` is."""
+    descriptor = os.open(path, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened.callback(os.close, descriptor)
+    return b"/proc/self/fd/%d" % descriptor

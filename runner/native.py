@@ -186,6 +186,8 @@ class Native:
             group = group_of(pid)
             if group is None:
                 raise SandboxUnavailable(f"process {pid} has ended", "start it again first")
+            if group.frozen:  # it would be frozen with them before it is anything
+                raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
             kinds = _shared_not(pid)
             capabilities = sandbox.capabilities & _bounds(pid)
             unified = _unified(group, sent)

@@ -254,6 +254,15 @@ def test_hanging_up_ends_who_listens(walled: Walled) -> None:
     assert running.wait().code == 137
 
 
+def test_nothing_can_be_started_among_the_paused(walled: Walled, shell: Talk) -> None:
+    group = shell.running.cgroup
+    assert group is not None
+    group.freeze()
+    with pytest.raises(SandboxUnavailable, match="is paused"):
+        Talk(walled, "true", inside=shell.running.pid)
+    group.freeze(frozen=False)
+
+
 def test_pausing_stops_time_and_killing_works_while_paused(shell: Talk) -> None:
     group = shell.running.cgroup
     assert group is not None

@@ -10,7 +10,7 @@ from tests.support.guest import run_in_guest
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 HERE = Path(__file__).parent
-TESTS = ("test_containers.py", "test_limits.py", "test_sweep.py", "test_walls.py")
+TESTS = ("test_containers.py", "test_limits.py", "test_mounts.py", "test_rooms.py", "test_sweep.py", "test_walls.py")
 
 
 @pytest.mark.timeout(600)

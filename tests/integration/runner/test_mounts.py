@@ -1,0 +1,149 @@
+"""Mounts of a process that nobody else sees, and overlays on kernels old and new."""
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from runner import SandboxUnavailable, mounts
+from runner.linux import set_capabilities
+from runner.spawner import Spawner
+from tests.support.private import privately
+
+pytestmark = pytest.mark.root
+
+
+def layers(folder: Path, count: int, name: str = "lower{}") -> list[Path]:
+    """Lower directories, topmost first; each has a file of its own number and one that all have."""
+    made = []
+    for number in range(count):
+        place = folder / name.format(number)
+        place.mkdir(parents=True)
+        (place / f"only{number}").write_text(str(number))
+        (place / "all").write_text(str(number))
+        made.append(place)
+    return made
+
+
+def rooms(folder: Path, name: str = "") -> tuple[Path, Path, Path]:
+    made = tuple(folder / f"{name}{kind}" for kind in ("target", "upper", "work"))
+    for place in made:
+        place.mkdir(parents=True)
+    return made[0], made[1], made[2]
+
+
+@pytest.fixture(params=["by descriptor", "by names"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to mount; the second as on a kernel that does not know the first."""
+
+    def unknown(*_: object) -> None:
+        raise OSError(errno.EINVAL, "an older kernel")
+
+    if request.param == "by names":
+        monkeypatch.setattr(mounts, "_by_descriptor", unknown)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("name", ["lower{}", "with space {}", "a:b,c={}", "ä\n{}", "back\\slash{}"])
+def test_changes_go_to_the_upper_directory(tmp_path: Path, name: str) -> None:
+    lowers = layers(tmp_path, 3, name)
+    target, upper, work = rooms(tmp_path, name.format("-"))
+
+    def body() -> None:
+        mounts.overlay(lowers, target, upper=upper, work=work, volatile=True)
+        assert (target / "all").read_text() == "0"
+        assert sorted(os.listdir(target)) == ["all", "only0", "only1", "only2"]
+        (target / "new").write_text("n")
+        (target / "only2").unlink()
+        mounts.unmount(target)
+        assert os.listdir(target) == []
+
+    privately(body)
+    assert (upper / "new").read_text() == "n"
+    assert (upper / "only2").is_char_device()
+    assert all((lower / "all").exists() for lower in lowers)
+
+
+@pytest.mark.usefixtures("way")
+def test_many_layers_with_long_names(tmp_path: Path) -> None:
+    lowers = layers(tmp_path / ("x" * 200), 120, "y" * 180 + "{}")
+    target, upper, work = rooms(tmp_path)
+
+    def body() -> None:
+        mounts.overlay(lowers, target, upper=upper, work=work)
+        assert len(os.listdir(target)) == 121
+
+    privately(body)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_view_cannot_be_written(tmp_path: Path, count: int) -> None:
+    lowers = layers(tmp_path, count)
+    target = rooms(tmp_path)[0]
+
+    def body() -> None:
+        mounts.overlay(lowers, target)
+        assert (target / "all").read_text() == "0"
+        with pytest.raises(OSError, match="Read-only"):
+            (target / "x").touch()
+
+    privately(body)
+
+
+@pytest.mark.parametrize("count", [0, 501])
+def test_too_few_and_too_many_are_told(tmp_path: Path, count: int) -> None:
+    with pytest.raises(OSError, match=f"1 to 500 lower directories, not {count}"):
+        mounts.overlay([tmp_path] * count, tmp_path)
+
+
+def test_a_missing_layer_is_told(tmp_path: Path) -> None:
+    target, upper, work = rooms(tmp_path)
+
+    def body() -> None:
+        with pytest.raises(FileNotFoundError):
+            mounts.overlay([tmp_path / "none"], target, upper=upper, work=work)
+
+    privately(body)
+
+
+def test_nobody_else_sees_our_mounts(tmp_path: Path) -> None:
+    lowers = layers(tmp_path, 2)
+    target, upper, work = rooms(tmp_path)
+    before = Path("/proc/self/mountinfo").read_bytes()
+
+    def body() -> None:
+        mounts.enter()  # a second time is nothing
+        mounts.overlay(lowers, target, upper=upper, work=work)
+        assert Path("/proc/1/mountinfo").read_bytes().count(bytes(target)) == 0
+        assert Path("/proc/self/mountinfo").read_bytes().count(bytes(target)) == 1
+
+    privately(body)
+    assert os.listdir(target) == []
+    assert Path("/proc/self/mountinfo").read_bytes() == before
+
+
+def test_threads_come_later() -> None:
+    """unshare(2) would give the new namespace to one thread only."""
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    try:
+        with pytest.raises(SandboxUnavailable, match="before threads start"):
+            mounts.enter()
+    finally:
+        release.set()
+        thread.join()
+
+
+def test_without_rights_it_says_what_would_help() -> None:
+    def body() -> None:
+        set_capabilities(0)
+        with pytest.raises(SandboxUnavailable, match="run as root"):
+            Spawner().warm()
+        mounts._entered.clear()
+        with pytest.raises(SandboxUnavailable, match="run as root"):
+            mounts.enter()
+
+    privately(body)
