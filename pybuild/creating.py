@@ -41,6 +41,7 @@ OPTIONS = (
     click.option("-c", "--cpu-shares", type=int, metavar="NUMBER", help="Relative weight (1024 is usual)."),
     click.option("--cpuset-cpus", metavar="LIST", help="Processors that may be used, as in 0-2,4."),
     click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes and threads."),
+    click.option("--shm-size", callback=SIZE, metavar="BYTES", help="Size of /dev/shm (64m)."),
     click.option("--cap-add", "cap_add", multiple=True, metavar="NAME", help="One more capability, or ALL."),
     click.option("--cap-drop", "cap_drop", multiple=True, metavar="NAME", help="One capability less, or ALL."),
     click.option(
@@ -92,6 +93,8 @@ def settings(context: Context, name: str, words: tuple[str, ...], options: dict[
     for option, sentence in LATER.items():
         if options[option]:
             raise click.UsageError(sentence)
+    if options["cidfile"] and os.path.lexists(options["cidfile"]):
+        raise click.UsageError(f"--cidfile {options['cidfile']}: the file is there already; remove it first")
     if options["network"] == "bridge":
         raise click.UsageError("--network bridge: there are no bridge networks yet; use host or none")
     image = found(context, name, options)
@@ -146,6 +149,7 @@ def settings(context: Context, name: str, words: tuple[str, ...], options: dict[
         seccomp=seccomp,
         no_new_privileges=no_new_privileges,
         stop_signal=stop_signal,
+        shm_size=options["shm_size"] or 64 << 20,
         limits=limits,
     )
 

@@ -10,8 +10,9 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 LIVE = frozenset({Status.RUNNING, Status.PAUSED})
 KILLED = 137
+LOOK = 0.02
+"""Seconds between two looks at a lock or a state."""
+PATIENCE = 5.0
+"""Seconds for a supervisor that has recorded an end to let go."""
 
 
 def now() -> str:
@@ -91,22 +96,31 @@ class Container:
         state.write(self.folder / "state.json")
 
     @contextmanager
-    def claim(self) -> Iterator[bool]:
-        """Try to be the one who may run, change or remove it; yields False if somebody else is."""
+    def claim(self, patience: float = 0.0) -> Iterator[bool]:
+        """Try for `patience` seconds to be the one who may run, change or remove it; yields False if somebody else is.
+
+        Whoever has just recorded an end still holds the lock for a moment, and so does a reader of a state.
+        """
         try:
             fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # removed meanwhile
             yield False
             return
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            until = time.monotonic() + patience
+            while not (mine := _locked(fd)) and time.monotonic() < until:
+                time.sleep(LOOK)
+            yield mine
         finally:
             os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -126,8 +140,11 @@ class Containers:
             found = [Container(Path(entry)) for entry in os.scandir(self.folder) if is_id(entry.name)]
         except FileNotFoundError:
             return []
-        whole = [container for container in found if (container.folder / "config.json").exists()]
-        return sorted(whole, key=lambda container: container.settings.created, reverse=True)
+        whole = []
+        for container in found:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                whole.append((container.settings.created, container))
+        return [container for _, container in sorted(whole, key=lambda pair: pair[0], reverse=True)]
 
     def get(self, text: str) -> Container:
         """By whole id, name or id prefix. Raises ContainerMissing or NameAmbiguous."""
@@ -173,7 +190,7 @@ class Containers:
 
     def remove(self, container: Container) -> None:
         """Delete one that nobody runs. Raises ContainerState."""
-        with container.claim() as mine:
+        with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine:
             if not mine:
                 raise ContainerState(container.name, "it is running: stop it first, or use rm -f")
             container.record(replace(State.read(container.folder / "state.json"), status=Status.REMOVING))

@@ -9,12 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from builder.containers.book import LIVE, Container
+from builder.containers.book import KILLED, LIVE, LOOK, Container
 from builder.containers.errors import ContainerState
-from builder.containers.state import State
-
-LOOK = 0.02
-"""Seconds between two looks at a state."""
+from builder.containers.state import State, Status
 
 
 def number_of(text: str) -> int:
@@ -73,17 +70,21 @@ def until(container: Container, seconds: float) -> State | None:
 
 
 def wait(container: Container) -> State:
-    """Wait for its end: its supervisor holds a lock until then."""
-    if container.state().status in LIVE:
-        try:
-            held = os.open(container.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return State()
-        try:
-            fcntl.flock(held, fcntl.LOCK_SH)
-        finally:
-            os.close(held)
-    return container.state()
+    """Wait for its end, when its supervisor lets go of the lock; in the lock the code outlives a container of --rm."""
+    if container.state().status not in LIVE:
+        return container.state()
+    try:
+        held = os.open(container.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return container.state()
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        code = os.pread(held, 16, 0)
+    finally:
+        os.close(held)
+    if container.folder.exists() and (state := container.state()).status is Status.EXITED:
+        return state
+    return State(status=Status.EXITED, exit_code=int(code or KILLED))
 
 
 @contextmanager

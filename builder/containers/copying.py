@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from builder.containers.book import LIVE, Container
-from builder.containers.errors import PathInvalid
+from builder.containers.book import LIVE, PATIENCE, Container
+from builder.containers.errors import ContainerState, PathInvalid
+from layers import Chain
 from layers.paths import Root
 
 if TYPE_CHECKING:
+    from tarfile import TarFile
+
     from layers import Store
 
 CHUNK = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def root_of(store: Store, container: Container) -> Iterator[Root]:
-    """The file system of a container, running or not."""
+    """The file system of a container, running or not. Raises ContainerState if it is just being started."""
     state = container.state()
     if state.status in LIVE:
         with Root(f"/proc/{state.pid}/root") as root:
             yield root
         return
-    with store.snapshots.attach(container.settings.chain, container.folder) as work, Root(work.root) as root:
-        yield root
+    with container.claim(PATIENCE) as mine:
+        if not mine:
+            raise ContainerState(container.name, "it is being started or copied from elsewhere: try again")
+        with store.snapshots.attach(container.settings.chain, container.folder) as work, Root(work.root) as root:
+            yield root
+
+
+def place(path: str, base: str = "/") -> str:
+    """An absolute path without `..`, keeping an end of "/" or "/." that says what is meant. "" is the root."""
+    whole = "/" + posixpath.normpath(posixpath.join(base, path)).lstrip("/")
+    if path == "." or path.endswith("/."):
+        return f"{whole.rstrip('/')}/."
+    return f"{whole}/" if path.endswith("/") and whole != "/" else whole
 
 
 def copy(source: Root, path: str, target: Root, dest: str, *, owner: tuple[int, int] | None) -> None:
-    """Copy a file or directory as `docker cp` does. Raises PathInvalid.
+    """Copy a file or directory as `docker cp` does, both paths made by `place`. Raises PathInvalid.
 
     A directory that exists at `dest` gets the source inside it, unless `path` ends in "/."; `owner` None keeps owners.
     """
-    contents = path.endswith("/.") or path == "."
+    contents = path.endswith("/.")
     try:
         status = source.lstat(path.rstrip("/") or "/")
         if stat.S_ISLNK(status.st_mode) and (path.endswith("/") or contents):
@@ -49,7 +65,7 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: tuple[int, 
         there = target.stat(dest.rstrip("/") or "/")
     except FileNotFoundError:
         there = None
-    name = os.path.basename(path.rstrip("/."))
+    name = posixpath.basename(path.removesuffix("/.").rstrip("/"))
     head, _, last = dest.rstrip("/").rpartition("/")
     if there is not None and stat.S_ISDIR(there.st_mode):
         if directory and contents:
@@ -99,7 +115,10 @@ def _directory(outof: int, into: int, name: bytes, owner: tuple[int, int] | None
         os.mkdir(name, 0o700, dir_fd=into)
     except FileExistsError:
         pass
-    made = os.open(name, _DIRECTORY, dir_fd=into)
+    try:
+        made = os.open(name, _DIRECTORY, dir_fd=into)
+    except OSError as error:
+        raise PathInvalid(f"{os.fsdecode(name)} is no directory: a directory cannot be copied over it") from error
     try:
         for child in os.listdir(outof):
             _one(outof, os.fsencode(child), made, os.fsencode(child), owner)
@@ -110,43 +129,53 @@ def _directory(outof: int, into: int, name: bytes, owner: tuple[int, int] | None
 
 def _one(outof: int, name: bytes, into: int, called: bytes, owner: tuple[int, int] | None) -> None:
     """Copy one name; what is there under the new name makes room, unless it is a directory."""
-    status = os.lstat(name, dir_fd=outof)
-    kind = stat.S_IFMT(status.st_mode)
-    if kind == stat.S_IFDIR:
-        inner = os.open(name, _DIRECTORY, dir_fd=outof)
+    with _found(outof, name) as (found, status):
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFDIR:
+            inner = _reopened(found, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                _directory(inner, into, called, owner)
+            finally:
+                os.close(inner)
+            return
+        if kind == stat.S_IFSOCK:
+            return
         try:
-            _directory(inner, into, called, owner)
-        finally:
-            os.close(inner)
-        return
-    if kind == stat.S_IFSOCK:
-        return
+            os.unlink(called, dir_fd=into)
+        except FileNotFoundError:
+            pass
+        except (IsADirectoryError, PermissionError) as error:
+            raise PathInvalid(f"{os.fsdecode(called)} is a directory: a file cannot be copied over it") from error
+        if kind == stat.S_IFREG:
+            _file(found, into, called, owner)
+            return
+        if kind == stat.S_IFLNK:
+            os.symlink(os.readlink(b"", dir_fd=found), called, dir_fd=into)
+        else:
+            os.mknod(called, status.st_mode, status.st_rdev, dir_fd=into)
+        uid, gid = owner or (status.st_uid, status.st_gid)
+        os.chown(called, uid, gid, dir_fd=into, follow_symlinks=False)
+
+
+def _file(found: int, into: int, called: bytes, owner: tuple[int, int] | None) -> None:
+    new = os.open(called, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=into)
+    with open(new, "wb", buffering=0) as target, open(_reopened(found, os.O_RDONLY), "rb", buffering=0) as data:
+        shutil.copyfileobj(data, target, CHUNK)
+        _attributes(new, os.fstat(found), owner)
+
+
+@contextmanager
+def _found(at: int, name: bytes) -> Iterator[tuple[int, os.stat_result]]:
+    """One name, held before it is looked at: a container that runs may put something else there at any moment."""
+    found = os.open(name, _PLACE, dir_fd=at)
     try:
-        os.unlink(called, dir_fd=into)
-    except FileNotFoundError:
-        pass
-    except (IsADirectoryError, PermissionError) as error:
-        raise PathInvalid(f"{os.fsdecode(called)} is a directory: a file cannot be copied over it") from error
-    if kind == stat.S_IFLNK:
-        os.symlink(os.readlink(name, dir_fd=outof), called, dir_fd=into)
-        uid, gid = owner or (status.st_uid, status.st_gid)
-        os.chown(called, uid, gid, dir_fd=into, follow_symlinks=False)
-    elif kind == stat.S_IFREG:
-        data = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=outof)
-        new = os.open(called, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=into)
-        try:
-            while piece := os.read(data, CHUNK):
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(new, view) :]
-            _attributes(new, status, owner)
-        finally:
-            os.close(data)
-            os.close(new)
-    else:
-        os.mknod(called, status.st_mode, status.st_rdev, dir_fd=into)
-        uid, gid = owner or (status.st_uid, status.st_gid)
-        os.chown(called, uid, gid, dir_fd=into, follow_symlinks=False)
+        yield found, os.fstat(found)
+    finally:
+        os.close(found)
+
+
+def _reopened(found: int, flags: int) -> int:
+    return os.open(f"/proc/self/fd/{found}", flags | os.O_CLOEXEC)
 
 
 def _attributes(descriptor: int, status: os.stat_result, owner: tuple[int, int] | None) -> None:
@@ -156,8 +185,74 @@ def _attributes(descriptor: int, status: os.stat_result, owner: tuple[int, int] 
     os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def host(path: str) -> tuple[Root, str]:
-    """The host's own file system as a root, and a path in it."""
-    whole = os.path.abspath(path)
-    tail = "/." if path.endswith("/.") or path == "." else "/" if path.endswith("/") and whole != "/" else ""
-    return Root(Path("/")), whole + tail
+def archive(source: Root, path: str, sink: BinaryIO) -> None:
+    """Write a tar of a file or directory, named as its last part. Raises PathInvalid."""
+    import tarfile
+
+    head, _, name = path.removesuffix("/.").rstrip("/").rpartition("/")
+    try:
+        above = source.open(head or "/", os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PathInvalid(f"{path}: no such file or directory") from error
+    try:
+        with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            called = "." if path.endswith("/.") else name or "."
+            _member(tar, above, os.fsencode(name or "."), called)
+    except FileNotFoundError as error:
+        raise PathInvalid(f"{path}: no such file or directory") from error
+    finally:
+        os.close(above)
+
+
+def _member(tar: TarFile, at: int, name: bytes, called: str) -> None:
+    import tarfile
+
+    with _found(at, name) as (found, status):
+        kind = stat.S_IFMT(status.st_mode)
+        info = tarfile.TarInfo(called)
+        info.mode, info.uid, info.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+        info.mtime = status.st_mtime_ns // 10**9
+        if kind == stat.S_IFREG:
+            info.size = status.st_size
+            with open(_reopened(found, os.O_RDONLY), "rb") as data:
+                tar.addfile(info, data)
+        elif kind == stat.S_IFDIR:
+            info.type = tarfile.DIRTYPE
+            tar.addfile(info)
+            inner = _reopened(found, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                for child in sorted(os.listdir(inner)):
+                    _member(tar, inner, os.fsencode(child), f"{called}/{child}")
+            finally:
+                os.close(inner)
+        elif kind != stat.S_IFSOCK:
+            if kind == stat.S_IFLNK:
+                info.type, info.linkname = tarfile.SYMTYPE, os.fsdecode(os.readlink(b"", dir_fd=found))
+            elif kind == stat.S_IFIFO:
+                info.type = tarfile.FIFOTYPE
+            else:
+                info.type = tarfile.CHRTYPE if kind == stat.S_IFCHR else tarfile.BLKTYPE
+                info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
+            tar.addfile(info)
+
+
+def extract(store: Store, source: BinaryIO, target: Root, path: str) -> None:
+    """Unpack a tar into a directory, owners kept. Raises PathInvalid, ArchiveInvalid, UnsafePath."""
+    from layers.toc import Toc
+    from layers.unpack import unpack
+
+    try:
+        directory = stat.S_ISDIR(target.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        directory = False
+    if not directory:
+        raise PathInvalid(f"{path}: no such directory")
+    with store.scratch() as scratch:
+        with open(scratch / "tar", "w+b") as spool:
+            shutil.copyfileobj(source, spool, CHUNK)
+            spool.seek(0)
+            toc = Toc.scan(spool, layer=False)
+            (scratch / "files").mkdir()
+            unpack(toc, spool, scratch / "files", overlay=False, below=store.tree(Chain()))
+        with Root(scratch / "files") as files:
+            _contents(files, "/", target, path, None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 from builder.containers.book import Container, Containers
 from builder.containers.changes import size as changed_bytes
 from builder.containers.state import Status
+from runner import DEFAULT_CAPABILITIES
 
 if TYPE_CHECKING:
     from layers import Store
@@ -26,7 +28,7 @@ def inspect(store: Store, name: str, *, size: bool = False) -> dict[str, Any]:
 def describe(container: Container) -> dict[str, Any]:
     """The object of a container at hand."""
     settings, state = container.settings, container.state()
-    limits = settings.limits
+    limits, capabilities = settings.limits, frozenset(settings.capabilities)
     running = state.status in (Status.RUNNING, Status.PAUSED)
     return {
         "Id": container.id,
@@ -61,7 +63,8 @@ def describe(container: Container) -> dict[str, Any]:
             ],
             "NetworkMode": settings.network,
             "AutoRemove": settings.remove,
-            "CapAdd": list(settings.capabilities),
+            "CapAdd": sorted(capabilities - DEFAULT_CAPABILITIES),
+            "CapDrop": sorted(DEFAULT_CAPABILITIES - capabilities),
             "ReadonlyRootfs": settings.readonly,
             "Init": settings.init,
             "Memory": limits.memory or 0,
@@ -70,6 +73,7 @@ def describe(container: Container) -> dict[str, Any]:
             "CpuShares": limits.cpu_shares or 0,
             "CpusetCpus": limits.cpuset_cpus or "",
             "PidsLimit": limits.pids,
+            "ShmSize": settings.shm_size,
         },
         "GraphDriver": {"Name": "overlayfs", "Data": {"UpperDir": str(container.upper)}},
         "Mounts": [
@@ -92,7 +96,15 @@ def describe(container: Container) -> dict[str, Any]:
             "WorkingDir": settings.cwd,
             "Entrypoint": list(settings.entrypoint) or None,
             "Labels": dict(settings.labels),
-            "StopSignal": settings.stop_signal,
+            "StopSignal": stop_signal(settings.stop_signal),
         },
         "Usage": {"MemoryPeak": state.memory_peak, "CpuSeconds": state.cpu_seconds},
     }
+
+
+def stop_signal(number: int) -> str:
+    """Its name, or its number if it is a real-time signal without one."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

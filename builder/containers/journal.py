@@ -35,7 +35,10 @@ class Writer:
     pending: dict[int, bytearray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(self.fd).st_size
+        if size and os.pread(self.fd, 1, size - 1) != b"\n":  # a writer was killed in the middle of a record
+            os.ftruncate(self.fd, self.path.read_bytes().rfind(b"\n") + 1)
 
     def __call__(self, stream: int, data: bytes) -> None:
         """Take some bytes of stream 1 or 2."""
@@ -74,7 +77,7 @@ def read(path: Path, *, tail: int | None = None) -> list[Record]:
     """All records, or the last `tail`."""
     try:
         with path.open("rb") as file:
-            lines = file.read().splitlines()
+            lines = [line for line in file if line.endswith(b"\n")]
     except FileNotFoundError:
         return []
     return [parse(line) for line in (lines if tail is None else lines[len(lines) - min(tail, len(lines)) :])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from builder.containers import journal
 from builder.containers.book import Containers, now
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from runner import Exit
 
 
-def keep_failed(store: Store, work: Workspace, op: Run, title: str, exit: Exit) -> str:
-    """Make an exited container of a prepared workspace; its name, such as `failed-3fa2c1`."""
+def keep_failed(store: Store, work: Workspace, op: Run, title: str, exit: Exit, *, output: bytes) -> str:
+    """Make an exited container of a prepared workspace; its name, such as `failed-3fa2c1`.
+
+    `output` is what the step said last: the container's log.
+    """
     identity = secrets.token_hex(32)
     moment = now()
     settings = Settings(
@@ -38,6 +42,9 @@ def keep_failed(store: Store, work: Workspace, op: Run, title: str, exit: Exit) 
     )
     container = Containers(store).create(settings)
     work.keep(container.folder)
+    log = journal.Writer(container.log)
+    log(1, output)
+    log.close()
     container.record(
         State(
             status=Status.EXITED,

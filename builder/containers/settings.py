@@ -57,6 +57,7 @@ class Settings:
     seccomp: bool = True
     no_new_privileges: bool = False
     stop_signal: int = 15
+    shm_size: int = 64 << 20
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.containers import journal
-from builder.containers.book import Container, now
+from builder.containers.book import LIVE, PATIENCE, Container, now
 from builder.containers.errors import ContainerState
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
@@ -45,9 +45,10 @@ def supervise(
     Raises ContainerState if somebody else runs it; AccountMissing, SandboxBroken, LimitUnavailable if it cannot begin.
     """
     settings = container.settings
-    with container.claim() as mine, ExitStack() as stack:
+    with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine, ExitStack() as stack:
         if not mine:
             raise ContainerState(container.name, "it is running already")
+        (container.folder / "lock").write_bytes(b"")
         work = stack.enter_context(store.snapshots.attach(settings.chain, container.folder))
         log = journal.Writer(container.log)
         stack.callback(log.close)
@@ -82,6 +83,7 @@ def supervise(
             memory_peak=exit.usage.memory_peak,
             cpu_seconds=exit.usage.user_seconds + exit.usage.system_seconds,
         )
+        (container.folder / "lock").write_text(str(exit.code))
         container.record(state)
         return state
 
@@ -114,6 +116,7 @@ def order(container: Container, root: Path) -> Sandbox:
         settings.readonly,
         settings.init,
         settings.limits,
+        shm_size=settings.shm_size,
         stop_signal=settings.stop_signal,
     )
 

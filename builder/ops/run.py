@@ -81,7 +81,7 @@ def run(
         if stop.is_set() and exit.code != 0:
             raise Cancelled("the build was stopped")
         if exit.code != 0 or exit.timed_out:
-            kept = _keep(bench, work, step, op, exit) if settings.keep_failed else ""
+            kept = _keep(bench, work, step, op, exit, output=tail.data) if settings.keep_failed else ""
             raise failure(step, exit, settings.limits, tail.text, kept)
         layer = capture(store, work.upper, store.tree(below))
         store.snapshots.commit(work, layer.diff_id)
@@ -97,11 +97,11 @@ def _script(files: Path, op: Run) -> Mount:
     return Mount(f"/dev/pipes/{op.script.name}", path, readonly=True)
 
 
-def _keep(bench: Workbench, work: Workspace, step: Step, op: Run, exit: Exit) -> str:
+def _keep(bench: Workbench, work: Workspace, step: Step, op: Run, exit: Exit, *, output: bytes) -> str:
     """Keep the file system of a failed command as a container; its name."""
     from builder.containers.keep import keep_failed
 
-    return keep_failed(bench.store, work, op, step.title, exit)
+    return keep_failed(bench.store, work, op, step.title, exit, output=output)
 
 
 class Tail:
@@ -115,6 +115,11 @@ class Tail:
         self._data += data
         if len(self._data) > 1 << 16:
             del self._data[: -(1 << 15)]
+
+    @property
+    def data(self) -> bytes:
+        """The last 32 to 64 KiB."""
+        return bytes(self._data)
 
     @property
     def text(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -12,7 +12,8 @@ from pybuild.wiring import Context
 
 @click.command(
     epilog="\b\nExamples:\n  pybuild cp crashed:/var/log/app.log .\n  pybuild cp app.conf web:/etc/\n"
-    "  pybuild cp crashed:/etc/. etc-of-it\n  pybuild cp crashed:/var/log - | tar t"
+    "  pybuild cp crashed:/etc/. etc-of-it\n  pybuild cp crashed:/var/log - | tar t\n"
+    "  tar c conf | pybuild cp - web:/etc"
 )
 @click.argument("source")
 @click.argument("dest")
@@ -20,31 +21,32 @@ from pybuild.wiring import Context
 @click.option("-q", "--quiet", is_flag=True, help="Accepted: it says nothing anyway.")
 @click.pass_obj
 def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> None:
-    """Copy SOURCE to DEST; one of them is CONTAINER:PATH. DEST - writes a tar to standard output."""
-    import os
-
-    from builder.containers import Containers
-    from builder.containers.copying import copy, host, root_of
+    """Copy SOURCE to DEST; one of them is CONTAINER:PATH, and "-" for the other one a tar on our standard streams."""
+    from builder.containers import Containers, copying
+    from layers.paths import Root
 
     left, right = split(source), split(dest)
-    if (left is None) == (right is None):
-        raise click.UsageError("one of the two must be CONTAINER:PATH, and the other a path on this machine")
     book = Containers(context.store)
-    if left is not None:
+    if left is not None and right is None:
         name, path = left
-        with root_of(context.store, book.get(name)) as root:
+        with copying.root_of(context.store, book.get(name)) as root:
             if dest == "-":
-                stream(root.fd, path)
+                copying.archive(root, copying.place(path), sys.stdout.buffer)
                 return
-            ours, place = host(dest)
-            with ours:
-                copy(root, path or "/", ours, place, owner=None if archive else (os.getuid(), os.getgid()))
-        return
-    assert right is not None
-    name, path = right
-    ours, place = host(source)
-    with ours, root_of(context.store, book.get(name)) as root:
-        copy(ours, place, root, path or "/", owner=None if archive else (0, 0))
+            owner = None if archive else (os.getuid(), os.getgid())
+            with Root("/") as ours:
+                copying.copy(root, copying.place(path), ours, copying.place(dest, os.getcwd()), owner=owner)
+    elif right is not None and left is None:
+        name, path = right
+        with copying.root_of(context.store, book.get(name)) as root:
+            if source == "-":
+                copying.extract(context.store, sys.stdin.buffer, root, copying.place(path))
+                return
+            owner = None if archive else (0, 0)
+            with Root("/") as ours:
+                copying.copy(ours, copying.place(source, os.getcwd()), root, copying.place(path), owner=owner)
+    else:
+        raise click.UsageError("one of the two must be CONTAINER:PATH, and the other a path on this machine")
 
 
 def split(text: str) -> tuple[str, str] | None:
@@ -53,13 +55,3 @@ def split(text: str) -> tuple[str, str] | None:
     if not colon or "/" in name or name.startswith(".") or not name:
         return None
     return name, path
-
-
-def stream(root: int, path: str) -> None:
-    """A tar of a file or directory on standard output."""
-    import tarfile
-
-    clean = Path("/" + path).resolve() if ".." in path else Path("/" + path.strip("/"))
-    place = Path(f"/proc/self/fd/{root}") / str(clean).lstrip("/")
-    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        tar.add(place, arcname=clean.name or ".")
