@@ -27,6 +27,8 @@ from runner.limits import Limits, Usage
 PREFIX = "pybuild-"
 NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
 """What groups of ours are called, and nobody else's."""
+ASIDE = f"{PREFIX}self"
+"""The leaf that we step aside into, where version 2 wants a group without processes of its own."""
 SWEEP_PATIENCE = 0.5
 """Seconds that a sweep waits for a dead group's processes to go."""
 MEASURED = ("memory", "cpuacct", "pids", "freezer")  # version-1 groups made for every sandbox
@@ -242,16 +244,24 @@ def _make(path: Path, locks: list[int]) -> None:
 def _room(there: Hierarchy, wanted: set[str], needed: set[str]) -> Path:
     """The version-2 group, our own or its parent, whose children may have the `needed` controllers.
 
-    A group with processes in it cannot hand controllers on ("no internal processes"), so if we are alone in
-    ours we step aside into a leaf of it; else a sibling of our group is what can be had.
+    A group with processes in it cannot hand controllers on: memory is refused ("no internal processes"), and cpu or
+    pids would be worse, since its children then admit nobody ("domain threaded"). So if we are alone in ours we step
+    aside into a leaf of it; else a sibling of our group is what can be had. Without either, groups only hold together.
     """
     own = there.unified
     assert own is not None
-    if _hand_on(own, wanted) >= needed or (_step_aside(own) and _hand_on(own, wanted) >= needed):
-        return own
-    if own != there.unified_top and _hand_on(own.parent, wanted) >= needed:
+    if own.name == ASIDE:
+        own = own.parent
+    if not _inhabited(own) or _step_aside(own):
+        _hand_on(own, wanted)
+    elif needed and own != there.unified_top and not _inhabited(own.parent) and _hand_on(own.parent, wanted) >= needed:
         return own.parent
     return own
+
+
+def _inhabited(place: Path) -> bool:
+    """Whether processes are in it itself. The root of the whole tree may have them and hand on nevertheless."""
+    return (place / "cgroup.type").exists() and bool((place / "cgroup.procs").read_text())
 
 
 def _hand_on(place: Path, wanted: set[str]) -> set[str]:
@@ -263,15 +273,20 @@ def _hand_on(place: Path, wanted: set[str]) -> set[str]:
 
 
 def _step_aside(place: Path) -> bool:
-    """Move this process into a leaf below its own group, if it is the only one there."""
-    if (place / "cgroup.procs").read_text().split() != [str(os.getpid())]:
-        return False
-    leaf = place / f"{PREFIX}self"
+    """Move this process and its children into a leaf below its own group, if nobody else is there."""
+    inside = (place / "cgroup.procs").read_text().split()
     with suppress(OSError):
-        leaf.mkdir(exist_ok=True)
-        _write(leaf / "cgroup.procs", str(os.getpid()))
-        return True
+        if all(int(pid) == os.getpid() or _parent(pid) == os.getpid() for pid in inside):
+            leaf = place / ASIDE
+            leaf.mkdir(exist_ok=True)
+            for pid in inside:
+                _write(leaf / "cgroup.procs", pid)
+            return True
     return False
+
+
+def _parent(pid: str) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _remove(path: Path, kill: Callable[[], None], until: float) -> None:

@@ -1,5 +1,6 @@
 """Limits: what is refused, what each cgroup version is told, and where the groups are."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,37 @@ def test_sandboxes_and_mounts_that_make_no_sense(tmp_path: Path) -> None:
     for more in ({"args": ("a\0b",)}, {"env": {"A": "\0"}}, {"env": {"A\0": ""}}, {"cwd": "/\0"}):
         with pytest.raises(ValueError, match="NUL"):
             Sandbox(tmp_path, **{"args": ("true",), **more})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Hierarchy:
+    """A folder that plays a group of version 2 with this process and a neighbour in it, inside an empty one."""
+    own = tmp_path / "slice/session"
+    own.mkdir(parents=True)
+    for place, inhabitants in ((own.parent, ""), (own, f"{os.getpid()}\n1\n")):
+        (place / "cgroup.type").write_text("domain\n")
+        (place / "cgroup.procs").write_text(inhabitants)
+        (place / "cgroup.subtree_control").write_text("")
+    return Hierarchy({}, own, tmp_path)
+
+
+def test_in_company_a_sibling_is_made_and_only_for_a_limit(session: Hierarchy) -> None:
+    assert session.unified is not None
+    own, parent = session.unified, session.unified.parent
+    assert cgroups._room(session, {"memory", "pids"}, set()) == own
+    assert (own / "cgroup.subtree_control").read_text() == ""
+    assert cgroups._room(session, {"pids"}, {"pids"}) == own  # the parent has no such controller
+    (parent / "cgroup.subtree_control").write_text("cpu    pids")  # a write of ours lands on the front
+    assert cgroups._room(session, {"pids"}, {"pids"}) == parent
+    (parent / "cgroup.procs").write_text("1\n")
+    assert cgroups._room(session, {"pids"}, {"pids"}) == own
+    assert [path.name for path in own.iterdir() if path.is_dir()] == []
+
+
+def test_who_has_stepped_aside_makes_groups_where_it_was(session: Hierarchy) -> None:
+    assert session.unified is not None
+    own = session.unified
+    (own / "cgroup.procs").write_text("")
+    aside = Hierarchy({}, own / "pybuild-self", session.unified_top)
+    assert cgroups._room(aside, {"memory"}, {"memory"}) == own
+    assert (own / "cgroup.subtree_control").read_text() == "+memory"
