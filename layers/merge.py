@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from layers.compose import Data, compose
 from layers.digest import DiffID
 from layers.entry import Entry, EntryType
 from layers.image import NewLayer
+from layers.normal import hard_link
 from layers.tarball import ordered
 from layers.toc import Toc
 from layers.tree import Tree
@@ -42,12 +43,12 @@ def _kept(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
         yield entry
 
 
-def _deletions(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
+def _deletions(tree: Tree, tocs: Sequence[Toc], base: Tree) -> list[Entry]:
     """What has to be hidden of the tree below: each name once, and directories that were replaced whole.
 
     A directory that was a file for a while is one of these, although no layer deletes it by name.
     """
-    told: set[tuple[str, EntryType]] = set()
+    hidden: dict[str, Entry] = {}
     for toc in tocs:
         for entry in toc:
             if entry.type is EntryType.DIR:
@@ -56,24 +57,21 @@ def _deletions(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
             if there is None:
                 continue
             if here is None:
-                kind = EntryType.WHITEOUT
+                hidden[entry.path] = Entry(entry.path, EntryType.WHITEOUT)
             elif here.type is EntryType.DIR and there.type is EntryType.DIR:
-                kind = EntryType.OPAQUE
-            else:
-                continue
-            if (entry.path, kind) not in told and _visible(entry.path, told):
-                told.add((entry.path, kind))
-                yield Entry(entry.path, kind)
+                hidden[entry.path] = Entry(entry.path, EntryType.OPAQUE)
+    return [entry for path, entry in hidden.items() if not _needless(path, hidden, tree)]
 
 
-def _visible(path: str, told: set[tuple[str, EntryType]]) -> bool:
-    """False if a directory above is deleted already."""
-    head = path.rpartition("/")[0]
-    while head:
-        if (head, EntryType.WHITEOUT) in told:
-            return False
-        head = head.rpartition("/")[0]
-    return True
+def _needless(path: str, hidden: Mapping[str, Entry], tree: Tree) -> bool:
+    """True if something above a path hides it already: a deletion, or a file where a directory was."""
+    while path:
+        path = path.rpartition("/")[0]
+        if path in hidden:
+            return True
+        if path and (found := tree.get(path)) is not None and found.type is not EntryType.DIR:
+            return True
+    return False
 
 
 def _items(tree: Tree, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Data]]:
@@ -87,7 +85,7 @@ def _items(tree: Tree, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Data]]
         assert inode is not None
         head = first.setdefault((id(inode[0]), inode[1]), entry.path)
         if head != entry.path:
-            yield Entry(entry.path, EntryType.HARDLINK, linkname=head), None
+            yield hard_link(entry, entry.path, head), None
             continue
         with ExitStack() as stack:
             content = stack.enter_context(tree.open(entry.path)) if entry.size else io.BytesIO()

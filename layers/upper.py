@@ -14,6 +14,7 @@ from pathlib import Path
 from layers import xattrs
 from layers.changes import Change, ChangeKind
 from layers.entry import Entry, EntryType
+from layers.normal import hard_link
 from layers.paths import decode, encode
 from layers.tree import Tree
 
@@ -90,15 +91,9 @@ class _Scan:
         yield from inner
 
     def _entry(self, path: str, place: bytes, status: os.stat_result, kind: EntryType) -> Entry:
-        linkname = ""
-        if kind is EntryType.SYMLINK:
-            linkname = decode(os.readlink(place))
-        elif kind is not EntryType.DIR and status.st_nlink > 1:
-            first = self._files.setdefault((status.st_dev, status.st_ino), path)
-            if first != path:
-                return Entry(path, EntryType.HARDLINK, linkname=first)
+        linkname = decode(os.readlink(place)) if kind is EntryType.SYMLINK else ""
         device = kind in (EntryType.CHAR, EntryType.BLOCK)
-        return Entry(
+        entry = Entry(
             path,
             kind,
             stat.S_IMODE(status.st_mode),
@@ -111,6 +106,10 @@ class _Scan:
             os.minor(status.st_rdev) if device else 0,
             xattrs.incoming(xattrs.read(decode(place))),
         )
+        if kind is EntryType.DIR or status.st_nlink < 2:
+            return entry
+        first = self._files.setdefault((status.st_dev, status.st_ino), path)
+        return entry if first == path else hard_link(entry, path, first)
 
 
 def root_change(upper: Path, below: Tree) -> Entry | None:

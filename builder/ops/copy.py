@@ -258,13 +258,15 @@ def _complete(placing: Placing) -> None:
 
 def _items(placing: Placing, entries: list[Entry]) -> Iterator[tuple[Entry, Data]]:
     """Entries with their data; of names for one file the first carries it."""
+    from layers.normal import hard_link
+
     first: dict[object, str] = {}
     for entry in entries:
         placed = placing.placed[entry.path]
         if placed.group is not None:
             head = first.setdefault(placed.group, entry.path)
             if head != entry.path:
-                yield Entry(entry.path, EntryType.HARDLINK, linkname=head), None
+                yield hard_link(entry, entry.path, head), None
                 continue
         if entry.type is not EntryType.FILE or not entry.size or placed.read is None:
             yield entry, None

@@ -15,7 +15,7 @@ DOCKERFILE = """
 FROM busybox
 ENV MOOD=calm
 COPY . /data/
-RUN mkdir /made && echo made > /made/file && chmod 600 /made/file
+RUN mkdir /made && echo made > /made/file && chmod 600 /made/file && ln /made/file /made/hard && chown 5:6 /made/hard
 WORKDIR /made
 LABEL a=b c="d e"
 ONBUILD RUN true
@@ -101,3 +101,11 @@ def test_commit(image: str, shared_pybuild: Pybuild, docker: Dockerd) -> None:
             config.pop(noise, None)
         seen.append((config, told["Author"], told["Comment"], len(told["RootFS"]["Layers"]), shown))
     assert seen[1] == seen[0]
+
+
+def test_files_look_the_same_inside(image: str, shared_pybuild: Pybuild, docker: Dockerd) -> None:
+    words = ["--rm", "-u", "0", "--network", "none", "--entrypoint", "sh", image, "-c"]
+    look = "find /made /data -exec stat -c '%n %A %u:%g %s %h %Y' {} + | sort"
+    shown = docker.docker("run", *words, look).stdout
+    assert "/made/hard -rw------- 5:6 5 2" in shown
+    assert shared_pybuild("run", *words, look).stdout == shown

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from layers import Chain, NewLayer, Store, Tree
+from layers import Chain, Digest, EntryType, NewLayer, Store, Toc, Tree
 from layers.capture import capture
+from layers.check import check
 from layers.merge import squash
 from layers.treediff import diff
 from layers.unpack import unpack
@@ -101,6 +102,17 @@ def same(ours: dict[str, Node], kernel: dict[str, Node], what: str) -> None:
         if ours.get(path) != kernel.get(path)
     }
     assert not wrong, f"{what}: {str(wrong)[:2000]}"
+
+
+def tables(store: Store) -> str:
+    """The entries in which kept tables of contents differ from their tars."""
+    found = []
+    for file in (store.root / "tocs").iterdir():
+        kept = list(Toc.loads(file.read_bytes()))
+        with store.blobs.open(Digest("sha256", file.name)) as raw:
+            real = list(Toc.scan(raw))
+        found += [(one, two) for one, two in zip(kept, real, strict=False) if one != two]
+    return str(found)[:2000]
 
 
 class Mess:
@@ -202,5 +214,11 @@ def test_every_way_shows_what_the_kernel_shows(seed: int, tmp_path: Path) -> Non
                 one: NewLayer = squash(store, chain.diff_ids[kept:], Chain(chain.diff_ids[:kept]))
                 squashed = store.tree(Chain((*chain.diff_ids[:kept], one.diff_id)))
                 same(tree_view(squashed), told, f"squashed above {kept}")
+            damages = check(store).damages
+            assert not damages, f"what is kept is not what the tars say: {tables(store)}"
+            for diff_id in chain.diff_ids:
+                for entry in store.toc(diff_id):
+                    if entry.type is EntryType.HARDLINK and (first := store.toc(diff_id).get(entry.linkname)):
+                        assert (entry.mode, entry.uid, entry.mtime_ns) == (first.mode, first.uid, first.mtime_ns)
 
     privately(body)
