@@ -10,6 +10,7 @@ from builder.graph import BaseImage
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
+    from layers import Descriptor, Digest
 
 
 def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], step: int) -> None:
@@ -21,10 +22,10 @@ def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], ste
     from layers.transfer import copy
 
     assert bench.remote is not None
-    done: dict[object, int] = {}
+    done: dict[Digest, int] = {}
 
-    def progress(what: object, moved: int, total: int | None) -> None:
-        done[what] = moved
+    def progress(blob: Descriptor, moved: int, total: int) -> None:
+        done[blob.digest] = moved
         emit(StepProgress(step, "fetched", sum(done.values()), None))
 
     copy(

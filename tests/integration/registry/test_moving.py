@@ -49,6 +49,34 @@ def test_there_and_back(shared_pybuild: Pybuild, image: str, registry: RegistryS
     assert third.text("run", "--rm", pinned, "cat", "/one") == tmp_path.name
 
 
+def test_building_on_what_a_registry_has(
+    shared_pybuild: Pybuild, image: str, registry: RegistryServer, tmp_path: Path
+) -> None:
+    base = registry.reference("on/base:1")
+    shared_pybuild("push", image, base)
+    (tmp_path / "Dockerfile").write_text(f"FROM {base}\nCOPY --from={base} /one /again\nRUN cat /again\n")
+    other = Pybuild(tmp_path / "other")
+    target = registry.reference("on/top:1")
+    for _ in range(2):
+        other.build(tmp_path, "-t", target, "--push")
+    assert other.text("run", "--rm", target, "cat", "/again") == tmp_path.name
+    layers = [
+        json.loads(skopeo("inspect", "--tls-verify=false", f"docker://{name}"))["Layers"] for name in (base, target)
+    ]
+    assert layers[1][: len(layers[0])] == layers[0], "base layers stay as they came"
+    assert "nosuch:1: not found" in other("build", "-", stdin=f"FROM {registry.reference('nosuch:1')}\n", code=1).stderr
+
+
+def test_several_platforms_make_an_index(pybuild: Pybuild, registry: RegistryServer, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY Dockerfile /\n")
+    target = registry.reference("several:1")
+    pybuild("build", "--platform", "linux/amd64,linux/arm64", "-t", target, "--push", tmp_path)
+    index = json.loads(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{target}"))
+    assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
+    arm = json.loads(skopeo("--override-arch", "arm64", "inspect", "--tls-verify=false", f"docker://{target}"))
+    assert (arm["Architecture"], arm["Labels"]) == ("arm64", {"arch": "arm64"})
+
+
 def test_a_second_repository_costs_no_upload(shared_pybuild: Pybuild, image: str, tmp_path: Path) -> None:
     with registry_server(tmp_path / "registry") as server:
         shared_pybuild("push", image, server.reference("first:1"))
