@@ -154,6 +154,26 @@ def test_a_further_command_has_no_more_rights_than_the_first(walled: Walled) -> 
         one.running.wait()
 
 
+@pytest.mark.parametrize("more", [{"userns": True}, {"time_offset": 1_000_000}, {"network": "host"}, {"init": True}])
+def test_a_further_command_follows_into_every_kind_of_namespace(walled: Walled, more: dict[str, Any]) -> None:
+    first = Talk(walled, "sh", "-s", **more)
+    inside = Talk(walled, "id -u; cat /proc/uptime; echo x >/tmp/x; cat /tmp/x", inside=first.running.pid)
+    pid = first.running.pid
+    assert inside.line() == "0\n"
+    ahead = float(inside.line().split()[0]) - float(Path("/proc/uptime").read_text().split()[0])
+    assert round(ahead, -3) == more.get("time_offset", 0)
+    assert inside.line() == "x\n"
+    second = Talk(walled, "sleep", "1000", inside=pid)
+    for name in ("mnt", "pid", "ipc", "uts", "net", "cgroup", "user", "time"):
+        link = f"/proc/{second.running.pid}/ns/{name}"
+        assert os.readlink(link) == os.readlink(f"/proc/{pid}/ns/{name}"), name
+    second.running.kill()
+    for one in (inside, second, first):
+        os.close(one.input)
+        os.close(one.output)
+        one.running.wait()
+
+
 def test_further_commands_end_with_the_first(walled: Walled, shell: Talk) -> None:
     inside = Talk(walled, "sleep", "1000", inside=shell.running.pid)
     os.write(shell.input, b"exit 3\n")

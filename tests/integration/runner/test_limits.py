@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import Limits, LimitUnavailable
+from runner import Limits, LimitUnavailable, SandboxBroken
 from runner.cgroups import NAME
 from tests.support.walls import Walled
 
@@ -74,6 +74,23 @@ def test_a_fork_bomb_meets_its_ceiling_and_goes_with_its_maker(walled: Walled) -
     assert found.exit.usage.pids_peak is None or found.exit.usage.pids_peak == 40
     assert found.exit.usage.wall_seconds < 40
     assert walled("echo well").out == "well\n"
+
+
+@pytest.mark.parametrize("memory", [4096, 65536, 512 * 1024])
+def test_too_little_memory_even_to_begin(walled: Walled, memory: int) -> None:
+    """Whether the kernel kills it on the way or refuses it something, it ends, says so, and the next one runs."""
+    try:
+        found = walled("true", limits=Limits(memory=memory, memory_swap=memory)).exit
+    except (SandboxBroken, LimitUnavailable):
+        pass
+    else:
+        assert (found.code, found.oom_killed) in ((137, True), (0, False))
+    assert walled("exit 6").exit.code == 6
+
+
+def test_no_room_for_a_process_beside_init(walled: Walled) -> None:
+    with pytest.raises(SandboxBroken, match="temporarily unavailable"):
+        walled("true", limits=Limits(pids=1), init=True)
 
 
 def test_processes_are_counted(walled: Walled) -> None:
