@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from layers.tree import Tree
 
 
-def capture(store: Store, upper: Path, below: Tree) -> NewLayer:
+def capture(store: Store, upper: Path, below: Tree, hidden: Collection[str] = ()) -> NewLayer:
     """The layer of what an overlay's upper directory changes; one of nothing if nothing changed.
 
-    Two captures of one directory give the same bytes. Raises StoreFull, and OSError if the directory cannot be read.
+    `hidden` as in `layers.upper.changes`. Two captures of one directory give the same bytes. Raises StoreFull, and
+    OSError if the directory cannot be read.
     """
-    found = [change.entry for change in upper_dir.changes(upper, below)]
+    found = [change.entry for change in upper_dir.changes(upper, below, hidden)]
     root = upper_dir.root_change(upper, below)
     if root is not None:
         found.append(root)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from layers import xattrs
@@ -29,19 +29,21 @@ _KINDS = {
 }
 
 
-def changes(upper: Path, below: Tree) -> Iterator[Change]:
+def changes(upper: Path, below: Tree, hidden: Collection[str] = ()) -> Iterator[Change]:
     """What differs from the tree below, directories before what is in them.
 
     A directory that is only the way to a change is `implied`. Of several names of one file the first carries it, the
-    others are hard links. Sockets mean nothing in an image and are left out.
+    others are hard links. Sockets mean nothing in an image and are left out. `hidden` are paths that count only
+    if they are not empty: places that mounts needed.
     """
-    yield from _Scan(os.fsencode(upper), below).directory("", opaque=False)
+    yield from _Scan(os.fsencode(upper), below, hidden).directory("", opaque=False)
 
 
 class _Scan:
-    def __init__(self, top: bytes, below: Tree) -> None:
+    def __init__(self, top: bytes, below: Tree, hidden: Collection[str] = ()) -> None:
         self._top = top
         self._below = below
+        self._hidden = hidden
         self._files: dict[tuple[int, int], str] = {}
 
     def directory(self, path: str, *, opaque: bool) -> Iterator[Change]:
@@ -76,13 +78,15 @@ class _Scan:
         old = self._below.get(path)
         entry = self._entry(path, place, status, kind)
         change = ChangeKind.ADDED if old is None else ChangeKind.MODIFIED
+        unwanted = old is None and path in self._hidden
         if kind is not EntryType.DIR:
-            yield Change(change, entry)
+            if not unwanted or kind is not EntryType.FILE or entry.size:
+                yield Change(change, entry)
             return
         hidden = opaque or (old is not None and (old.type is not EntryType.DIR or _is_opaque(place)))
         inner = list(self.directory(path, opaque=hidden and old is not None and old.type is EntryType.DIR))
         same = old is not None and _same_directory(old, entry)
-        if same and not inner:
+        if (same or unwanted) and not inner:
             return
         listed = any(
             each.kind is not ChangeKind.MODIFIED and each.entry.path.rpartition("/")[0] == path for each in inner

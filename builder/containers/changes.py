@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ALLOWED = frozenset(
     "CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL MAINTAINER ONBUILD SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
 )
+OURS = ("/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+"""What every container has mounted."""
 
 
 def changes(store: Store, container: Container) -> Iterator[Change]:
@@ -29,7 +31,7 @@ def changes(store: Store, container: Container) -> Iterator[Change]:
     if not container.upper.is_dir():
         return
     below = store.tree(container.settings.chain)
-    for change in upper_changes(container.upper, below):
+    for change in upper_changes(container.upper, below, places(container, below)):
         if not change.implied:
             yield change
 
@@ -45,7 +47,20 @@ def _chain(store: Store, container: Container) -> Chain:
     base = container.settings.chain
     if not container.upper.is_dir():
         return base
-    return base.push(capture(store, container.upper, store.tree(base)).diff_id)
+    below = store.tree(base)
+    return base.push(capture(store, container.upper, below, places(container, below)).diff_id)
+
+
+def places(container: Container, below: Tree) -> frozenset[str]:
+    """Where something is mounted while it runs, and the way there: made if missing, and no change of the command's."""
+    settings = container.settings
+    found: set[str] = set()
+    for target in (*OURS, *(target for target, _ in settings.tmpfs), *(volume.target for volume in settings.volumes)):
+        path = below.resolve(target.strip("/"))
+        while path:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return frozenset(found)
 
 
 def change(runtime: Mapping[str, Any], instructions: Sequence[str]) -> dict[str, Any]:
@@ -97,7 +112,10 @@ def commit(
     settings = container.settings
     below = settings.chain
     with store.lease(*below.diff_ids):
-        layer = capture(store, container.upper, store.tree(below)) if container.upper.is_dir() else None
+        under = store.tree(below)
+        layer = None
+        if container.upper.is_dir():
+            layer = capture(store, container.upper, under, places(container, under))
         created = timestamp(datetime.now(UTC))
         line = History(
             created, " ".join(settings.cmd or settings.command), author or None, message or None, layer is None

@@ -193,3 +193,18 @@ def test_ps_speaks_in_templates(make: Make, shared_pybuild: Pybuild) -> None:
     assert "Exited (9)" in shared_pybuild.text("ps", "-a", "-f", "label=team=red")
     assert shared_pybuild.text("ps", "-aq", "-f", "exited=9", "-f", f"name={name}")
     assert shared_pybuild.text("ps", "-q", "-f", f"name={name}") == ""
+
+
+def test_what_mounts_needed_is_no_change_even_while_they_are_there(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    flags = ["-v", f"{tmp_path}:/mnt/a/b", "--tmpfs", "/scratch"]
+    identity = shared_pybuild.text(
+        "run", "-d", *flags, "busybox", "sh", "-c", "mkdir /own; echo x > /mnt/a/own; sleep 100"
+    )
+    deadline = time.monotonic() + 10
+    while "/mnt/a/own" not in shared_pybuild.text("diff", identity) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    expected = ["A /mnt", "A /mnt/a", "A /mnt/a/own", "A /own"]
+    assert shared_pybuild.text("diff", identity).splitlines() == expected
+    image = shared_pybuild.text("commit", identity)
+    assert shared_pybuild.text("diff", image).splitlines() == expected
+    shared_pybuild("rm", "-f", identity)
