@@ -104,15 +104,21 @@ VALUED = ("--root",)
 GLOBAL = frozenset({"-D", "--debug", "--no-color", "--version", "-h", "--help"})
 
 
+def start(words: Sequence[str]) -> int:
+    """How many words are global options: where the command stands."""
+    at = 0
+    while at < len(words) and (words[at] in GLOBAL or words[at].split("=")[0] in VALUED):
+        at += 2 if words[at] in VALUED else 1
+    return at
+
+
 def route(words: Sequence[str]) -> list[str]:
     """The command line with its command spelt out.
 
     The first word that is no global option decides: a command stays; an option, `-`, an existing path or a URL is what
     `build` takes; anything else stays too, to be answered with a suggestion.
     """
-    at = 0
-    while at < len(words) and (words[at] in GLOBAL or words[at].split("=")[0] in VALUED):
-        at += 2 if words[at] in VALUED else 1
+    at = start(words)
     if at >= len(words):
         return list(words)
     word = words[at]
@@ -127,9 +133,7 @@ def route(words: Sequence[str]) -> list[str]:
 
 def chosen(words: Sequence[str]) -> Listed | None:
     """The command that a routed command line names, or None."""
-    at = 0
-    while at < len(words) and (words[at] in GLOBAL or words[at].split("=")[0] in VALUED):
-        at += 2 if words[at] in VALUED else 1
+    at = start(words)
     if at >= len(words):
         return None
     name = words[at]

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 import click
 
 from pybuild import __version__
-from pybuild.catalogue import COMMANDS, NOUNS, SECTIONS, Listed, chosen, route
+from pybuild.catalogue import COMMANDS, NOUNS, SECTIONS, Listed, chosen, route, start
 from pybuild.settings import Settings
 from pybuild.wiring import Context
 
@@ -57,13 +57,22 @@ class LazyGroup(click.Group):
 
 
 def go_booleans(command: click.Command, words: Sequence[str]) -> list[str]:
-    """`--flag=true` and `--flag=false`, which Go's programs understand, in click's words."""
+    """`--flag=true` and `--flag=false`, which Go's programs understand, in click's words.
+
+    Where options end at the first argument (run, create, exec), the words of the container's command stay as they are.
+    """
     told: list[str] = []
+    ends = command.context_settings.get("allow_interspersed_args") is False
+    known = {name: one for one in command.params if isinstance(one, click.Option) for name in one.opts}
+    valued = False
     for number, word in enumerate(words):
-        if word == "--":
+        if word == "--" or (ends and not valued and not word.startswith("-")):
             return [*told, *words[number:]]
         name, _, value = word.partition("=")
-        option = next((one for one in command.params if isinstance(one, click.Option) and name in one.opts), None)
+        option = None if valued else known.get(name)
+        # A value may be a word of its own: after `--name`, after `-e`, after the last letter of `-ite`.
+        last = option if word.startswith("--") else known.get(f"-{word[-1]}") if clustered(word, known) else None
+        valued = ends and not valued and last is not None and not last.is_flag and word != f"{name}={value}"
         if option is None or not option.is_flag or value.lower() not in ("true", "false", "1", "0"):
             told.append(word)
         elif value.lower() in ("true", "1"):
@@ -71,6 +80,12 @@ def go_booleans(command: click.Command, words: Sequence[str]) -> list[str]:
         elif option.secondary_opts:
             told.append(option.secondary_opts[-1])
     return told
+
+
+def clustered(word: str, known: Mapping[str, click.Option]) -> bool:
+    """True for `-e` or `-ite`: short options of which only the last may still lack its value."""
+    letters = [known.get(f"-{letter}") for letter in word[1:]]
+    return bool(letters) and all(one is not None and one.is_flag for one in letters[:-1])
 
 
 class Roof(LazyGroup):
@@ -128,5 +143,6 @@ def run(words: Sequence[str]) -> int:
     routed = route(words)
     listed = chosen(routed)
     failure = listed.failure if listed else 1
-    debug = "--debug" in words or "-D" in words
+    flagged = not {"-D", "--debug"}.isdisjoint(routed[: start(routed)])
+    debug = Settings.gather(os.environ, debug=flagged).debug
     return conclude(lambda: roof.main(routed, prog_name="pybuild", standalone_mode=False), failure=failure, debug=debug)

@@ -24,11 +24,19 @@ def prune(context: Context, everything: bool, force: bool, containers: bool, unt
     """
     from layers import prune as collect
 
+    moment = None
+    if until is not None:
+        try:
+            moment = time.time() - units.parse_period(until)
+        except ValueError as error:
+            raise click.UsageError(f"--until: {error}") from error
     if not force:
         what = "every image that no container uses, and the build cache" if everything else "images without a name"
         if not sys.stdin.isatty():
             raise click.UsageError(f"this removes {what}; say --force where nobody can be asked")
-        click.confirm(f"This removes {what}. Go on?", abort=True, err=True)
+        what += ", and every container that does not run" if containers else ""
+        if not click.confirm(f"This removes {what}. Go on?", err=True):
+            raise click.ClickException("nothing was removed")
     context.sweep()
     if containers:
         from builder.containers import Containers
@@ -39,12 +47,6 @@ def prune(context: Context, everything: bool, force: bool, containers: bool, unt
             if one.state().status not in LIVE:
                 book.remove(one)
                 click.echo(f"Deleted container: {one.name}")
-    moment = None
-    if until is not None:
-        try:
-            moment = time.time() - units.parse_period(until)
-        except ValueError as error:
-            raise click.UsageError(f"--until: {error}") from error
     found = collect(context.store, all=everything, until=moment)
     for name in found.names:
         click.echo(f"Untagged: {name.familiar}")

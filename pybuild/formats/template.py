@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TRIM_LEFT = re.compile(r"\s*\{\{- ")
 _TRIM_RIGHT = re.compile(r" -\}\}\s*")
+_VERB = re.compile(r"%([-+ 0]*[0-9]*(?:\.[0-9]+)?)([vsqtdfx%])")
 
 
 class Template:
@@ -102,6 +103,8 @@ class _Run:
         names = [str(name) for name in children[0].children] if children[0].data == "names" else []
         pipeline, nodes, tail = children[-3:]
         value = self.pipeline(pipeline)
+        if value is not None and (isinstance(value, str) or not isinstance(value, Mapping | Sequence)):
+            raise click.UsageError(f"the template ranges over {shown(value)!r}, which has no items")
         pairs = list(sorted(value.items()) if isinstance(value, Mapping) else enumerate(value or ()))
         if not pairs:
             return self.text(tail)
@@ -153,7 +156,10 @@ class _Run:
             value = self._variables[name]
             return follow(value, str(children[1])) if len(children) > 1 else value
         if kind == "string":
-            return json.loads(str(children[0]), strict=False)
+            try:
+                return json.loads(str(children[0]), strict=False)
+            except ValueError as error:
+                raise click.UsageError(f"the template's text {children[0]} has an unknown escape") from error
         if kind == "raw":
             return str(children[0])[1:-1]
         if kind == "number":
@@ -204,7 +210,7 @@ def compact(value: Any) -> str:
 
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else value[key]
+        value = value.get(key, "") if isinstance(value, Mapping) else value[key]  # Go: the zero value of the map
     return value
 
 
@@ -213,7 +219,22 @@ def _slice(value: Any, *bounds: int) -> Any:
 
 
 def _format(pattern: str, *values: Any) -> str:
-    return re.sub(r"%[vdsq]", "%s", pattern) % tuple(shown(value) for value in values)
+    rest = list(values)
+
+    def one(found: re.Match[str]) -> str:
+        flags, verb = found.groups()
+        if verb == "%":
+            return "%"
+        value = rest.pop(0)
+        if verb in "dfx" and not isinstance(value, int | float):
+            raise ValueError(f"%{verb} is for numbers, not for {shown(value)!r}")
+        if verb == "q":
+            value = json.dumps(shown(value), ensure_ascii=False)
+        return f"%{flags}{verb if verb in 'dfx' else 's'}" % (value if verb in "dfx" else shown(value))
+
+    if (said := len([verb for _, verb in _VERB.findall(pattern) if verb != "%"])) != len(values):
+        raise ValueError(f"{pattern!r} takes {said} values and gets {len(values)}")
+    return _VERB.sub(one, pattern)
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {

@@ -21,7 +21,7 @@ from builder.events import (
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, failure, harmless, label, outcome, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -91,6 +91,8 @@ class Plain:
         key = (step, stream)
         decoder, rest = self._lines.get(key) or (codecs.getincrementaldecoder("utf-8")("replace"), "")
         *whole, rest = (rest + decoder.decode(data)).split("\n")
+        if len(rest) > LONGEST:
+            whole, rest = [*whole, rest], ""
         self._lines[key] = (decoder, rest)
         if whole:
             since = time.monotonic() - self._started.get(step, time.monotonic())

@@ -5,6 +5,7 @@ Below a running step stand the last lines it wrote; when it is done they go, whe
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from builder.events import (
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, failure, harmless, label, outcome, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -49,11 +50,13 @@ class Line:
         self.note = ""
         self.tail: deque[str] = deque(maxlen=KEPT)
         self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def take(self, data: bytes) -> None:
         """Remember the last lines of what it writes."""
-        *whole, self._rest = (self._rest + data.decode("utf-8", "replace")).split("\n")
-        self.tail.extend(harmless(line) for line in whole)
+        *whole, rest = (self._rest + self._decoder.decode(data)).split("\n")
+        self._rest = rest[-LONGEST:]
+        self.tail.extend(map(overwritten, whole))
 
     def shown(self, width: int) -> list[Text]:
         """Its line, and the tail while it runs or if it failed."""
@@ -74,9 +77,14 @@ class Line:
         lines = [Text(f"{left}{' ' * (width - len(left) - len(right))}{right}", style=style, no_wrap=True, end="")]
         if running or mark == "✗":
             count = TAIL if running else KEPT
-            tail = [*self.tail, *([harmless(self._rest)] if self._rest else [])][-count:]
+            tail = [*self.tail, *([overwritten(self._rest)] if self._rest else [])][-count:]
             lines += [Text(f"  │ {line}"[:width], style="dim", no_wrap=True, end="") for line in tail]
         return lines
+
+
+def overwritten(line: str) -> str:
+    """What a terminal would show of a line: the part after the last carriage return."""
+    return harmless(line.rstrip("\r").rpartition("\r")[2])
 
 
 class Screen:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from builder import BuildResult
     from builder.events import PlannedStep, StepFailed, Warned
 
+LONGEST = 65_536
+"""Characters of a line that never ends which are kept in memory."""
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f]")
 
 
