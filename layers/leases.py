@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from layers.db import Database
 from layers.digest import Digest
+from layers.removal import remove
 
 EVERYTHING = 0
 """The holder of what a session made or found itself, kept until the session ends."""
@@ -171,6 +171,8 @@ def sweep(scratch: Path, db: Database) -> int:
 
 def discard(path: Path) -> None:
     """Remove a tree of ours, whatever its modes; being gone already is fine."""
-    if not path.exists():
-        return
-    shutil.rmtree(path, ignore_errors=os.geteuid() == 0)
+    try:
+        remove(os.fspath(path))
+    except OSError:
+        if os.geteuid():
+            raise

@@ -71,7 +71,7 @@ def _unlinked(name: str | bytes, at: int | None) -> bool:
         os.unlink(name, dir_fd=at)
     except FileNotFoundError:
         return True
-    except (IsADirectoryError, PermissionError):
+    except IsADirectoryError:
         try:
             os.rmdir(name, dir_fd=at)
         except FileNotFoundError:

@@ -103,13 +103,15 @@ class Tree:
 
     def walk(self, path: str = "") -> Iterator[Entry]:
         """A path and everything below it, directories before what is in them, in canonical order."""
-        entry = self.get(path)
-        if entry is None:
-            return
-        yield entry
-        if entry.type is EntryType.DIR:
-            for name in self.children(path):
-                yield from self.walk(f"{path}/{name}" if path else name)
+        waiting = [path]
+        while waiting:
+            path = waiting.pop()
+            entry = self.get(path)
+            if entry is None:
+                continue
+            yield entry
+            if entry.type is EntryType.DIR:
+                waiting += [f"{path}/{name}" if path else name for name in reversed(self.children(path))]
 
     def open(self, path: str) -> BinaryIO:
         """The content of the file that a path leads to. Raises FileNotFoundError, IsADirectoryError."""

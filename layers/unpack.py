@@ -15,12 +15,15 @@ from typing import BinaryIO
 from layers.entry import Entry, EntryType
 from layers.errors import UnsafePath
 from layers.paths import encode
+from layers.removal import clear, remove
 from layers.toc import Toc
 from layers.tree import Tree, pieces
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MARK = "trusted.overlay.opaque"
+MOST_OPEN = 64
+"""Directories on the way to the current one that are kept open; paths may be 2000 deep."""
 
 
 def unpack(toc: Toc, raw: BinaryIO, target: Path, *, overlay: bool, below: Tree) -> None:
@@ -56,33 +59,35 @@ class _Unpack:
         path = encode(entry.path)
         if not path:
             if entry.type is EntryType.OPAQUE:
-                self._empty(b"")
+                self._make_opaque(b"")
             else:
                 self._directories.append((b"", entry))
             return
         if entry.type is EntryType.OPAQUE:
-            self._make_opaque(path, entry)
+            self._make_opaque(path)
             return
+        if entry.type is EntryType.WHITEOUT and not self._below.holds(entry.path):
+            return  # not even the directories on the way to nothing
         head, _, name = path.rpartition(b"/")
         at = self._directory(head)
         match entry.type:
+            case EntryType.WHITEOUT if self._overlay:
+                os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=at)
             case EntryType.WHITEOUT:
-                self._remove(at, name)
-                if self._overlay:
-                    os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=at)
+                remove(name, at)
             case EntryType.DIR:
                 self._enter(at, name, path)
                 self._directories.append((path, entry))
             case EntryType.FILE:
                 self._file(at, name, entry, self._raw)
             case EntryType.SYMLINK:
-                self._remove(at, name)
+                remove(name, at)
                 os.symlink(encode(entry.linkname), name, dir_fd=at)
                 self._attributes(at, name, entry)
             case EntryType.HARDLINK:
                 self._link(at, name, entry)
             case _:
-                self._remove(at, name)
+                remove(name, at)
                 kind = {EntryType.CHAR: stat.S_IFCHR, EntryType.BLOCK: stat.S_IFBLK}.get(entry.type, stat.S_IFIFO)
                 os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=at)
                 self._attributes(at, name, entry)
@@ -111,6 +116,8 @@ class _Unpack:
             fresh = self._enter(at, name, done)
             at = os.open(name, _DIRECTORY, dir_fd=at)
             self._stack.append((done, at))
+            if len(self._stack) > MOST_OPEN:
+                os.close(self._stack.pop(1)[1])
             if fresh:
                 self._imply(done)
         return at
@@ -123,7 +130,7 @@ class _Unpack:
         except FileExistsError:
             if stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
                 return False
-        self._remove(at, name)
+        remove(name, at)
         os.mkdir(name, 0o700, dir_fd=at)
         return True
 
@@ -135,38 +142,18 @@ class _Unpack:
             found = Entry(text, EntryType.DIR, 0o755)
         self._directories.append((path, found))
 
-    def _make_opaque(self, path: bytes, entry: Entry) -> None:
+    def _make_opaque(self, path: bytes) -> None:
         place = self._directory(path)
         if self._overlay:
             os.setxattr(place, _MARK, b"y")
         else:
-            self._empty(path)
-
-    def _empty(self, path: bytes) -> None:
-        place = self._directory(path)
-        for name in os.listdir(place):
-            self._remove(place, os.fsencode(name))
-
-    def _remove(self, at: int, name: bytes) -> None:
-        """Take away whatever has a name in a directory."""
-        try:
-            os.unlink(name, dir_fd=at)
-        except FileNotFoundError:
-            return
-        except (IsADirectoryError, PermissionError):
-            inner = os.open(name, _DIRECTORY, dir_fd=at)
-            try:
-                for child in os.listdir(inner):
-                    self._remove(inner, os.fsencode(child))
-            finally:
-                os.close(inner)
-            os.rmdir(name, dir_fd=at)
+            clear(place)
 
     def _file(self, at: int, name: bytes, entry: Entry, source: int) -> None:
         try:
             new = os.open(name, _NEW, 0o600, dir_fd=at)
         except FileExistsError:
-            self._remove(at, name)
+            remove(name, at)
             new = os.open(name, _NEW, 0o600, dir_fd=at)
         try:
             for position, length, offset in pieces(entry):
@@ -184,7 +171,7 @@ class _Unpack:
     def _link(self, at: int, name: bytes, entry: Entry) -> None:
         target = encode(entry.linkname)
         head, _, last = target.rpartition(b"/")
-        self._remove(at, name)
+        remove(name, at)
         try:
             source = self._look(head)
         except (FileNotFoundError, NotADirectoryError):
