@@ -1,0 +1,198 @@
+"""The command line as text: routes, suggestions, Go's booleans, errors and their codes; nothing is built."""
+
+import errno
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+import pybuild
+from builder.errors import BuildError, Cancelled, StepFailed
+from layers import Digest
+from pybuild.catalogue import COMMANDS, NOUNS, chosen, route
+from pybuild.cli import LazyGroup, go_booleans, roof, run
+from pybuild.exits import code, conclude, explain
+from pybuild.settings import Settings
+from runner import Exit
+
+
+def command(name: str) -> click.Command:
+    found = roof.get_command(click.Context(roof), name)  # type: ignore[attr-defined]
+    assert isinstance(found, click.Command)
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    help = capsys.readouterr().out
+    assert f"Usage: pybuild {name}" in help
+    assert "Example" in help or name == "version"
+    assert COMMANDS[name].summary.endswith(".")
+
+
+def test_dockers_nouns_lead_to_commands() -> None:
+    for noun, verbs in NOUNS.items():
+        group = command(noun)
+        assert isinstance(group, LazyGroup)
+        assert all(chosen([noun, verb]) is COMMANDS[name] for verb, name in verbs.items())
+
+
+@pytest.mark.parametrize(
+    ("words", "routed"),
+    [
+        (["-t", "app", "."], ["build", "-t", "app", "."]),
+        (["--root", "/r", "-D", "."], ["--root", "/r", "-D", "build", "."]),
+        (["--root=/r", "images"], ["--root=/r", "images"]),
+        (["-"], ["build", "-"]),
+        (["https://example.org/x.git"], ["build", "https://example.org/x.git"]),
+        (["info"], ["system", "info"]),
+        (["biuld"], ["biuld"]),
+        ([], []),
+        (["--root"], ["--root"]),
+    ],
+)
+def test_what_is_no_command_is_a_build(words: list[str], routed: list[str]) -> None:
+    assert route(words) == routed
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "told"),
+    [
+        ("build", ["--quiet=true", "--pull=false", "-t", "x", "."], ["--quiet", "-t", "x", "."]),
+        ("build", ["--rm=false", "."], ["--no-rm", "."]),
+        ("build", [".", "--quiet=1"], [".", "--quiet"]),
+        ("build", ["--squash", "--quiet=true"], ["--squash", "--quiet"]),
+        ("build", ["--label", "quiet=true", "--", "--quiet=true"], ["--label", "quiet=true", "--", "--quiet=true"]),
+        ("run", ["--rm=true", "app", "tool", "--rm=true"], ["--rm", "app", "tool", "--rm=true"]),
+        ("run", ["-e", "A=b", "--rm=true", "app"], ["-e", "A=b", "--rm", "app"]),
+        ("run", ["--name", "one", "--rm=false", "app"], ["--name", "one", "app"]),
+        ("run", ["--name=one", "app", "--rm=true"], ["--name=one", "app", "--rm=true"]),
+        ("run", ["-ite", "A=b", "app", "--tty=true"], ["-ite", "A=b", "app", "--tty=true"]),
+        ("run", ["-eA=b", "app", "--tty=true"], ["-eA=b", "app", "--tty=true"]),
+        ("run", ["-e", "--rm=true", "--rm=true", "app"], ["-e", "--rm=true", "--rm", "app"]),
+    ],
+)
+def test_go_booleans_are_understood_and_the_containers_words_left_alone(
+    name: str, words: list[str], told: list[str]
+) -> None:
+    assert go_booleans(command(name), words) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hisotry"], "Did you mean history?"),
+        (["build", "--tga", "x", "."], "--tag"),
+        (["rmi"], "pybuild rmi --help"),
+        (["image", "lss"], "Did you mean ls"),
+        (["build", "--secret", "id=x", "."], "not executed yet"),
+        (["build", "--memory", "many", "."], "for example 512m"),
+        (["build", "-o", "type=pigeon", "."], "oci, docker, tar, local, registry"),
+        (["build", "--network", "bridge", "."], "host or none"),
+        (["build", "https://example.org/x.git"], "clone it"),
+        (["build", "/no/such/folder"], "is not there"),
+        (["build", "--push", "."], "-t HOST/NAME"),
+    ],
+)
+def test_wrong_use_is_two_and_says_what_is_right(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYBUILD_ROOT", str(tmp_path / "store"))
+    assert run(words) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.out == ""
+    assert not (tmp_path / "store").exists()
+
+
+def test_codes() -> None:
+    assert code(StepFailed("RUN x", "failed", exit=Exit(7)), 1) == 7
+    assert code(StepFailed("COPY x /", "no file"), 1) == 1
+    assert code(Cancelled("stopped"), 1) == 130
+    assert code(OSError(), 125) == 125
+
+
+@pytest.mark.parametrize(
+    ("raised", "ended", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (click.UsageError("bad words"), 2, "error: bad words"),
+        (BuildError("it is broken"), 1, "error: it is broken"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), 1, "pybuild prune"),
+        (ValueError("surprise"), 1, "a defect of pybuild"),
+    ],
+)
+def test_errors_become_words_and_a_code(
+    raised: BaseException, ended: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    assert conclude(fail, failure=1, debug=False) == ended
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
+def test_causes_and_notes_are_told_once() -> None:
+    error = BuildError("cannot read the file")
+    error.__cause__ = OSError(errno.EIO, "Input/output error", "/disk")
+    error.add_note("it was there before")
+    assert explain(error).split("\n") == [
+        "error: cannot read the file",
+        "why: Input/output error: /disk",
+        "note: it was there before",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "variable", "traced"),
+    [([], "", False), (["-D"], "", True), ([], "1", True), ([], "0", False)],
+)
+def test_a_traceback_for_who_asks(
+    flags: list[str],
+    variable: str,
+    traced: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PYBUILD_ROOT", str(tmp_path))
+    monkeypatch.setenv("PYBUILD_DEBUG", variable)
+    assert run([*flags, "history", "absent"]) == 1
+    told = capsys.readouterr().err
+    assert ("Traceback" in told) is traced
+    assert "error: image absent is not in the store" in told
+
+
+def test_settings_flags_win_over_the_environment() -> None:
+    assert Settings.gather({"PYBUILD_ROOT": "/env"}, root="/flag").root == Path("/flag")
+    assert Settings.gather({"PYBUILD_ROOT": "/env"}).root == Path("/env")
+    assert Settings.gather({"PYBUILD_ROOT": "here"}).root == Path.cwd() / "here"
+    assert Settings.gather({"NO_COLOR": "1", "FORCE_COLOR": "1"}).color is False
+    assert Settings.gather({"FORCE_COLOR": "1"}).color is True
+    assert Settings.gather({"FORCE_COLOR": "1"}, color=False).color is False
+
+
+def test_the_facade_gives_the_rooms_own_things() -> None:
+    assert pybuild.Digest is Digest
+    assert set(pybuild.__all__) <= set(dir(pybuild))
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert pybuild.__version__ == project["version"]
+    with pytest.raises(AttributeError, match="Nonsense"):
+        _ = pybuild.Nonsense
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"lark", "requests", "oras", "rich", "zstandard", "isal", "sqlite3", "layers", "builder", "registry"}
+    script = (
+        "import sys; from pybuild.cli import run; run(['--help']); "
+        f"print(sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "Build, run, store and move OCI images" in done.stdout
