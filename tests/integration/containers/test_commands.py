@@ -3,9 +3,9 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pexpect
@@ -83,13 +83,23 @@ def test_files_in_and_out_of_a_running_one(web: str, shared_pybuild: Pybuild, tm
     assert not Path("/landed").exists()
 
 
+def processes() -> dict[int, bytes]:
+    """The command lines of all processes."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes()
+    return found
+
+
 def test_kill_of_the_monitor_ends_the_container_and_is_told(web: str, shared_pybuild: Pybuild) -> None:
     identity = json.loads(shared_pybuild.text("inspect", web))[0]["Id"]
     with leaked(shared_pybuild.root) as left:
-        for line in subprocess.run(
-            ["pgrep", "-f", f"start --monitor .*{identity}"], capture_output=True, text=True
-        ).stdout.split():
-            os.kill(int(line), signal.SIGKILL)
+        monitors = [pid for pid, line in processes().items() if b"--monitor" in line and identity.encode() in line]
+        assert monitors
+        for pid in monitors:
+            os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 10
         while json.loads(shared_pybuild.text("inspect", web))[0]["State"]["Running"] and time.monotonic() < deadline:
             time.sleep(0.1)
