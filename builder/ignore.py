@@ -63,14 +63,15 @@ class Ignore:
     @classmethod
     def parse(cls, data: bytes, name: str = ".dockerignore") -> Ignore:
         """Read a file. Raises ContextError naming the line of a pattern that means nothing."""
-        return cls.of(data.decode("utf-8", "surrogateescape").removeprefix(BOM).splitlines(), name)
+        lines = data.decode("utf-8", "surrogateescape").removeprefix(BOM).split("\n")
+        return cls.of(("" if line.startswith("#") else line for line in lines), name)
 
     @classmethod
     def of(cls, lines: Iterable[str], name: str = "--exclude") -> Ignore:
-        """Read lines. Raises ContextError."""
+        """Read lines; a `#` begins no comment here. Raises ContextError."""
         found = []
         for number, line in enumerate(lines, 1):
-            text = "" if line.startswith("#") else line.strip()
+            text = line.strip()
             if not text:
                 continue
             keeps = text.startswith("!")
