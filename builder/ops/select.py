@@ -19,6 +19,7 @@ from builder.graph import Copy, Step
 from builder.ignore import Ignore, character_class
 from layers import Entry, EntryType, UnsafePath
 
+QUOTING = r"a name with a bracket in it is written \[ or [[]"
 WILD = re.compile(r"[*?\[\\]")
 
 
@@ -213,7 +214,10 @@ def matches(origin: Origin, pattern: str) -> list[str]:
                 if origin.get(f"{where}/{part}" if where else part) is not None:
                     following.append(below)
                 continue
-            fits = re.compile(component(part), re.DOTALL).fullmatch
+            try:
+                fits = re.compile(component(part), re.DOTALL).fullmatch
+            except (ValueError, re.error) as error:
+                raise ContextError(f"{pattern!r} is not a pattern: check its brackets", help=QUOTING) from error
             following += [f"{path}/{name}" if path else name for name in origin.children(where) if fits(name)]
         found = following
     return found
