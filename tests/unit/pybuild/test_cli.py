@@ -17,10 +17,11 @@ from pybuild.cli import LazyGroup, go_booleans, roof, run
 from pybuild.exits import code, conclude, explain
 from pybuild.settings import Settings
 from runner import Exit
+from tests.support.command import Pybuild
 
 
 def command(name: str) -> click.Command:
-    found = roof.get_command(click.Context(roof), name)  # type: ignore[attr-defined]
+    found = roof.get_command(click.Context(roof), name)
     assert isinstance(found, click.Command)
     return found
 
@@ -153,20 +154,10 @@ def test_causes_and_notes_are_told_once() -> None:
     ("flags", "variable", "traced"),
     [([], "", False), (["-D"], "", True), ([], "1", True), ([], "0", False)],
 )
-def test_a_traceback_for_who_asks(
-    flags: list[str],
-    variable: str,
-    traced: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("PYBUILD_ROOT", str(tmp_path))
-    monkeypatch.setenv("PYBUILD_DEBUG", variable)
-    assert run([*flags, "history", "absent"]) == 1
-    told = capsys.readouterr().err
-    assert ("Traceback" in told) is traced
-    assert "error: image absent is not in the store" in told
+def test_a_traceback_for_who_asks(flags: list[str], variable: str, traced: bool, tmp_path: Path) -> None:
+    done = Pybuild(tmp_path, {"PYBUILD_DEBUG": variable})(*flags, "history", "absent", code=1)
+    assert ("Traceback" in done.stderr) is traced
+    assert "error: image absent is not in the store" in done.stderr
 
 
 def test_settings_flags_win_over_the_environment() -> None:

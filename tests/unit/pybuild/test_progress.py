@@ -1,4 +1,4 @@
-"""What a build shows: lines that stay, a screen that is redrawn, JSON; and nothing of a container reaches a terminal raw."""
+"""What a build shows: lines that stay, a screen that is redrawn, JSON; a terminal gets nothing raw of a container."""
 
 import io
 import json
@@ -47,7 +47,7 @@ GOOD: list[Event] = [
     Exported("store", "app:latest"),
     Exported("oci", "app.tar"),
 ]
-DIGEST = Digest("sha256:" + "a" * 64)
+DIGEST = Digest.parse("sha256:" + "a" * 64)
 
 
 def result() -> BuildResult:
