@@ -146,7 +146,7 @@ class Execution:
         except ContextError as error:
             self._tell(step, error, began)
             if error.span is None:
-                raise ContextError(error.what, span=step.span, help=error.help) from error
+                raise ContextError(error.what, span=step.span, help=error.help) from error.__cause__
             raise
         except BuildError as error:
             self._tell(step, error, began)
