@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from layers import upper as upper_dir
 from layers.compose import Data, compose
 from layers.entry import Entry, EntryType
-from layers.paths import encode
+from layers.paths import Root
 from layers.tarball import ordered
 
 if TYPE_CHECKING:
@@ -29,18 +29,17 @@ def capture(store: Store, upper: Path, below: Tree, hidden: Collection[str] = ()
     root = upper_dir.root_change(upper, below)
     if root is not None:
         found.append(root)
-    return compose(store, _with_data(os.fsencode(upper), ordered(found)))
+    return compose(store, _with_data(upper, ordered(found)))
 
 
-def _with_data(top: bytes, entries: list[Entry]) -> Iterator[tuple[Entry, Data]]:
-    for entry in entries:
-        if entry.type is not EntryType.FILE or not entry.size:
-            yield entry, None
-            continue
-        descriptor = os.open(
-            os.path.join(top, encode(entry.path)), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        )
-        try:
-            yield entry, descriptor
-        finally:
-            os.close(descriptor)
+def _with_data(upper: Path, entries: list[Entry]) -> Iterator[tuple[Entry, Data]]:
+    with Root(upper) as root:
+        for entry in entries:
+            if entry.type is not EntryType.FILE or not entry.size:
+                yield entry, None
+                continue
+            descriptor = root.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, follow=False)
+            try:
+                yield entry, descriptor
+            finally:
+                os.close(descriptor)

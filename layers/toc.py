@@ -23,7 +23,7 @@ FORMAT = 1
 _KINDS = tuple(EntryType)
 _CODES = {kind: number for number, kind in enumerate(_KINDS)}
 _DIR = _CODES[EntryType.DIR]
-_SYMLINK = _CODES[EntryType.SYMLINK]
+_SYMLINK, _HARDLINK = _CODES[EntryType.SYMLINK], _CODES[EntryType.HARDLINK]
 _WHITEOUT, _OPAQUE = _CODES[EntryType.WHITEOUT], _CODES[EntryType.OPAQUE]
 
 # path, kind code, mode, uid, gid, size, mtime_ns, offset, linkname, rest (device numbers, xattrs, sparse map)
@@ -33,7 +33,7 @@ Row = Sequence[Any]
 class Toc:
     """Entries of one layer by path. Immutable; made once per layer and shared between views."""
 
-    __slots__ = ("_at", "_deleted", "_kids", "_opaque", "_rows")
+    __slots__ = ("_at", "_deleted", "_kids", "_opaque", "_rows", "_targets")
 
     def __init__(self, rows: list[Row]) -> None:
         self._rows = rows
@@ -41,6 +41,7 @@ class Toc:
         self._kids: dict[str, list[str]] = {}
         self._deleted: dict[str, list[str]] = {}
         self._opaque: set[str] = set()
+        self._targets: set[str] | None = None
 
     @classmethod
     def scan(cls, tar: BinaryIO, *, layer: bool = True, warn: Callable[[str], object] = lambda _: None) -> Toc:
@@ -111,6 +112,12 @@ class Toc:
         """True if this layer says anything about a directory's children: entries or whiteouts."""
         self._index()
         return path in self._kids or path in self._deleted
+
+    def links_to(self, path: str) -> bool:
+        """True if a hard link of this layer is another name of this path, here or in a lower layer."""
+        if self._targets is None:
+            self._targets = {row[8] for row in self._rows if row[1] == _HARDLINK}
+        return path in self._targets
 
     def _index(self) -> dict[str, int]:
         """Positions by path; -1 for implied directories, which whiteouts alone do not make."""

@@ -59,6 +59,11 @@ class Tree:
         found = self._find(path)
         return None if found is None else (self._layers[found[0]], found[2])
 
+    def is_shared(self, path: str) -> bool:
+        """True if the file at a path had other names when it was made; they may be gone."""
+        inode = self.inode(path)
+        return inode is not None and any(toc.links_to(inode[1]) for toc in self._layers)
+
     def resolve(self, path: str, *, follow: bool = True) -> str:
         """The path without symlinks in it, inside the root; what does not exist is kept as it is written.
 
