@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from layers.changes import Change, ChangeKind
 from layers.entry import Entry, EntryType
+from layers.paths import encode
 from layers.tree import Tree
 
 PIECE = 1 << 20
@@ -16,42 +17,20 @@ def diff(before: Tree, after: Tree) -> Iterator[Change]:
 
     Bytes of files are compared only where sizes are equal and the two lie in different layers.
     """
-    yield from _directory(before, after, "")
-
-
-def _directory(before: Tree, after: Tree, path: str) -> Iterator[Change]:
-    old, new = set(before.children(path)), set(after.children(path))
-    for name in sorted(old | new):
-        place = f"{path}/{name}" if path else name
-        there, here = before.get(place), after.get(place)
+    waiting = [""]
+    while waiting:
+        path = waiting.pop()
+        there, here = before.get(path), after.get(path)
         if here is None:
-            yield Change(ChangeKind.REMOVED, Entry(place, EntryType.WHITEOUT))
+            yield Change(ChangeKind.REMOVED, Entry(path, EntryType.WHITEOUT))
             continue
         if there is None:
-            yield from _added(after, here)
-            continue
-        if EntryType.DIR in (there.type, here.type) and there.type is not here.type:
-            yield Change(ChangeKind.MODIFIED, here)
-            if here.type is EntryType.DIR:
-                yield from (change for child in _below(after, place) for change in _added(after, child))
-            continue
-        if not _equal(before, after, there, here):
+            yield Change(ChangeKind.ADDED, here)
+        elif path and not _equal(before, after, there, here):
             yield Change(ChangeKind.MODIFIED, here)
         if here.type is EntryType.DIR:
-            yield from _directory(before, after, place)
-
-
-def _below(tree: Tree, path: str) -> Iterator[Entry]:
-    for name in tree.children(path):
-        if (entry := tree.get(f"{path}/{name}")) is not None:
-            yield entry
-
-
-def _added(tree: Tree, entry: Entry) -> Iterator[Change]:
-    yield Change(ChangeKind.ADDED, entry)
-    if entry.type is EntryType.DIR:
-        for child in _below(tree, entry.path):
-            yield from _added(tree, child)
+            names = {*before.children(path), *after.children(path)}
+            waiting += [f"{path}/{name}" if path else name for name in sorted(names, key=encode, reverse=True)]
 
 
 def _equal(before: Tree, after: Tree, old: Entry, new: Entry) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from layers.entry import Entry, EntryType
 from layers.errors import UnsafePath
-from layers.paths import encode
+from layers.paths import Root, encode
 from layers.removal import clear, remove
 from layers.toc import Toc
 from layers.tree import Tree, pieces
@@ -33,14 +34,16 @@ def unpack(toc: Toc, raw: BinaryIO, target: Path, *, overlay: bool, below: Tree)
     carried out. `below` is what lies below, for directories that the layer only implies and for hard links into lower
     layers. Raises UnsafePath, and OSError from the disk.
     """
-    with _Unpack(raw, target, overlay, below) as work:
+    with _Unpack(toc, raw, target, overlay, below) as work:
         for entry in toc:
             work.put(entry)
         work.finish()
 
 
 class _Unpack:
-    def __init__(self, raw: BinaryIO, target: Path, overlay: bool, below: Tree) -> None:
+    def __init__(self, toc: Toc, raw: BinaryIO, target: Path, overlay: bool, below: Tree) -> None:
+        self._toc = toc
+        self._target = target
         self._raw = raw.fileno()
         self._overlay = overlay
         self._below = below
@@ -96,11 +99,7 @@ class _Unpack:
         """Give directories their attributes, the deepest first: what was put into them has changed their times."""
         for path, entry in reversed(self._directories):
             place = self._directory(path)
-            os.fchown(place, entry.uid, entry.gid)
-            os.fchmod(place, entry.mode)
-            for key, value in entry.xattrs.items():
-                _set(place, key, value)
-            os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
+            _finish(place, entry)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -160,53 +159,37 @@ class _Unpack:
                 _copy(source, offset, new, position, length)
             if entry.sparse is not None:
                 os.ftruncate(new, entry.size)
-            os.fchown(new, entry.uid, entry.gid)
-            os.fchmod(new, entry.mode)
-            for key, value in entry.xattrs.items():
-                _set(new, key, value)
-            os.utime(new, ns=(entry.mtime_ns, entry.mtime_ns))
+            _finish(new, entry)
         finally:
             os.close(new)
 
     def _link(self, at: int, name: bytes, entry: Entry) -> None:
-        target = encode(entry.linkname)
-        head, _, last = target.rpartition(b"/")
         remove(name, at)
-        try:
-            source = self._look(head)
-        except (FileNotFoundError, NotADirectoryError):
-            source = -1
-        try:
-            if source >= 0:
-                os.link(last, name, src_dir_fd=source, dst_dir_fd=at, follow_symlinks=False)
-                return
-        except FileNotFoundError:
-            pass
-        finally:
-            if source >= 0:
-                os.close(source)
+        if self._toc.holds(entry.linkname) or not self._overlay:
+            head, _, last = entry.linkname.rpartition("/")
+            try:
+                with Root(self._target) as root:
+                    source = root.open(head, os.O_PATH | os.O_DIRECTORY, follow=False)
+                try:
+                    os.link(encode(last), name, src_dir_fd=source, dst_dir_fd=at, follow_symlinks=False)
+                    return
+                finally:
+                    os.close(source)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EPERM):
+                    raise
         found = self._below.get(entry.linkname)
-        if found is None or found.type is not EntryType.FILE:
+        if found is None or found.type is EntryType.DIR:
             raise UnsafePath(entry.path, f"a hard link to {entry.linkname!r}, which is not there")
+        if found.type is not EntryType.FILE:
+            self.put(replace(found, path=entry.path))
+            return
         with self._below.open(entry.linkname) as content:  # a copy, as overlayfs itself would make one
             new = os.open(name, _NEW, 0o600, dir_fd=at)
             with os.fdopen(new, "wb", buffering=0) as file:
                 while chunk := content.read(1 << 20):
                     file.write(chunk)
-                os.fchown(new, found.uid, found.gid)
-                os.fchmod(new, found.mode)
-                for key, value in found.xattrs.items():
-                    _set(new, key, value)
-                os.utime(new, ns=(found.mtime_ns, found.mtime_ns))
-
-    def _look(self, path: bytes) -> int:
-        """A directory that must be there already; a new descriptor."""
-        at = os.dup(self._stack[0][1])
-        for name in path.split(b"/") if path else ():
-            following = os.open(name, _DIRECTORY, dir_fd=at)
-            os.close(at)
-            at = following
-        return at
+                _finish(new, found)
 
     def _attributes(self, at: int, name: bytes, entry: Entry) -> None:
         """Owner, mode and times of what cannot be opened."""
@@ -220,6 +203,15 @@ class _Unpack:
                 if error.errno not in (errno.ENOTSUP, errno.EPERM):
                     raise
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=at, follow_symlinks=False)
+
+
+def _finish(place: int, entry: Entry) -> None:
+    """Owner, mode, attributes and times of what is open; in this order, as a change of owner takes rights away."""
+    os.fchown(place, entry.uid, entry.gid)
+    os.fchmod(place, entry.mode)
+    for key, value in entry.xattrs.items():
+        _set(place, key, value)
+    os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
 
 
 def _set(place: int, key: str, value: bytes) -> None:
