@@ -102,7 +102,7 @@ class Tree:
                 break
             found.update(name for name in toc.children(path) if name not in hidden)
             hidden.update(toc.deleted(path))
-            if toc.is_opaque(path) or (path and self._ends(toc, path)):
+            if toc.deletes(path) or self._ends(toc, path):
                 break
         return sorted(found, key=os.fsencode)
 
