@@ -1,6 +1,6 @@
 """pybuild: build, store and move OCI images on Linux, without a daemon.
 
-This is the facade for programs: `from pybuild import Store, build`. Nothing is imported until a name is used, so
+This is the facade for programs: `from pybuild import BuildRequest, build`. Nothing is imported until a name is used, so
 `import pybuild` costs nothing (PEP 562).
 """
 
@@ -10,17 +10,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layers import Digest, Platform, Reference
+    from builder import BuildError, BuildRequest, BuildResult, Output
+    from layers import Digest, Platform, Reference, Store
+    from pybuild.api import build
+    from runner import Limits
 
 __version__ = "0.1.0"
 
 _ORIGINS = {
+    "BuildError": "builder",
+    "BuildRequest": "builder",
+    "BuildResult": "builder",
     "Digest": "layers",
+    "Limits": "runner",
+    "Output": "builder",
     "Platform": "layers",
     "Reference": "layers",
+    "Store": "layers",
+    "build": "pybuild.api",
 }
 
-__all__ = ["Digest", "Platform", "Reference", "__version__"]
+__all__ = [
+    "BuildError",
+    "BuildRequest",
+    "BuildResult",
+    "Digest",
+    "Limits",
+    "Output",
+    "Platform",
+    "Reference",
+    "Store",
+    "__version__",
+    "build",
+]
 
 
 def __getattr__(name: str) -> Any:

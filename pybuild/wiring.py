@@ -29,6 +29,8 @@ _spawner: Spawner | None = None
 def prepare_sandbox() -> None:
     """Enter a private mount namespace and fork the spawner; once, while this process is small and single-threaded."""
     global _spawner  # noqa: PLW0603 (the one thing that must exist before everything else)
+    if _spawner is not None:
+        return
     from runner import mounts
     from runner.spawner import Spawner
 

@@ -1,0 +1,36 @@
+"""Building from a program: what `pybuild build` does, as a function."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pybuild.settings import Settings
+from pybuild.wiring import Context, prepare_sandbox
+
+if TYPE_CHECKING:
+    from builder import BuildRequest, BuildResult
+    from builder.events import Event
+
+
+def build(
+    request: BuildRequest,
+    *,
+    root: Path | None = None,
+    emit: Callable[[Event], None] = lambda event: None,
+    stop: threading.Event | None = None,
+) -> BuildResult:
+    """Build an image into the store at `root` (PYBUILD_ROOT, or the usual place), telling `emit` what happens.
+
+    The first call gives this process a mount namespace of its own, so it must come before threads are started. Raises
+    BuildError, LayerError, RunnerError and RegistryError; setting `stop` ends it with Cancelled.
+    """
+    from builder.build import build as run
+
+    prepare_sandbox()
+    context = Context(Settings.gather(os.environ, root=str(root) if root else None), stop or threading.Event())
+    with context.store:
+        return run(request, context.bench, emit, context.stop)

@@ -1,0 +1,34 @@
+"""`import pybuild` as a library."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from pybuild import BuildRequest, Limits, Reference, Store, build
+context, root = map(Path, sys.argv[1:])
+request = BuildRequest(context=context, tags=(Reference.parse("made"),), limits=Limits(pids=50))
+told = []
+for _ in range(2):
+    result = build(request, root=root, emit=told.append)
+print(result.image_id, len(told) > 3, [step.status for step in result.steps])
+with Store.open(root) as store:
+    print(store.images.get("made").id)
+"""
+
+
+def test_a_program_builds(tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, context, tmp_path / "store"], capture_output=True, text=True, check=True
+    )
+    built, kept = done.stdout.splitlines()
+    assert built.split() == [kept, "True", "['cached',", "'cached']"]
