@@ -1,0 +1,135 @@
+"""Compressed streams against the standard library's and zstandard's own encoders, whole, joined, cut and damaged."""
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layers import ArchiveInvalid
+from layers.codec import RANGES, CodecInvalid, codec_of, compressor, decompress
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+DATA = random.Random(5).randbytes(300_000) + b"again and again " * 40_000
+encoded = pytest.mark.parametrize("codec", ENCODERS)
+
+
+def inflate(data: bytes, size: int = 1 << 20) -> bytes:
+    stream = decompress(io.BytesIO(data))
+    return b"".join(iter(lambda: stream.read(size), b""))
+
+
+@encoded
+def test_what_others_wrote_is_read(codec: str) -> None:
+    packed = ENCODERS[codec](DATA)
+    assert codec_of(packed[:6]) == codec
+    assert inflate(packed) == inflate(packed, 999) == DATA
+    assert io.BufferedReader(decompress(io.BytesIO(packed))).read() == DATA  # type: ignore[type-var]
+
+
+@encoded
+def test_members_are_one_stream(codec: str) -> None:
+    pack = ENCODERS[codec]
+    assert inflate(pack(DATA) + pack(b"") + pack(b"end")) == DATA + b"end"
+
+
+@encoded
+@pytest.mark.parametrize("cut", [1, 5, 9, 1000])
+def test_a_cut_stream_is_refused(codec: str, cut: int) -> None:
+    with pytest.raises(ArchiveInvalid, match="cut off|damaged"):
+        inflate(ENCODERS[codec](DATA)[:-cut])
+    with pytest.raises(ArchiveInvalid, match="cut off|damaged"):
+        inflate(ENCODERS[codec](DATA)[: 6 + cut])
+
+
+@encoded
+def test_bytes_after_the_end_are_refused_and_padding_is_not(codec: str) -> None:
+    packed = ENCODERS[codec](b"data")
+    with pytest.raises(ArchiveInvalid, match="follow the end"):
+        inflate(packed + b"more")
+    if codec != "zstd":  # tapes pad with zeros; zstd never was on tape
+        assert inflate(packed + bytes(10_000)) == b"data"
+
+
+@encoded
+def test_damage_is_noticed(codec: str) -> None:
+    packed = bytearray(ENCODERS[codec](DATA))
+    packed[len(packed) // 2] ^= 0xFF
+    with pytest.raises(ArchiveInvalid):
+        inflate(bytes(packed))
+
+
+def test_nothing_and_anything() -> None:
+    with pytest.raises(ArchiveInvalid, match="empty"):
+        decompress(io.BytesIO(b""))
+    assert inflate(b"x") == b"x"
+    assert inflate(b"not compressed at all") == b"not compressed at all"
+
+
+def test_skippable_frames_are_skipped() -> None:
+    skippable = b"\x53\x2a\x4d\x18" + (70_000).to_bytes(4, "little") + bytes(70_000)
+    assert inflate(skippable + ENCODERS["zstd"](b"data") + skippable) == b"data"
+    with pytest.raises(ArchiveInvalid, match="cut off"):
+        inflate(ENCODERS["zstd"](b"data") + skippable[:-1])
+
+
+@encoded
+def test_a_bomb_goes_off_slowly(codec: str) -> None:
+    packed = ENCODERS[codec](bytes(64 << 20))
+    stream = decompress(io.BytesIO(packed))
+    tracemalloc.start()
+    try:
+        piece = stream.read(1 << 20)
+        assert piece == bytes(len(piece))
+        assert piece
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_frame_that_wants_too_much_memory_is_refused() -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, enable_ldm=True)
+    packing = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    packed = packing.compress(bytes(1 << 20)) + packing.flush()
+    with pytest.raises(ArchiveInvalid, match="memory"):
+        inflate(packed)
+
+
+@pytest.mark.parametrize(("codec", "level"), [(codec, level) for codec, ends in RANGES.items() for level in ends])
+def test_what_we_write_others_read_and_it_is_the_same_each_time(codec: str, level: int) -> None:
+    def pack() -> bytes:
+        encoder = compressor(codec, level)
+        return encoder.compress(DATA) + encoder.flush()
+
+    packed = pack()
+    assert pack() == packed
+    other = gzip.decompress if codec == "gzip" else lambda data: zstandard.decompress(data, max_output_size=len(DATA))
+    assert other(packed) == DATA
+    if codec == "gzip":
+        assert packed[3:8] == bytes(5), "no name, no time"
+
+
+@pytest.mark.parametrize(("codec", "level"), [("gzip", 10), ("gzip", -1), ("zstd", 0), ("lz4", 1)])
+def test_levels_that_do_not_exist(codec: str, level: int) -> None:
+    with pytest.raises(CodecInvalid, match=codec):
+        compressor(codec, level)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh9", b"\xfd7zXZ\0"]))
+def test_any_bytes_are_read_or_refused(data: bytes, magic: bytes) -> None:
+    try:
+        inflate(magic + data)
+    except ArchiveInvalid:
+        pass
