@@ -12,7 +12,7 @@ import pytest
 from tests.support.command import Pybuild
 
 pytestmark = pytest.mark.root
-COLUMNS, LINES = 100, 24
+COLUMNS, LINES = 160, 24
 
 
 def folder(path: Path, text: str) -> Path:
@@ -38,7 +38,7 @@ def screen(text: str) -> list[str]:
 
 
 def test_a_build_leaves_a_line_a_step_and_the_summary(shared_pybuild: Pybuild, tmp_path: Path) -> None:
-    here = folder(tmp_path / "c", f"FROM busybox\nCOPY file /{tmp_path.name}\nRUN echo chatter; sleep 0.3\n")
+    here = folder(tmp_path / "c", f"FROM busybox\nCOPY file /{tmp_path.name}\nRUN printf '%s%s' chat ter; sleep 0.3\n")
     child = at_terminal(shared_pybuild, "-t", "seen", here)
     child.expect(pexpect.EOF)
     child.close()
@@ -48,7 +48,7 @@ def test_a_build_leaves_a_line_a_step_and_the_summary(shared_pybuild: Pybuild, t
     assert steps[0].endswith("CACHED")
     assert [line.startswith("✓ [stage-0 ") for line in steps] == [True] * 3
     assert last.startswith("built sha256:")
-    assert "chatter" not in "".join(steps)
+    assert not any("│" in line for line in steps)
 
 
 def test_control_c_ends_the_build_and_what_it_ran(shared_pybuild: Pybuild, tmp_path: Path) -> None:
