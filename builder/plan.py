@@ -432,7 +432,7 @@ class Planner:
     def _add(self, instruction: Add, state: State) -> State:
         for word in instruction.sources:
             source = expand(word, state.variables.get)
-            if source.startswith(REMOTE) or source.endswith(".git"):
+            if source.startswith(REMOTE):
                 help = "download it in a RUN, or beforehand into the context"
                 raise DockerfileError(word.span, f"ADD {source}: files from the network are not fetched yet", help=help)
         if instruction.checksum is not None:

@@ -146,7 +146,7 @@ class Placing:
     def target(self) -> tuple[str, bool]:
         """Where the destination leads, and whether it has to be a directory."""
         wanted = self.op.dest.strip("/")
-        where = posixpath.normpath(wanted).strip(".") if self.op.link else self.below.resolve(wanted)
+        where = wanted if self.op.link else self.below.resolve(wanted)
         return where, self.op.dest.endswith("/") or not wanted
 
 

@@ -177,7 +177,7 @@ def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step
             raise ContextError(f'"/{path}": not found', span=step.span, help=origin.ignored(path))
         relative = path[len(base) :].lstrip("/") if base else path
         items = []
-        parts = relative.split("/")
+        parts = relative.split("/") if relative else []
         for depth in range(1, len(parts) + 1):
             place = "/".join(parts[:depth])
             at = f"{base}/{place}" if base else place
@@ -187,7 +187,8 @@ def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step
         if entry.type is EntryType.DIR:
             items += _below(origin, path, relative, excluded)
         top = origin.get(base)
-        assert top is not None
+        if top is None or top.type is not EntryType.DIR:
+            raise ContextError(f'"/{base}" is not a directory', span=step.span, help="/./ stands behind one")
         yield Source("", base, top, tuple(items))
 
 

@@ -31,7 +31,6 @@ def import_(
     from pathlib import Path
 
     from builder.containers.changes import change
-
     from layers import History, ImageConfig, Platform, Reference
     from layers.documents import timestamp
     from layers.image import describe

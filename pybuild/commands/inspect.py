@@ -58,9 +58,8 @@ def describe(context: Context, name: str, kind: str | None, *, size: bool) -> di
     from layers import BlobMissing, PlatformMissing, ReferenceInvalid
 
     if kind != "image":
-        from builder.containers.inspect import inspect as inspect_container
-
         from builder.containers.errors import ContainerMissing
+        from builder.containers.inspect import inspect as inspect_container
 
         try:
             return inspect_container(context.store, name, size=size)

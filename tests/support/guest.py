@@ -1,8 +1,9 @@
 """A small virtual machine with Debian's own kernel and nothing but cgroup v2, for what this host cannot show.
 
 The guest sees this host's root read-only (9p) under a throw-away overlay, so the tree and its .venv are where they are
-here. /tmp and /var/tmp are fresh tmpfs. Its processors are emulated (nested KVM does not run stock kernels everywhere),
-slow, but it runs everywhere. The kernel is Debian's package, unpacked once into the cache of the benchmark's peers.
+here. /tmp and /var/tmp are fresh tmpfs but for the tree, if it lies there. Its processors are emulated (nested KVM does
+not run stock kernels everywhere), so it is slow, but it runs everywhere. The kernel is Debian's package, unpacked once
+into the cache of the benchmark's peers.
 """
 
 import fcntl
@@ -34,6 +35,9 @@ for place in proc sys dev; do /bin/busybox mount -o move /$place /new/$place; do
 /bin/busybox mount -t tmpfs tmp /new/tmp
 /bin/busybox mkdir -p /new/var/tmp /new/dev/pts /new/dev/shm /new/sys/fs/cgroup
 /bin/busybox mount -t tmpfs tmp /new/var/tmp
+case "TREE" in
+    /tmp/*|/var/tmp/*) /bin/busybox mkdir -p "/newTREE"; /bin/busybox mount -o bind "/hostTREE" "/newTREE";;
+esac
 /bin/busybox mount -t devpts pts /new/dev/pts
 /bin/busybox mount -t tmpfs shm /new/dev/shm
 /bin/busybox mount -t cgroup2 cgroup2 /new/sys/fs/cgroup
@@ -69,7 +73,14 @@ def run_in_guest(command: Sequence[str], folder: Path, *, cwd: Path, timeout: fl
         "-no-reboot",
         "-nodefaults",
     ]
-    machine += ["-kernel", str(kernel), "-initrd", str(_initrd(folder, modules)), "-serial", f"file:{folder}/console"]
+    machine += [
+        "-kernel",
+        str(kernel),
+        "-initrd",
+        str(_initrd(folder, modules, cwd)),
+        "-serial",
+        f"file:{folder}/console",
+    ]
     machine += ["-append", "console=ttyS0 quiet panic=-1 reboot=t cgroup_no_v1=all"]
     for tag, path, more in (("host", "/", ",readonly=on"), ("talk", talk, "")):
         share = f"local,id={tag},path={path},security_model=none,multidevs=remap{more}"
@@ -109,7 +120,7 @@ def _kernel() -> tuple[Path, Path]:
     return kernel, modules
 
 
-def _initrd(folder: Path, modules: Path) -> Path:
+def _initrd(folder: Path, modules: Path, tree: Path) -> Path:
     root = folder / "initrd"
     (root / "bin").mkdir(parents=True)
     (root / "modules").mkdir()
@@ -119,7 +130,7 @@ def _initrd(folder: Path, modules: Path) -> Path:
     for name in order:
         shutil.copy(found[name], root / "modules")
     (root / "modules/order").write_text("\n".join(order) + "\n")
-    (root / "init").write_text(_INIT)
+    (root / "init").write_text(_INIT.replace("TREE", str(tree)))
     (root / "init").chmod(0o755)
     packed = folder / "initrd.cpio"
     with packed.open("wb") as out:
