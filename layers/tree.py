@@ -32,6 +32,8 @@ class Tree:
     def __init__(self, layers: Sequence[tuple[Toc, Opener]]) -> None:
         self._layers = [toc for toc, _ in layers][::-1]  # uppermost first
         self._openers = [opener for _, opener in layers][::-1]
+        opaque = next((at for at, toc in enumerate(self._layers) if toc.is_opaque("")), len(self._layers))
+        self._known = {"": tuple(range(len(self._layers))[: opaque + 1])}
 
     def get(self, path: str) -> Entry | None:
         """The entry at a path; a symlink is not followed."""
@@ -97,13 +99,10 @@ class Tree:
         """Names in a directory, by their bytes; none if it is no directory."""
         found: set[str] = set()
         hidden: set[str] = set()
-        for toc in self._layers:
-            if path and toc.holds(path) and not toc.is_dir(path):
-                break
+        for at in self._inside(path):
+            toc = self._layers[at]
             found.update(name for name in toc.children(path) if name not in hidden)
             hidden.update(toc.deleted(path))
-            if toc.deletes(path) or self._ends(toc, path):
-                break
         return sorted(found, key=os.fsencode)
 
     def walk(self, path: str = "") -> Iterator[Entry]:
@@ -147,7 +146,8 @@ class Tree:
     def _find(self, path: str) -> tuple[int, Entry, str] | None:
         """(layer, entry, first name of its file in that layer)."""
         implied = False
-        for at, toc in enumerate(self._layers):
+        for at in self._inside(path.rpartition("/")[0]):
+            toc = self._layers[at]
             if toc.holds(path):
                 entry = toc.get(path)
                 if entry is not None and (not implied or entry.type is EntryType.DIR):
@@ -157,20 +157,28 @@ class Tree:
                 if entry is not None:
                     break  # upper layers say that there is a directory, here is something else
                 implied = True
-            if toc.deletes(path) or self._ends(toc, path):
+            if toc.deletes(path) or toc.is_opaque(path):
                 break
         return (0, replace(ROOT, path=path), path) if implied else None
 
-    def _ends(self, toc: Toc, path: str) -> bool:
-        """True if lower layers cannot be seen at a path, because of what this layer says about a directory above it."""
-        head = path
-        while head:
-            head = head.rpartition("/")[0]
-            if toc.is_opaque(head):
-                return True
-            if head and (toc.deletes(head) or (toc.holds(head) and not toc.is_dir(head))):
-                return True
-        return toc.is_opaque(path)
+    def _inside(self, path: str) -> tuple[int, ...]:
+        """The layers that say what is in a directory, uppermost first; none if it is no directory."""
+        asked = []
+        while (known := self._known.get(path)) is None:
+            asked.append(path)
+            path = path.rpartition("/")[0]
+        for path in reversed(asked):
+            seen = []
+            for at in known:
+                toc = self._layers[at]
+                if toc.holds(path) and not toc.is_dir(path):
+                    break
+                if toc.is_dir(path) or toc.touches(path):
+                    seen.append(at)
+                if toc.deletes(path) or toc.is_opaque(path):
+                    break
+            self._known[path] = known = tuple(seen)
+        return known
 
     def _linked(self, at: int, link: Entry) -> tuple[int, Entry, str] | None:
         """The file of a hard link: in the same layer, else in those below."""
