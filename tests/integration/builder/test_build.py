@@ -66,7 +66,7 @@ def paths(store: Store, result: BuildResult) -> dict[str, str]:
             case "symlink":
                 found[entry.path] = f"-> {entry.linkname}"
             case _:
-                found[entry.path] = tree.read(entry.path, 1000).decode("latin-1")
+                found[entry.path] = (tree.read(entry.path, 1000) or b"").decode("latin-1")
     found.pop("", None)
     return found
 
@@ -260,4 +260,4 @@ def test_a_request_says_itself_what_it_cannot_mean(context: Path) -> None:
     request = BuildRequest(context=context)
     for wrong in ({"epoch": -1}, {"jobs": 0}, {"context": None}):
         with pytest.raises(ValueError, match=r"seconds|less than one|needs a context"):
-            replace(request, **wrong)  # type: ignore[arg-type]
+            replace(request, **wrong)

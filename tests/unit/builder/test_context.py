@@ -107,7 +107,12 @@ def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pyte
         second = Context.open(tmp_path / "c", None, store)
         opened: list[str] = []
         real = second.open_file
-        monkeypatch.setattr(second, "open_file", lambda path, entry: (opened.append(path), real(path, entry))[1])
+
+        def noted(path: str, entry: Entry) -> int:
+            opened.append(path)
+            return real(path, entry)
+
+        monkeypatch.setattr(second, "open_file", noted)
         after = {name: second.digest(name, entry_of(second, name)) for name in "ab"}
     assert opened == ["b"]
     assert before["a"] == after["a"]
