@@ -60,7 +60,9 @@ def machine() -> str:
     """One line about where this was measured."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     cores = os.cpu_count()
-    return f"{cores} cores, {memory} GiB, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+    return (
+        f"{cores} cores, {memory} GiB, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+    )
 
 
 def versions(tools: Mapping[str, str]) -> str:

@@ -65,11 +65,13 @@ class Execution:
         self.made: dict[int, Made] = {}
         self.reports: dict[int, StepReport] = {}
         self._halt = threading.Event()  # stops running commands when a step elsewhere failed, or the user says so
+        self._waiting: dict[int, Step] = {}
+        self._ran = False
         self._refused = {name.lower() for name in request.no_cache_filter}
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
-        waiting = {step.id: step for step in steps}
+        waiting = self._waiting = {step.id: step for step in steps}
         running: dict[Future[None], Step] = {}
         failure: BaseException | None = None
         jobs = self.request.jobs or max(LEAST_JOBS, 2 * (os.cpu_count() or 1))
@@ -97,6 +99,8 @@ class Execution:
         finally:
             self._over.set()
             watcher.join()
+            if self._ran:
+                self.bench.runtime().rest()
         for step in waiting.values():
             self.reports[step.id] = StepReport(step.id, step.title, step.stage, step.span, "skipped")
         if failure is not None:
@@ -222,6 +226,7 @@ class Execution:
             case Run():
                 from builder.ops.run import Settings, run
 
+                self._ran = True
                 settings = Settings(self.request.limits, self.request.keep_failed)
                 return run(
                     self.bench,
@@ -230,6 +235,7 @@ class Execution:
                     settings,
                     output=lambda stream, data: self.emit(StepOutput(step.id, stream, data)),
                     stop=self._halt,
+                    more=self._more(),
                 )
             case Mkdir():
                 from builder.ops.mkdir import mkdir
@@ -241,6 +247,10 @@ class Execution:
                 assert selection is not None
                 return copy(store, store.tree(below), step, selection, origin), None
         raise AssertionError(step.op)
+
+    def _more(self) -> int:
+        """RUNs that have not begun."""
+        return sum(isinstance(step.op, Run) for step in list(self._waiting.values()))
 
     # -- telling ---------------------------------------------------------------------------------
 

@@ -153,8 +153,11 @@ class BlobWriter:
 
     @contextmanager
     def flushing(self) -> Iterator[None]:
-        """Flush to the disk in a thread while something else is done; `commit` has little to wait for then."""
+        """Flush much to the disk in a thread while something else is done; `commit` has little to wait for then."""
         self._flush()
+        if self.size < CHUNK:
+            yield
+            return
         thread = threading.Thread(target=os.fdatasync, args=(self._part,), name="pybuild-flush", daemon=True)
         thread.start()
         try:

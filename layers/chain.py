@@ -20,9 +20,7 @@ class Chain:
         """The ChainID of every stack from the base up to each layer."""
         found: list[ChainID] = []
         for diff_id in self.diff_ids:
-            below = found[-1] if found else None
-            text = f"{below} {diff_id}".encode()
-            found.append(Digest("sha256", hashlib.sha256(text).hexdigest()) if below else diff_id)
+            found.append(_next(found[-1], diff_id) if found else diff_id)
         return tuple(found)
 
     @property
@@ -37,7 +35,14 @@ class Chain:
 
     def push(self, diff_id: DiffID) -> Chain:
         """This stack with one more layer on top."""
-        return Chain((*self.diff_ids, diff_id))
+        pushed = Chain((*self.diff_ids, diff_id))
+        if self.diff_ids and "ids" in self.__dict__:  # what is known need not be computed again
+            pushed.__dict__["ids"] = (*self.ids, _next(self.ids[-1], diff_id))
+        return pushed
 
     def __len__(self) -> int:
         return len(self.diff_ids)
+
+
+def _next(below: ChainID, diff_id: DiffID) -> ChainID:
+    return Digest("sha256", hashlib.sha256(f"{below} {diff_id}".encode()).hexdigest())

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 
 from layers.db import Database
 from layers.digest import Digest
@@ -35,6 +36,8 @@ class Session:
         self._pid = 0
         self._holders = 0
         self._claimed: set[str] = set()
+        self._litter: SimpleQueue[Path | None] = SimpleQueue()
+        self._broom: threading.Thread | None = None
 
     @property
     def id(self) -> str:
@@ -42,6 +45,7 @@ class Session:
         with self._begin:
             if not self._id or self._pid != os.getpid():
                 self._claimed = set()
+                self._broom = None
                 self._pid = os.getpid()
                 self._id, self._lock = begin(self.scratch)
             return self._id
@@ -53,13 +57,33 @@ class Session:
 
     @contextmanager
     def directory(self) -> Iterator[Path]:
-        """A fresh directory, removed with all that is in it on leaving."""
+        """A fresh directory; from leaving on it is litter, removed with all that is in it while others work."""
         path = self.path / secrets.token_hex(8)
         path.mkdir(mode=0o700)
         try:
             yield path
         finally:
-            discard(path)
+            self.throw(path)
+
+    def throw(self, path: Path) -> None:
+        """Remove a tree that lies in the scratch directory, in a thread of ours; at the latest when the session ends.
+
+        A step leaves three or four directories, and the next one need not wait for that.
+        """
+        with self._begin:
+            if self._broom is None or not self._broom.is_alive():
+                self._broom = threading.Thread(target=self._sweep, name="pybuild-broom", daemon=True)
+                self._broom.start()
+        self._litter.put(path)
+
+    def _sweep(self) -> None:
+        while (path := self._litter.get()) is not None:
+            with suppress(OSError):  # `end` removes what could not be removed now, or tells
+                discard(path)
+
+    def file(self) -> Path:
+        """A path where a file may be made that is to be renamed; in the way of nobody, litter if this process dies."""
+        return self.path / secrets.token_hex(8)
 
     def claim(self, *digests: Digest) -> None:
         """Keep prune away from these until the session ends. Claim first, then look whether they are here."""
@@ -93,6 +117,10 @@ class Session:
         with self._begin:
             if not self._id or self._pid != os.getpid():
                 return
+            if self._broom is not None:
+                self._litter.put(None)
+                self._broom.join()
+                self._broom = None
             with self._db.write() as db:
                 db.execute("DELETE FROM lease WHERE session = ?", (self._id,))
             discard(self.scratch / self._id)

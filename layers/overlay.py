@@ -175,11 +175,13 @@ class OverlaySnapshots:
     def _publish(self, made: Path, key: ChainID, chain: Chain) -> None:
         """Let `made/fs` be the directory of `key` from now on; in scratch is left what another boot made."""
         row = (str(key), str(chain.parent.id) if chain.parent.id else None, str(chain.diff_ids[-1]), boot_id())
-        with self._store.scratch() as scratch, self._store.db.write() as db:
+        old = self._store.session.file()
+        with self._store.db.write() as db:
             with suppress(FileNotFoundError):
-                os.rename(self._folder / key.hex, scratch / "old")
+                os.rename(self._folder / key.hex, old)
             os.rename(made, self._folder / key.hex)
             db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", row)
+        self._store.session.throw(old)
 
     def _mount(
         self,

@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 
 class Behind:
-    """Calls `consume` in a thread of its own with all that is put in, in order.
+    """Calls `consume` in a thread of its own with all that is put in, in order; a single chunk is not worth a thread.
 
     Leaving normally waits until everything was consumed and raises what `consume` raised; leaving
     by an exception drops what is in flight.
@@ -32,19 +32,31 @@ class Behind:
         self._chunks: queue.Queue[bytes | None] = queue.Queue(DEPTH)
         self._failure: BaseException | None = None
         self._dropped = False
+        self._first: bytes | None = None
+        self._begun = False
         self._thread = threading.Thread(target=self._work, name="pybuild-stage", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __call__(self, chunk: bytes) -> None:
         """Hand over a chunk, waiting while too many are in flight. Raises what `consume` raised."""
+        if not self._begun:
+            if self._first is None:
+                self._first = chunk
+                return
+            self._begun = True
+            self._thread.start()
+            self._chunks.put(self._first)
         if self._failure is not None:
             raise self._failure
         self._chunks.put(chunk)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._begun:
+            if kind is None and self._first is not None:
+                self._consume(self._first)
+            return
         self._dropped = kind is not None
         self._chunks.put(None)
         self._thread.join()

@@ -178,10 +178,14 @@ class Store:
 
     def keep_toc(self, diff_id: DiffID, toc: Toc) -> None:
         """Keep the table of contents that whoever wrote or read a raw tar has at hand."""
-        with full_disk_explained(self.root), self.scratch() as scratch:
-            part = scratch / "toc"
-            part.write_bytes(toc.dumps())
-            os.replace(part, self.root / "tocs" / diff_id.hex)
+        part = self.session.file()
+        try:
+            with full_disk_explained(self.root):
+                part.write_bytes(toc.dumps())
+                os.replace(part, self.root / "tocs" / diff_id.hex)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         self._remember(diff_id, toc)
 
     def _remember(self, diff_id: DiffID, toc: Toc) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,15 +27,21 @@ _spawner: Spawner | None = None
 
 
 def prepare_sandbox() -> None:
-    """Enter a private mount namespace and fork the spawner; once, while this process is small and single-threaded."""
+    """Enter a private mount namespace and start the spawner; once, while this process is small and single-threaded.
+
+    The spawner gets ready on another processor while this one reads Dockerfiles; if nothing is to be run after all,
+    it ends with us.
+    """
     global _spawner  # noqa: PLW0603 (the one thing that must exist before everything else)
     if _spawner is not None:
         return
-    from runner import mounts
+    from runner import SandboxUnavailable, mounts
     from runner.spawner import Spawner
 
     mounts.enter()
     _spawner = Spawner()
+    with suppress(SandboxUnavailable):  # said again, and aloud, when something is to be run
+        _spawner.warm()
 
 
 @dataclass

@@ -9,16 +9,17 @@ filter and capabilities follows seccomp(2): without no_new_privs it needs CAP_SY
 import errno
 import fcntl
 import marshal
+import mmap
 import os
 import resource
 import select
 import signal
 import struct
 import termios
-from _socket import SCM_RIGHTS, SOL_SOCKET, socket
+from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
 
-from runner.job import FIRST_JOIN, START, STATUS, STDIN, WHERE, Job
+from runner.job import FIRST_BIND, FIRST_JOIN, ROOT, START, STATUS, STDIN, Job, Seed
 from runner.linux import (
     CLONE_NEWCGROUP,
     CLONE_NEWNET,
@@ -48,14 +49,21 @@ TIOCGPTPEER, TIOCSPTLCK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x5441, 0x40045431, 0x8913
 AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = 2, 1, 2, 5
 KEPT = 3  # the only descriptor beside 0, 1 and 2 that lives until the command does: how failures are told
 OPEN_FILES = (1024, 524288)
+MSG_CMSG_CLOEXEC = 0x40000000
+MOST_DESCRIPTORS = 253  # SCM_MAX_FD
+IGNORED = (signal.SIGINT, signal.SIGPIPE)
+"""Signals that the spawner does not want; to its children they mean what they mean to everybody."""
 
 
 class Child:
     """One life from clone to exec. `at` always names the step, so that a failure can say where it happened."""
 
-    def __init__(self, job: Job, descriptors: list[int], maker: int) -> None:
-        self.job = job
-        self.given = descriptors
+    job: Job
+
+    def __init__(self, seed: Seed, descriptors: list[int], maker: int) -> None:
+        self.seed = seed
+        self.sown = descriptors
+        self.given: list[int] = []
         self.maker = maker
         self.at = "start"
         self.status = descriptors[STATUS]
@@ -75,21 +83,31 @@ class Child:
         os._exit(125)
 
     def _become(self) -> None:
-        job = self.job
+        seed = self.seed
         self.at = "parent"
         control(PR_SET_PDEATHSIG, signal.SIGKILL)
         if select.select([self.maker], [], [], 0)[0]:
             os._exit(125)  # the spawner died before the line above
         self.at = "cgroup"
-        for place in range(FIRST_JOIN, FIRST_JOIN + job.joins):
-            os.write(self.given[place], b"0")
-        if job.kind == START:
+        for place in range(FIRST_JOIN, FIRST_JOIN + seed.joins):
+            os.write(self.sown[place], b"0")
+        if seed.kind == START:
             unshare(CLONE_NEWCGROUP)
-            self._build()
+            if seed.namespaces & CLONE_NEWNET:
+                self._loopback()
+            self.at = "walls"
+            self.walls = Walls(seed)
         else:
             self.at = "namespaces"
-            setns(self.given[WHERE], job.namespaces)
+            setns(self.sown[FIRST_JOIN + seed.joins + seed.unified], seed.namespaces)
             os.chdir(b"/")
+        self.at = "limits"
+        new_session_keyring()
+        self._calm()
+        self._wait()
+        job = self.job
+        if seed.kind == START:
+            self._build()
         self.at = "terminal"
         os.setsid()
         if job.tty:
@@ -99,30 +117,41 @@ class Child:
         os.dup2(self.status, KEPT, inheritable=False)
         self.status = KEPT
         close_from(KEPT + 1)
-        self.at = "limits"
-        new_session_keyring()
-        self._calm()
+        os.umask(0o022)
         self._give_up_rights()
         self.at = "exec"
-        if job.init and job.kind == START:
+        if job.init and seed.kind == START:
             split(KEPT)
         self._execute()
+
+    def _wait(self) -> None:
+        """For the job; there is none any more if the other end closes."""
+        self.at = "job"
+        orders = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(self.status))
+        message, extra, _, _ = orders.recvmsg(16, CMSG_SPACE(4 * MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
+        orders.close()
+        if not message:
+            os._exit(0)
+        data = extra[0][2]
+        order, *self.given = struct.unpack(f"{len(data) // 4}i", data)
+        with mmap.mmap(order, 0, prot=mmap.PROT_READ) as text:
+            self.job = Job.load(text[:])
+
+    def _loopback(self) -> None:
+        self.at = "loopback"
+        with_loopback = socket(AF_INET, SOCK_DGRAM)
+        name = struct.pack("16sH22x", b"lo", 0)
+        flags = struct.unpack_from("H", fcntl.ioctl(with_loopback.fileno(), SIOCGIFFLAGS, name), 16)[0]
+        fcntl.ioctl(with_loopback.fileno(), SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | 1))
+        with_loopback.close()
 
     def _build(self) -> None:
         job = self.job
         self.at = "hostname"
         set_hostname(job.hostname)
-        if job.namespaces & CLONE_NEWNET:
-            self.at = "loopback"
-            with_loopback = socket(AF_INET, SOCK_DGRAM)
-            name = struct.pack("16sH22x", b"lo", 0)
-            flags = struct.unpack_from("H", fcntl.ioctl(with_loopback.fileno(), SIOCGIFFLAGS, name), 16)[0]
-            fcntl.ioctl(with_loopback.fileno(), SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | 1))
-            with_loopback.close()
         self.at = "walls"
-        self.walls = Walls(job, self.given[WHERE])
-        first_bind = FIRST_JOIN + job.joins + job.unified
-        self.walls.build(self.given[first_bind:])
+        assert self.walls is not None
+        self.walls.build(job, self.given[ROOT], self.given[FIRST_BIND:])
         if job.tty:
             self.walls.at = "/dev/console"
             self._open_terminal(self.walls.pts)
@@ -136,7 +165,7 @@ class Child:
         self.slave = fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
 
     def _terminal(self) -> None:
-        if self.job.kind != START:
+        if self.seed.kind != START:
             root = os.open(b"/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self._open_terminal(open_in(root, b"dev/pts", O_PATH | os.O_DIRECTORY, resolve=STRICT))
         fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
@@ -157,15 +186,13 @@ class Child:
                     os.fchown(place, self.job.uid, 5 if self.job.tty else self.job.gid)
 
     def _calm(self) -> None:
-        """Ordinary signals, limits and mask, whatever the caller's were."""
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        """Ordinary signals and limits, whatever the caller's were."""
+        for number in IGNORED:  # all others are as they should be since the spawner began
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         hard = OPEN_FILES[1] if most == resource.RLIM_INFINITY else min(OPEN_FILES[1], most)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES[0], hard), hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.umask(0o022)
 
     def _go_to_directory(self, *, make: bool) -> None:
         path = self.job.cwd

@@ -1,46 +1,27 @@
-"""What the runner tells its spawner: one process to start, in numbers and bytes only.
+"""What the runner tells its spawner, in numbers and bytes only: a process to make, later what it shall become.
 
-The spawner must stay small and import little, so this is a plain record that travels by `marshal` together with open
-descriptors. Whatever needs judgement (look-ups, defaults, filters) was decided before.
+The spawner must stay small and import little, so these are plain records that travel by `marshal` together with open
+descriptors. Whatever needs judgement (look-ups, defaults, filters) was decided before. A `Seed` can be sown before it
+is known what shall grow of it: joining control groups waits for the kernel longer than all the rest takes together.
 """
 
 import marshal
 
-# Positions of the descriptors that every job brings; then come cgroup.procs files, then detached mounts in order.
-REPLY, STATUS, STDIN, STDOUT, STDERR, WHERE, FIRST_JOIN = range(7)
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Self
+
+# Positions of the descriptors that come with a seed; then come cgroup.procs files, the version-2 directory if there is
+# one, and for ENTER the process whose walls are entered.
+REPLY, STATUS, FIRST_JOIN = range(3)
+# Positions of those that come with a job, after its own text; then come detached mounts in order.
+STDIN, STDOUT, STDERR, ROOT, FIRST_BIND = range(5)
 
 START, ENTER = "start", "enter"
 
 
-class Job:
-    """One process. START makes new walls around the mount WHERE; ENTER goes behind those of the process WHERE."""
-
-    kind: str
-    args: list[bytes]
-    candidates: list[bytes]  # paths of the program to try, in order
-    env: dict[bytes, bytes]
-    cwd: bytes
-    uid: int
-    gid: int
-    groups: list[int]
-    namespaces: int  # CLONE_NEW* flags
-    time_offset: int | None  # seconds
-    joins: int  # how many cgroup.procs descriptors
-    unified: bool  # whether a cgroup v2 directory follows them
-    hostname: bytes
-    mounts: list[
-        tuple[bytes, bool, dict[bytes, bytes | None] | None, int]
-    ]  # target, directory?, tmpfs or next fd, flags
-    cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
-    masked_sys: list[bytes]  # paths below /sys
-    shm_size: int
-    nodev: bool
-    readonly_root: bool
-    tty: bool
-    init: bool
-    capabilities: int  # a mask
-    filter: bytes  # BPF, empty for none
-    no_new_privileges: bool
+class Record:
+    """Values by name."""
 
     def __init__(self, **values: object) -> None:
         self.__dict__.update(values)
@@ -49,7 +30,43 @@ class Job:
         """As bytes for `load`."""
         return marshal.dumps(self.__dict__)
 
-    @staticmethod
-    def load(text: bytes) -> "Job":
+    @classmethod
+    def load(cls, text: bytes) -> "Self":
         """What `dump` was given."""
-        return Job(**marshal.loads(text))
+        return cls(**marshal.loads(text))
+
+
+class Seed(Record):
+    """A process without an order. START gives it namespaces of its own; ENTER goes behind the walls of another."""
+
+    kind: str
+    namespaces: int  # CLONE_NEW* flags
+    time_offset: int | None  # seconds
+    joins: int  # how many cgroup.procs descriptors
+    unified: bool  # whether a cgroup v2 directory follows them
+    cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
+    masked_sys: list[bytes]  # paths below /sys
+
+
+class Job(Record):
+    """What a seed becomes. For START new walls are made around the mount ROOT; ENTER has no use for it."""
+
+    args: list[bytes]
+    candidates: list[bytes]  # paths of the program to try, in order
+    env: dict[bytes, bytes]
+    cwd: bytes
+    uid: int
+    gid: int
+    groups: list[int]
+    hostname: bytes
+    mounts: list[
+        tuple[bytes, bool, dict[bytes, bytes | None] | None, int]
+    ]  # target, directory?, tmpfs or next fd, flags
+    shm_size: int
+    nodev: bool
+    readonly_root: bool
+    tty: bool
+    init: bool
+    capabilities: int  # a mask
+    filter: bytes  # BPF, empty for none
+    no_new_privileges: bool

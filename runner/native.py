@@ -21,7 +21,7 @@ from runner import devices, seccomp
 from runner.cgroups import Cgroup, group_of
 from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.hierarchy import Hierarchy, discover
-from runner.job import ENTER, START, Job
+from runner.job import ENTER, START, Job, Seed
 from runner.limits import Limits
 from runner.linux import (
     AT_FDCWD,
@@ -41,13 +41,15 @@ from runner.linux import (
     copy_mount,
 )
 from runner.sandbox import CAPABILITIES, Exit, Identity, Mount, Sandbox
-from runner.spawner import Birth, Spawner
+from runner.spawner import Birth, Sown, Spawner
 from runner.targets import Stubs, find
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIECE = 1 << 16
 GLANCE = 0.1
 """Seconds between two looks at the stop event."""
+SPARE = 2
+"""Processes that wait for commands at most."""
 LINGER = 1.0
 """Seconds that output may still come after the last process has gone: long enough to empty full pipes."""
 OURS = (b"proc", b"sys", b"dev")
@@ -109,59 +111,125 @@ class Running:
             self._undo.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Bed:
+    """A process with its control groups, made for commands of one kind, that waits for one."""
+
+    kind: tuple[Limits, int, int | None]
+    cgroup: Cgroup
+    guarded: bool
+    sown: Sown
+
+    def clear(self) -> None:
+        """Take it away unused."""
+        self.sown.drop()
+        self.cgroup.remove()
+
+
 @dataclass(slots=True)
 class Native:
     """The runtime of this machine; threads may share one. A `runner.Runtime`."""
 
     spawner: Spawner
+    _spare: list[_Bed] = field(default_factory=list)
+    _leaving: list[threading.Thread] = field(default_factory=list)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, sandbox: Sandbox, streams: Sequence[int], *, tty: bool = False) -> Running:
         """Begin a command with these descriptors as its stdin, stdout and stderr; with `tty` a terminal replaces them.
 
         The descriptors stay the caller's. Raises SandboxUnavailable, SandboxBroken, LimitUnavailable.
         """
-        with ExitStack() as undo:
-            there = discover()
-            cgroup = Cgroup.create(sandbox.limits, there)
-            undo.callback(cgroup.remove)
+        with ExitStack() as undo, ExitStack() as sent:
+            bed = self._bed(_kind(sandbox))
+            undo.callback(self._remove, bed.cgroup)
+            unused = undo.enter_context(ExitStack())
+            unused.callback(bed.sown.drop)
             capabilities = sandbox.capabilities
-            guarded = devices.restrict(cgroup.unified, cgroup.legacy.get("devices"))
-            if not guarded:
+            if not bed.guarded:
                 capabilities -= {"MKNOD"}
-            with ExitStack() as sent:
-                try:
-                    where = self._root(sandbox, undo, sent)
-                    binds, mounts = _mounts(sandbox, where.root, where.stubs, sent)
-                except OSError as problem:
-                    name = problem.filename or b""
-                    raise SandboxBroken("places to mount on", problem.errno or 0, os.fsdecode(name)) from problem
-                unified = _unified(cgroup, sent)
-                joins = cgroup.joins()
-                for descriptor in joins:
-                    sent.callback(os.close, descriptor)
-                job = Job(
+            try:
+                where = self._root(sandbox, undo, sent)
+                binds, mounts = _mounts(sandbox, where.root, where.stubs, sent)
+            except OSError as problem:
+                name = problem.filename or b""
+                raise SandboxBroken("places to mount on", problem.errno or 0, os.fsdecode(name)) from problem
+            job = Job(
+                **_program(sandbox.args, sandbox.env, sandbox.cwd, sandbox.identity),
+                hostname=sandbox.hostname.encode(),
+                mounts=mounts,
+                shm_size=sandbox.shm_size,
+                nodev=not bed.guarded,
+                readonly_root=sandbox.readonly_root,
+                tty=tty,
+                init=sandbox.init,
+                capabilities=_mask(capabilities),
+                filter=seccomp.program(capabilities) if sandbox.seccomp else b"",
+                no_new_privileges=sandbox.no_new_privileges,
+            )
+            unused.pop_all()
+            birth = bed.sown.grow(job, [*streams, where.mount, *binds])
+            return Running(birth.pid, birth.master, bed.cgroup, birth, sandbox.limits, undo.pop_all())
+
+    def rest(self) -> None:
+        """Let go of what was made ready for commands that did not come."""
+        with self._turn:
+            spare, self._spare = self._spare, []
+            leaving, self._leaving = self._leaving, []
+        for bed in spare:
+            bed.clear()
+        for one in leaving:
+            one.join()
+
+    def _remove(self, cgroup: Cgroup) -> None:
+        """Take groups away: beside other work while more is expected, for the kernel makes whoever does it wait."""
+        with self._turn:
+            thread = threading.Thread(target=cgroup.remove, name="pybuild-cgroup") if self._spare else None
+            if thread is not None:
+                self._leaving = [*(one for one in self._leaving if one.is_alive()), thread]
+                thread.start()
+        if thread is None:
+            cgroup.remove()
+
+    def _ready(self, kind: tuple[Limits, int, int | None], more: int) -> None:
+        """Make ready for commands that will come: entering control groups takes the kernel longer than the rest."""
+        with self._turn:
+            missing = min(more, SPARE) - sum(bed.kind == kind for bed in self._spare)
+        for _ in range(missing):
+            bed = self._make(kind)
+            with self._turn:
+                self._spare.append(bed)
+
+    def _bed(self, kind: tuple[Limits, int, int | None]) -> _Bed:
+        """One that is ready, or a new one."""
+        with self._turn:
+            for bed in self._spare:
+                if bed.kind == kind:
+                    self._spare.remove(bed)
+                    return bed
+        return self._make(kind)
+
+    def _make(self, kind: tuple[Limits, int, int | None]) -> _Bed:
+        limits, namespaces, offset = kind
+        with ExitStack() as undo, ExitStack() as sent:
+            there = discover()
+            cgroup = Cgroup.create(limits, there)
+            undo.callback(cgroup.remove)
+            guarded = bool(devices.restrict(cgroup.unified, cgroup.legacy.get("devices")))
+            descriptors, words = _membership(cgroup, sent)
+            sown = self.spawner.sow(
+                Seed(
                     kind=START,
-                    **_program(sandbox.args, sandbox.env, sandbox.cwd, sandbox.identity),
-                    namespaces=_namespaces(sandbox),
-                    time_offset=sandbox.time_offset,
-                    joins=len(joins),
-                    unified=unified is not None,
-                    hostname=sandbox.hostname.encode(),
-                    mounts=mounts,
+                    namespaces=namespaces,
+                    time_offset=offset,
                     cgroup_view=_cgroup_view(there, cgroup),
                     masked_sys=_masked_sys(),
-                    shm_size=sandbox.shm_size,
-                    nodev=not guarded,
-                    readonly_root=sandbox.readonly_root,
-                    tty=tty,
-                    init=sandbox.init,
-                    capabilities=_mask(capabilities),
-                    filter=seccomp.program(capabilities) if sandbox.seccomp else b"",
-                    no_new_privileges=sandbox.no_new_privileges,
-                )
-                descriptors = [*streams, where.mount, *joins, *([] if unified is None else [unified]), *binds]
-                birth = self.spawner.submit(job, descriptors)
-            return Running(birth.pid, birth.master, cgroup, birth, sandbox.limits, undo.pop_all())
+                    **words,
+                ),
+                descriptors,
+            )
+            undo.pop_all()
+            return _Bed(kind, cgroup, guarded, sown)
 
     def exec_in(
         self,
@@ -190,28 +258,24 @@ class Native:
                 raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
             kinds = _shared_not(pid)
             capabilities = sandbox.capabilities & _bounds(pid)
-            unified = _unified(group, sent)
-            joins = group.joins()
-            for descriptor in joins:
-                sent.callback(os.close, descriptor)
+            descriptors, words = _membership(group, sent)
+            sown = self.spawner.sow(
+                Seed(kind=ENTER, namespaces=kinds, time_offset=None, **words), [*descriptors, pidfd]
+            )
             job = Job(
-                kind=ENTER,
                 **_program(sandbox.args, sandbox.env, sandbox.cwd, sandbox.identity),
-                namespaces=kinds,
-                time_offset=None,
-                joins=len(joins),
-                unified=unified is not None,
                 tty=tty,
                 init=False,
                 capabilities=_mask(capabilities),
                 filter=seccomp.program(capabilities) if sandbox.seccomp else b"",
                 no_new_privileges=sandbox.no_new_privileges,
             )
-            descriptors = [*streams, pidfd, *joins, *([] if unified is None else [unified])]
-            birth = self.spawner.submit(job, descriptors)
+            birth = sown.grow(job, streams)
             return Running(birth.pid, birth.master, None, birth, Limits(), undo.pop_all())
 
-    def run(self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event) -> Exit:
+    def run(
+        self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event, *, more: int = 0
+    ) -> Exit:
         """Run it to its end, its output handed to `output` on this thread; see `runner.Runtime`."""
         with ExitStack() as ours, selectors.DefaultSelector() as ready:
             nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -230,6 +294,7 @@ class Native:
                     os.close(descriptor)
             ending = _Ending(running, sandbox, stop)
             try:
+                self._ready(_kind(sandbox), more)
                 ready.register(running, selectors.EVENT_READ)
                 open_pipes, ended = len(pipes), 0.0
                 while not ended or (open_pipes and time.monotonic() < ended + LINGER):
@@ -366,13 +431,22 @@ def _mask(capabilities: frozenset[str]) -> int:
     return sum(1 << CAPABILITIES[name] for name in capabilities)
 
 
-def _unified(group: Cgroup, sent: ExitStack) -> int | None:
-    """The version-2 directory that the process is born into."""
-    if group.unified is None:
-        return None
-    descriptor = os.open(group.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    sent.callback(os.close, descriptor)
-    return descriptor
+def _kind(sandbox: Sandbox) -> tuple[Limits, int, int | None]:
+    """What a process must know before it is made."""
+    return sandbox.limits, _namespaces(sandbox), sandbox.time_offset
+
+
+def _membership(group: Cgroup, sent: ExitStack) -> tuple[list[int], dict[str, object]]:
+    """Descriptors by which a process enters the groups, and what a seed says of them."""
+    descriptors = group.joins()
+    for descriptor in descriptors:
+        sent.callback(os.close, descriptor)
+    words: dict[str, object] = {"joins": len(descriptors), "unified": group.unified is not None}
+    if group.unified is not None:  # version 2: it is born inside
+        unified = os.open(group.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        sent.callback(os.close, unified)
+        descriptors.append(unified)
+    return descriptors, words
 
 
 def _cgroup_view(there: Hierarchy, group: Cgroup) -> list[tuple[bytes, bytes, dict[bytes, bytes | None]]]:

@@ -125,10 +125,17 @@ class Runtime(Protocol):
     """A way to run a command behind walls.
 
     `run` returns when the command and all it has started are gone. `output` is called with 1 or 2 and bytes, in
-    order for each stream, on the calling thread. Setting `stop` ends the command: signal, grace, kill. A command that
-    fails is an Exit; SandboxBroken, SandboxUnavailable and LimitUnavailable mean that it never began.
+    order for each stream, on the calling thread. Setting `stop` ends the command: signal, grace, kill. `more` is how
+    many commands like it may follow: it may make ready for them, until `rest`. A command that fails is an Exit;
+    SandboxBroken, SandboxUnavailable and LimitUnavailable mean that it never began.
     """
 
-    def run(self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event) -> Exit:
+    def run(
+        self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event, *, more: int = 0
+    ) -> Exit:
         """Run it to its end."""
+        ...
+
+    def rest(self) -> None:
+        """Let go of what was made ready: no more commands come for now."""
         ...

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.errors import SandboxBroken, SandboxUnavailable
-from runner.job import Job
+from runner.job import Job, Seed
 from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from runner.zygote import serve; serve()"
@@ -45,6 +45,68 @@ class Birth:
 
 
 @dataclass(slots=True)
+class Sown:
+    """A process that is being made, or waits already. Exactly one of `grow` and `drop` ends it."""
+
+    _reply: socket.socket
+    _status: socket.socket
+
+    def grow(self, job: Job, descriptors: Sequence[int]) -> Birth:
+        """Let it become its command; returns when it has. Raises SandboxBroken with the step that failed.
+
+        `descriptors` follow `runner.job` from STDIN on; they stay the caller's.
+        """
+        with ExitStack() as undo, self._status as status:
+            undo.callback(self._reply.close)
+            order = _in_memory(job.dump())
+            try:
+                with suppress(BrokenPipeError, ConnectionResetError):  # it could not be made: it has said why
+                    socket.send_fds(status, [b"job"], [order, *descriptors])
+            finally:
+                os.close(order)
+            born, given, _, _ = socket.recv_fds(self._reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+            for one in given:
+                undo.callback(os.close, one)
+            master = None
+            while told := _told(status):
+                answer, more = told
+                if answer == b"tty":
+                    master = more[0]
+                    undo.callback(os.close, master)
+                    continue
+                if answer:
+                    step, number, detail = marshal.loads(answer)
+                    raise SandboxBroken(step, number, os.fsdecode(detail))
+                break
+            if not born:
+                raise SandboxUnavailable(
+                    "the process that starts sandboxes has died", "look for its message above or in the kernel log"
+                )
+            undo.pop_all()
+            return Birth(marshal.loads(born)[1], given[0], self._reply, master)
+
+    def drop(self) -> None:
+        """It is not needed; returns when it has gone."""
+        self._status.close()
+        with self._reply as reply:
+            while True:
+                answer, given, _, _ = socket.recv_fds(reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+                for one in given:
+                    os.close(one)
+                if not answer or marshal.loads(answer)[0] == "ended":
+                    return
+
+
+def _told(status: socket.socket) -> tuple[bytes, list[int]]:
+    """The next word of a child; empty when it has become its command, or has gone."""
+    try:
+        answer, given, _, _ = socket.recv_fds(status, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:  # it went without having read its job
+        return b"", []
+    return answer, given
+
+
+@dataclass(slots=True)
 class Spawner:
     """Starts its process when first needed, again if it was lost, and ends it on `close`. Threads may share it."""
 
@@ -66,53 +128,31 @@ class Spawner:
                 with suppress(ChildProcessError):
                     os.waitpid(self._pid, 0)
 
-    def submit(self, job: Job, descriptors: Sequence[int]) -> Birth:
-        """Start one process; returns when it has become its command. Raises SandboxBroken with the step that failed.
+    def sow(self, seed: Seed, descriptors: Sequence[int]) -> "Sown":
+        """Have a process made that will wait for its job; does not wait for it.
 
-        `descriptors` follow `runner.job` from STDIN on; they stay the caller's.
+        `descriptors` follow `runner.job` from FIRST_JOIN on; they stay the caller's. Raises SandboxUnavailable.
         """
         with ExitStack() as undo:
             reply, far_reply = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(reply.close)
             status, far_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with status:
-                with far_reply, far_status:
-                    order = _in_memory(job.dump())
-                    try:
-                        self._send([order, far_reply.fileno(), far_status.fileno(), *descriptors])
-                    finally:
-                        os.close(order)
-                born, given, _, _ = socket.recv_fds(reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
-                for one in given:
-                    undo.callback(os.close, one)
-                master = None
-                while told := socket.recv_fds(status, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC):
-                    answer, more, _, _ = told
-                    if answer == b"tty":
-                        master = more[0]
-                        undo.callback(os.close, master)
-                        continue
-                    if answer:
-                        step, number, detail = marshal.loads(answer)
-                        raise SandboxBroken(step, number, os.fsdecode(detail))
-                    break
-            if not born:
-                raise SandboxUnavailable(
-                    "the process that starts sandboxes has died", "look for its message above or in the kernel log"
-                )
+            undo.callback(status.close)
+            with far_reply, far_status:
+                self._send(seed.dump(), [far_reply.fileno(), far_status.fileno(), *descriptors])
             undo.pop_all()
-            return Birth(marshal.loads(born)[1], given[0], reply, master)
+            return Sown(reply, status)
 
-    def _send(self, descriptors: list[int]) -> None:
+    def _send(self, message: bytes, descriptors: list[int]) -> None:
         with self._lock:
             try:
-                socket.send_fds(self._connect(), [b"job"], descriptors)
+                socket.send_fds(self._connect(), [message], descriptors)
             except (BrokenPipeError, ConnectionResetError):
                 if self._channel is not None:
                     self._channel.close()
                     self._channel = None
                     os.waitpid(self._pid, 0)
-                socket.send_fds(self._connect(), [b"job"], descriptors)
+                socket.send_fds(self._connect(), [message], descriptors)
 
     def _connect(self) -> socket.socket:
         if self._channel is None:

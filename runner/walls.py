@@ -10,7 +10,7 @@ import os
 import stat
 from contextlib import suppress
 
-from runner.job import Job
+from runner.job import Job, Seed
 from runner.linux import (
     CLONE_NEWNET,
     CLONE_NEWUSER,
@@ -67,27 +67,76 @@ SAFE = NOSUID | NODEV | NOEXEC
 
 
 class Walls:
-    """The root of one step while it is built. `at` names the part that is being worked on, for error reports."""
+    """The root of one step while it is built. `at` names the part that is being worked on, for error reports.
 
-    def __init__(self, job: Job, root: int) -> None:
-        self.job = job
-        self.root = root
-        self.at = "root"
-        self.proc = self.sys = self.dev = self.pts = -1
+    What needs no root is made at once, as mounts that are on no path yet, so that a process can have it ready before
+    its job comes; `build` puts everything in its place.
+    """
 
-    def build(self, binds: list[int]) -> None:
+    def __init__(self, seed: Seed) -> None:
+        self.namespaces = seed.namespaces
+        self.root = -1
+        self.at = "/proc"
+        self.proc = self._proc()
+        self.at = "/sys"
+        self.old = os.open(b"/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.sys = self._sys()
+        self.at = "/sys/fs/cgroup"
+        self.views = [
+            (name, new_mount(kind, options, attributes=SAFE | RDONLY)) for name, kind, options in seed.cgroup_view
+        ]
+        self.many = bool(self.views) and bool(self.views[0][0])
+        if self.many:
+            self.top = new_mount(b"tmpfs", {b"mode": b"755", b"size": b"64k"}, attributes=SAFE)
+            for name, _ in self.views:
+                os.mkdir(name, 0o755, dir_fd=self.top)
+        self.at = "/dev"
+        self.dev = self._dev()
+        self.at = "/dev/pts"
+        options: dict[bytes, bytes | None] = {
+            b"newinstance": None,
+            b"ptmxmode": b"0666",
+            b"mode": b"0620",
+            b"gid": b"5",
+        }
+        self.pts = new_mount(b"devpts", options, attributes=NOSUID | NOEXEC)
+        self.at = "/dev/mqueue"
+        self.mqueue = -1
+        try:
+            self.mqueue = new_mount(b"mqueue", {}, attributes=SAFE)
+        except OSError as problem:
+            if problem.errno != errno.ENODEV:  # a kernel built without POSIX message queues
+                raise
+        self.masked_sys = seed.masked_sys
+
+    def build(self, job: Job, root: int, binds: list[int]) -> None:
         """Mount everything below the root, in an order in which each part stands on trusted ones only."""
         self.at = "root"
-        self.old = os.open(b"/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        attach(self.root, self.old)
-        self._proc()
-        self._sys()
-        self._dev()
+        self.root = root
+        attach(root, self.old)
+        self.at = "/proc"
+        attach(self.proc, self._directory(b"proc"))
+        self.at = "/sys"
+        attach(self.sys, self._directory(b"sys"))
+        self._show_cgroups()
+        self.at = "/dev"
+        attach(self.dev, self._directory(b"dev"))
+        if self.namespaces & CLONE_NEWUSER:
+            for name, _, _ in DEVICES:
+                attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
+        self.at = "/dev/pts"
+        attach(self.pts, self.dev, b"pts")
+        self.at = "/dev/shm"
+        shm = new_mount(b"tmpfs", {b"mode": b"1777", b"size": b"%d" % job.shm_size}, attributes=SAFE)
+        attach(shm, self.dev, b"shm")
+        if self.mqueue >= 0:
+            self.at = "/dev/mqueue"
+            attach(self.mqueue, self.dev, b"mqueue")
         self._mask()
-        self._mounts(binds)
-        if self.job.readonly_root or self.job.nodev:
+        self._mounts(job, binds)
+        if job.readonly_root or job.nodev:
             self.at = "root attributes"
-            change_mount(self.root, add=(RDONLY if self.job.readonly_root else 0) | (NODEV if self.job.nodev else 0))
+            change_mount(self.root, add=(RDONLY if job.readonly_root else 0) | (NODEV if job.nodev else 0))
 
     def show_console(self, slave: int) -> None:
         """Make the terminal of this step its /dev/console."""
@@ -106,92 +155,55 @@ class Walls:
     def _directory(self, name: bytes) -> int:
         return open_in(self.root, name, O_PATH | os.O_DIRECTORY, resolve=STRICT)
 
-    def _proc(self) -> None:
-        self.at = "/proc"
-        self.proc = new_mount(b"proc", {}, attributes=SAFE)
-        attach(self.proc, self._directory(b"proc"))
-        if self.job.namespaces & CLONE_NEWNET:
+    def _proc(self) -> int:
+        proc = new_mount(b"proc", {}, attributes=SAFE)
+        if self.namespaces & CLONE_NEWNET:
             for name, value in ((b"ip_unprivileged_port_start", b"0"), (b"ping_group_range", b"0 2147483647")):
                 with suppress(FileNotFoundError, PermissionError):  # no IPv4, or a group that has no number here
-                    self._write(b"sys/net/ipv4/" + name, value)
+                    _write(proc, b"sys/net/ipv4/" + name, value)
+        return proc
 
-    def _write(self, path: bytes, value: bytes) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.proc)
+    def _sys(self) -> int:
         try:
-            with suppress(OSError):
-                os.write(descriptor, value)
-        finally:
-            os.close(descriptor)
-
-    def _sys(self) -> None:
-        self.at = "/sys"
-        target = self._directory(b"sys")
-        try:
-            sysfs = new_mount(b"sysfs", {}, attributes=SAFE | RDONLY)
+            return new_mount(b"sysfs", {}, attributes=SAFE | RDONLY)
         except PermissionError:  # a user namespace that shares the host's network gets the host's view, read-only
             sysfs = copy_mount(self.old, b"sys", recursive=True)
             change_mount(sysfs, add=SAFE | RDONLY, recursive=True)
-        self.sys = sysfs
-        attach(sysfs, target)
+            return sysfs
+
+    def _dev(self) -> int:
+        dev = new_mount(b"tmpfs", {b"mode": b"755", b"size": b"65536k"}, attributes=NOSUID | NOEXEC)
+        for name, major, minor in DEVICES:
+            if self.namespaces & CLONE_NEWUSER:  # no mknod(2) here, so the host's own nodes are shown
+                os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=dev))
+            else:
+                os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=dev)
+        for name, text in LINKS:
+            os.symlink(text, name, dir_fd=dev)
+        for name in (b"pts", b"shm", b"mqueue"):
+            os.mkdir(name, 0o755, dir_fd=dev)
+        return dev
+
+    def _show_cgroups(self) -> None:
         self.at = "/sys/fs/cgroup"
-        if not self.job.cgroup_view:
+        if not self.views:
             return
         try:
-            place = open_in(sysfs, b"fs/cgroup", O_PATH | os.O_DIRECTORY, resolve=STRICT)
+            place = open_in(self.sys, b"fs/cgroup", O_PATH | os.O_DIRECTORY, resolve=STRICT)
         except FileNotFoundError:
             return
-        if self.job.cgroup_view[0][0]:
-            top = new_mount(b"tmpfs", {b"mode": b"755", b"size": b"64k"}, attributes=SAFE)
-            for name, _, _ in self.job.cgroup_view:
-                os.mkdir(name, 0o755, dir_fd=top)
-            attach(top, place)
-        else:
-            top = place
-        for name, kind, options in self.job.cgroup_view:
-            view = new_mount(kind, options, attributes=SAFE | RDONLY)
-            attach(view, top, name)
-        if self.job.cgroup_view[0][0]:
-            change_mount(top, add=RDONLY)
-
-    def _dev(self) -> None:
-        self.at = "/dev"
-        self.dev = new_mount(b"tmpfs", {b"mode": b"755", b"size": b"65536k"}, attributes=NOSUID | NOEXEC)
-        for name, major, minor in DEVICES:
-            if self.job.namespaces & CLONE_NEWUSER:  # no mknod(2) here, so the host's own nodes are shown
-                os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self.dev))
-            else:
-                os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=self.dev)
-        for name, text in LINKS:
-            os.symlink(text, name, dir_fd=self.dev)
-        for name in (b"pts", b"shm", b"mqueue"):
-            os.mkdir(name, 0o755, dir_fd=self.dev)
-        attach(self.dev, self._directory(b"dev"))
-        if self.job.namespaces & CLONE_NEWUSER:
-            for name, _, _ in DEVICES:
-                attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
-        self.at = "/dev/pts"
-        options: dict[bytes, bytes | None] = {
-            b"newinstance": None,
-            b"ptmxmode": b"0666",
-            b"mode": b"0620",
-            b"gid": b"5",
-        }
-        self.pts = new_mount(b"devpts", options, attributes=NOSUID | NOEXEC)
-        attach(self.pts, self.dev, b"pts")
-        self.at = "/dev/shm"
-        shm = new_mount(b"tmpfs", {b"mode": b"1777", b"size": b"%d" % self.job.shm_size}, attributes=SAFE)
-        attach(shm, self.dev, b"shm")
-        self.at = "/dev/mqueue"
-        try:
-            attach(new_mount(b"mqueue", {}, attributes=SAFE), self.dev, b"mqueue")
-        except OSError as problem:
-            if problem.errno != errno.ENODEV:  # a kernel built without POSIX message queues
-                raise
+        if not self.many:
+            attach(self.views[0][1], place)
+            return
+        attach(self.top, place)
+        for name, view in self.views:
+            attach(view, self.top, name)
+        change_mount(self.top, add=RDONLY)
 
     def _mask(self) -> None:
         self.at = "masked paths"
         empty = -1
-        for top, names in ((self.proc, MASKED_PROC), (self.sys, self.job.masked_sys)):
+        for top, names in ((self.proc, MASKED_PROC), (self.sys, self.masked_sys)):
             for name in names:
                 try:
                     target = open_in(top, name, O_PATH, resolve=STRICT)
@@ -215,10 +227,10 @@ class Walls:
                 change_mount(part, add=RDONLY | SAFE, recursive=True)
                 attach(part, self.proc, name)
 
-    def _mounts(self, binds: list[int]) -> None:
+    def _mounts(self, job: Job, binds: list[int]) -> None:
         waiting = iter(binds)
         closed = {os.fstat(self.proc).st_dev, os.fstat(self.sys).st_dev}
-        for path, directory, options, flags in self.job.mounts:
+        for path, directory, options, flags in job.mounts:
             self.at = "mount on /" + os.fsdecode(path)
             target = find(self.root, path, directory=directory)
             place = os.fstat(target)
@@ -230,3 +242,12 @@ class Walls:
             else:
                 attach(new_mount(b"tmpfs", options, attributes=flags), target)
             os.close(target)
+
+
+def _write(folder: int, path: bytes, value: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        with suppress(OSError):
+            os.write(descriptor, value)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,8 @@
 """The spawner's own side: a small single-threaded process whose children are the steps.
 
-It is started by `runner.spawner` and reads jobs from its channel. Each is one clone3(2); the child answers for itself
-on its status socket, and this process reports its birth (with a pidfd) and its end on the job's reply socket. When the
+It is started by `runner.spawner` and reads seeds from its channel. Each is one clone3(2); the child waits for its job
+and answers for itself on its status socket, and this process reports its birth (with a pidfd) and its end on the reply
+socket. When the
 channel closes (its maker has ended, however hard) everything it has started is killed and it ends too. All
 modules are loaded first and the import system is then shut, because its children live inside untrusted roots.
 """
@@ -9,7 +10,6 @@ modules are loaded first and the import system is then shut, because its childre
 import errno
 import gc
 import marshal
-import mmap
 import os
 import select
 import signal
@@ -18,8 +18,8 @@ import sys
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
 
-from runner.child import AF_UNIX, SOCK_SEQPACKET, Child
-from runner.job import FIRST_JOIN, REPLY, START, STATUS, WHERE, Job
+from runner.child import AF_UNIX, IGNORED, MOST_DESCRIPTORS, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, Child
+from runner.job import FIRST_JOIN, REPLY, START, STATUS, Seed
 from runner.linux import (
     CLONE_NEWNS,
     CLONE_NEWPID,
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 CHANNEL = 3
-MOST_DESCRIPTORS = 253  # SCM_MAX_FD
+LARGEST = 4096  # bytes of a seed
 
 
 class Zygote:
-    """The loop: jobs in, children out, their ends reported."""
+    """The loop: seeds in, children out, their ends reported."""
 
     def __init__(self, channel: socket) -> None:
         self.channel = channel
@@ -69,50 +69,46 @@ class Zygote:
                     return
 
     def _next(self) -> bool:
-        message, extra, _, _ = self.channel.recvmsg(16, CMSG_SPACE(4 * MOST_DESCRIPTORS), 0x40000000)  # CLOEXEC
+        message, extra, _, _ = self.channel.recvmsg(LARGEST, CMSG_SPACE(4 * MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
         if not message:
             return False
         data = extra[0][2]
         descriptors = list(struct.unpack(f"{len(data) // 4}i", data))
-        order = descriptors.pop(0)
         try:
-            with mmap.mmap(order, 0, prot=mmap.PROT_READ) as text:
-                job = Job.load(text[:])
-            self._start(job, descriptors)
+            self._start(Seed.load(message), descriptors)
         except OSError as problem:
             told = marshal.dumps((problem.filename or "clone", problem.errno, b""))
             with suppress(OSError):
                 os.write(descriptors[STATUS], told)
         finally:
-            os.close(order)
             for descriptor in descriptors[REPLY + 1 :]:
                 os.close(descriptor)
             if descriptors[REPLY] not in self.living.values():
                 os.close(descriptors[REPLY])
         return True
 
-    def _start(self, job: Job, descriptors: list[int]) -> None:
-        cgroup = descriptors[FIRST_JOIN + job.joins] if job.unified else None
+    def _start(self, seed: Seed, descriptors: list[int]) -> None:
+        cgroup = descriptors[FIRST_JOIN + seed.joins] if seed.unified else None
         ready = told = -1
         shifted = False
-        if job.kind == START:
-            flags = job.namespaces
-            if job.time_offset is not None:
+        if seed.kind == START:
+            flags = seed.namespaces
+            if seed.time_offset is not None:
                 unshare(CLONE_NEWTIME)
                 shifted = True
                 with open("/proc/self/timens_offsets", "wb", buffering=0) as offsets:
-                    offsets.write(b"monotonic %d 0\nboottime %d 0\n" % (job.time_offset, job.time_offset))
+                    offsets.write(b"monotonic %d 0\nboottime %d 0\n" % (seed.time_offset, seed.time_offset))
             if flags & CLONE_NEWUSER:
                 ready, told = os.pipe()
         else:
             flags = 0
-            setns(descriptors[WHERE], CLONE_NEWPID)
+            setns(descriptors[FIRST_JOIN + seed.joins + seed.unified], CLONE_NEWPID)
         try:
             pid, pidfd = clone(flags, into_cgroup=cgroup)
             if pid == 0:
-                self._child(job, descriptors, ready, told)
+                self._child(seed, descriptors, ready, told)
         finally:
-            if job.kind != START:
+            if seed.kind != START:
                 setns(self.own_pids, CLONE_NEWPID)
             if shifted:
                 setns(self.own_time, CLONE_NEWTIME)
@@ -132,12 +128,12 @@ class Zygote:
             reply.sendmsg([marshal.dumps(("born", pid))], [rights])
         reply.close()
 
-    def _child(self, job: Job, descriptors: list[int], ready: int, told: int) -> "NoReturn":
+    def _child(self, seed: Seed, descriptors: list[int], ready: int, told: int) -> "NoReturn":
         if ready >= 0:
             os.close(told)
             if os.read(ready, 1) != b"1":  # the maps of ids are written by our maker; until then nobody is root here
                 os._exit(125)
-        Child(job, descriptors, self.itself).live()
+        Child(seed, descriptors, self.itself).live()
 
     def _ended(self, pidfd: int) -> None:
         ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
@@ -165,7 +161,7 @@ def serve() -> None:
     channel.setblocking(True)
     close_from(CHANNEL + 1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
-        signal.signal(number, signal.SIG_IGN if number in (signal.SIGINT, signal.SIGPIPE) else signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in IGNORED else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0)
     control(PR_SET_DUMPABLE, 0)

@@ -44,8 +44,9 @@ def run(
     *,
     output: Callable[[int, bytes], None],
     stop: threading.Event,
+    more: int,
 ) -> tuple[NewLayer, Usage]:
-    """Run it; its layer and what it used. Raises StepFailed with the exit, Cancelled."""
+    """Run it; its layer and what it used. `more` RUNs may follow. Raises StepFailed with the exit, Cancelled."""
     from layers.capture import capture
 
     op = step.op
@@ -77,7 +78,7 @@ def run(
             shm_size=op.shm_size,
             grace=GRACE,
         )
-        exit = bench.runtime().run(sandbox, told, stop)
+        exit = bench.runtime().run(sandbox, told, stop, more=more)
         if stop.is_set() and exit.code != 0:
             raise Cancelled("the build was stopped")
         if exit.code != 0 or exit.timed_out:

@@ -10,6 +10,7 @@ from layers import Chain, NewLayer, SnapshotMissing, Store, prune
 from layers.overlay import FLATTEN, MOST_LAYERS
 from runner import mounts
 from tests.support.private import privately
+from tests.support.soon import soon
 from tests.support.stored import new_image, new_layer
 
 pytestmark = pytest.mark.root
@@ -52,7 +53,7 @@ def test_a_view_is_the_layers_applied(store_of: Callable[[], Store]) -> None:
                     "bin/new": "new",
                     "lib": "usr/lib",
                 }
-            assert not root.exists()
+            assert soon(lambda: not root.exists())
 
     privately(body)
 
@@ -67,7 +68,7 @@ def test_a_workspace_is_dropped_and_leaves_the_chain_alone(store_of: Callable[[]
                 (work.root / "made").mkdir()
                 changed = {(change.kind.value, change.entry.path) for change in work.changes() if not change.implied}
                 assert changed == {("C", "etc/motd"), ("D", "gone"), ("A", "made")}
-            assert os.listdir(store.session.path) == []
+            assert soon(lambda: os.listdir(store.session.path) == [])
             with store.snapshots.view(chain) as root:
                 assert (root / "etc/motd").read_text() == "hello"
 

@@ -1,0 +1,80 @@
+"""What is made ready for commands to come: it serves them, differs in nothing, and goes when it is not needed."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner import Limits, Sandbox
+from runner.native import SPARE, Native
+from runner.spawner import Spawner
+from tests.support.residue import residue
+from tests.support.walls import PATH, busybox
+
+pytestmark = pytest.mark.root
+
+WHO = (
+    "id -u; cat /proc/self/cgroup; ls /dev /proc/self/fd; cat /proc/self/mountinfo | wc -l; grep Cap /proc/self/status"
+)
+
+
+@pytest.fixture
+def native() -> Iterator[Native]:
+    """A runtime with a spawner of its own."""
+    spawner = Spawner()
+    found = Native(spawner)
+    yield found
+    found.rest()
+    spawner.close()
+
+
+def said(native: Native, root: Path, line: str, *, more: int, limits: Limits | None = None) -> str:
+    """What a command line writes; it must succeed."""
+    heard: list[bytes] = []
+    sandbox = Sandbox(root, ("sh", "-c", line), PATH, limits=limits or Limits())
+    found = native.run(sandbox, lambda _, data: heard.append(data), threading.Event(), more=more)
+    assert found.code == 0, heard
+    return b"".join(heard).decode()
+
+
+def test_a_command_in_a_spare_sees_what_any_other_sees(native: Native, tmp_path: Path) -> None:
+    root = busybox(tmp_path / "root")
+    first = said(native, root, WHO, more=1)
+    assert len(native._spare) == 1
+    ready = native._spare[0]
+    assert said(native, root, WHO, more=0) == first
+    assert ready not in native._spare
+
+
+def test_no_more_are_made_than_will_come(native: Native, tmp_path: Path) -> None:
+    root = busybox(tmp_path / "root")
+    for more, ready in ((0, 0), (1, 1), (5, SPARE), (0, SPARE - 1)):
+        said(native, root, "true", more=more)
+        assert len(native._spare) == ready
+
+
+def test_one_with_other_limits_serves_nobody_else(native: Native, tmp_path: Path) -> None:
+    root = busybox(tmp_path / "root")
+    said(native, root, "true", more=1, limits=Limits(pids=50))
+    ready = native._spare[0]
+    said(native, root, "true", more=0)
+    assert native._spare == [ready]
+
+
+def test_nothing_is_left_of_those_that_were_not_needed(native: Native, tmp_path: Path) -> None:
+    before = residue(tmp_path).cgroups
+    root = busybox(tmp_path / "root")
+    said(native, root, "true", more=9)
+    assert residue(tmp_path).cgroups > before
+    native.rest()
+    assert residue(tmp_path).cgroups == before
+    assert native._spare == []
+
+
+def test_the_spawner_takes_them_along_and_the_next_command_has_a_new_one(native: Native, tmp_path: Path) -> None:
+    root = busybox(tmp_path / "root")
+    said(native, root, "true", more=9)
+    native.spawner.close()
+    native.rest()
+    assert said(native, root, "echo here", more=0) == "here\n"
