@@ -138,7 +138,7 @@ def broken_snapshots(store: Store, *, repair: bool) -> Iterator[Damage]:
     """Rows of this boot whose directory is gone."""
     with store.db.write() as db:
         rows = db.execute("SELECT chain FROM snapshot WHERE boot_id = ?", (boot_id(),)).fetchall()
-        lost = [text for (text,) in rows if not (store.root / "snapshots" / text.partition(":")[2] / "fs").is_dir()]
+        lost = [text for (text,) in rows if not any((store.root / "snapshots" / text.partition(":")[2]).glob("*"))]
         if repair:
             db.executemany("DELETE FROM snapshot WHERE chain = ?", [(text,) for text in lost])
     for text in lost:

@@ -12,7 +12,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -36,6 +36,8 @@ class Session:
         self._pid = 0
         self._holders = 0
         self._claimed: set[str] = set()
+        self.undo = ExitStack()
+        """What has to be done before the scratch directory can go."""
         self._litter: SimpleQueue[Path | None] = SimpleQueue()
         self._broom: threading.Thread | None = None
 
@@ -45,6 +47,7 @@ class Session:
         with self._begin:
             if not self._id or self._pid != os.getpid():
                 self._claimed = set()
+                self.undo.pop_all()
                 self._broom = None
                 self._pid = os.getpid()
                 self._id, self._lock = begin(self.scratch)
@@ -117,6 +120,7 @@ class Session:
         with self._begin:
             if not self._id or self._pid != os.getpid():
                 return
+            self.undo.close()
             if self._broom is not None:
                 self._litter.put(None)
                 self._broom.join()

@@ -1,10 +1,11 @@
 """Snapshots for overlayfs: one directory per layer, laid over one another by a mount.
 
-`snapshots/<hex of ChainID>/fs` is what one layer adds to those below, in overlayfs's own form (whiteouts
-are character devices 0:0, opaque directories carry an attribute). It depends on the layers below
-(directories that a tar does not list look as they do there), hence the key. Directories are a cache of raw
-tars: made when first needed, never synced. A row says in which boot one was made, and what another
-boot left is made anew (ADR 3). Each is made under a lock in scratch, then renamed, then its row is written.
+`snapshots/<hex of ChainID>` has what one layer adds to those below, in overlayfs's own form (whiteouts
+are character devices 0:0, opaque directories carry an attribute): as `index`, an EROFS image of its metadata that is
+mounted over the raw tar (`layers.erofs`), where kernel and disk can do that; else, and for what a RUN left, unpacked in
+`fs`. It depends on the layers below (directories that a tar does not list look as they do there), hence the key.
+All this is a cache of raw tars: made when first needed, never synced. A row says in which boot one was made, and what
+another boot left is made anew (ADR 3). Each is made under a lock in scratch, then renamed, then its row is written.
 
 A chain of more layers than the kernel stacks is flattened: its lowest layers become one directory, at
 depths that are multiples of FLATTEN, so that chains which share them share it too.
@@ -12,7 +13,9 @@ depths that are multiples of FLATTEN, so that chains which share them share it t
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from layers.snapshots import Workspace
     from layers.store import Mounter, Store
 
+INDEX = "index"
+REFUSALS = (errno.ENOTBLK, errno.ENODEV, errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES)
+"""What kernels say that have no EROFS over files (before 6.12), not on this file system, or not for us."""
 FLATTEN = 240
 MOST_LAYERS = 2 * FLATTEN
 """Layers that are stacked at most; the kernel's limit is 500 (OVL_MAX_STACK)."""
@@ -73,6 +79,10 @@ class OverlaySnapshots:
         self._store = store
         self._mounter = mounter
         self._folder = store.root / "snapshots"
+        self._indexes = True
+        """Whether layers are indexed; False once the kernel has refused."""
+        self._mounted: dict[tuple[str, ChainID], Path] = {}
+        self._turn = threading.Lock()
 
     def has(self, chain: Chain) -> bool:
         """True if no layer of the chain needs to be unpacked first."""
@@ -139,7 +149,7 @@ class OverlaySnapshots:
             marks = ",".join("?" * len(some))
             query = f"SELECT chain FROM snapshot WHERE boot_id = ? AND chain IN ({marks})"
             here.update(text for (text,) in self._store.db.rows(query, boot_id(), *some))
-        return [key for key in keys if str(key) not in here or not self._path(key).is_dir()]
+        return [key for key in keys if str(key) not in here or not self._is_made(key)]
 
     @contextmanager
     def _lowers(self, chain: Chain) -> Iterator[list[Path]]:
@@ -150,27 +160,62 @@ class OverlaySnapshots:
             missing = set(self._missing(*keys))
             for key, depth, count in stack:
                 if key in missing:
-                    self._unpack(key, Chain(chain.diff_ids[:depth]), count)
+                    self._make(key, Chain(chain.diff_ids[:depth]), count)
             if keys:
-                yield [self._path(key) for key in reversed(keys)]
+                places = [self._place(key, Chain(chain.diff_ids[:depth]), count) for key, depth, count in stack]
+                yield places[::-1]
                 return
             with self._store.scratch() as empty:
                 os.chmod(empty, 0o755)
                 yield [empty]
 
-    def _unpack(self, key: ChainID, chain: Chain, count: int) -> None:
-        """Make the directory of the `count` uppermost layers of a chain, unless another process just did."""
+    def _is_made(self, key: ChainID) -> bool:
+        return self._path(key).is_dir() or (self._indexes and self._index(key).is_file())
+
+    def _make(self, key: ChainID, chain: Chain, count: int) -> None:
+        """Index, or unpack, the `count` uppermost layers of a chain, unless another process just did."""
         with self._store.lock(f"snapshot.{key.hex}"):
             if not self._missing(key):
                 return
             with full_disk_explained(self._store.root), self._store.scratch() as scratch:
-                target = scratch / "fs"
-                target.mkdir(mode=0o755)
                 try:
-                    unpack_layers(self._store, chain, count, target)
+                    if count > 1 or not self._indexes or not index_layer(self._store, chain, scratch / INDEX):
+                        target = scratch / "fs"
+                        target.mkdir(mode=0o755)
+                        unpack_layers(self._store, chain, count, target)
                 except BlobMissing as error:
                     raise SnapshotMissing(str(chain.id), str(error)) from error
                 self._publish(scratch, key, chain)
+
+    def _place(self, key: ChainID, chain: Chain, count: int) -> Path:
+        """The directory of what is made: its own, or where its index is mounted, by this process once."""
+        if self._path(key).is_dir():
+            return self._path(key)
+        session = self._store.session
+        with self._turn:
+            name = (session.id, key)
+            if name not in self._mounted and self._indexes:
+                target = session.file()
+                target.mkdir(mode=0o700)
+                try:
+                    self._mounter.image(self._index(key), self._store.blobs.path(chain.diff_ids[-1]), target)
+                except OSError as error:
+                    if error.errno not in REFUSALS:
+                        raise SnapshotMissing(
+                            str(chain.id), f"its index cannot be mounted: {error.strerror}"
+                        ) from error
+                    target.rmdir()
+                    self._indexes = False
+                else:
+                    session.undo.callback(self._mounter.unmount, target)
+                    self._mounted[name] = target
+            if name in self._mounted:
+                return self._mounted[name]
+        self._make(key, chain, count)
+        return self._path(key)
+
+    def _index(self, key: ChainID) -> Path:
+        return self._folder / key.hex / INDEX
 
     def _publish(self, made: Path, key: ChainID, chain: Chain) -> None:
         """Let `made/fs` be the directory of `key` from now on; in scratch is left what another boot made."""
@@ -214,6 +259,20 @@ def stacked(chain: Chain) -> list[tuple[ChainID, int, int]]:
     flat = (depth - 1) // FLATTEN * FLATTEN if depth > MOST_LAYERS else 0
     single = [(key, at, 1) for at, key in enumerate(chain.ids[flat:], flat + 1)]
     return [(Digest.of(f"flat {chain.ids[flat - 1]}".encode()), flat, flat), *single] if flat else single
+
+
+def index_layer(store: Store, chain: Chain, target: Path) -> bool:
+    """Write the index of a chain's uppermost layer; False if it has something that must be unpacked."""
+    from layers.erofs import CannotIndex, index
+
+    diff_id = chain.diff_ids[-1]
+    below = Chain(chain.diff_ids[:-1])
+    try:
+        image = index(store.toc(diff_id), store.blobs.size(diff_id), store.tree(below), lowest=not below.diff_ids)
+    except CannotIndex:
+        return False
+    target.write_bytes(image)
+    return True
 
 
 def unpack_layers(store: Store, chain: Chain, count: int, target: Path) -> None:

@@ -66,6 +66,10 @@ class Mounter(Protocol):
         """
         ...
 
+    def image(self, index: Path, data: Path, target: Path) -> None:
+        """Mount the EROFS image `index`, whose files are pieces of `data`. Raises OSError where that cannot be."""
+        ...
+
     def unmount(self, target: Path) -> None:
         """Take a mount away again."""
         ...

@@ -81,6 +81,24 @@ def overlay(
         raise OSError(errno.EROFS, "the kernel gave a read-only overlay; see its log for the reason", str(target))
 
 
+def image(index: Path, data: Path, target: Path) -> None:
+    """Mount an EROFS image that lies in a file, read-only; `data` is its second device, a file too (Linux 6.12).
+
+    Raises OSError: ENOTBLK where the kernel or the file system below wants block devices.
+    """
+    with ExitStack() as opened:
+        context = call("fsopen", b"erofs", 1)
+        opened.callback(os.close, context)
+        for key, path in ((b"source", index), (b"device", data)):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            call("fsconfig", context, 1, key, b"/proc/self/fd/%d" % descriptor, 0)  # a value has less than 256 bytes
+        call("fsconfig", context, 6, None, None, 0)
+        made = call("fsmount", context, 1, RDONLY)
+        opened.callback(os.close, made)
+        attach(made, AT_FDCWD, os.fsencode(target))
+
+
 def unmount(target: Path) -> None:
     """Take the topmost mount at `target` away; what still uses it keeps it until it lets go. Raises OSError."""
     linux.unmount(os.fsencode(target), linux.MNT_DETACH)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from layers import Chain, NewLayer, SnapshotMissing, Store, prune
+from layers import Chain, Mounter, NewLayer, SnapshotMissing, Store, prune
 from layers.overlay import FLATTEN, MOST_LAYERS
 from runner import mounts
 from tests.support.private import privately
 from tests.support.soon import soon
 from tests.support.stored import new_image, new_layer
+from tests.support.unpacking import Unpacking
 
 pytestmark = pytest.mark.root
 
@@ -31,10 +32,13 @@ def seen(root: Path) -> dict[str, str]:
     return found
 
 
-@pytest.fixture(params=["overlay", "plain"])
+MODES: dict[str, Mounter | None] = {"indexed": mounts, "unpacked": Unpacking(), "plain": None}
+
+
+@pytest.fixture(params=MODES)
 def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
     """Opens the same store, with or without mounts."""
-    return lambda: Store.open(tmp_path / "store", mounter=mounts if request.param == "overlay" else None)
+    return lambda: Store.open(tmp_path / "store", mounter=MODES[request.param])
 
 
 LOW = {"etc/": None, "etc/motd": b"hello", "bin/": None, "bin/sh": b"shell", "lib": "usr/lib", "gone": b"soon"}
@@ -68,7 +72,8 @@ def test_a_workspace_is_dropped_and_leaves_the_chain_alone(store_of: Callable[[]
                 (work.root / "made").mkdir()
                 changed = {(change.kind.value, change.entry.path) for change in work.changes() if not change.implied}
                 assert changed == {("C", "etc/motd"), ("D", "gone"), ("A", "made")}
-            assert soon(lambda: os.listdir(store.session.path) == [])
+            left = store.session.path
+            assert soon(lambda: [name for name in os.listdir(left) if not os.path.ismount(left / name)] == [])
             with store.snapshots.view(chain) as root:
                 assert (root / "etc/motd").read_text() == "hello"
 
@@ -146,14 +151,15 @@ def test_a_committed_workspace_is_the_next_layers_directory(tmp_path: Path) -> N
     privately(body)
 
 
-def test_what_another_boot_left_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mode", "part"), [("indexed", "index"), ("unpacked", "fs/etc/motd")])
+def test_what_another_boot_left_is_made_anew(tmp_path: Path, mode: str, part: str) -> None:
     def body() -> None:
-        with Store.open(tmp_path / "store", mounter=mounts) as store:
+        with Store.open(tmp_path / "store", mounter=MODES[mode]) as store:
             chain = chain_of([new_layer(store, LOW)])
             with store.snapshots.view(chain):
                 pass
-            damaged = store.root / "snapshots" / chain.ids[0].hex / "fs/etc/motd"
-            damaged.write_text("")
+        with Store.open(tmp_path / "store", mounter=MODES[mode]) as store:
+            (store.root / "snapshots" / chain.ids[0].hex / part).write_text("")
             with store.db.write() as db:
                 db.execute("UPDATE snapshot SET boot_id = 'earlier'")
             assert not store.snapshots.has(chain)

@@ -22,6 +22,7 @@ from layers.unpack import unpack
 from runner import mounts
 from tests.support.private import privately
 from tests.support.stored import new_layer
+from tests.support.unpacking import Unpacking
 
 pytestmark = pytest.mark.root
 NAMES = ("a", "b", "c.txt", "dir", "sub", "ünï", "with blank", "long" * 40)
@@ -209,6 +210,8 @@ def test_every_way_shows_what_the_kernel_shows(seed: int, tmp_path: Path) -> Non
             for at in range(1, len(chain.diff_ids)):
                 store.snapshots.remove(Chain(chain.diff_ids[: at + 1]))
             with store.snapshots.view(chain) as merged:
+                same(view(merged), told, "indexed and mounted")
+            with Store.open(store.root, mounter=Unpacking()) as other, other.snapshots.view(chain) as merged:
                 same(view(merged), told, "unpacked for overlayfs and mounted")
             for kept in (0, 1, 2):
                 one: NewLayer = squash(store, chain.diff_ids[kept:], Chain(chain.diff_ids[:kept]))
