@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.entry import Entry, EntryType
@@ -23,16 +22,16 @@ def compose(store: Store, items: Iterable[tuple[Entry, Data]]) -> NewLayer:
 
     The blob is durable when this returns. Raises StoreFull, ArchiveInvalid, UnsafePath, and what `items` raises.
     """
-    entries: list[Entry] = []
+    entries: list[tuple[Entry, int | None]] = []
     with store.blobs.writer() as blob:
         with Behind(blob.write) as write:
             tar = TarWriter(lambda piece: write(bytes(piece)))
             for entry, data in items:
                 offset = tar.add(entry, data)
-                entries.append(replace(entry, offset=offset) if entry.type is EntryType.FILE else entry)
+                entries.append((entry, offset if entry.type is EntryType.FILE else entry.offset))
             tar.close()
         with blob.flushing():
-            toc = Toc.of(entries)
+            toc = Toc.placed(entries)
         diff_id, size = blob.commit()
     store.keep_toc(diff_id, toc)
     return NewLayer(diff_id, size)

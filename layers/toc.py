@@ -58,7 +58,12 @@ class Toc:
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Toc:
         """A table of entries that are in normal form already (written in canonical order)."""
-        return cls([_row(entry) for entry in entries])
+        return cls([_row(entry, entry.offset) for entry in entries])
+
+    @classmethod
+    def placed(cls, entries: Iterable[tuple[Entry, int | None]]) -> Toc:
+        """The same of entries that have just been written, with the offsets of their data."""
+        return cls([_row(entry, offset) for entry, offset in entries])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -177,7 +182,7 @@ def _imply(path: str, at: dict[str, int], kids: dict[str, list[str]]) -> None:
         path = head
 
 
-def _row(entry: Entry) -> Row:
+def _row(entry: Entry, offset: int | None) -> Row:
     rest: dict[str, Any] | None = None
     if entry.xattrs or entry.major or entry.minor or entry.sparse is not None:
         rest = {}
@@ -188,7 +193,7 @@ def _row(entry: Entry) -> Row:
         if entry.sparse is not None:
             rest["sparse"] = entry.sparse
     return (
-        entry.path, _CODES[entry.type], entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns, entry.offset,
+        entry.path, _CODES[entry.type], entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns, offset,
         entry.linkname, rest,
     )  # fmt: skip
 

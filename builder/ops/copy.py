@@ -109,16 +109,21 @@ class Placing:
         """With the owner that was asked for."""
         return entry if self.owner is None else replace(entry, uid=self.owner[0], gid=self.owner[1])
 
-    def moded(self, entry: Entry) -> Entry:
-        """With the mode that was asked for."""
-        if self.chmod is None or entry.type is EntryType.SYMLINK:
-            return entry
-        return replace(entry, mode=self.chmod(entry.mode, entry.type is EntryType.DIR))
+    def shaped(self, path: str, entry: Entry) -> Entry:
+        """At its place, with the owner and mode that were asked for; one new value, not three, as there may be many."""
+        uid, gid = (entry.uid, entry.gid) if self.owner is None else self.owner
+        mode = entry.mode
+        if self.chmod is not None and entry.type is not EntryType.SYMLINK:
+            mode = self.chmod(mode, entry.type is EntryType.DIR)
+        return Entry(
+            path, entry.type, mode, uid, gid, entry.size, entry.mtime_ns, entry.linkname, entry.major, entry.minor,
+            entry.xattrs, entry.offset, entry.sparse,
+        )  # fmt: skip
 
     def made(self, path: str, mtime_ns: int) -> Entry:
         """A directory that nobody asked for by name."""
-        entry = self.owned(Entry(path, EntryType.DIR, DIRECTORY_MODE, mtime_ns=mtime_ns))
-        return self.moded(entry) if self.absolute else entry
+        entry = Entry(path, EntryType.DIR, DIRECTORY_MODE, mtime_ns=mtime_ns)
+        return self.shaped(path, entry) if self.absolute else self.owned(entry)
 
     def parents(self, path: str, mtime_ns: int) -> None:
         """See that the directory above a path is there. Raises StepFailed."""
@@ -141,7 +146,7 @@ class Placing:
         if there is not None and there.type is EntryType.DIR:
             raise self.error(f"cannot copy a {entry.type.value} over the directory /{path}")
         self.parents(path, entry.mtime_ns)
-        self.placed[path] = Placed(replace(entry, path=path), read, group)
+        self.placed[path] = Placed(entry if entry.path == path else replace(entry, path=path), read, group)
 
     def target(self) -> tuple[str, bool]:
         """Where the destination leads, and whether it has to be a directory."""
@@ -192,7 +197,7 @@ def _file(placing: Placing, name: str, entry: Entry, read: Reader | None, group:
         if there is not None:
             raise placing.error(f"/{target} is a {there.type.value}, not a directory")
         target = f"{target}/{name}"
-    placing.put(target, placing.moded(placing.owned(entry)), read, group)
+    placing.put(target, placing.shaped(target, entry), read, group)
 
 
 def _directory(placing: Placing, source: Source, origin: Context | TreeOrigin) -> None:
@@ -212,7 +217,7 @@ def _directory(placing: Placing, source: Source, origin: Context | TreeOrigin) -
 
 def _below(placing: Placing, target: str, item: Item, origin: Context | TreeOrigin) -> None:
     path = f"{target}/{item.relative}" if target else item.relative
-    entry = placing.moded(placing.owned(_look(origin, item.path, item.entry)))
+    entry = placing.shaped(path, _look(origin, item.path, item.entry))
     if item.entry.type is not EntryType.DIR:
         group = origin.inode(item.path) if item.entry.type is EntryType.FILE else None
         placing.put(path, entry, _reader(origin, item.path), group)
@@ -220,7 +225,7 @@ def _below(placing: Placing, target: str, item: Item, origin: Context | TreeOrig
     there = placing.at(path)
     if there is not None and there.type is not EntryType.DIR:
         raise placing.error(f"cannot copy a directory over /{path}, which is a {there.type.value}")
-    placing.placed[path] = Placed(replace(entry, path=path))
+    placing.placed[path] = Placed(entry)
 
 
 def _look(origin: Context | TreeOrigin, path: str, entry: Entry) -> Entry:

@@ -84,7 +84,7 @@ class Selection:
 
     def digest(self, origin: Origin | None) -> str:
         """Names, kinds, modes, owners, links, attributes and bytes; not times. Only here-documents need no origin."""
-        hasher = hashlib.sha256()
+        lines: list[list[object]] = []
         groups: dict[object, int] = {}
 
         def take(name: str, path: str, entry: Entry) -> None:
@@ -94,15 +94,15 @@ class Selection:
             content = origin.digest(path, entry)
             line: list[object] = [name, entry.type.value, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname]
             line += [entry.major, entry.minor, content, group]
-            hasher.update(json.dumps(line).encode() + b"\n")
+            lines.append(line)
 
         for source in self.sources:
             take("" if source.is_dir else source.name, source.path, source.entry)
             for item in source.items:
                 take(item.relative, item.path, item.entry)
         for name, text in self.files:
-            hasher.update(json.dumps([name, text]).encode() + b"\n")
-        return hasher.hexdigest()
+            lines.append([name, text])
+        return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
 def select(origin: Origin, op: Copy, step: Step) -> Selection:
