@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench import report
 from bench.cases import CASES, Bench, Case
+from bench.floor import plain_put
 from bench.profile import where_time_goes
 from bench.tools import Pybuild, Tool, ToolFailed, buildah, newest_docker
 from bench.workload import Workload
@@ -56,6 +57,11 @@ def main() -> int:
         figures = _measure(bench, cases, tools, asked.rounds)
         ours = any(tool.name == report.US for tool in tools)
         profile = where_time_goes(folder, bench.work) if ours else "pybuild was not measured."
+        if any(case.name == "push" for case in cases):
+            floor = plain_put(another, asked.rounds)
+            profile += (
+                f"\n\nPushing is bounded by the registry: a loop that only sends the same bytes takes {floor:.2f} s."
+            )
         text = _page(figures, cases, tools, asked.rounds, profile)
     print(text)
     for (case, tool), why in figures.failures.items():

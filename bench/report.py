@@ -42,7 +42,7 @@ def table(figures: Figures, cases: Sequence[Case], tools: Sequence[str]) -> str:
             theirs = figures.median(case, rival)
             ratio = f"**{ours / theirs:.2f}**" if ours is not None and theirs is not None else "–"
             cells += [_cell(figures, case, rival), ratio]
-        cells.append(f"≤ {case.target:.2f}")
+        cells.append("–" if case.target is None else f"≤ {case.target:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
