@@ -170,7 +170,8 @@ class OverlaySnapshots:
                 yield [empty]
 
     def _is_made(self, key: ChainID) -> bool:
-        return self._path(key).is_dir() or (self._indexes and self._index(key).is_file())
+        place = f"{self._folder}/{key.hex}/"  # a chain has hundreds, and a Path costs more than the look
+        return os.path.isdir(f"{place}fs") or (self._indexes and os.path.isfile(place + INDEX))
 
     def _make(self, key: ChainID, chain: Chain, count: int) -> None:
         """Index, or unpack, the `count` uppermost layers of a chain, unless another process just did."""
@@ -189,8 +190,9 @@ class OverlaySnapshots:
 
     def _place(self, key: ChainID, chain: Chain, count: int) -> Path:
         """The directory of what is made: its own, or where its index is mounted, by this process once."""
-        if self._path(key).is_dir():
-            return self._path(key)
+        unpacked = self._path(key)
+        if os.path.isdir(unpacked):
+            return unpacked
         session = self._store.session
         with self._turn:
             name = (session.id, key)
@@ -212,7 +214,7 @@ class OverlaySnapshots:
             if name in self._mounted:
                 return self._mounted[name]
         self._make(key, chain, count)
-        return self._path(key)
+        return unpacked
 
     def _index(self, key: ChainID) -> Path:
         return self._folder / key.hex / INDEX

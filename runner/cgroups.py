@@ -125,15 +125,13 @@ class Cgroup:
         )
 
     def _number(self, controller: str, legacy_file: str, unified_file: str = "") -> int | None:
-        path = None
+        path = ""
         if controller in self.legacy:
-            path = self.legacy[controller] / legacy_file
+            path = f"{self.legacy[controller]}/{legacy_file}"
         elif self.unified is not None and unified_file:
-            path = self.unified / unified_file
-        if path is None:
-            return None
+            path = f"{self.unified}/{unified_file}"
         try:
-            return int(path.read_text())
+            return int(_text(path)) if path else None
         except (OSError, ValueError):
             return None
 
@@ -218,9 +216,18 @@ def _write(path: Path, value: str) -> None:
         os.close(descriptor)
 
 
+def _text(path: Path | str) -> str:
+    """A small file of the kernel's, by as few calls as can be: this is read for every step."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 1 << 16).decode()
+    finally:
+        os.close(descriptor)
+
+
 def _table(path: Path) -> dict[str, int]:
     with suppress(OSError):
-        pairs = (line.split() for line in path.read_text().splitlines())
+        pairs = (line.split() for line in _text(path).splitlines())
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
     return {}
 

@@ -2,8 +2,10 @@
 
 import io
 import os
+import subprocess
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,13 @@ from tests.support.unpacking import Unpacking
 
 pytestmark = pytest.mark.root
 Filler = Callable[[tarfile.TarFile], None]
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder on a disk: the kernel indexes nothing on tmpfs, which /tmp may be."""
+    with tempfile.TemporaryDirectory(prefix="pybuild-test-", dir="/var/tmp") as name:
+        yield Path(name)
 
 
 def put(tar: tarfile.TarFile, name: str, content: bytes = b"", **values: object) -> None:
@@ -84,14 +93,14 @@ def both(folder: Path, *fillers: Filler) -> tuple[dict[str, tuple[object, ...]],
 
 
 @pytest.mark.parametrize("fillers", [(everything,), (everything, changes)])
-def test_an_index_shows_what_unpacking_shows(tmp_path: Path, fillers: tuple[Filler, ...]) -> None:
+def test_an_index_shows_what_unpacking_shows(disk: Path, fillers: tuple[Filler, ...]) -> None:
     def body() -> None:
-        indexed, unpacked = both(tmp_path, *fillers)
+        indexed, unpacked = both(disk, *fillers)
         assert len(indexed) > 300
         same(indexed, unpacked, "indexed")
-        assert list((tmp_path / "indexed/snapshots").glob("*/index"))
-        assert not list((tmp_path / "indexed/snapshots").glob("*/fs"))
-        assert not list((tmp_path / "unpacked/snapshots").glob("*/index"))
+        assert list((disk / "indexed/snapshots").glob("*/index"))
+        assert not list((disk / "indexed/snapshots").glob("*/fs"))
+        assert not list((disk / "unpacked/snapshots").glob("*/index"))
 
     privately(body)
 
@@ -114,11 +123,11 @@ def far(tar: tarfile.TarFile) -> None:
 
 
 @pytest.mark.parametrize("fillers", [(sparse,), (everything, far)])
-def test_what_has_no_place_in_an_index_is_unpacked(tmp_path: Path, fillers: tuple[Filler, ...]) -> None:
+def test_what_has_no_place_in_an_index_is_unpacked(disk: Path, fillers: tuple[Filler, ...]) -> None:
     def body() -> None:
-        indexed, unpacked = both(tmp_path, *fillers)
+        indexed, unpacked = both(disk, *fillers)
         same(indexed, unpacked, "unpacked")
-        assert len(list((tmp_path / "indexed/snapshots").glob("*/fs"))) == 1
+        assert len(list((disk / "indexed/snapshots").glob("*/fs"))) == 1
 
     privately(body)
 
@@ -150,5 +159,21 @@ def test_a_file_of_an_index_is_copied_up_and_run(tmp_path: Path) -> None:
                 with open(work.root / "bin/true", "ab") as file:
                     file.write(b"more")
                 assert (work.upper / "bin/true").read_bytes() == program + b"more"
+
+    privately(body)
+
+
+def test_on_a_file_system_in_memory_layers_are_unpacked() -> None:
+    def body() -> None:
+        with tempfile.TemporaryDirectory(prefix="pybuild-test-", dir="/var/tmp") as name:
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", name], check=True)
+            try:
+                with Store.open(Path(name) / "store", mounter=mounts) as store:
+                    chain = Chain((layer(store, lambda tar: put(tar, "here", b"yes")).diff_id,))
+                    with store.snapshots.view(chain) as root:
+                        assert (root / "here").read_bytes() == b"yes"
+                    assert list(store.root.glob("snapshots/*/fs/here"))
+            finally:
+                mounts.unmount(Path(name))
 
     privately(body)
