@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import pytest
 from layers import Chain, Digest, NewLayer, Store
 from layers.erofs import BLOCK, CannotIndex, index
 from layers.ingest import bring
-from runner import mounts
+from runner import linux, mounts
 from tests.integration.layers.test_rounds import same, view
 from tests.support.private import privately
 from tests.support.unpacking import Unpacking
@@ -166,7 +165,7 @@ def test_a_file_of_an_index_is_copied_up_and_run(tmp_path: Path) -> None:
 def test_on_a_file_system_in_memory_layers_are_unpacked() -> None:
     def body() -> None:
         with tempfile.TemporaryDirectory(prefix="pybuild-test-", dir="/var/tmp") as name:
-            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", name], check=True)
+            linux.attach(linux.new_mount(b"tmpfs", {}), linux.AT_FDCWD, name.encode())
             try:
                 with Store.open(Path(name) / "store", mounter=mounts) as store:
                     chain = Chain((layer(store, lambda tar: put(tar, "here", b"yes")).diff_id,))
