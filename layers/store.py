@@ -3,7 +3,7 @@
     db.sqlite                 names, images, edges, cache records, leases        (layers.db)
     blobs/sha256/<hex>        documents, raw layer tars, compressed layers       (layers.blobs)
     tocs/<hex>                tables of contents of raw layer tars, a cache
-    snapshots/<hex>/fs        layers unpacked for overlayfs, a cache             (layers.overlay)
+    snapshots/<hex>/          indexes of layers, or layers unpacked: a cache      (layers.overlay)
     containers/<id>/          kept workspaces; `pins` lists the digests they need
     scratch/<id>/             unfinished things of one process, locked by it     (layers.leases)
     locks/<name>              for work that only one process should do
