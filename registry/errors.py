@@ -60,5 +60,9 @@ class ProtocolViolation(RegistryError):
     """The answer breaks the OCI distribution-spec or a rule of safety. Final."""
 
 
+class CertificatesInvalid(RegistryError):
+    """A file of certificates, or a key, that this machine's settings name and that cannot be used."""
+
+
 class CredentialsInvalid(RegistryError):
     """A credential file or helper that cannot be used."""

@@ -8,12 +8,15 @@ CAs count everywhere; `certs.d/HOST[:PORT]/` may add CAs and a client certificat
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from registry.errors import CertificatesInvalid
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -61,7 +64,7 @@ class Trust:
         return self.everyone or netloc in self.insecure or name_of(netloc) in self.insecure
 
     def context(self, netloc: str) -> SSLContext:
-        """The TLS settings for a host."""
+        """The TLS settings for a host. Raises CertificatesInvalid for a file of them that cannot be used."""
         import ssl
 
         context = ssl.create_default_context()
@@ -75,16 +78,21 @@ class Trust:
             context.load_verify_locations(certifi.where())
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             if bundle := self.environment.get(variable):
-                context.load_verify_locations(bundle)
+                with explained(netloc, bundle, f"correct or unset {variable}"):
+                    folder = os.path.isdir(bundle)
+                    context.load_verify_locations(**{"capath" if folder else "cafile": bundle})
         home = self.environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
         for place in (f"{home}/containers/certs.d", *CERTIFICATES):
-            folder = Path(place, netloc)
-            if not folder.is_dir():
+            own = Path(place, netloc)
+            if not own.is_dir():
                 continue
-            for authority in sorted(folder.glob("*.crt")):
-                context.load_verify_locations(authority)
-            for certificate in sorted(folder.glob("*.cert")):
-                context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+            for authority in sorted(own.glob("*.crt")):
+                with explained(netloc, authority, "it must hold certificates as PEM"):
+                    context.load_verify_locations(authority)
+            for certificate in sorted(own.glob("*.cert")):
+                key = certificate.with_suffix(".key")
+                with explained(netloc, certificate, f"its key must be {key}"):
+                    context.load_cert_chain(certificate, key)
         return context
 
     def proxies(self, scheme: str, netloc: str) -> dict[str, str]:
@@ -103,6 +111,16 @@ class Trust:
         if name_of(registry) == name_of(target) or kind == "public":
             return True
         return kind != "linklocal" and kind == literal_kind(registry)
+
+
+@contextmanager
+def explained(netloc: str, path: str | Path, help: str) -> Iterator[None]:
+    """Say which file the TLS library could not use."""
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        why = error.strerror or str(error)
+        raise CertificatesInvalid(netloc, f"the certificates in {path} cannot be used: {why}", help=help) from error
 
 
 def spared(name: str, netloc: str, words: str) -> bool:
