@@ -54,6 +54,8 @@ venv() {
         .venv/bin/python -m pip install -q --editable . --group dev </dev/null >&2
         touch $stamp
     fi
+    # pip compiles what it installs, but not an editable tree; without this every start would compile it again.
+    .venv/bin/python -m compileall -q builder layers registry runner pybuild
     PATH="$PWD/.venv/bin:$PATH"
     export PATH
 }

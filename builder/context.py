@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import ContextError
 from builder.ignore import Ignore, State
 from layers import Entry, EntryType, UnsafePath
-from layers.paths import Root, decode
+from layers.paths import Root, decode, encode
 from layers.xattrs import incoming
 from layers.xattrs import read as read_xattrs
 
@@ -30,6 +31,8 @@ HOPS = 40
 RACY = 50_000_000
 """Nanoseconds: a file that changed this shortly before it was read may change again within one tick of its clock."""
 CHUNK = 1 << 20
+UTF8 = sys.getfilesystemencoding() == "utf-8"
+"""Whether names come as layers spell them already."""
 KINDS = {
     stat.S_IFREG: EntryType.FILE,
     stat.S_IFDIR: EntryType.DIR,
@@ -52,8 +55,9 @@ class Context:
         self._statuses: dict[str, os.stat_result] = {}
         self._listings: dict[str, list[str]] = {}
         self._states: dict[str, State] = {}
-        self._attributes: dict[str, Mapping[str, bytes]] = {}
-        self._prefix = f"{directory}/"
+        self._folder: tuple[str, int] | None = None
+        """The directory that a file was opened in last: most of the next ones are in it, too."""
+        self._turn = threading.Lock()
         self._known = dict(known or {})
         self._fresh: dict[str, Any] = {}
 
@@ -81,6 +85,14 @@ class Context:
         if self._fresh:
             store.records.keep(self.key(self.directory), {**self._known, **self._fresh})
 
+    def close(self) -> None:
+        """Give the descriptors back; nothing can be opened any more. Idempotent."""
+        with self._turn:
+            if self._folder is not None:
+                os.close(self._folder[1])
+                self._folder = None
+        self._root.close()
+
     # -- what COPY asks --------------------------------------------------------------------------
 
     def get(self, path: str) -> Entry | None:
@@ -88,37 +100,41 @@ class Context:
         status = self._status(path)
         if status is None or not self._seen(path, status):
             return None
-        kind = KINDS[stat.S_IFMT(status.st_mode)]
+        mode = status.st_mode
+        kind = KINDS[stat.S_IFMT(mode)]
+        if kind is EntryType.FILE:
+            size = status.st_size if stat.S_ISREG(mode) else 0
+            return Entry(path, kind, mode & 0o7777, 0, 0, size, status.st_mtime_ns)
         device = kind in (EntryType.CHAR, EntryType.BLOCK)
         linkname = self._root.readlink(path) if kind is EntryType.SYMLINK else ""
         return Entry(
             path,
             kind,
-            stat.S_IMODE(status.st_mode),
-            0,
-            0,
-            status.st_size if stat.S_ISREG(status.st_mode) else 0,
-            status.st_mtime_ns,
-            linkname,
-            os.major(status.st_rdev) if device else 0,
-            os.minor(status.st_rdev) if device else 0,
+            mode & 0o7777,
+            mtime_ns=status.st_mtime_ns,
+            linkname=linkname,
+            major=os.major(status.st_rdev) if device else 0,
+            minor=os.minor(status.st_rdev) if device else 0,
         )
 
     def children(self, path: str) -> list[str]:
         """Names in a directory, by their bytes, without those that are ignored."""
         if path not in self._listings:
             found = []
+            statuses = self._statuses
+            prefix = f"{path}/" if path else ""
             place = self._root.open(path or ".", os.O_RDONLY | os.O_DIRECTORY, follow=False)
             try:
                 with os.scandir(place) as listing:
                     for item in listing:
-                        name = decode(os.fsencode(item.name))
-                        below = f"{path}/{name}" if path else name
-                        self._statuses[below] = item.stat(follow_symlinks=False)
+                        name = item.name if UTF8 else decode(os.fsencode(item.name))
+                        statuses[prefix + name] = item.stat(follow_symlinks=False)
                         found.append(name)
             finally:
                 os.close(place)
-            self._listings[path] = sorted(found, key=os.fsencode)
+            self._listings[path] = sorted(found, key=encode)
+        if not self.ignore:
+            return self._listings[path]
         return [name for name in self._listings[path] if self._kept(f"{path}/{name}" if path else name)]
 
     def resolve(self, path: str) -> str:
@@ -152,23 +168,26 @@ class Context:
         status = self._status(path)
         return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
 
-    def open_file(self, path: str, entry: Entry) -> int:
-        """A descriptor of a file that is still as it was when it was looked at. Raises ContextError."""
-        descriptor = self._root.open(path, os.O_RDONLY | os.O_NONBLOCK, follow=False)
+    def open_file(self, path: str) -> int:
+        """A descriptor of a file that is still as it was when it was looked at. Raises ContextError, OSError."""
+        head, _, name = path.rpartition("/")
+        with self._turn:
+            if self._folder is None or self._folder[0] != head:
+                folder = self._root.open(head or ".", os.O_PATH | os.O_DIRECTORY, follow=False)
+                if self._folder is not None:
+                    os.close(self._folder[1])
+                self._folder = head, folder
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(encode(name), flags, dir_fd=self._folder[1])
         status = self._status(path)
         if status is None or stamp(os.fstat(descriptor)) != stamp(status):
             os.close(descriptor)
             raise ContextError(f"{path} changed while the build read it", help="build again when nothing writes there")
         return descriptor
 
-    def whole(self, path: str, entry: Entry) -> Entry:
-        """The entry with its extended attributes."""
-        if entry.type is EntryType.SYMLINK:
-            return entry
-        if path not in self._attributes:
-            self._attributes[path] = incoming(read_xattrs(f"{self._prefix}{path}"))
-        found = self._attributes[path]
-        return replace(entry, xattrs=found) if found else entry
+    def attributes(self, path: str) -> Mapping[str, bytes]:
+        """The extended attributes of anything but a symlink."""
+        return incoming(read_xattrs(f"{self.directory}/{path}"))
 
     def digest(self, path: str, entry: Entry) -> str:
         """Of a file's bytes and attributes; of anything else the attributes. Read only if the stat cache is silent."""
@@ -182,15 +201,16 @@ class Context:
                 return str(known[4])
         began = time.time_ns()
         hasher = hashlib.sha256()
-        for key, value in sorted(self.whole(path, entry).xattrs.items()):
-            hasher.update(key.encode() + b"\0" + value + b"\0")
-        if stat.S_ISREG(status.st_mode) and status.st_size:
-            descriptor = self.open_file(path, entry)
+        if stat.S_ISREG(status.st_mode):
+            descriptor = self.open_file(path)
             try:
+                _count(hasher, incoming(read_xattrs(descriptor)))
                 while chunk := os.read(descriptor, CHUNK):
                     hasher.update(chunk)
             finally:
                 os.close(descriptor)
+        else:
+            _count(hasher, self.attributes(path))
         found = hasher.hexdigest()
         if began - max(status.st_mtime_ns, status.st_ctime_ns) > RACY:
             self._fresh[path] = [*now, found]
@@ -231,6 +251,11 @@ class Context:
             above = self._state(head) if head else self.ignore.top
             self._states[path] = self.ignore.state(path, above)
         return self._states[path]
+
+
+def _count(hasher: hashlib._Hash, xattrs: Mapping[str, bytes]) -> None:
+    for key, value in sorted(xattrs.items()):
+        hasher.update(key.encode() + b"\0" + value + b"\0")
 
 
 def stamp(status: os.stat_result) -> Stamp:

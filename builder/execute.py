@@ -126,7 +126,7 @@ class Execution:
             assert step.base is not None
             below = self.made[step.base].chain
             origin, selection = self._selected(step)
-            key = self._key(step, below, origin, selection)
+            key = self._key(step, below, selection)
             if not self._anew(step) and (kept := cache.find(self.bench.store, key)) is not None:
                 self.made[step.id] = Made(below.push(kept.diff_id), kept.created, kept.size)
                 self.emit(StepCached(step.id))
@@ -202,9 +202,7 @@ class Execution:
             return None, Selection((), step.op.files)
         return origin, select(origin, step.op, step)
 
-    def _key(
-        self, step: Step, below: Chain, origin: Context | TreeOrigin | None, selection: Selection | None
-    ) -> cache.Key:
+    def _key(self, step: Step, below: Chain, selection: Selection | None) -> cache.Key:
         match step.op:
             case Run():
                 return cache.run_key(below, step.op, step)
@@ -212,7 +210,7 @@ class Execution:
                 return cache.mkdir_key(below, step.op, step)
             case Copy():
                 assert selection is not None
-                return cache.copy_key(below, step.op, step, selection.digest(origin))
+                return cache.copy_key(below, step.op, step, selection.digest())
         raise AssertionError(step.op)
 
     def _anew(self, step: Step) -> bool:
@@ -245,7 +243,7 @@ class Execution:
                 from builder.ops.copy import copy
 
                 assert selection is not None
-                return copy(store, store.tree(below), step, selection, origin), None
+                return copy(store, store.tree(below), step, selection, origin, anew=self._anew(step)), None
         raise AssertionError(step.op)
 
     def _more(self) -> int:

@@ -127,6 +127,8 @@ class Road:
         finally:
             if self._context is not None:
                 self._context.remember(self.bench.store)
+                self._context.close()
+                self._context = None
         if self.stop.is_set():
             raise Cancelled("the build was stopped")
         outcome = graph.outcome

@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from layers.descriptor import Descriptor
 from layers.digest import Digest
 from layers.errors import BlobMismatch, BlobMissing, StoreFull
+
+if TYPE_CHECKING:
+    from layers.pipeline import Behind
 
 CHUNK = 1 << 20
 GATHER = 1 << 16
@@ -112,11 +115,13 @@ class Blobs:
                 name = undo.enter_context(self.scratch()) / "part"  # this file system has no nameless files
                 part = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o444)
             undo.callback(os.close, part)
-            yield BlobWriter(self, algorithm, part, name)
+            writer = BlobWriter(self, algorithm, part, name)
+            undo.callback(writer.settle)
+            yield writer
 
 
 class BlobWriter:
-    """A blob being written: hashes what it is given on the way to the disk."""
+    """A blob being written: hashes what it is given, in a thread beside the writing of it if it is much."""
 
     def __init__(self, blobs: Blobs, algorithm: str, part: int, name: Path | None) -> None:
         self._blobs = blobs
@@ -124,10 +129,11 @@ class BlobWriter:
         self._part = part
         self._name = name
         self._hasher = hashlib.new(algorithm)
+        self._hashing: Behind | None = None
         self._gathered = bytearray()
         self.size = 0
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:
+    def write(self, data: bytes) -> int:
         """Append bytes; returns how many."""
         length = len(data)
         self.size += length
@@ -144,6 +150,7 @@ class BlobWriter:
     def digest(self) -> Digest:
         """The name of all that was written so far."""
         self._flush()
+        self.settle()
         return Digest(self._algorithm, self._hasher.hexdigest())
 
     def reader(self) -> BinaryIO:
@@ -184,11 +191,21 @@ class BlobWriter:
 
     def _flush(self) -> None:
         if self._gathered:
-            self._emit(self._gathered)
-            self._gathered = bytearray()
+            self._emit(bytes(self._gathered))
+            self._gathered.clear()
 
-    def _emit(self, data: bytes | bytearray | memoryview) -> None:
-        self._hasher.update(data)
+    def settle(self) -> None:
+        """Wait until all that was written is hashed."""
+        if self._hashing is not None:
+            self._hashing.__exit__(None)
+            self._hashing = None
+
+    def _emit(self, data: bytes) -> None:
+        if self._hashing is None:
+            from layers.pipeline import Behind
+
+            self._hashing = Behind(self._hasher.update)
+        self._hashing(data)
         view = memoryview(data)
         while view:
             view = view[os.write(self._part, view) :]

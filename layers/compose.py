@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.entry import Entry, EntryType
 from layers.image import NewLayer
 from layers.pipeline import Behind
-from layers.tarball import TarWriter
+from layers.tarball import BLOCK, TarWriter
 from layers.toc import Toc
 
 if TYPE_CHECKING:
     from layers.store import Store
 
-Data = BinaryIO | bytes | int | None
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A stretch of another tar in canonical form: a file, and what follows there up to another file or the same.
+
+    `entries` are as that tar has them, `tar` is its descriptor. The first one's header is not part of the stretch.
+    """
+
+    tar: int
+    entries: Sequence[Entry]
+
+    @property
+    def start(self) -> int:
+        """Where the data of the first file are."""
+        return self.entries[0].offset or 0
+
+    @property
+    def end(self) -> int:
+        """Where the last file's data end, filled up to a block."""
+        last = self.entries[-1]
+        return (last.offset or 0) + -(-last.size // BLOCK) * BLOCK
+
+
+Data = BinaryIO | bytes | int | Taken | None
 
 
 def compose(store: Store, items: Iterable[tuple[Entry, Data]]) -> NewLayer:
-    """Write a layer of entries in canonical order (`layers.tarball.ordered`); its data come as TarWriter takes them.
+    """Write a layer of entries in canonical order (`layers.tarball.ordered`); their data come as TarWriter takes them.
 
+    With a Taken come all of its entries, in place of the one that stands beside it.
     The blob is durable when this returns. Raises StoreFull, ArchiveInvalid, UnsafePath, and what `items` raises.
     """
     entries: list[tuple[Entry, int | None]] = []
@@ -27,6 +52,10 @@ def compose(store: Store, items: Iterable[tuple[Entry, Data]]) -> NewLayer:
         with Behind(blob.write) as write:
             tar = TarWriter(lambda piece: write(bytes(piece)))
             for entry, data in items:
+                if isinstance(data, Taken):
+                    moved = tar.take(data.entries[0], data.tar, data.start, data.end) - data.start
+                    entries += [(one, one.offset if one.offset is None else one.offset + moved) for one in data.entries]
+                    continue
                 offset = tar.add(entry, data)
                 entries.append((entry, offset if entry.type is EntryType.FILE else entry.offset))
             tar.close()

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from layers.quick import quick
+
 
 class EntryType(StrEnum):
     """Kinds of entry; WHITEOUT and OPAQUE are the deletions of OCI image-spec, layer.md, "Whiteouts"."""
@@ -25,6 +27,7 @@ class EntryType(StrEnum):
     OPAQUE = "opaque"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of a layer. Sizes are bytes, times nanoseconds since the epoch.

@@ -51,8 +51,8 @@ def parse(data: bytes, offset: int) -> Iterator[tuple[bytes, bytes]]:
 
 def time(mtime_ns: int) -> bytes:
     """Nanoseconds as decimal seconds, without trailing zeros."""
-    seconds, rest = divmod(abs(mtime_ns), SECOND)
-    text = b"%d" % seconds if rest == 0 else (b"%d.%09d" % (seconds, rest)).rstrip(b"0")
+    text = b"%d.%09d" % divmod(abs(mtime_ns), SECOND)
+    text = text.rstrip(b"0").removesuffix(b".")
     return b"-" + text if mtime_ns < 0 else text
 
 

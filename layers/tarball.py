@@ -12,6 +12,7 @@ import os
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -83,6 +84,24 @@ class TarWriter:
             self._copy(entry, data)
             self._write(_ZEROS[: -entry.size % BLOCK])
         return start
+
+    def take(self, entry: Entry, tar: int, start: int, end: int) -> int:
+        """Write the header of a file, and for what follows it the bytes from `start` to `end` of another tar.
+
+        Returns the offset of the file's data. Raises ArchiveInvalid if that tar is shorter.
+        """
+        self._write(header(entry))
+        offset = self._flushed + self._used
+        while start < end:
+            stop = min(CHUNK, self._used + end - start)
+            count = os.preadv(tar, [self._buffer[self._used : stop]], start)
+            if not count:
+                raise ArchiveInvalid(f"{entry.path!r} was to be taken from a tar that ends too early")
+            start += count
+            self._used += count
+            if self._used == CHUNK:
+                self._flush()
+        return offset
 
     def close(self) -> int:
         """Write the end mark and what is buffered; return the size of the tar."""
@@ -216,11 +235,24 @@ def _block(  # noqa: PLR0917 the fields of the block, in its order
 ) -> bytes:  # fmt: skip
     """One ustar header block. All bytes are ASCII, so their sum stays below the modulus of Adler-32, which adds
     bytes (its low half is one plus their sum) some forty times faster than `sum`."""
-    head = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), mode, uid, gid, size, mtime)
+    head = b"%b%b%011o\0%011o\0" % (name.ljust(100, b"\0"), _owner(mode, uid, gid), size, mtime)
+    tail, total = _tail(flag, link, major, minor, prefix)
+    total += (zlib.adler32(head) & 0xFFFF) - 1
+    return b"%b%06o\0 %b" % (head, total, tail)
+
+
+@lru_cache(256)
+def _owner(mode: int, uid: int, gid: int) -> bytes:
+    """Three fields that many entries have in common."""
+    return b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
+
+
+@lru_cache(256)
+def _tail(flag: bytes, link: bytes, major: int, minor: int, prefix: bytes) -> tuple[bytes, int]:
+    """What follows the checksum, the same for most entries; and its share of the checksum, blanks included."""
     tail = b"%b%bustar\x0000%b%07o\0%07o\0%b" % (flag, link.ljust(100, b"\0"), bytes(64), major, minor, prefix)
     tail = tail.ljust(BLOCK - 156, b"\0")
-    total = (zlib.adler32(tail, zlib.adler32(head)) & 0xFFFF) - 1 + 8 * 0x20
-    return b"%b%06o\0 %b" % (head, total, tail)
+    return tail, (zlib.adler32(tail) & 0xFFFF) - 1 + 8 * 0x20
 
 
 def _pax_header(path: bytes, extra: list[tuple[bytes, bytes]]) -> bytes:

@@ -8,7 +8,6 @@ same bytes: parents that are made get the time of what is copied, here-documents
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -18,20 +17,23 @@ from builder import modes
 from builder.context import Context
 from builder.errors import ContextError, StepFailed
 from builder.graph import Copy, Step
+from builder.ops.last import Last
 from builder.ops.select import Item, Selection, Source
 from layers import Entry, EntryType
+from layers.xattrs import incoming
+from layers.xattrs import read as read_xattrs
 
 if TYPE_CHECKING:
     from layers import NewLayer, Store, Tree
+    from layers.compose import Data
 
 HEREDOC_MODE = 0o644
 DIRECTORY_MODE = 0o755
 MAGIC = 512
 """Bytes that tell whether a file is a tar."""
 
-Data = BinaryIO | bytes | int | None
-Reader = Callable[[ExitStack], Data]
-"""Opens the data of one entry; what it opens is closed with the stack."""
+Reader = Callable[[str], BinaryIO | bytes | int]
+"""Opens what a path of the origin holds; whoever calls it closes that."""
 
 
 class TreeOrigin:
@@ -56,6 +58,10 @@ class TreeOrigin:
         """The layer and first name of a file."""
         return self.tree.inode(path)
 
+    def open_file(self, path: str) -> BinaryIO:
+        """What a file holds."""
+        return self.tree.open(path)
+
     def digest(self, path: str, entry: Entry) -> str:
         """Of a file's bytes and attributes."""
         import hashlib
@@ -76,11 +82,16 @@ class TreeOrigin:
 
 @dataclass(slots=True)
 class Placed:
-    """An entry of the layer, how to get its data, and which other entries are the same file."""
+    """An entry of the layer, how to `read` the data that are at `source`, and which other entries are the same file.
+
+    `content` is the digest of data and attributes, where it is known.
+    """
 
     entry: Entry
     read: Reader | None = None
+    source: str = ""
     group: object | None = None
+    content: str = ""
 
 
 @dataclass(slots=True)
@@ -94,12 +105,16 @@ class Placing:
     chmod: modes.Change | None
     absolute: bool
     placed: dict[str, Placed] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
+    """Directories that are not there below, so neither is anything in them."""
 
     def at(self, path: str) -> Entry | None:
         """What is at a path now."""
         if (found := self.placed.get(path)) is not None:
             return found.entry
-        return None if self.op.link and path else self.below.get(path)
+        if path and (self.op.link or path.rpartition("/")[0] in self.fresh):
+            return None
+        return self.below.get(path)
 
     def error(self, what: str) -> StepFailed:
         """A refusal at this instruction."""
@@ -125,28 +140,31 @@ class Placing:
         entry = Entry(path, EntryType.DIR, DIRECTORY_MODE, mtime_ns=mtime_ns)
         return self.shaped(path, entry) if self.absolute else self.owned(entry)
 
+    def directory(self, path: str, entry: Entry) -> None:
+        """Put a directory at a path where nothing is, or another one. Raises StepFailed."""
+        there = self.at(path)
+        if there is None:
+            self.fresh.add(path)
+        elif there.type is not EntryType.DIR:
+            raise self.error(f"cannot copy a directory over /{path}, which is a {there.type.value}")
+        self.placed[path] = Placed(entry)
+
     def parents(self, path: str, mtime_ns: int) -> None:
         """See that the directory above a path is there. Raises StepFailed."""
-        head = posixpath.dirname(path)
-        missing = []
-        while head:
-            found = self.at(head)
-            if found is not None and found.type is EntryType.DIR:
-                break
+        head = path.rpartition("/")[0]
+        while head and ((found := self.at(head)) is None or found.type is not EntryType.DIR):
             if found is not None:
                 raise self.error(f"/{head} is a {found.type.value}, not a directory")
-            missing.append(head)
-            head = posixpath.dirname(head)
-        for each in missing:
-            self.placed[each] = Placed(self.made(each, mtime_ns))
+            self.directory(head, self.made(head, mtime_ns))
+            head = head.rpartition("/")[0]
 
-    def put(self, path: str, entry: Entry, read: Reader | None, group: object | None = None) -> None:
-        """Put something that is no directory at a path. Raises StepFailed."""
+    def put(self, path: str, placed: Placed) -> None:
+        """Put something that is no directory at its path. Raises StepFailed."""
         there = self.at(path)
         if there is not None and there.type is EntryType.DIR:
-            raise self.error(f"cannot copy a {entry.type.value} over the directory /{path}")
-        self.parents(path, entry.mtime_ns)
-        self.placed[path] = Placed(entry if entry.path == path else replace(entry, path=path), read, group)
+            raise self.error(f"cannot copy a {placed.entry.type.value} over the directory /{path}")
+        self.parents(path, placed.entry.mtime_ns)
+        self.placed[path] = placed
 
     def target(self) -> tuple[str, bool]:
         """Where the destination leads, and whether it has to be a directory."""
@@ -155,10 +173,14 @@ class Placing:
         return where, self.op.dest.endswith("/") or not wanted
 
 
-def copy(store: Store, below: Tree, step: Step, selection: Selection, origin: Context | TreeOrigin | None) -> NewLayer:
-    """Make the layer. Raises StepFailed, ContextError, AccountMissing, ArchiveInvalid."""
+def copy(
+    store: Store, below: Tree, step: Step, selection: Selection, origin: Context | TreeOrigin | None, *, anew: bool
+) -> NewLayer:
+    """Make the layer; `anew`: without a look at earlier ones.
+
+    Raises StepFailed, ContextError, AccountMissing, ArchiveInvalid.
+    """
     from layers.compose import compose
-    from layers.tarball import ordered
 
     op = step.op
     assert isinstance(op, Copy)
@@ -168,27 +190,36 @@ def copy(store: Store, below: Tree, step: Step, selection: Selection, origin: Co
         raise StepFailed(step.title, str(error), span=step.span) from error
     owner = below.accounts().owner(op.chown) if op.chown else None
     placing = Placing(below, op, step, owner, change, absolute)
-    with ExitStack() as archives:
+    with ExitStack() as opened:
         for source in selection.sources:
             assert origin is not None
-            if op.unpack and not source.is_dir and _unpacked(store, placing, source, origin, archives):
+            if op.unpack and not source.is_dir and _unpacked(store, placing, source.top, origin, opened):
                 continue
             if source.is_dir:
                 _directory(placing, source, origin)
             else:
-                _file(
-                    placing, source.name, _look(origin, source.path, source.entry), _reader(origin, source.path), None
-                )
+                _file(placing, source.top.relative, _placed(source.top, source.top.entry, origin))
         for name, text in selection.files:
             data = text.encode("utf-8", "surrogateescape")
-            entry = Entry(name, EntryType.FILE, HEREDOC_MODE, size=len(data))
-            _file(placing, name, entry, _bytes(data), None)
+            _file(placing, name, Placed(Entry(name, EntryType.FILE, HEREDOC_MODE, size=len(data)), _bytes(data)))
         _complete(placing)
-        entries = ordered([placed.entry for placed in placing.placed.values()])
-        return compose(store, _items(placing, entries))
+        last = Last.find(store, origin.directory, op) if isinstance(origin, Context) and not anew else None
+        if last is not None:
+            opened.enter_context(last)
+        entries = _links(placing)
+        layer = compose(store, _items(placing, entries, last))
+        if isinstance(origin, Context):
+            Last.keep(store, origin.directory, op, layer, [placing.placed[entry.path].content for entry in entries])
+        return layer
 
 
-def _file(placing: Placing, name: str, entry: Entry, read: Reader | None, group: object | None) -> None:
+def _placed(item: Item, entry: Entry, origin: Context | TreeOrigin) -> Placed:
+    if entry.type is not EntryType.FILE:
+        entry = _whole(origin, item.path, entry)
+    return Placed(entry, origin.open_file, item.path, item.group, item.content)
+
+
+def _file(placing: Placing, name: str, placed: Placed) -> None:
     target, directory = placing.target()
     there = placing.at(target)
     if there is not None and there.type is EntryType.DIR:
@@ -197,53 +228,34 @@ def _file(placing: Placing, name: str, entry: Entry, read: Reader | None, group:
         if there is not None:
             raise placing.error(f"/{target} is a {there.type.value}, not a directory")
         target = f"{target}/{name}"
-    placing.put(target, placing.shaped(target, entry), read, group)
+    placed.entry = placing.shaped(target, placed.entry)
+    placing.put(target, placed)
 
 
 def _directory(placing: Placing, source: Source, origin: Context | TreeOrigin) -> None:
     target, _ = placing.target()
     there = placing.at(target)
-    if there is not None and there.type is not EntryType.DIR:
-        raise placing.error(f"cannot copy a directory over /{target}, which is a {there.type.value}")
-    if there is not None:
-        if target:
-            placing.placed[target] = Placed(replace(there, mtime_ns=source.entry.mtime_ns))
-    else:
-        placing.parents(target, source.entry.mtime_ns)
-        placing.placed[target] = Placed(placing.made(target, source.entry.mtime_ns))
+    mtime_ns = source.top.entry.mtime_ns
+    if there is None or there.type is not EntryType.DIR:
+        if there is None:
+            placing.parents(target, mtime_ns)
+        placing.directory(target, placing.made(target, mtime_ns))
+    elif target:
+        placing.placed[target] = Placed(replace(there, mtime_ns=mtime_ns))
+    prefix = f"{target}/" if target else ""
     for item in source.items:
-        _below(placing, target, item, origin)
+        path = prefix + item.relative
+        entry = placing.shaped(path, item.entry)
+        if entry.type is EntryType.DIR:
+            placing.directory(path, _whole(origin, item.path, entry))
+        else:
+            placing.put(path, _placed(item, entry, origin))
 
 
-def _below(placing: Placing, target: str, item: Item, origin: Context | TreeOrigin) -> None:
-    path = f"{target}/{item.relative}" if target else item.relative
-    entry = placing.shaped(path, _look(origin, item.path, item.entry))
-    if item.entry.type is not EntryType.DIR:
-        group = origin.inode(item.path) if item.entry.type is EntryType.FILE else None
-        placing.put(path, entry, _reader(origin, item.path), group)
-        return
-    there = placing.at(path)
-    if there is not None and there.type is not EntryType.DIR:
-        raise placing.error(f"cannot copy a directory over /{path}, which is a {there.type.value}")
-    placing.placed[path] = Placed(entry)
-
-
-def _look(origin: Context | TreeOrigin, path: str, entry: Entry) -> Entry:
-    return origin.whole(path, entry) if isinstance(origin, Context) else entry
-
-
-def _reader(origin: Context | TreeOrigin, path: str) -> Reader:
-    def from_context(stack: ExitStack) -> Data:
-        assert isinstance(origin, Context)
-        descriptor = origin.open_file(path, Entry(path, EntryType.FILE))
-        stack.callback(os.close, descriptor)
-        return descriptor
-
-    def from_tree(stack: ExitStack) -> Data:
-        assert isinstance(origin, TreeOrigin)
-        return stack.enter_context(origin.tree.open(path))
-
-    return from_context if isinstance(origin, Context) else from_tree
+def _whole(origin: Context | TreeOrigin, path: str, entry: Entry) -> Entry:
+    """The entry of something that is never opened, with its extended attributes."""
+    found = origin.attributes(path) if isinstance(origin, Context) and entry.type is not EntryType.SYMLINK else {}
+    return replace(entry, xattrs=found) if found else entry
 
 
 def _bytes(data: bytes) -> Reader:
@@ -252,39 +264,59 @@ def _bytes(data: bytes) -> Reader:
 
 def _complete(placing: Placing) -> None:
     """The directories above what was placed, as they are: a layer must say what its parents look like."""
-    for path in list(placing.placed):
-        head = posixpath.dirname(path)
+    for head in {path.rpartition("/")[0] for path in placing.placed}:
         while head and head not in placing.placed:
             found = placing.below.get(head) if not placing.op.link else None
             if found is not None and found.type is EntryType.DIR:
                 placing.placed[head] = Placed(found)
-            head = posixpath.dirname(head)
+            head = head.rpartition("/")[0]
 
 
-def _items(placing: Placing, entries: list[Entry]) -> Iterator[tuple[Entry, Data]]:
-    """Entries with their data; of names for one file the first carries it."""
+def _links(placing: Placing) -> list[Entry]:
+    """What was placed, in canonical order; of names for one file the first carries it."""
     from layers.normal import hard_link
+    from layers.tarball import ordered
 
     first: dict[object, str] = {}
-    for entry in entries:
+    entries = ordered([placed.entry for placed in placing.placed.values()])
+    for at, entry in enumerate(entries):
+        group = placing.placed[entry.path].group
+        if group is not None and (head := first.setdefault(group, entry.path)) != entry.path:
+            entries[at] = hard_link(entry, entry.path, head)
+    return entries
+
+
+def _items(placing: Placing, entries: list[Entry], last: Last | None) -> Iterator[tuple[Entry, Data]]:
+    """Entries with their data, which are taken from the last layer as far as it has them."""
+    at = 0
+    while at < len(entries):
+        entry = entries[at]
         placed = placing.placed[entry.path]
-        if placed.group is not None:
-            head = first.setdefault(placed.group, entry.path)
-            if head != entry.path:
-                yield hard_link(entry, entry.path, head), None
-                continue
-        if entry.type is not EntryType.FILE or not entry.size or placed.read is None:
+        taken = last.take(entries, at, placing.placed) if last is not None else None
+        if taken is not None:
+            yield entry, taken
+            at += len(taken.entries)
+            continue
+        at += 1
+        if entry.type is not EntryType.FILE or placed.read is None:
             yield entry, None
             continue
-        with ExitStack() as stack:
-            try:
-                data = placed.read(stack)
-            except OSError as error:
-                raise ContextError(f"cannot read {entry.path}: {error.strerror}", span=placing.step.span) from error
+        try:
+            data = placed.read(placed.source)
+        except OSError as error:
+            raise ContextError(f"cannot read {entry.path}: {error.strerror}", span=placing.step.span) from error
+        try:
+            if isinstance(data, int) and (found := incoming(read_xattrs(data))):
+                entry = replace(entry, xattrs=found)
             yield entry, data
+        finally:
+            if isinstance(data, int):
+                os.close(data)
+            elif not isinstance(data, bytes):
+                data.close()
 
 
-def _unpacked(store: Store, placing: Placing, source: Source, origin: Context | TreeOrigin, stack: ExitStack) -> bool:
+def _unpacked(store: Store, placing: Placing, source: Item, origin: Context | TreeOrigin, stack: ExitStack) -> bool:
     """Place the members of an archive; False if the source is none."""
     from layers.tarread import is_tar
 
@@ -295,12 +327,8 @@ def _unpacked(store: Store, placing: Placing, source: Source, origin: Context | 
     from layers.toc import Toc
     from layers.tree import Tree
 
-    with ExitStack() as opened:
-        data = _reader(origin, source.path)(opened)
-        file = os.fdopen(os.dup(data), "rb") if isinstance(data, int) else data
-        assert file is not None and not isinstance(file, bytes)
-        if isinstance(data, int):
-            opened.enter_context(file)
+    opened = origin.open_file(source.path)
+    with os.fdopen(opened, "rb") if isinstance(opened, int) else opened as file:
         try:
             stream = decompress(file)
             head = stream.read(MAGIC)
@@ -322,7 +350,7 @@ def _unpacked(store: Store, placing: Placing, source: Source, origin: Context | 
         raise placing.error(f"cannot unpack an archive into /{target}, which is a {there.type.value}")
     if there is None:
         placing.parents(target, source.entry.mtime_ns)
-        placing.placed[target] = Placed(Placing.made(replace(placing, chmod=None), target, source.entry.mtime_ns))
+        placing.directory(target, Placing.made(replace(placing, chmod=None), target, source.entry.mtime_ns))
     for entry in tree.walk():
         if entry.path:
             _member(placing, target, entry, tree)
@@ -340,8 +368,4 @@ def _member(placing: Placing, target: str, entry: Entry, tree: Tree) -> None:
         placing.placed[path] = Placed(replace(placing.owned(entry) if listed else entry, path=path))
         return
     inode = tree.inode(entry.path) if entry.type is EntryType.FILE else None
-
-    def read(stack: ExitStack) -> Data:
-        return stack.enter_context(tree.open(entry.path))
-
-    placing.placed[path] = Placed(replace(placing.owned(entry), path=path), read, inode)
+    placing.placed[path] = Placed(replace(placing.owned(entry), path=path), tree.open, entry.path, inode)

@@ -11,13 +11,15 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from builder.errors import ContextError
 from builder.graph import Copy, Step
 from builder.ignore import Ignore, character_class
 from layers import Entry, EntryType, UnsafePath
+from layers.quick import quick
 
 QUOTING = r"a name with a bracket in it is written \[ or [[]"
 WILD = re.compile(r"[*?\[\\]")
@@ -51,57 +53,54 @@ class Origin(Protocol):
         ...
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to put down: its place below the source, and where it is in the origin."""
+    """One thing to put down: its place below the source (a file's name, if it is the source), and where it is.
+
+    `content` is the digest of its bytes and attributes; `group` is equal for names of one file, None for a single name.
+    """
 
     relative: str
     path: str
     entry: Entry
+    content: str = ""
+    group: object | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source: a file called `name`, or the contents of a directory (`items` without the directory itself)."""
+    """One source: a file, or a directory, whose contents (`items`) are copied, not itself."""
 
-    name: str
-    path: str
-    entry: Entry
+    top: Item
     items: tuple[Item, ...] = ()
 
     @property
     def is_dir(self) -> bool:
-        """A directory's contents are copied, not itself."""
-        return self.entry.type is EntryType.DIR
+        """True for a directory."""
+        return self.top.entry.type is EntryType.DIR
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """All that a COPY puts down, besides its here-documents."""
+    """All that a COPY puts down: files, and here-documents by name."""
 
     sources: tuple[Source, ...]
-    files: tuple[tuple[str, str], ...] = field(default=())
+    files: tuple[tuple[str, str], ...] = ()
 
-    def digest(self, origin: Origin | None) -> str:
-        """Names, kinds, modes, owners, links, attributes and bytes; not times. Only here-documents need no origin."""
+    def digest(self) -> str:
+        """Names, kinds, modes, owners, links, attributes and bytes; not times."""
         lines: list[list[object]] = []
         groups: dict[object, int] = {}
-
-        def take(name: str, path: str, entry: Entry) -> None:
-            assert origin is not None
-            inode = origin.inode(path) if entry.type is EntryType.FILE else None
-            group = None if inode is None else groups.setdefault(inode, len(groups))
-            content = origin.digest(path, entry)
-            line: list[object] = [name, entry.type.value, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname]
-            line += [entry.major, entry.minor, content, group]
-            lines.append(line)
-
         for source in self.sources:
-            take("" if source.is_dir else source.name, source.path, source.entry)
-            for item in source.items:
-                take(item.relative, item.path, item.entry)
-        for name, text in self.files:
-            lines.append([name, text])
+            for item in (source.top, *source.items):
+                entry = item.entry
+                group = None if item.group is None else groups.setdefault(item.group, len(groups))
+                lines.append([
+                    item.relative, entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname,
+                    entry.major, entry.minor, item.content, group,
+                ])  # fmt: skip
+        lines += [[name, text] for name, text in self.files]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
@@ -117,7 +116,9 @@ def select(origin: Origin, op: Copy, step: Step) -> Selection:
             found += [_source(origin, path, excluded, step, text) for path in sorted(matches(origin, clean))]
         else:
             found.append(_source(origin, clean, excluded, step, text))
-    kept = [source for source in found if source.is_dir or excluded is None or not excluded.ignores(source.name)]
+    kept = [
+        source for source in found if source.is_dir or excluded is None or not excluded.ignores(source.top.relative)
+    ]
     return Selection(tuple(kept), op.files)
 
 
@@ -131,10 +132,14 @@ def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step, text
         reason = origin.ignored(where)
         help = reason or _near(origin, where)
         raise ContextError(f'"/{path}": not found', span=step.span, help=help)
-    name = posixpath.basename(path)
     if entry.type is not EntryType.DIR:
-        return Source(name, where, entry)
-    return Source(name, where, entry, tuple(_below(origin, where, "", excluded)))
+        return Source(_item(origin, posixpath.basename(path), where, entry))
+    return Source(_item(origin, "", where, entry), tuple(_below(origin, where, "", excluded)))
+
+
+def _item(origin: Origin, relative: str, path: str, entry: Entry) -> Item:
+    group = origin.inode(path) if entry.type is EntryType.FILE else None
+    return Item(relative, path, entry, origin.digest(path, entry), group)
 
 
 def _near(origin: Origin, path: str) -> str:
@@ -150,18 +155,34 @@ def _near(origin: Origin, path: str) -> str:
 
 def _below(origin: Origin, path: str, relative: str, excluded: Ignore | None) -> Iterator[Item]:
     """Everything in a directory, directories before what is in them."""
+    above, before = f"{path}/" if path else "", f"{relative}/" if relative else ""
     for name in origin.children(path):
-        place = f"{path}/{name}" if path else name
-        rest = f"{relative}/{name}" if relative else name
+        place, rest = above + name, before + name
         entry = origin.get(place)
         if entry is None:
             continue
-        directory = entry.type is EntryType.DIR
-        inside = list(_below(origin, place, rest, excluded)) if directory else []
-        if excluded is not None and excluded.ignores(rest) and not inside:
+        if entry.type is not EntryType.DIR:
+            if excluded is None or not excluded.ignores(rest):
+                yield _item(origin, rest, place, entry)
             continue
-        yield Item(rest, place, entry)
+        inside = _below(origin, place, rest, excluded)
+        if excluded is not None and excluded.ignores(rest):
+            first = next(inside, None)
+            if first is None:
+                continue
+            inside = chain((first,), inside)
+        yield _item(origin, rest, place, entry)
         yield from inside
+
+
+def _folders(origin: Origin, path: str) -> Iterator[str]:
+    """Every directory below one, at any depth."""
+    for name in origin.children(path):
+        place = f"{path}/{name}" if path else name
+        entry = origin.get(place)
+        if entry is not None and entry.type is EntryType.DIR:
+            yield place
+            yield from _folders(origin, place)
 
 
 def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step) -> Iterator[Source]:
@@ -183,13 +204,13 @@ def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step
             at = f"{base}/{place}" if base else place
             here = origin.get(at)
             assert here is not None
-            items.append(Item(place, at, here))
+            items.append(_item(origin, place, at, here))
         if entry.type is EntryType.DIR:
             items += _below(origin, path, relative, excluded)
         top = origin.get(base)
         if top is None or top.type is not EntryType.DIR:
             raise ContextError(f'"/{base}" is not a directory', span=step.span, help="/./ stands behind one")
-        yield Source("", base, top, tuple(items))
+        yield Source(_item(origin, "", base, top), tuple(items))
 
 
 def matches(origin: Origin, pattern: str) -> list[str]:
@@ -204,11 +225,9 @@ def matches(origin: Origin, pattern: str) -> list[str]:
             where = origin.resolve(path)
             if part == "**":
                 following.append(path)
-                following += [
-                    f"{path}/{item.relative}" if path else item.relative
-                    for item in _below(origin, where, "", None)
-                    if item.entry.type is EntryType.DIR
-                ]
+                for place in _folders(origin, where):
+                    rest = place[len(where) + 1 :] if where else place
+                    following.append(f"{path}/{rest}" if path else rest)
                 continue
             if not WILD.search(part):
                 below = f"{path}/{part}" if path else part

@@ -1,5 +1,6 @@
 """A directory as entries: what is ignored is not there, links stay inside, nothing unchanged is read twice."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -90,10 +91,29 @@ def test_links_lead_nowhere_outside(tmp_path: Path) -> None:
 def test_a_file_that_changes_under_the_build_is_an_error(tmp_path: Path) -> None:
     fill(tmp_path, a="one")
     context = Context(tmp_path, Ignore())
-    entry = entry_of(context, "a")
+    entry_of(context, "a")
     (tmp_path / "a").write_text("longer")
     with pytest.raises(ContextError, match="a changed while the build read it"):
-        context.open_file("a", entry)
+        context.open_file("a")
+
+
+def test_neither_a_file_nor_a_directory_on_the_way_may_become_a_link(tmp_path: Path) -> None:
+    fill(tmp_path / "c", a="one", b="two")
+    (tmp_path / "c/d").mkdir()
+    fill(tmp_path / "c/d", inner="three")
+    fill(tmp_path / "out", a="secret", inner="secret")
+    context = Context(tmp_path / "c", Ignore())
+    for name in ("a", "d/inner"):
+        entry_of(context, name)
+    (tmp_path / "c/a").unlink()
+    (tmp_path / "c/a").symlink_to(tmp_path / "out/a")
+    (tmp_path / "c/d").rename(tmp_path / "c/was")
+    (tmp_path / "c/d").symlink_to(tmp_path / "out")
+    for name in ("a", "d/inner"):
+        with pytest.raises(OSError) as told:
+            context.open_file(name)
+        assert told.value.errno == errno.ELOOP
+    context.close()
 
 
 def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +128,9 @@ def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pyte
         opened: list[str] = []
         real = second.open_file
 
-        def noted(path: str, entry: Entry) -> int:
+        def noted(path: str) -> int:
             opened.append(path)
-            return real(path, entry)
+            return real(path)
 
         monkeypatch.setattr(second, "open_file", noted)
         after = {name: second.digest(name, entry_of(second, name)) for name in "ab"}
