@@ -96,19 +96,14 @@ def diff_id_of(store: Store, layer: Descriptor) -> DiffID:
 
 
 def compress(blobs: Blobs, diff_id: DiffID, codec: str, level: int | None) -> tuple[Digest, int, int]:
-    """Write the compressed form of a layer; (digest, bytes, the level that was used). Raises BlobMissing.
+    """Write the compressed form of a layer; (digest, bytes, the level that was used). Raises BlobMissing."""
+    from layers import codec as codecs
 
-    The encoder is fed pieces of exactly CHUNK bytes, because what it writes may depend on their size.
-    """
-    from layers.codec import LEVELS, compressor
-
-    used = LEVELS[codec] if level is None else level
-    encoder = compressor(codec, used)
+    used = codecs.LEVELS[codec] if level is None else level
     with blobs.open(diff_id) as raw, blobs.writer() as writer:
         with Behind(writer.write) as write:
-            while chunk := whole(raw):
-                write(encoder.compress(chunk))
-            write(encoder.flush())
+            for piece in codecs.compress(codec, used, raw):
+                write(piece)
         digest, size = writer.commit()
         return digest, size, used
 
@@ -207,13 +202,3 @@ def known_diff_id(store: Store, layer: Descriptor) -> DiffID | None:
 def limit(size: int) -> int:
     """Bytes that a layer of `size` compressed bytes may inflate to."""
     return max(LEAST_LIMIT, min(RATIO * size, MOST_LIMIT))
-
-
-def whole(source: BinaryIO) -> bytes:
-    """CHUNK bytes, fewer only at the end."""
-    pieces = []
-    left = CHUNK
-    while left and (piece := source.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces) if len(pieces) != 1 else pieces[0]

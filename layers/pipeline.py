@@ -7,13 +7,36 @@ that fails is noticed by the one before it at its next chunk; nothing is left ru
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 DEPTH = 4
 """Chunks in flight between two threads; a chunk is at most 1 MiB."""
+
+
+def at_once(work: Callable[[bytes], bytes], chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What `work` makes of each chunk, in order, as many at a time as there are processors.
+
+    Leaving early drops what has not begun.
+    """
+    jobs = os.cpu_count() or 1
+    with ThreadPoolExecutor(jobs, thread_name_prefix="pybuild-pack") as pool:
+        ahead: deque[Future[bytes]] = deque()
+        try:
+            for chunk in chunks:
+                ahead.append(pool.submit(work, chunk))
+                if len(ahead) > jobs:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for one in ahead:
+                one.cancel()
 
 
 class Stopped(Exception):

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import random
+import threading
 import tracemalloc
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid
-from layers.codec import RANGES, CodecInvalid, codec_of, compressor, decompress
+from layers.codec import LEVELS, PIECE, RANGES, CodecInvalid, codec_of, compress, decompress
 
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -24,6 +25,13 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 }
 DATA = random.Random(5).randbytes(300_000) + b"again and again " * 40_000
 encoded = pytest.mark.parametrize("codec", ENCODERS)
+
+
+class Dribble(io.BytesIO):
+    """Gives less than it is asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(777, 777 if size is None or size < 0 else size))
 
 
 def inflate(data: bytes, size: int = 1 << 20) -> bytes:
@@ -109,12 +117,8 @@ def test_a_frame_that_wants_too_much_memory_is_refused() -> None:
 
 @pytest.mark.parametrize(("codec", "level"), [(codec, level) for codec, ends in RANGES.items() for level in ends])
 def test_what_we_write_others_read_and_it_is_the_same_each_time(codec: str, level: int) -> None:
-    def pack() -> bytes:
-        encoder = compressor(codec, level)
-        return encoder.compress(DATA) + encoder.flush()
-
-    packed = pack()
-    assert pack() == packed
+    packed = b"".join(compress(codec, level, io.BytesIO(DATA)))
+    assert b"".join(compress(codec, level, Dribble(DATA))) == packed, "however it is read"
     other = gzip.decompress if codec == "gzip" else lambda data: zstandard.decompress(data, max_output_size=len(DATA))
     assert other(packed) == DATA
     if codec == "gzip":
@@ -124,7 +128,32 @@ def test_what_we_write_others_read_and_it_is_the_same_each_time(codec: str, leve
 @pytest.mark.parametrize(("codec", "level"), [("gzip", 10), ("gzip", -1), ("zstd", 0), ("lz4", 1)])
 def test_levels_that_do_not_exist(codec: str, level: int) -> None:
     with pytest.raises(CodecInvalid, match=codec):
-        compressor(codec, level)
+        compress(codec, level, io.BytesIO())
+
+
+def test_many_members_and_one_frame_whatever_the_number_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = random.Random(1).randbytes(1000) * (2 * PIECE // 1000 + 5)
+    found = []
+    for processors in (1, 2, 7):
+        monkeypatch.setattr("os.cpu_count", lambda many=processors: many)
+        found.append({codec: b"".join(compress(codec, LEVELS[codec], io.BytesIO(data))) for codec in LEVELS})
+    assert found[0] == found[1] == found[2]
+    assert gzip.decompress(found[0]["gzip"]) == data
+    assert inflate(found[0]["gzip"]) == data
+    assert inflate(found[0]["zstd"]) == data
+
+
+def test_nothing_is_compressed_to_nothing_that_can_be_read() -> None:
+    for codec in LEVELS:
+        assert inflate(b"".join(compress(codec, LEVELS[codec], io.BytesIO()))) == b""
+
+
+def test_a_reader_that_leaves_lets_the_threads_go() -> None:
+    before = threading.active_count()
+    pieces = compress("gzip", 1, io.BytesIO(bytes(40 << 20)))
+    next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh9", b"\xfd7zXZ\0"]))
