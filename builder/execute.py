@@ -21,7 +21,7 @@ from builder.context import Context
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
 from builder.events import Event, StepCached, StepFinished, StepOutput, StepStarted
 from builder.events import StepFailed as FailedEvent
-from builder.graph import Base, Copy, Mkdir, Run, Step
+from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step
 from builder.ops.select import Selection, select
 from layers import Chain
 
@@ -53,6 +53,8 @@ class Execution:
         self,
         request: BuildRequest,
         bench: Workbench,
+        outcome: Outcome,
+        *,
         context: Callable[[], Context | None],
         emit: Callable[[Event], None],
         stop: threading.Event,
@@ -67,6 +69,8 @@ class Execution:
         self._halt = threading.Event()  # stops running commands when a step elsewhere failed, or the user says so
         self._waiting: dict[int, Step] = {}
         self._ran = False
+        self._leaving = frozenset(line.step for line in outcome.lines)
+        """Steps whose layers are the image's own."""
         self._refused = {name.lower() for name in request.no_cache_filter}
 
     def run(self, steps: Iterable[Step]) -> None:
@@ -220,12 +224,13 @@ class Execution:
         self, step: Step, below: Chain, origin: Context | TreeOrigin | None, selection: Selection | None
     ) -> tuple[NewLayer, Usage | None]:
         store = self.bench.store
+        form = self.request.form if step.id in self._leaving else None
         match step.op:
             case Run():
                 from builder.ops.run import Settings, run
 
                 self._ran = True
-                settings = Settings(self.request.limits, self.request.keep_failed)
+                settings = Settings(self.request.limits, self.request.keep_failed, form)
                 return run(
                     self.bench,
                     below,
@@ -243,7 +248,8 @@ class Execution:
                 from builder.ops.copy import copy
 
                 assert selection is not None
-                return copy(store, store.tree(below), step, selection, origin, anew=self._anew(step)), None
+                there = store.tree(below)
+                return copy(store, there, step, selection, origin, anew=self._anew(step), form=form), None
         raise AssertionError(step.op)
 
     def _more(self) -> int:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from layers import Platform, Reference
 from runner import Limits
+
+if TYPE_CHECKING:
+    from layers.packing import Form
 
 MAX_EPOCH = 253402300799
 """The last second of the year 9999: beyond it no timestamp can be written."""
@@ -78,3 +81,11 @@ class BuildRequest:
             raise ValueError(f"{self.jobs} steps at the same time is less than one")
         if self.context is None and self.text is None and self.dockerfile is None:
             raise ValueError("a build needs a context or a Dockerfile")
+
+    @property
+    def form(self) -> Form | None:
+        """How the layers of the image will be compressed, if they leave the store as they are."""
+        if self.squash is not None:
+            return None
+        leaving = (output for output in self.outputs if output.kind in ("oci", "registry") and output.codec != "none")
+        return next(((output.codec, output.level) for output in leaving), None)

@@ -121,7 +121,9 @@ class Road:
     def _one(self, graph: BuildGraph, *, several: bool) -> tuple[Image, list[StepReport]]:
         """Build one platform's image; it is kept without a name."""
         self.emit(Planned(tuple(planned(step, several=several) for step in graph.steps)))
-        execution = Execution(self.request, self.bench, self._files, self.emit, self.stop)
+        execution = Execution(
+            self.request, self.bench, graph.outcome, context=self._files, emit=self.emit, stop=self.stop
+        )
         try:
             execution.run(graph.steps)
         finally:

@@ -15,21 +15,22 @@ from layers.tarball import ordered
 
 if TYPE_CHECKING:
     from layers.image import NewLayer
+    from layers.packing import Form
     from layers.store import Store
     from layers.tree import Tree
 
 
-def capture(store: Store, upper: Path, below: Tree, hidden: Collection[str] = ()) -> NewLayer:
+def capture(store: Store, upper: Path, below: Tree, hidden: Collection[str] = (), form: Form | None = None) -> NewLayer:
     """The layer of what an overlay's upper directory changes; one of nothing if nothing changed.
 
-    `hidden` as in `layers.upper.changes`. Two captures of one directory give the same bytes. Raises StoreFull, and
-    OSError if the directory cannot be read.
+    `hidden` as in `layers.upper.changes`, `form` as in `layers.compose`. Two captures of one directory give the same
+    bytes. Raises StoreFull, and OSError if the directory cannot be read.
     """
     found = [change.entry for change in upper_dir.changes(upper, below, hidden)]
     root = upper_dir.root_change(upper, below)
     if root is not None:
         found.append(root)
-    return compose(store, _with_data(upper, ordered(found)))
+    return compose(store, _with_data(upper, ordered(found)), form)
 
 
 def _with_data(upper: Path, entries: list[Entry]) -> Iterator[tuple[Entry, Data]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.entry import Entry, EntryType
 from layers.image import NewLayer
+from layers.packing import Form, Packing
 from layers.pipeline import Behind
 from layers.tarball import BLOCK, TarWriter
 from layers.toc import Toc
@@ -41,16 +43,25 @@ class Taken:
 Data = BinaryIO | bytes | int | Taken | None
 
 
-def compose(store: Store, items: Iterable[tuple[Entry, Data]]) -> NewLayer:
+def compose(store: Store, items: Iterable[tuple[Entry, Data]], form: Form | None = None) -> NewLayer:
     """Write a layer of entries in canonical order (`layers.tarball.ordered`); their data come as TarWriter takes them.
 
     With a Taken come all of its entries, in place of the one that stands beside it.
-    The blob is durable when this returns. Raises StoreFull, ArchiveInvalid, UnsafePath, and what `items` raises.
+    With `form` it is compressed meanwhile, too. The blob is durable when this returns. Raises StoreFull,
+    ArchiveInvalid, UnsafePath, and what `items` raises.
     """
     entries: list[tuple[Entry, int | None]] = []
-    with store.blobs.writer() as blob:
+    with store.blobs.writer() as blob, ExitStack() as undo:
+        packing = undo.enter_context(Packing(store, form)) if form is not None else None
         with Behind(blob.write) as write:
-            tar = TarWriter(lambda piece: write(bytes(piece)))
+
+            def sink(piece: memoryview) -> None:
+                chunk = bytes(piece)
+                write(chunk)
+                if packing is not None:
+                    packing.feed(chunk)
+
+            tar = TarWriter(sink)
             for entry, data in items:
                 if isinstance(data, Taken):
                     moved = tar.take(data.entries[0], data.tar, data.start, data.end) - data.start
@@ -62,5 +73,7 @@ def compose(store: Store, items: Iterable[tuple[Entry, Data]]) -> NewLayer:
         with blob.flushing():
             toc = Toc.placed(entries)
         diff_id, size = blob.commit()
+        if packing is not None:
+            packing.finish(diff_id)
     store.keep_toc(diff_id, toc)
     return NewLayer(diff_id, size)

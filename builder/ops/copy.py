@@ -26,6 +26,7 @@ from layers.xattrs import read as read_xattrs
 if TYPE_CHECKING:
     from layers import NewLayer, Store, Tree
     from layers.compose import Data
+    from layers.packing import Form
 
 HEREDOC_MODE = 0o644
 DIRECTORY_MODE = 0o755
@@ -174,9 +175,16 @@ class Placing:
 
 
 def copy(
-    store: Store, below: Tree, step: Step, selection: Selection, origin: Context | TreeOrigin | None, *, anew: bool
+    store: Store,
+    below: Tree,
+    step: Step,
+    selection: Selection,
+    origin: Context | TreeOrigin | None,
+    *,
+    anew: bool,
+    form: Form | None,
 ) -> NewLayer:
-    """Make the layer; `anew`: without a look at earlier ones.
+    """Make the layer, compressed meanwhile in `form`; `anew`: without a look at earlier ones.
 
     Raises StepFailed, ContextError, AccountMissing, ArchiveInvalid.
     """
@@ -207,7 +215,7 @@ def copy(
         if last is not None:
             opened.enter_context(last)
         entries = _links(placing)
-        layer = compose(store, _items(placing, entries, last))
+        layer = compose(store, _items(placing, entries, last), form)
         if isinstance(origin, Context):
             Last.keep(store, origin.directory, op, layer, [placing.placed[entry.path].content for entry in entries])
         return layer

@@ -18,6 +18,7 @@ from runner import Limits, Mount, Sandbox
 if TYPE_CHECKING:
     from builder.workbench import Workbench
     from layers import NewLayer, Workspace
+    from layers.packing import Form
     from runner import Exit, Usage
 
 HOSTNAME = "buildkitsandbox"
@@ -30,10 +31,11 @@ TAIL = 20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all RUNs of a build share."""
+    """What a RUN has to know beside its step. `form`: how its layer is compressed meanwhile."""
 
     limits: Limits
     keep_failed: bool
+    form: Form | None
 
 
 def run(
@@ -84,7 +86,7 @@ def run(
         if exit.code != 0 or exit.timed_out:
             kept = _keep(bench, work, step, op, exit, output=tail.data) if settings.keep_failed else ""
             raise failure(step, exit, settings.limits, tail.text, kept)
-        layer = capture(store, work.upper, store.tree(below))
+        layer = capture(store, work.upper, store.tree(below), form=settings.form)
         store.snapshots.commit(work, layer.diff_id)
     return layer, exit.usage
 

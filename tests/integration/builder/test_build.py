@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from builder.errors import BuildError, ContextError, StepFailed
 from builder.events import Event, Exported, Planned
 from builder.request import BuildRequest, Output
 from builder.workbench import Workbench
-from layers import Reference, Store
+from layers import Reference, Store, StoreFull
 from tests.support.stored import new_image, new_layer
 
 Build = Callable[..., BuildResult]
@@ -261,3 +262,35 @@ def test_a_request_says_itself_what_it_cannot_mean(context: Path) -> None:
     for wrong in ({"epoch": -1}, {"jobs": 0}, {"context": None}):
         with pytest.raises(ValueError, match=r"seconds|less than one|needs a context"):
             replace(request, **wrong)
+
+
+def test_a_layer_that_goes_out_is_compressed_while_it_is_made(
+    make: Build, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = Output("oci", tmp_path / "out.tar", codec="zstd", level=1)
+    result = make(
+        "FROM scratch AS other\nCOPY a /x\nFROM scratch\nCOPY d /d\nCOPY --from=other /x /x\n", outputs=(output,)
+    )
+    diff_ids = store.images.get(str(result.image_id)).chain.diff_ids
+    monkeypatch.setattr("layers.ingest.compress", None)  # would be called for a form that is not there
+    forms = [store.variants.compress(diff_id, "zstd", 1) for diff_id in diff_ids]
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        assert {f"blobs/sha256/{form.digest.hex}" for form in forms} < set(archive.getnames())
+    others = [one.diff_id for one in result.steps if one.diff_id and one.diff_id not in diff_ids]
+    assert others
+    assert not any(store.variants.forms(diff_id) for diff_id in others)
+
+
+def test_a_failure_while_compressing_keeps_nothing(make: Build, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "context/big").write_bytes(os.urandom(9 << 20))
+    before, blobs = threading.active_count(), set(store.blobs.all())
+
+    def full(_: object) -> NoReturn:
+        raise StoreFull("somewhere")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoreFull):
+        patch.setattr("layers.tarball.TarWriter.close", full)
+        make("FROM scratch\nCOPY . /\n", outputs=(Output("oci", tmp_path / "out.tar"),))
+    assert threading.active_count() == before
+    assert set(store.blobs.all()) == blobs
+    assert not (tmp_path / "out.tar").exists()
