@@ -18,17 +18,18 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import report
+from bench import moving, report, scaling
 from bench.cases import CASES, Bench, Case
 from bench.floor import plain_put
-from bench.profile import where_time_goes
-from bench.tools import Pybuild, Tool, ToolFailed, buildah, newest_docker
+from bench.profile import native_diff, where_time_goes
+from bench.tools import Docker, Pybuild, Tool, ToolFailed, buildah, newest_docker
 from bench.workload import Workload
 from runner import mounts
 from tests.support.bases import rootfs
 from tests.support.registry import registry_server
 
 BASE = "bench-base:latest"
+PARTS = ("build", "moving", "scaling")
 PAGE = Path(__file__).parent.parent / "docs/performance.md"
 
 
@@ -37,10 +38,13 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
     options.add_argument("--rounds", type=int, default=3, metavar="N")
     options.add_argument("--only", nargs="+", choices=[case.name for case in CASES], metavar="CASE")
+    options.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of: {' '.join(PARTS)}"
+    )
     options.add_argument("--tools", nargs="+", metavar="TOOL", help="of: pybuild buildkit docker buildah")
     options.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     asked = options.parse_args()
-    cases = [case for case in CASES if not asked.only or case.name in asked.only]
+    cases = [case for case in CASES if "build" in asked.parts and (not asked.only or case.name in asked.only)]
     for package in ("builder", "layers", "pybuild", "registry", "runner"):  # as an installation would
         compileall.compile_dir(PAGE.parent.parent / package, quiet=1)
     mounts.enter()  # what tools leave mounted is theirs and ours alone, and goes with this process
@@ -63,6 +67,15 @@ def main() -> int:
                 f"\n\nPushing is bounded by the registry: a loop that only sends the same bytes takes {floor:.2f} s."
             )
         text = _page(figures, cases, tools, asked.rounds, profile)
+        us = next((tool for tool in tools if isinstance(tool, Pybuild)), None)
+        if us is not None and "moving" in asked.parts:
+            rival = next((tool for tool in tools if isinstance(tool, Docker)), None)
+            (folder / "shared/moving").mkdir()
+            moved = moving.measure(moving.Moving(folder / "shared/moving", us, rival, another), BASE, asked.rounds)
+            text += f"\n\n## Bytes on the move\n\n{moving.table(moved)}\n\n{native_diff(folder, 'small:1')}"
+        if us is not None and "scaling" in asked.parts:
+            grown = scaling.measure(us, folder / "scaling", BASE, server.host)
+            text += f"\n\n## How cost grows\n\n{scaling.table(grown)}"
     print(text)
     for (case, tool), why in figures.failures.items():
         print(f"\n{tool} failed at {case}:\n{why}", file=sys.stderr)
@@ -91,6 +104,9 @@ def _tools(folder: Path, stack: ExitStack, wanted: list[str] | None) -> list[Too
 def _measure(bench: Bench, cases: list[Case], tools: list[Tool], rounds: int) -> report.Figures:
     figures = report.Figures()
     for case in cases:
+        for tool in tools:
+            if isinstance(tool, Pybuild):
+                tool.memory = 0
         for number in range(rounds):
             bench.round = number
             for tool in tools:
@@ -107,6 +123,7 @@ def _measure(bench: Bench, cases: list[Case], tools: list[Tool], rounds: int) ->
         told = (
             f"{tool.name} {seconds:.2f}" for tool in tools if (seconds := figures.median(case, tool.name)) is not None
         )
+        figures.memory[case.name] = max((tool.memory for tool in tools if isinstance(tool, Pybuild)), default=0)
         print(f"{case.name}: {', '.join(told)}", file=sys.stderr, flush=True)
     return figures
 

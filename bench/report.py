@@ -19,6 +19,8 @@ class Figures:
 
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+    """Peak bytes of our largest process, by case."""
 
     def add(self, case: Case, tool: str, seconds: float) -> None:
         """One measurement."""
@@ -33,7 +35,7 @@ class Figures:
 def table(figures: Figures, cases: Sequence[Case], tools: Sequence[str]) -> str:
     """Markdown: a row a case; seconds are medians (lowest–highest), and beside each rival our share of its time."""
     rivals = [tool for tool in tools if tool != US]
-    head = ["work", US, *(f"{rival} | ours ÷ {rival}" for rival in rivals), "target"]
+    head = ["work", US, *(f"{rival} | ours ÷ {rival}" for rival in rivals), "target", "peak memory"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * (len(head) + len(rivals))]
     for case in cases:
         ours = figures.median(case, US)
@@ -43,6 +45,7 @@ def table(figures: Figures, cases: Sequence[Case], tools: Sequence[str]) -> str:
             ratio = f"**{ours / theirs:.2f}**" if ours is not None and theirs is not None else "–"
             cells += [_cell(figures, case, rival), ratio]
         cells.append("–" if case.target is None else f"≤ {case.target:.2f}")
+        cells.append(f"{figures.memory.get(case.name, 0) >> 20} MiB")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

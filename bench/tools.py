@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,19 +23,33 @@ class ToolFailed(Exception):
     """A command of a tool did not do what the benchmark asked; the text ends with what it said."""
 
 
-def call(command: list[str], env: Mapping[str, str] | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a command said and took: CPU seconds and the largest process's peak memory in bytes, children included."""
+
+    text: str
+    cpu: float
+    memory: int
+
+
+def spend(command: list[str], env: Mapping[str, str] | None = None) -> Spent:
     """Run to the end, or raise ToolFailed."""
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(env or {})},
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ToolFailed(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
-    return done.stdout
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **(env or {})}
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = code = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if code != 0:
+            raise ToolFailed(f"{' '.join(command)}: exit {code}\n{err.read()[-2000:]}")
+        return Spent(out.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+
+
+def call(command: list[str], env: Mapping[str, str] | None = None) -> str:
+    """Run to the end and give what it said, or raise ToolFailed."""
+    return spend(command, env).text
 
 
 class Tool(Protocol):
@@ -76,12 +91,20 @@ class Pybuild:
     name: str = "pybuild"
     version: str = ""
     program: str = field(default=str(Path(sys.executable).with_name("pybuild")))
+    memory: int = 0
+    """Peak of all commands since somebody set it to 0, in bytes."""
 
     def __post_init__(self) -> None:
-        self.version = self._say("--version").split()[-1]
+        self.version = self.spend("--version").text.split()[-1]
 
-    def _say(self, *words: str, root: str = "store") -> str:
-        return call([self.program, *words], {"PYBUILD_ROOT": str(self.folder / root)})
+    def spend(self, *words: str, root: str = "store") -> Spent:
+        """Run a command on one of the stores."""
+        spent = spend([self.program, *words], {"PYBUILD_ROOT": str(self.folder / root)})
+        self.memory = max(self.memory, spent.memory)
+        return spent
+
+    def _say(self, *words: str, root: str = "store") -> None:
+        self.spend(*words, root=root)
 
     def base(self, rootfs: Path, tag: str) -> None:
         self._say("import", str(rootfs), tag)
