@@ -34,13 +34,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A result that was found: the layer, when it was made (RFC 3339), what making it took."""
+    """A result that was found: the layer, when it was made (RFC 3339), what making it took.
+
+    `line` is where the step stood in a Dockerfile (`name:line`) when it was last built.
+    """
 
     diff_id: Digest
     size: int
     created: str
     seconds: float
     usage: Usage | None
+    line: str = ""
 
 
 def run_key(below: Chain, op: Run, step: Step) -> Key:
@@ -103,10 +107,13 @@ def find(store: Store, key: Key) -> Kept | None:
         value["created"],
         float(value["seconds"]),
         Usage(**usage) if usage else None,
+        value.get("line", ""),
     )
 
 
-def keep(store: Store, key: Key, layer: NewLayer, *, created: str, seconds: float, usage: Usage | None) -> None:
+def keep(
+    store: Store, key: Key, layer: NewLayer, *, created: str, seconds: float, usage: Usage | None, line: str = ""
+) -> None:
     """Remember a result."""
     value = {
         "diff_id": str(layer.diff_id),
@@ -115,5 +122,18 @@ def keep(store: Store, key: Key, layer: NewLayer, *, created: str, seconds: floa
         "seconds": round(seconds, 6),
         "usage": asdict(usage) if usage else None,
         "parts": dict(key.parts),
+        "line": line,
     }
     store.records.keep(key.text, value, [layer.diff_id])
+
+
+def move(store: Store, key: Key, line: str) -> None:
+    """Note that the step of a record stands elsewhere now."""
+    if (record := store.records.find(key.text)) is not None:
+        store.records.keep(key.text, {**record.value, "line": line}, store.records.layers(key.text))
+
+
+def lines(store: Store) -> dict[Digest, str]:
+    """Where in a Dockerfile (`name:line`) each layer that was built here stood, when it was last built."""
+    values = (record.value for record in store.records.list() if record.key.startswith("step:"))
+    return {Digest.parse(value["diff_id"]): value["line"] for value in values if value.get("line")}

@@ -133,6 +133,8 @@ class Execution:
             key = self._key(step, below, selection)
             if not self._anew(step) and (kept := cache.find(self.bench.store, key)) is not None:
                 self.made[step.id] = Made(below.push(kept.diff_id), kept.created, kept.size)
+                if kept.line != step.span.place:
+                    cache.move(self.bench.store, key, step.span.place)
                 self.emit(StepCached(step.id))
                 self._report(step, "cached", kept.seconds, kept.usage)
                 return
@@ -142,7 +144,8 @@ class Execution:
             layer, usage = self._work(step, below, origin, selection)
             seconds = time.monotonic() - began
             created = self._now()
-            cache.keep(self.bench.store, key, layer, created=created, seconds=seconds, usage=usage)
+            line = step.span.place
+            cache.keep(self.bench.store, key, layer, created=created, seconds=seconds, usage=usage, line=line)
             self.made[step.id] = Made(below.push(layer.diff_id), created, layer.size)
             self._report(step, "ran", seconds, usage)
             self.emit(StepFinished(step.id, seconds, usage, layer.size, layer.diff_id))

@@ -30,6 +30,11 @@ class Span:
         """`name:line:column`, the form that editors and terminals make clickable."""
         return f"{self.text.name if self.text else 'Dockerfile'}:{self.line}:{self.column}"
 
+    @property
+    def place(self) -> str:
+        """`name:line`; "" if no text was the origin."""
+        return f"{self.text.name}:{self.line}" if self.text else ""
+
     def to(self, end: "Span") -> "Span":
         """The span from the start of this one to the end of another."""
         return Span(self.line, self.column, end.end_line, end.end_column, self.text)

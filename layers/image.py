@@ -39,6 +39,13 @@ class Image:
         """Its layers as a stack."""
         return Chain(self.config.diff_ids)
 
+    @property
+    def lines(self) -> tuple[tuple[History, DiffID | None], ...]:
+        """The history, oldest first, each line with the layer that it made; layers without a line come last."""
+        rest = iter(self.config.diff_ids)
+        told = [(line, None if line.empty_layer else next(rest, None)) for line in self.config.history]
+        return (*told, *((History(None, None, None, None), diff_id) for diff_id in rest))
+
 
 @dataclass(frozen=True, slots=True)
 class NewLayer:

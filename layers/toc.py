@@ -83,6 +83,10 @@ class Toc:
         at = self._index().get(path, -1)
         return _entry(self._rows[at]) if at >= 0 else None
 
+    def paths(self) -> Iterable[str]:
+        """Every path that exists in this layer, listed or implied."""
+        return self._index().keys()
+
     def holds(self, path: str) -> bool:
         """True if the path exists in this layer: listed, or a directory implied by what is below it."""
         return path in self._index()

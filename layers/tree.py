@@ -35,6 +35,11 @@ class Tree:
         opaque = next((at for at, toc in enumerate(self._layers) if toc.is_opaque("")), len(self._layers))
         self._known = {"": tuple(range(len(self._layers))[: opaque + 1])}
 
+    @property
+    def layers(self) -> Sequence[tuple[Toc, Opener]]:
+        """What it was made of, lowest first."""
+        return list(zip(self._layers, self._openers, strict=True))[::-1]
+
     def get(self, path: str) -> Entry | None:
         """The entry at a path; a symlink is not followed."""
         if not path:
@@ -65,6 +70,13 @@ class Tree:
         """True if the file at a path had other names when it was made; they may be gone."""
         inode = self.inode(path)
         return inode is not None and any(toc.links_to(inode[1]) for toc in self._layers)
+
+    def apart(self, other: Tree) -> list[Toc]:
+        """The layers of either tree above those that both begin with: only what these mention can differ."""
+        mine, others = self._layers[::-1], other._layers[::-1]
+        both = zip(mine, others, strict=False)
+        shared = next((at for at, (one, two) in enumerate(both) if one is not two), min(len(mine), len(others)))
+        return [*mine[shared:], *others[shared:]]
 
     def resolve(self, path: str, *, follow: bool = True) -> str:
         """The path without symlinks in it, inside the root; what does not exist is kept as it is written.
@@ -185,7 +197,7 @@ class Tree:
         here = self._layers[at].get(link.linkname)
         if here is not None and here.type is not EntryType.HARDLINK:
             return at, replace(here, path=link.path), link.linkname
-        below = Tree(list(zip(self._layers, self._openers, strict=True))[at + 1 :][::-1])._find(link.linkname)
+        below = Tree(self.layers[: len(self._layers) - at - 1])._find(link.linkname)
         if below is None:
             return None
         number, entry, name = below

@@ -21,7 +21,7 @@ from layers.normal import hard_link
 from layers.paths import Root, encode
 from layers.tree import Tree
 
-_KINDS = {
+KINDS = {  # sockets mean nothing in an image
     stat.S_IFREG: EntryType.FILE,
     stat.S_IFDIR: EntryType.DIR,
     stat.S_IFLNK: EntryType.SYMLINK,
@@ -51,7 +51,7 @@ def changes(upper: Path, below: Tree, hidden: Collection[str] = ()) -> Iterator[
     for kind, entry, old, *_ in reversed(found):
         implied = False
         if entry.type is EntryType.DIR:
-            same = old is not None and _same_attributes(old, entry)
+            same = old is not None and same_attributes(old, entry)
             if entry.path not in ways and (same or (old is None and entry.path in hidden)):
                 continue
             implied = same and entry.path not in listed and (old is not None and old.mtime_ns == entry.mtime_ns)
@@ -65,9 +65,9 @@ def changes(upper: Path, below: Tree, hidden: Collection[str] = ()) -> Iterator[
 
 def root_change(upper: Path, below: Tree) -> Entry | None:
     """The entry of the root itself, if its owner, mode or attributes were changed."""
-    entry = _entry("", EntryType.DIR, os.lstat(upper), "", xattrs.incoming(xattrs.read(str(upper))))
+    entry = entry_of("", EntryType.DIR, os.lstat(upper), "", xattrs.incoming(xattrs.read(str(upper))))
     old = below.get("")
-    return None if old is not None and _same_attributes(old, entry) else entry
+    return None if old is not None and same_attributes(old, entry) else entry
 
 
 class _Found(NamedTuple):
@@ -133,7 +133,7 @@ class _Scan:
             status = os.stat(name, dir_fd=place, follow_symlinks=False)
             if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
                 return _removed(path) if self._below.holds(path) else None
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+            kind = KINDS.get(stat.S_IFMT(status.st_mode))
             if kind is None:
                 return None
             linkname = os.readlink(name, dir_fd=place) if kind is EntryType.SYMLINK else ""
@@ -142,7 +142,7 @@ class _Scan:
             return None
         if not marks.keys().isdisjoint(_INCOMPLETE):
             raise UnsafePath(path, "overlayfs left only a reference to lower layers here (redirect_dir or metacopy)")
-        entry = _entry(path, kind, status, linkname, xattrs.incoming(marks))
+        entry = entry_of(path, kind, status, linkname, xattrs.incoming(marks))
         old = self._below.get(path)
         change = ChangeKind.ADDED if old is None else ChangeKind.MODIFIED
         if kind is EntryType.DIR:
@@ -156,7 +156,7 @@ class _Scan:
 
     def _is_same(self, place: int, name: str, old: Entry, new: Entry) -> bool:
         """True if a file, though copied up, is what it was; one of several names is not, as it is a file alone now."""
-        if not _same_attributes(old, new) or (old.size, old.mtime_ns) != (new.size, new.mtime_ns):
+        if not same_attributes(old, new) or (old.size, old.mtime_ns) != (new.size, new.mtime_ns):
             return False
         if (old.linkname, old.major, old.minor) != (new.linkname, new.major, new.minor):
             return False
@@ -176,7 +176,8 @@ def _removed(path: str) -> _Found:
     return _Found(ChangeKind.REMOVED, Entry(path, EntryType.WHITEOUT))
 
 
-def _entry(path: str, kind: EntryType, status: os.stat_result, linkname: str, kept: Mapping[str, bytes]) -> Entry:
+def entry_of(path: str, kind: EntryType, status: os.stat_result, linkname: str, kept: Mapping[str, bytes]) -> Entry:
+    """What lstat, readlink and the attributes of a path say, as an entry."""
     size = status.st_size if kind is EntryType.FILE else 0
     device = status.st_rdev if kind in (EntryType.CHAR, EntryType.BLOCK) else 0
     return Entry(
@@ -185,7 +186,7 @@ def _entry(path: str, kind: EntryType, status: os.stat_result, linkname: str, ke
     )  # fmt: skip
 
 
-def _same_attributes(old: Entry, new: Entry) -> bool:
+def same_attributes(old: Entry, new: Entry) -> bool:
     """Equal but for content and time; for a directory, whose time changes with what is in it, that is all."""
     return (old.type, old.mode, old.uid, old.gid, dict(old.xattrs)) == (
         new.type, new.mode, new.uid, new.gid, dict(new.xattrs),

@@ -7,6 +7,7 @@ before the first thread and before anything heavy is imported; so the command li
 from __future__ import annotations
 
 import gc
+import io
 import sys
 
 from pybuild.catalogue import chosen, route
@@ -18,6 +19,8 @@ GARBAGE = 100_000
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     gc.set_threshold(GARBAGE)  # a short life makes little garbage: looking for it costs more than it gives
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names in images are bytes, and leave as they came
+        sys.stdout.reconfigure(errors="surrogateescape")
     words = sys.argv[1:]
     listed = chosen(route(words))
     if listed is not None and listed.sandbox and "--help" not in words:

@@ -38,7 +38,9 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "inspect": Listed(
             "pybuild.commands.inspect:inspect", "Show all that is known of images and containers, as JSON."
         ),
-        "diff": Listed("pybuild.commands.diff:diff", "Show which files of a container or image differ.", True),
+        "diff": Listed("pybuild.commands.diff:diff", "Show which files of containers, images, layers, folders differ."),
+        "blame": Listed("pybuild.commands.blame:blame", "Show which layer made, changed or removed a file."),
+        "explore": Listed("pybuild.commands.explore:explore", "Show what the layers of an image hold and waste."),
         "tag": Listed("pybuild.commands.tag:tag", "Give an image another name."),
         "rmi": Listed("pybuild.commands.rmi:rmi", "Remove images or names of images."),
         "save": Listed("pybuild.commands.save:save", "Write images to a tar archive."),

@@ -36,19 +36,14 @@ def changes(store: Store, container: Container) -> Iterator[Change]:
             yield change
 
 
-def tree(store: Store, container: Container) -> Tree:
-    """Its file system as it is now."""
-    return store.tree(_chain(store, container))
+def view(store: Store, container: Container) -> Tree:
+    """Its file system as it is now; nothing is copied."""
+    from layers.lifted import Lifted
 
-
-def _chain(store: Store, container: Container) -> Chain:
-    from layers.capture import capture
-
-    base = container.settings.chain
+    below = store.tree(container.settings.chain)
     if not container.upper.is_dir():
-        return base
-    below = store.tree(base)
-    return base.push(capture(store, container.upper, below, places(container, below)).diff_id)
+        return below
+    return Lifted(below, container.upper, places(container, below))
 
 
 def places(container: Container, below: Tree) -> frozenset[str]:

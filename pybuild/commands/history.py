@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,53 +12,66 @@ from pybuild.formats.table import emit, truncated
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Image, Store
+    from layers import Descriptor, DiffID, Image, Store
 
+LAYERS = {"Digest": "DIGEST", "Compressed": "COMPRESSED", "Line": "DOCKERFILE:LINE"}
+"""What `--layers` adds."""
 COLUMNS = {"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT"}
 MISSING = "<missing>"
 WIDTH = 45
 
 
 @click.command(
-    epilog="\b\nExamples:\n  pybuild history app\n  pybuild history --no-trunc --format '{{.Size}} {{.CreatedBy}}' app"
+    epilog="\b\nExamples:\n  pybuild history app\n  pybuild history --layers app      digests and Dockerfile lines too\n"
+    "  pybuild history --no-trunc --format '{{.Size}} {{.CreatedBy}}' app"
 )
 @click.argument("image")
 @click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
 @click.option("-H", "--human/--no-human", default=True, help="Sizes and times for people (the default), or exact.")
 @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
+@click.option("--layers", is_flag=True, help="Also digests, compressed sizes, lines of the Dockerfile.")
 @click.option("--platform", metavar="PLATFORM", help="Which image of an index.")
 @click.option("--format", "template", metavar="TEMPLATE", help="A Go template, 'table TEMPLATE' or json.")
 @click.pass_obj
 def history(
-    context: Context, image: str, no_trunc: bool, human: bool, quiet: bool, platform: str | None, template: str | None
+    context: Context,
+    image: str,
+    no_trunc: bool,
+    human: bool,
+    quiet: bool,
+    layers: bool,
+    platform: str | None,
+    template: str | None,
 ) -> None:
     """Show the layers of an image and what made them, the newest first.
 
-    SIZE is the bytes of the files in the layer; 0B for lines that only changed the configuration.
+    SIZE is the bytes of the files in the layer; 0B for lines that only changed the configuration. With --layers,
+    DIGEST is that of the uncompressed tar (the DiffID); COMPRESSED the bytes that travel, if the layer was pulled or
+    pushed; DOCKERFILE:LINE where it stood when it was last built here.
     """
     from layers import Platform
 
     found = context.store.images.get(image, Platform.parse(platform) if platform else None)
-    rows = lines(context.store, found, whole=no_trunc, human=human)
+    from builder.cache import lines as places
+
+    known = places(context.store) if layers or template else {}
+    rows = lines(context.store, found, known, whole=no_trunc, human=human)
     if quiet:
         for row in rows:
             click.echo(row["ID"])
         return
-    emit(rows, COLUMNS, template)
+    emit(rows, COLUMNS | LAYERS if layers else COLUMNS, template)
 
 
-def lines(store: Store, image: Image, *, whole: bool, human: bool) -> list[dict[str, Any]]:
-    """The rows of the table, docker's keys."""
-    diff_ids = iter(image.config.diff_ids)
-    rows = []
-    for line in image.config.history:
-        diff_id = None if line.empty_layer else next(diff_ids, None)
-        rows.append((line.created, line.created_by or "", line.comment or "", diff_id))
-    rows += [(None, "", "", diff_id) for diff_id in diff_ids]  # images without a whole history
+def lines(store: Store, image: Image, known: Mapping[DiffID, str], *, whole: bool, human: bool) -> list[dict[str, Any]]:
+    """The rows of the table, docker's keys and ours; `known` says where layers stand in Dockerfiles."""
+    blobs = dict(zip(image.config.diff_ids, image.manifest.layers, strict=True))
     told = []
-    for number, (created, created_by, comment, diff_id) in enumerate(reversed(rows)):
+    for number, (line, diff_id) in enumerate(reversed(image.lines)):
         size = 0 if diff_id is None else store.toc(diff_id).size
-        by = created_by.replace("\t", " ")
+        packed = compressed(store, diff_id, blobs[diff_id]) if diff_id is not None else None
+        created = line.created
+        by = (line.created_by or "").replace("\t", " ")
         identity = MISSING if number else str(image.id) if whole else image.id.short
         told.append(
             {
@@ -66,8 +80,17 @@ def lines(store: Store, image: Image, *, whole: bool, human: bool) -> list[dict[
                 "CreatedSince": units.age(units.moment(created)) if human else created or "",
                 "CreatedBy": by if whole else truncated(by, WIDTH),
                 "Size": units.size(size) if human else str(size),
-                "Comment": comment,
+                "Comment": line.comment or "",
                 "DiffID": str(diff_id) if diff_id else "",
+                "Digest": "" if diff_id is None else str(diff_id) if whole else diff_id.short,
+                "Compressed": "" if packed is None else units.size(packed) if human else str(packed),
+                "Line": known.get(diff_id, "") if diff_id else "",
             }
         )
     return told
+
+
+def compressed(store: Store, diff_id: DiffID, blob: Descriptor) -> int | None:
+    """Bytes of a layer as it travels: as the manifest names it, else the smallest form that was made of it."""
+    sizes = [blob.size] if blob.digest != diff_id else [form.size for form in store.variants.forms(diff_id)]
+    return min(sizes, default=None)

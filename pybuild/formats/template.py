@@ -204,8 +204,13 @@ def shown(value: Any) -> str:
 
 
 def compact(value: Any) -> str:
-    """JSON in one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """JSON in one line; what is no text (names of files may be any bytes) is escaped in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
 
 
 def _index(value: Any, *keys: Any) -> Any:

@@ -198,7 +198,7 @@ def test_every_way_shows_what_the_kernel_shows(seed: int, tmp_path: Path) -> Non
                     store.snapshots.commit(work, layer.diff_id)
                 chain = chain.push(layer.diff_id)
                 same(tree_view(store.tree(chain)), told, f"Tree, layer {depth}")
-                changed = {change.entry.path for change in diff(below, store.tree(chain))}
+                changed = {change.path for change in diff(below, store.tree(chain))}
                 assert not (set(told) - {entry.path for entry in below.walk()}) - changed, "diff misses new paths"
             flat = tmp_path / "flat"
             flat.mkdir()

@@ -285,8 +285,8 @@ def test_a_very_deep_tree(keep: Callable[[bytes], Any]) -> None:
 def test_what_differs(keep: Callable[[bytes], Any]) -> None:
     before = tree(keep, BASE)
     after = tree(keep, BASE, tar(("a/b", b"X"), ("f", b"3"), (".wh.l", b""), ("a/c", b""), ("n", None), ("n/m", b"")))
-    found = [(change.kind, change.entry.path) for change in diff(before, after)]
+    found = [(change.kind, change.path) for change in diff(before, after)]
     added, modified, removed = ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED
     assert found == [(modified, "a/b"), (modified, "a/c"), (removed, "l"), (added, "n"), (added, "n/m")]
-    back = [(change.kind, change.entry.path) for change in diff(after, before)]
+    back = [(change.kind, change.path) for change in diff(after, before)]
     assert back == [(modified, "a/b"), (modified, "a/c"), (added, "a/c/d"), (added, "l"), (removed, "n")]

@@ -1,0 +1,141 @@
+"""What a chain of layers holds that nobody sees: bytes of files which upper layers replace or delete.
+
+Read from tables of contents alone, from the uppermost layer down, each entry once. An inode counts once however many
+names it has, and shows as long as one of its names does, be it a hard link of a layer above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from layers.entry import Entry, EntryType
+from layers.toc import Toc
+
+DELETIONS = (EntryType.WHITEOUT, EntryType.OPAQUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A path of which some versions do not show: how many, and their bytes together."""
+
+    path: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A file that shows in the end, under one of its names: the layer (0 the lowest) that holds its bytes."""
+
+    path: str
+    layer: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """Bytes of files in each layer, lowest first, and those of them that do not show in the end."""
+
+    sizes: tuple[int, ...]
+    hidden_sizes: tuple[int, ...]
+    hidden: tuple[Hidden, ...]
+    """The largest first."""
+    shown: tuple[Shown, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers."""
+        return sum(self.sizes)
+
+    @property
+    def wasted(self) -> int:
+        """Bytes that do not show."""
+        return sum(self.hidden_sizes)
+
+    @property
+    def user_percent(self) -> float:
+        """Wasted bytes in a hundred that the layers above the first have; 0 if those have none."""
+        above = sum(self.sizes[1:])
+        return 100 * self.wasted / above if above else 0.0
+
+
+def waste(layers: Sequence[Toc]) -> Waste:
+    """Look at a chain, lowest layer first."""
+    cover = Cover()
+    sizes, hidden_sizes = [], []
+    hidden: dict[str, list[int]] = {}
+    seen: list[Shown] = []
+    for at in reversed(range(len(layers))):
+        files, shown = cover.see(layers[at])
+        seen += [Shown(name, at, files[path].size) for path, name in shown.items()]
+        lost = [entry for path, entry in files.items() if path not in shown]
+        sizes.append(sum(entry.size for entry in files.values()))
+        hidden_sizes.append(sum(entry.size for entry in lost))
+        for entry in lost:
+            if entry.size:
+                count = hidden.setdefault(entry.path, [0, 0])
+                count[0] += 1
+                count[1] += entry.size
+        cover.add(layers[at])
+    worst = sorted(hidden.items(), key=lambda item: (-item[1][1], item[0]))
+    found = tuple(Hidden(path, *numbers) for path, numbers in worst)
+    return Waste(tuple(sizes[::-1]), tuple(hidden_sizes[::-1]), found, tuple(seen))
+
+
+class Cover:
+    """What the layers above hide of those below."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()  # upper layers have something there
+        self._closed: set[str] = set()  # nothing below these shows
+        self._linked: dict[str, str] = {}  # files of lower layers that show under another name, and that name
+        self._shut: dict[str, bool] = {}
+
+    def see(self, toc: Toc) -> tuple[dict[str, Entry], dict[str, str]]:
+        """The files of a layer by first name; and of those whose bytes show, a name under which they do."""
+        files: dict[str, Entry] = {}
+        shown: dict[str, str] = {}
+        for entry in toc:
+            if entry.type not in (EntryType.FILE, EntryType.HARDLINK):
+                continue
+            name = entry.path if self._shows(entry.path) else self._linked.pop(entry.path, None)
+            if entry.type is EntryType.FILE:
+                files[entry.path] = entry
+            if name is None:
+                continue
+            first = entry.path if entry.type is EntryType.FILE else entry.linkname
+            if first == entry.path and entry.type is EntryType.HARDLINK:
+                self._linked[first] = name  # a link to the file of that very name below
+            elif toc.holds(first):
+                shown.setdefault(first, name)
+            else:
+                self._linked[first] = name
+        return files, shown
+
+    def add(self, toc: Toc) -> None:
+        """Put a layer on top of those that are seen next."""
+        for entry in toc:
+            if entry.type in DELETIONS or entry.type is not EntryType.DIR:
+                self._closed.add(entry.path)
+            if entry.type is EntryType.WHITEOUT:
+                self._taken.add(entry.path)
+        self._taken.update(toc.paths())
+        self._shut.clear()
+
+    def _shows(self, path: str) -> bool:
+        """True if a path of the next layer can be seen."""
+        return path not in self._taken and not self._is_shut(path.rpartition("/")[0])
+
+    def _is_shut(self, folder: str) -> bool:
+        """True if nothing in a directory of the next layer can be seen."""
+        asked = []
+        place: str | None = folder
+        while place is not None and place not in self._shut:
+            asked.append(place)
+            place = place.rpartition("/")[0] if place else None
+        shut = place is not None and self._shut[place]
+        for inner in reversed(asked):
+            shut = shut or inner in self._closed
+            self._shut[inner] = shut
+        return shut

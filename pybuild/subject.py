@@ -1,0 +1,150 @@
+"""What a person means by a name: the one place that turns words of `diff`, `blame`, `explore` into things to look at.
+
+In this order: a path that says so (`./x`, `/x`), a container, an image or a step of one (`IMAGE@N`), a layer, and last
+a directory that is a bundle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from builder.containers.book import Container
+    from layers import Chain, DiffID, Image, Store
+    from layers.files import Files
+
+PATHS = (".", "..")
+
+
+@dataclass
+class Subject:
+    """Something with files. Exactly one of the fields below `store` says what it is.
+
+    chain: an image or a step, as its layers. layer: one layer, alone.
+    """
+
+    text: str
+    store: Store
+    chain: Chain | None = None
+    container: Container | None = None
+    layer: DiffID | None = None
+    folder: Path | None = None
+
+    @cached_property
+    def below(self) -> Chain | None:
+        """What it is an addition to, as `diff` with one argument sees it; None for what stands alone."""
+        from layers.lookup import home
+
+        if self.container is not None:
+            return self.container.settings.chain
+        if self.chain is not None:
+            return self.chain.parent
+        if self.layer is not None and (image := home(self.store, self.layer)) is not None:
+            from layers import Chain
+
+            return Chain(image.config.diff_ids[: image.config.diff_ids.index(self.layer)])
+        return None
+
+    @cached_property
+    def files(self) -> Files:
+        """Its files. Raises BlobMissing, OSError."""
+        from layers import Chain
+
+        if self.container is not None:
+            from builder.containers.changes import view
+
+            return view(self.store, self.container)
+        if self.folder is not None:
+            from layers.folder import Folder
+
+            return Folder(self.folder)
+        chain = Chain((self.layer,)) if self.layer is not None else self.chain
+        assert chain is not None
+        return self.store.tree(chain)
+
+
+def subject(store: Store, text: str) -> Subject:
+    """What `text` names. Raises click.UsageError for nothing, NameAmbiguous for several things."""
+    if text in PATHS or text.startswith(("./", "../", "/")):
+        if not Path(text).is_dir():
+            raise click.UsageError(f"{text} is no directory")
+        return Subject(text, store, folder=rootfs(Path(text)) or Path(text))
+    from builder.containers.book import Containers
+    from builder.containers.errors import ContainerMissing
+
+    with suppress(ContainerMissing):
+        return Subject(text, store, container=Containers(store).get(text))
+    if (chain := stack(store, text)) is not None:
+        return Subject(text, store, chain=chain)
+    from layers.lookup import layer
+
+    if (diff_id := layer(store, text)) is not None:
+        return Subject(text, store, layer=diff_id)
+    if Path(text).is_dir() and (folder := rootfs(Path(text))) is not None:
+        return Subject(text, store, folder=folder)
+    hint = f"; the directory is written ./{text}" if Path(text).is_dir() else hints(store, text)
+    raise click.UsageError(f"{text!r} is no container, image, step (IMAGE@N), layer or bundle here{hint}")
+
+
+def image(store: Store, text: str, platform: str | None = None) -> Image:
+    """The image that `text` names, or whose id begins so. Raises what Images.get does, and click.UsageError."""
+    from layers import BlobMissing, Platform
+
+    try:
+        return store.images.get(text, Platform.parse(platform) if platform else None)
+    except BlobMissing as error:
+        if hint := hints(store, text):
+            raise click.UsageError(f"there is no image {text!r}{hint}") from error
+        raise
+
+
+def stack(store: Store, text: str) -> Chain | None:
+    """The layers of an image, or of `IMAGE@N` its first N; None if there is no such image."""
+    from layers import BlobMissing, Chain, ReferenceInvalid
+
+    head, at, count = text.rpartition("@")
+    step = bool(at) and count.isdigit()
+    try:
+        whole = store.images.get(head if step else text).chain
+    except (BlobMissing, ReferenceInvalid):
+        return None
+    if not step:
+        return whole
+    if int(count) > len(whole):
+        raise click.UsageError(f"{head} has {len(whole)} layers, there is no layer {count}")
+    return Chain(whole.diff_ids[: int(count)])
+
+
+def rootfs(path: Path) -> Path | None:
+    """The root file system of a bundle (OCI runtime-spec, bundle.md): what its config.json says, else `rootfs`."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        config = json.loads((path / "config.json").read_bytes())
+        if config["ociVersion"] and (path / config["root"]["path"]).is_dir():
+            return path / str(config["root"]["path"])
+    return path / "rootfs" if (path / "rootfs").is_dir() else None
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A pattern of paths as in .dockerignore (`*`, `?`, `[a-z]`, `**`). Raises click.UsageError."""
+    from builder.ignore import translate
+
+    try:
+        return re.compile(translate(text), re.DOTALL)
+    except ValueError as error:
+        raise click.UsageError(f"the pattern {text!r} cannot be read: {error}") from error
+
+
+def hints(store: Store, text: str) -> str:
+    """What may have been meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(text, [reference.familiar for reference, _ in store.images.names()], 1)
+    return f"; did you mean {near[0]}?" if near else ""
