@@ -38,12 +38,12 @@ class Node:
 
 @dataclass(slots=True)
 class Copies:
-    """What a path had over all layers: how often it was a leaf, its sizes together, the smallest of them."""
+    """What a path had over all layers: how often it was a leaf, its sizes together, the smallest of them (-1: none)."""
 
     path: str
     count: int = 0
     size: int = 0
-    least: int = 0
+    least: int = -1
 
     def add(self, size: int) -> None:
         """One more."""
@@ -91,6 +91,7 @@ def efficiency(layers: Sequence[Toc]) -> Efficiency:
                 continue
             size = stack.weight(node.path) if node.deletes else node.size
             if size is None:
+                found.setdefault(node.path, Copies(node.path))  # a path that dive began and did not finish
                 break
             copies = found.setdefault(node.path, Copies(node.path))
             copies.add(size)

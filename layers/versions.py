@@ -14,6 +14,7 @@ from layers.changes import ChangeKind
 from layers.entry import Entry, EntryType
 from layers.paths import MAX_HOPS, encode
 from layers.toc import Toc
+from layers.treediff import Reason, attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +40,26 @@ class Versions:
         self._hiders: list[dict[str, str | None]] = [{} for _ in layers]
 
     def of(self, path: str) -> list[Version]:
-        """All versions of a path, newest first; none if no layer ever had it."""
+        """All versions of a path, newest first; none if no layer ever had it.
+
+        A directory that a layer lists as it was, on the way to something, is no version.
+        """
         found: list[Version] = []
-        there = False
+        there = folder = False
+        last: Entry | None = None
         for at, toc in enumerate(self._layers):
             if path and toc.holds(path):
                 entry = toc.get(path)
-                if entry is not None or not there or self._remover(at, path) is not None:
+                passing = folder and (entry is None or passes(last, entry))
+                if not passing or self._remover(at, path) is not None:
                     found.append(Version(at, path, ChangeKind.MODIFIED if there else ChangeKind.ADDED, entry, path))
-                there = True
+                    last = entry
+                there, folder = True, toc.is_dir(path)
             elif not path and (entry := toc.get("")) is not None:
                 found.append(Version(at, "", ChangeKind.MODIFIED if found else ChangeKind.ADDED, entry, ""))
             elif there and (by := self._remover(at, path)) is not None:
                 found.append(Version(at, path, ChangeKind.REMOVED, None, by))
-                there = False
+                there = folder = False
         return found[::-1]
 
     def matching(self, pattern: re.Pattern[str]) -> list[str]:
@@ -97,3 +104,9 @@ class Versions:
                 answer = inner
             known[inner] = answer
         return answer
+
+
+def passes(old: Entry | None, new: Entry) -> bool:
+    """True if a layer only lists a directory on the way to something: it is as it was, but perhaps for its time."""
+    same = old is not None and new.type is EntryType.DIR and not {*attributes(old, new)} - {Reason.MTIME}
+    return same or (old is None and new.type is EntryType.DIR and (new.mode, new.uid, new.gid) == (0o755, 0, 0))

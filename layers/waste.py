@@ -96,21 +96,25 @@ class Cover:
         """The files of a layer by first name; and of those whose bytes show, a name under which they do."""
         files: dict[str, Entry] = {}
         shown: dict[str, str] = {}
+        linked: dict[str, str] = {}
         for entry in toc:
-            if entry.type not in (EntryType.FILE, EntryType.HARDLINK):
-                continue
-            name = entry.path if self._shows(entry.path) else self._linked.pop(entry.path, None)
             if entry.type is EntryType.FILE:
                 files[entry.path] = entry
+            elif entry.type is not EntryType.HARDLINK:
+                continue
+            name = entry.path if self._shows(entry.path) else self._linked.get(entry.path)
             if name is None:
                 continue
             first = entry.path if entry.type is EntryType.FILE else entry.linkname
-            if first == entry.path and entry.type is EntryType.HARDLINK:
-                self._linked[first] = name  # a link to the file of that very name below
-            elif toc.holds(first):
+            here = entry if entry.type is EntryType.FILE else toc.get(first)
+            if here is None or here.type is EntryType.HARDLINK:
+                linked.setdefault(first, name)
+            elif here.type is EntryType.FILE:
                 shown.setdefault(first, name)
-            else:
-                self._linked[first] = name
+        for target, name in self._linked.items():
+            if not toc.holds(target) and not hides(toc, target):
+                linked.setdefault(target, name)
+        self._linked = linked
         return files, shown
 
     def add(self, toc: Toc) -> None:
@@ -139,3 +143,14 @@ class Cover:
             shut = shut or inner in self._closed
             self._shut[inner] = shut
         return shut
+
+
+def hides(toc: Toc, path: str) -> bool:
+    """True if what lower layers have at a path does not show through a layer that does not have the path itself."""
+    if toc.deletes(path):
+        return True
+    while path:
+        path = path.rpartition("/")[0]
+        if toc.is_opaque(path) or toc.deletes(path) or (path and toc.holds(path) and not toc.is_dir(path)):
+            return True
+    return False

@@ -108,13 +108,13 @@ def image(store: Store, text: str, platform: str | None = None) -> Image:
 
 def stack(store: Store, text: str) -> Chain | None:
     """The layers of an image, or of `IMAGE@N` its first N; None if there is no such image."""
-    from layers import BlobMissing, Chain, ReferenceInvalid
+    from layers import BlobMissing, Chain, DigestInvalid, ReferenceInvalid
 
     head, at, count = text.rpartition("@")
     step = bool(at) and count.isdigit()
     try:
         whole = store.images.get(head if step else text).chain
-    except (BlobMissing, ReferenceInvalid):
+    except (BlobMissing, DigestInvalid, ReferenceInvalid):
         return None
     if not step:
         return whole

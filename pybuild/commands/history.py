@@ -22,7 +22,8 @@ WIDTH = 45
 
 
 @click.command(
-    epilog="\b\nExamples:\n  pybuild history app\n  pybuild history --layers app      digests and Dockerfile lines too\n"
+    epilog="\b\nExamples:\n  pybuild history app\n"
+    "  pybuild history --layers app   with digests and lines of the Dockerfile\n"
     "  pybuild history --no-trunc --format '{{.Size}} {{.CreatedBy}}' app"
 )
 @click.argument("image")

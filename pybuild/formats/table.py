@@ -37,7 +37,7 @@ def emit(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) 
     parsed = Template(pattern)
     if not headed:
         for row in rows:
-            click.echo(parsed.render(row))
+            click.echo(parsed.render(row), color=True)  # as it is: click would take escape sequences out of names
         return
     heads = {key: columns.get(key, heading(key)) for key in (rows[0] if rows else columns)}
     cells = [line.split("\t") for line in (parsed.render(heads), *(parsed.render(row) for row in rows))]
