@@ -6,13 +6,23 @@ names it has, and shows as long as one of its names does, be it a hard link of a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from layers.entry import Entry, EntryType
 from layers.toc import Toc
 
 DELETIONS = (EntryType.WHITEOUT, EntryType.OPAQUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of one file in one layer (0 the lowest), under one of its names."""
+
+    path: str
+    layer: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +35,35 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A file that shows in the end, under one of its names: the layer (0 the lowest) that holds its bytes."""
-
-    path: str
-    layer: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
 class Waste:
-    """Bytes of files in each layer, lowest first, and those of them that do not show in the end."""
+    """Every file of a chain, under a name that shows, or among what is lost under its first name in the layer."""
 
-    sizes: tuple[int, ...]
-    hidden_sizes: tuple[int, ...]
-    hidden: tuple[Hidden, ...]
-    """The largest first."""
-    shown: tuple[Shown, ...]
+    layers: int
+    shown: tuple[Piece, ...]
+    lost: tuple[Piece, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each layer, lowest first."""
+        return self._sums(chain(self.shown, self.lost))
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """Those of them that do not show."""
+        return self._sums(self.lost)
+
+    @property
+    def hidden(self) -> tuple[Hidden, ...]:
+        """Paths with bytes that do not show, the largest first."""
+        found: dict[str, list[int]] = {}
+        for piece in self.lost:
+            if piece.size:
+                numbers = found.setdefault(piece.path, [0, 0])
+                numbers[0] += 1
+                numbers[1] += piece.size
+        return tuple(
+            sorted((Hidden(path, *numbers) for path, numbers in found.items()), key=lambda one: (-one.size, one.path))
+        )
 
     @property
     def size(self) -> int:
@@ -59,28 +81,25 @@ class Waste:
         above = sum(self.sizes[1:])
         return 100 * self.wasted / above if above else 0.0
 
+    def _sums(self, pieces: Iterable[Piece]) -> tuple[int, ...]:
+        sums = [0] * self.layers
+        for piece in pieces:
+            sums[piece.layer] += piece.size
+        return tuple(sums)
+
 
 def waste(layers: Sequence[Toc]) -> Waste:
     """Look at a chain, lowest layer first."""
     cover = Cover()
-    sizes, hidden_sizes = [], []
-    hidden: dict[str, list[int]] = {}
-    seen: list[Shown] = []
+    seen: list[Piece] = []
+    lost: list[Piece] = []
     for at in reversed(range(len(layers))):
         files, shown = cover.see(layers[at])
-        seen += [Shown(name, at, files[path].size) for path, name in shown.items()]
-        lost = [entry for path, entry in files.items() if path not in shown]
-        sizes.append(sum(entry.size for entry in files.values()))
-        hidden_sizes.append(sum(entry.size for entry in lost))
-        for entry in lost:
-            if entry.size:
-                count = hidden.setdefault(entry.path, [0, 0])
-                count[0] += 1
-                count[1] += entry.size
+        for path, entry in files.items():
+            name = shown.get(path)
+            (lost if name is None else seen).append(Piece(path if name is None else name, at, entry.size))
         cover.add(layers[at])
-    worst = sorted(hidden.items(), key=lambda item: (-item[1][1], item[0]))
-    found = tuple(Hidden(path, *numbers) for path, numbers in worst)
-    return Waste(tuple(sizes[::-1]), tuple(hidden_sizes[::-1]), found, tuple(seen))
+    return Waste(len(layers), tuple(seen), tuple(lost))
 
 
 class Cover:

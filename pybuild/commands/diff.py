@@ -144,7 +144,10 @@ def judged(
         old, new = before.get(path), after.get(path)
         why: tuple[Reason, ...] = ()
         if change.kind is ChangeKind.MODIFIED and old is not None and new is not None and (every or ignore):
-            why = compare(before, after, old, new, ignore=ignore)
+            try:
+                why = compare(before, after, old, new, ignore=ignore)
+            except FileNotFoundError:
+                continue  # a container that runs has just removed it
             if ignore and not why:
                 continue
         yield Difference(change.kind, path, old, new, why)

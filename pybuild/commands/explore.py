@@ -33,7 +33,8 @@ WORST = 10
     "  pybuild explore --layer 3 --tree app       what a layer adds, modifies and deletes\n"
     "  pybuild explore --find '**/*.pem' app      where files come from, and go\n"
     "  pybuild explore --ci --highest-wasted-bytes 20MB app   exit 1 if a rule is broken\n"
-    "  pybuild explore --json - app               dive's JSON"
+    "  pybuild explore --json - app               dive's JSON\n"
+    "  pybuild explore --html app.html app        a picture for a browser"
 )
 @click.argument("name", metavar="IMAGE")
 @click.option("-j", "--json", "export", metavar="FILE", help="Write dive's JSON to a file, or - for standard output.")
@@ -54,6 +55,7 @@ WORST = 10
 @click.option("--top", type=click.IntRange(1), metavar="N", help="The N largest files and directories.")
 @click.option("--layer", type=click.IntRange(1), metavar="N", help="Which layer --tree shows, 1 the lowest.")
 @click.option("--tree", is_flag=True, help="Show a layer as a tree: A added, M modified, D deleted.")
+@click.option("--html", "picture", metavar="FILE", help="Write a page with a picture of it all.")
 @click.option("--platform", metavar="PLATFORM", help="Which image of an index.")
 @click.pass_obj
 def explore(
@@ -69,6 +71,7 @@ def explore(
     top: int | None,
     layer: int | None,
     tree: bool,
+    picture: str | None,
     platform: str | None,
 ) -> int:
     """Show what the layers of an image hold. Nothing is unpacked.
@@ -94,6 +97,8 @@ def explore(
         print_found(context.store, image, layers, wanted)
     elif top is not None:
         print_top(layers, top)
+    elif picture is not None:
+        write_picture(name, image, layers, picture)
     elif layer is not None:
         print_tree(context.store, image, layer)
     else:
@@ -134,6 +139,16 @@ def write(image: Image, layers: Sequence[Toc], target: str) -> None:
         Path(target).write_text(text, encoding="utf-8")
 
 
+def write_picture(name: str, image: Image, layers: Sequence[Toc], target: str) -> None:
+    """The page of `pybuild.formats.treemap`."""
+    from layers.waste import waste
+    from pybuild.formats.treemap import page
+
+    lines = [line.created_by or "" for line, diff_id in image.lines if diff_id is not None]
+    labels = [f"{number} {command}" for number, command in enumerate(lines, 1)]
+    Path(target).write_text(page(name, waste(layers), labels), encoding="utf-8")
+
+
 def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
     """Layers, sums, and the paths with the most hidden bytes."""
     from builder.cache import lines
@@ -144,14 +159,15 @@ def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
     from pybuild.formats.table import emit, table, truncated
 
     lost, score = waste(layers), efficiency(layers)
+    sizes, hidden_sizes, hidden = lost.sizes, lost.hidden_sizes, lost.hidden
     places = lines(store)
     commands = [(line.created_by or "").replace("\t", " ") for line, diff_id in image.lines if diff_id is not None]
     rows: list[dict[str, Any]] = [
         {
             "Layer": at + 1,
             "Digest": diff_id.short,
-            "Size": units.size(lost.sizes[at]),
-            "Hidden": units.size(lost.hidden_sizes[at]),
+            "Size": units.size(sizes[at]),
+            "Hidden": units.size(hidden_sizes[at]),
             "Line": places.get(diff_id, ""),
             "Command": truncated(commands[at], WIDTH),
         }
@@ -163,11 +179,11 @@ def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
         f" ({lost.user_percent:.1f} % of what is above the first layer)"
         f"\nefficiency: {score.score * 100:.2f} %; wasted as dive counts: {units.size(score.wasted)}"
     )
-    if lost.hidden:
-        worst = [[str(each.count), units.size(each.size), shown(f"/{each.path}")] for each in lost.hidden[:WORST]]
+    if hidden:
+        worst = [[str(each.count), units.size(each.size), shown(f"/{each.path}")] for each in hidden[:WORST]]
         click.echo("\n" + table(["COPIES", "HIDDEN", "PATH"], worst))
-        if len(lost.hidden) > WORST:
-            click.echo(f"… and {units.plural(len(lost.hidden) - WORST, 'path')} more; all are in --json")
+        if len(hidden) > WORST:
+            click.echo(f"… and {units.plural(len(hidden) - WORST, 'path')} more; all are in --json")
 
 
 def print_found(store: Store, image: Image, layers: Sequence[Toc], wanted: str) -> None:

@@ -188,6 +188,8 @@ def test_explore(app: Pybuild, tmp_path: Path) -> None:
     assert document["image"]["hiddenBytes"] == 2_000_000
     app("explore", "--json", tmp_path / "out.json", "app")
     assert json.loads((tmp_path / "out.json").read_text()) == document
+    app("explore", "--html", tmp_path / "app.html", "app")
+    assert '"4 COPY a /b # buildkit",2000000,0,' in (tmp_path / "app.html").read_text()
     assert app.text("explore", "--top", "1", "app").splitlines()[1].split() == ["2MB", "4", "/b"]
     assert app.text("explore", "--find", "**/a", "app").splitlines()[1].split() == [
         "1",

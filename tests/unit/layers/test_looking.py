@@ -72,7 +72,7 @@ def test_bytes_of_layers_and_what_is_above_the_first() -> None:
     assert (found.sizes, found.hidden_sizes) == ((10, 2, 3), (4, 2, 0))
     assert (found.size, found.wasted, found.user_percent) == (15, 6, 120.0)
     assert waste(tocs(BASE)).user_percent == 0
-    assert waste([]) == Waste((), (), (), ())
+    assert waste([]) == Waste(0, (), ())
 
 
 def test_a_sparse_file_counts_as_long_as_it_is() -> None:
