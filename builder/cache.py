@@ -127,10 +127,10 @@ def keep(
     store.records.keep(key.text, value, [layer.diff_id])
 
 
-def move(store: Store, key: Key, line: str) -> None:
-    """Note that the step of a record stands elsewhere now."""
+def move(store: Store, key: Key, kept: Kept, line: str) -> None:
+    """Note that the step of a record, whose layer this process has claimed by finding it, stands elsewhere now."""
     if (record := store.records.find(key.text)) is not None:
-        store.records.keep(key.text, {**record.value, "line": line}, store.records.layers(key.text))
+        store.records.keep(key.text, {**record.value, "line": line}, [kept.diff_id])
 
 
 def lines(store: Store) -> dict[Digest, str]:

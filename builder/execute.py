@@ -134,7 +134,7 @@ class Execution:
             if not self._anew(step) and (kept := cache.find(self.bench.store, key)) is not None:
                 self.made[step.id] = Made(below.push(kept.diff_id), kept.created, kept.size)
                 if kept.line != step.span.place:
-                    cache.move(self.bench.store, key, step.span.place)
+                    cache.move(self.bench.store, key, kept, step.span.place)
                 self.emit(StepCached(step.id))
                 self._report(step, "cached", kept.seconds, kept.usage)
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from layers.digest import DiffID, Digest
@@ -30,16 +31,21 @@ def layer(store: Store, text: str) -> DiffID | None:
     else:
         diff_id = store.variants.diff_id(digest) or digest
         return diff_id if store.here(diff_id) and _is_layer(store, diff_id) else None
-    found: set[DiffID] = set()
-    start = text.removeprefix("sha256:")
+    names: dict[DiffID, set[Digest]] = {}
     for image in store.images.list():
         for diff_id, blob in zip(image.config.diff_ids, image.manifest.layers, strict=True):
-            forms = (diff_id, blob.digest, *(form.digest for form in store.variants.forms(diff_id)))
-            if any(form.hex.startswith(start) for form in forms):
-                found.add(diff_id)
+            forms = store.variants.forms(diff_id) if diff_id not in names else ()
+            names.setdefault(diff_id, {diff_id}).update((blob.digest, *(form.digest for form in forms)))
+    return choose(text, names)
+
+
+def choose(text: str, names: Mapping[DiffID, Iterable[Digest]]) -> DiffID | None:
+    """The layer of which a digest begins so, or None. Raises NameAmbiguous."""
+    start = text.removeprefix("sha256:")
+    found = [diff_id for diff_id, digests in names.items() if any(digest.hex.startswith(start) for digest in digests)]
     if len(found) > 1:
         raise NameAmbiguous(text, tuple(map(str, sorted(found))))
-    return found.pop() if found else None
+    return found[0] if found else None
 
 
 def home(store: Store, diff_id: DiffID) -> Image | None:

@@ -13,8 +13,6 @@ from itertools import chain
 from layers.entry import Entry, EntryType
 from layers.toc import Toc
 
-DELETIONS = (EntryType.WHITEOUT, EntryType.OPAQUE)
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -139,7 +137,7 @@ class Cover:
     def add(self, toc: Toc) -> None:
         """Put a layer on top of those that are seen next."""
         for entry in toc:
-            if entry.type in DELETIONS or entry.type is not EntryType.DIR:
+            if entry.type is not EntryType.DIR:
                 self._closed.add(entry.path)
             if entry.type is EntryType.WHITEOUT:
                 self._taken.add(entry.path)

@@ -124,12 +124,20 @@ def stack(store: Store, text: str) -> Chain | None:
 
 
 def rootfs(path: Path) -> Path | None:
-    """The root file system of a bundle (OCI runtime-spec, bundle.md): what its config.json says, else `rootfs`."""
+    """The root file system of a bundle (OCI runtime-spec, bundle.md), as its config.json says, else `rootfs`; or None.
+
+    Raises click.UsageError for one that leads out of the bundle.
+    """
+    name = "rootfs"
     with suppress(OSError, ValueError, KeyError, TypeError):
         config = json.loads((path / "config.json").read_bytes())
-        if config["ociVersion"] and (path / config["root"]["path"]).is_dir():
-            return path / str(config["root"]["path"])
-    return path / "rootfs" if (path / "rootfs").is_dir() else None
+        if config["ociVersion"]:
+            name = str(config["root"]["path"])
+    if not (path / name).is_dir():
+        return None
+    if not (path / name).resolve().is_relative_to(path.resolve()):
+        raise click.UsageError(f"the root of the bundle {path} lies outside of it: name that directory, {path / name}")
+    return path / name
 
 
 def pattern(text: str) -> re.Pattern[str]:

@@ -100,6 +100,7 @@ class Rows:
 
     def row(self, version: Version) -> dict[str, Any]:
         """One version. `Blob` is the file that holds the raw tar of the layer with the bytes."""
+        from layers.tree import pieces
         from pybuild import units
         from pybuild.formats.names import shown
 
@@ -115,11 +116,9 @@ class Rows:
         if data is not None:
             at, entry = data
             told["Size"] = entry.size if self._whole else units.size(entry.size)
-            told["Offset"], told["Length"] = (
-                entry.offset,
-                sum(length for _, length in entry.sparse or ((0, entry.size),)),
-            )
-            told["At"] = f"{told['Offset']}+{told['Length']}" if entry.size else ""
+            length = sum(count for _, count, _ in pieces(entry))
+            told["Offset"], told["Length"] = entry.offset, length
+            told["At"] = f"{entry.offset}+{length}" if length else ""
             told["Blob"] = str(self._store.blobs.path(self._diff_ids[at]))
             if at != version.layer and told["At"]:
                 told["At"] += f" in layer {at + 1}"
@@ -148,6 +147,7 @@ class Rows:
 
     def _layer(self, at: int) -> dict[str, Any]:
         """What is known of a layer, and the other columns empty."""
+        from pybuild.formats.names import shown
         from pybuild.formats.table import truncated
 
         diff_id = self._diff_ids[at]
@@ -168,5 +168,5 @@ class Rows:
             "Length": None,
             "Line": self._places.get(diff_id, ""),
             "Created": line.created or "",
-            "CreatedBy": by if self._whole else truncated(by, WIDTH),
+            "CreatedBy": by if self._whole else truncated(shown(by), WIDTH),
         }

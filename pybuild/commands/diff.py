@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,15 @@ import click
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
+    from layers import Chain
+    from layers.changes import Change
     from layers.files import Files
     from layers.treediff import Difference, Reason
     from pybuild.subject import Subject
 
 NAMES = ("content", "link", "mode", "mtime", "owner", "type", "xattr")
+TOLD = re.compile(r"json|Reasons|Words")
+"""In a template: that the reasons are wanted."""
 WORTH = 1 << 20
 """Bytes that a layer must hold a second time for the plain list to mention it."""
 
@@ -63,7 +68,7 @@ def diff(
         raise click.UsageError(f"--ignore {unknown[0]}: it can be {', '.join(NAMES)}")
     if stat + patch + (template is not None) > 1:
         raise click.UsageError("--stat, --patch and --format are three forms of one answer: choose one")
-    every = reasons or stat or patch or (template is not None and (template == "json" or "Reasons" in template))
+    every = reasons or stat or patch or bool(template and TOLD.search(template))
     ignored = frozenset(map(Reason, chosen))
     one = subject(context.store, first)
     if second is None:
@@ -73,7 +78,7 @@ def diff(
         other = subject(context.store, second)
         before, after = one.files, other.files
         found = differences(before, after, every=every, ignore=ignored)
-        added = one.chain is not None and other.below is not None and starts(other, one.chain)
+        added = one.chain is not None and stands(other, one.chain)
     tally = Tally(before, after)
     if stat:
         for difference in tally.watch(found):
@@ -88,7 +93,7 @@ def diff(
     elif template is not None:
         from pybuild.formats.table import emit
 
-        rows = [row(each, before, after) for each in tally.watch(found) if each.path]
+        rows = [row(each, before, after) for each in tally.watch(found)]
         emit(rows, {"Kind": "KIND", "Path": "PATH"}, template)
     else:
         from pybuild.formats.names import shown
@@ -131,7 +136,7 @@ def differences(before: Files, after: Files, *, every: bool, ignore: Collection[
 
 
 def judged(
-    changes: Iterable[Any], before: Files, after: Files, *, every: bool, ignore: Collection[Reason]
+    changes: Iterable[Change], before: Files, after: Files, *, every: bool, ignore: Collection[Reason]
 ) -> Iterator[Difference]:
     """What an upper directory says, docker's rows: a directory counts as changed when names in it came or went."""
     from layers.changes import ChangeKind
@@ -165,10 +170,10 @@ def deletions(one: Subject) -> Iterator[Difference]:
             yield Difference(ChangeKind.REMOVED, entry.path, None, None)
 
 
-def starts(other: Subject, chain: Any) -> bool:
-    """True if `other` stands on these layers."""
-    layers = other.chain.diff_ids if other.chain is not None else other.below.diff_ids if other.below else ()
-    return bool(layers[: len(chain)] == chain.diff_ids)
+def stands(other: Subject, chain: Chain) -> bool:
+    """True if an image or container stands on these layers."""
+    mine = other.chain if other.container is None else other.below
+    return mine is not None and mine.diff_ids[: len(chain)] == chain.diff_ids
 
 
 def row(one: Difference, before: Files, after: Files) -> dict[str, Any]:

@@ -82,6 +82,9 @@ def explore(
     """
     from pybuild.subject import image as find
 
+    forms = (ci, export, wanted, top, layer, picture)
+    if sum(form not in (None, False) for form in forms) > 1:
+        raise click.UsageError("--ci, --json, --find, --top, --tree and --html are answers of their own: choose one")
     if (tree or layer) and not (tree and layer):
         raise click.UsageError("--layer N and --tree belong together")
     image = find(context.store, name, platform)
@@ -169,7 +172,7 @@ def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
             "Size": units.size(sizes[at]),
             "Hidden": units.size(hidden_sizes[at]),
             "Line": places.get(diff_id, ""),
-            "Command": truncated(commands[at], WIDTH),
+            "Command": truncated(shown(commands[at]), WIDTH),
         }
         for at, diff_id in enumerate(image.config.diff_ids)
     ]

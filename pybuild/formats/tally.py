@@ -28,15 +28,16 @@ class Tally:
         self._seen: set[object] = set()
         self._tops: dict[str, list[int]] = {}
         self._repeated = 0
-        self._files = 0
+        self._twice: set[object] = set()
         self.any = False
 
     def watch(self, found: Iterable[Difference]) -> Iterator[Difference]:
         """Pass differences on."""
         for each in found:
             self.any = True
-            self._repeated += each.repeated
-            self._files += bool(each.repeated)
+            if each.repeated and (inode := self._after.inode(each.path)) not in self._twice:
+                self._twice.add(inode)
+                self._repeated += each.repeated
             yield each
 
     def count(self, one: Difference) -> None:
@@ -78,7 +79,7 @@ class Tally:
             return
         from pybuild.exits import tell
 
-        files = "1 file is" if self._files == 1 else f"{self._files} files are"
+        files = "1 file is" if len(self._twice) == 1 else f"{len(self._twice)} files are"
         tell(
             f"note: {files} here a second time, {units.size(self._repeated)}, for another mode or owner only\n"
             "help: set them where the files are made: COPY --chown --chmod, or chmod in the RUN that writes them"

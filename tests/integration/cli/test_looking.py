@@ -119,6 +119,9 @@ def test_diff_of_layers_bundles_and_directories(app: Pybuild, tmp_path: Path) ->
     (here / "config.json").write_text(json.dumps({"ociVersion": "1.0.2", "root": {"path": "other"}}))
     shutil.copytree(here / "rootfs" / "data", here / "other" / "data")
     assert app("diff", "app@1", "here", cwd=tmp_path).stdout.splitlines()[-2:] == ["D /data/a", "A /data/sub"]
+    (here / "config.json").write_text(json.dumps({"ociVersion": "1.0.2", "root": {"path": "../.."}}))
+    assert "lies outside of it" in app("diff", "app", "here", cwd=tmp_path, code=2).stderr
+    (here / "config.json").unlink()
     assert "written ./rootfs" in app("diff", "app", "rootfs", cwd=here, code=2).stderr
     assert "name a second thing" in app("diff", "./here", cwd=tmp_path, code=2).stderr
     assert "is no directory" in app("diff", "app", "./nothing", cwd=tmp_path, code=2).stderr
@@ -204,6 +207,7 @@ def test_explore(app: Pybuild, tmp_path: Path) -> None:
         "M       2MB      └── a",
     ]
     assert "there is no layer 9" in app("explore", "--layer", "9", "--tree", "app", code=2).stderr
+    assert "choose one" in app("explore", "--ci", "--top", "3", "app", code=2).stderr
     assert "belong together" in app("explore", "--tree", "app", code=2).stderr
 
 

@@ -298,3 +298,42 @@ def test_an_upper_directory_as_a_layer(tmp_path: Path) -> None:
     (upper / "new").symlink_to("/etc/passwd")
     with pytest.raises(OSError):
         lifted.open("new")
+
+
+class Counting(Tree):
+    """Counts what it is asked."""
+
+    asked = 0
+
+    def get(self, path: str) -> Entry | None:
+        self.asked += 1
+        return super().get(path)
+
+    def children(self, path: str) -> list[str]:
+        self.asked += 1
+        return super().children(path)
+
+
+def test_a_few_changes_cost_the_same_over_any_image(tmp_path: Path) -> None:
+    def asked(files: int) -> int:
+        entries = [Entry("d", EntryType.DIR, 0o755)]
+        entries += [Entry(f"d/{number:06}", EntryType.FILE, 0o644, size=1, offset=512) for number in range(files)]
+        below = Counting([(Toc.of(entries), never)])
+        upper = tmp_path / str(files)
+        (upper / "d").mkdir(parents=True)
+        for number in range(20):
+            (upper / "d" / f"{number:06}").write_bytes(b"new")
+        lifted = Lifted(below, upper)
+        assert len(lifted.changes) == 21
+        assert len(list(diff(below, lifted, reasons=True))) == 21
+        return below.asked
+
+    assert asked(100) == asked(20_000) < 200
+
+
+def test_five_hundred_layers_of_which_one_differs(tmp_path: Path) -> None:
+    low = [(Toc.of([Entry(f"f{at:03}", EntryType.FILE, 0o644, size=1, offset=512)]), never) for at in range(499)]
+    one, two = ((Toc.of([Entry("f000", EntryType.FILE, mode, size=2, offset=512)]), never) for mode in (0o600, 0o644))
+    before, after = Counting([*low, one]), Counting([*low, two])
+    assert [(each.path, each.kind) for each in diff(before, after)] == [("f000", ChangeKind.MODIFIED)]
+    assert before.asked + after.asked == 4, "the root and the one path"

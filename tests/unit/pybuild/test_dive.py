@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from layers import History, Image, ImageConfig, NewLayer, Platform, Toc
+from layers import Descriptor, History, Image, ImageConfig, NewLayer, Platform, Toc
 from layers.efficiency import Efficiency, efficiency
 from layers.image import describe
 from pybuild.budget import DEFAULTS, judge, read, size
@@ -20,8 +20,6 @@ SAID = json.loads(DIVE_SAYS.read_text(encoding="utf-8"))
 
 def image(layers: list[bytes]) -> Image:
     """The image that the recipe's archive holds."""
-    from layers import Descriptor
-
     digests = [Descriptor.of(raw, "").digest for raw in layers]
     config = ImageConfig.build(
         platform=Platform.host(),
