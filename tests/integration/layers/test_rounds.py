@@ -16,8 +16,10 @@ import pytest
 from layers import Chain, Digest, EntryType, NewLayer, Store, Toc, Tree
 from layers.capture import capture
 from layers.check import check
+from layers.folder import Folder
+from layers.lifted import Lifted
 from layers.merge import squash
-from layers.treediff import diff
+from layers.treediff import Difference, Reason, diff
 from layers.unpack import unpack
 from runner import mounts
 from tests.support.private import privately
@@ -116,6 +118,11 @@ def tables(store: Store) -> str:
     return str(found)[:2000]
 
 
+def is_time_of_a_folder(one: Difference) -> bool:
+    """True if nothing differs but when a directory was written to, which alone is no change for a layer."""
+    return one.new is not None and one.new.type is EntryType.DIR and one.reasons == (Reason.MTIME,)
+
+
 class Mess:
     """Random changes below a directory, the same for the same seed."""
 
@@ -195,6 +202,13 @@ def test_every_way_shows_what_the_kernel_shows(seed: int, tmp_path: Path) -> Non
                     below = store.tree(chain)
                     layer = capture(store, work.upper, below)
                     assert capture(store, work.upper, below) == layer, "two captures differ"
+                    lifted = Lifted(below, work.upper)
+                    same(tree_view(lifted), told, f"read where it lies, layer {depth}")
+                    captured = store.tree(chain.push(layer.diff_id))
+                    assert not list(diff(captured, lifted, reasons=True)), "what lies there is what was captured"
+                    with Folder(work.root) as merged:
+                        wrong = [one for one in diff(captured, merged, reasons=True) if not is_time_of_a_folder(one)]
+                        assert not wrong, f"a directory beside its layers: {wrong}"
                     store.snapshots.commit(work, layer.diff_id)
                 chain = chain.push(layer.diff_id)
                 same(tree_view(store.tree(chain)), told, f"Tree, layer {depth}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, Toc, Tree, UnsafePath
@@ -86,6 +86,7 @@ def test_a_sparse_file_counts_as_long_as_it_is() -> None:
 
 
 @given(st.lists(st.lists(member, max_size=6), max_size=4))
+@settings(deadline=None)
 def test_what_shows_is_what_the_tree_shows(layers: list[list[Any]]) -> None:
     try:
         found = tocs(*layers)
@@ -107,6 +108,7 @@ def test_what_shows_is_what_the_tree_shows(layers: list[list[Any]]) -> None:
 
 
 @given(st.lists(st.lists(member, max_size=6), max_size=4))
+@settings(deadline=None)
 def test_the_newest_version_is_what_the_tree_shows(layers: list[list[Any]]) -> None:
     try:
         found = tocs(*layers)

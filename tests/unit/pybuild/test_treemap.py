@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layers.waste import Piece, Waste
@@ -14,6 +14,7 @@ from pybuild.formats.treemap import DEEPEST, WHOLE, page, squares
 sizes = st.lists(st.integers(1, 10**12), min_size=1, max_size=25).map(lambda found: sorted(found, reverse=True))
 
 
+@settings(deadline=None)
 @given(sizes, st.floats(0.01, 100), st.floats(0.01, 100))
 def test_boxes_fill_a_rectangle_in_proportion(sizes: list[int], width: float, height: float) -> None:
     places = list(squares(sizes, width, height))
