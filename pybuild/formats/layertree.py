@@ -54,10 +54,16 @@ def ends(one: Branch) -> list[tuple[Branch, bool]]:
     return [(each, number == 0) for number, each in enumerate(inner)]
 
 
-def place(top: Branch, path: str) -> Branch:
-    """The branch of a path, made if need be."""
+def place(top: Branch, below: Tree, path: str) -> Branch:
+    """The branch of a path, made if need be; directories that the layer only implies are new if none is below."""
+    done = ""
     for name in path.split("/") if path else ():
-        top = top.inner.setdefault(name, Branch(name))
+        done = f"{done}/{name}" if done else name
+        if name not in top.inner:
+            implied = done != path
+            new = implied and not below.holds(done)
+            top.inner[name] = Branch(name, "A" if new else " ", note="/" if implied else "")
+        top = top.inner[name]
     return top
 
 
@@ -66,7 +72,7 @@ def add(top: Branch, below: Tree, entry: Entry) -> None:
     from layers.treediff import Reason, attributes
 
     old = below.get(entry.path)
-    branch = place(top, entry.path)
+    branch = place(top, below, entry.path)
     branch.size = entry.size
     same = old is not None and entry.type.value == "dir" and not {*attributes(old, entry)} - {Reason.MTIME}
     branch.mark = "A" if old is None else " " if same else "M"
@@ -88,7 +94,7 @@ def delete(top: Branch, below: Tree, path: str) -> None:
         size += entry.size
 
     subtree(below, path, visit)
-    branch = place(top, path)
+    branch = place(top, below, path)
     branch.mark, branch.size = "D", size
     if count > 1:
         branch.note = f"/ with {units.plural(count - 1, 'path')}"
