@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,11 @@ def move(store: Store, key: Key, kept: Kept, line: str) -> None:
         store.records.keep(key.text, {**record.value, "line": line}, [kept.diff_id])
 
 
-def lines(store: Store) -> dict[Digest, str]:
-    """Where in a Dockerfile (`name:line`) each layer that was built here stood, when it was last built."""
-    values = (record.value for record in store.records.list() if record.key.startswith("step:"))
-    return {Digest.parse(value["diff_id"]): value["line"] for value in values if value.get("line")}
+def lines(store: Store, diff_ids: Iterable[Digest]) -> dict[Digest, str]:
+    """Where in a Dockerfile (`name:line`) those of these layers that were built here stood, when last built."""
+    found = {}
+    for diff_id in diff_ids:
+        for record in store.records.on(diff_id):
+            if record.key.startswith("step:") and (line := record.value.get("line")):
+                found[diff_id] = line
+    return found

@@ -73,6 +73,14 @@ class Records:
         """The layers that a record stands on."""
         return tuple(Digest.parse(child) for (child,) in self._db.rows("SELECT child FROM edge WHERE parent = ?", key))
 
+    def on(self, layer: DiffID) -> tuple[Record, ...]:
+        """The records that stand on a layer, the least recently used first."""
+        rows = self._db.rows(
+            "SELECT key, value, made, used FROM record JOIN edge ON parent = key WHERE child = ? ORDER BY used",
+            str(layer),
+        )
+        return tuple(Record(key, json.loads(value), made, used) for key, value, made, used in rows)
+
     def list(self) -> tuple[Record, ...]:
         """All records, the least recently used first."""
         rows = self._db.rows("SELECT key, value, made, used FROM record ORDER BY used")

@@ -94,7 +94,7 @@ class Rows:
         self._store = store
         self._book = book
         self._whole = whole
-        self._places = lines(store)
+        self._places = lines(store, image.config.diff_ids)
         self._lines = [line for line, diff_id in image.lines if diff_id is not None]
         self._diff_ids = image.config.diff_ids
 

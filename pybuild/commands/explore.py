@@ -163,7 +163,7 @@ def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
 
     lost, score = waste(layers), efficiency(layers)
     sizes, hidden_sizes, hidden = lost.sizes, lost.hidden_sizes, lost.hidden
-    places = lines(store)
+    places = lines(store, image.config.diff_ids)
     commands = [(line.created_by or "").replace("\t", " ") for line, diff_id in image.lines if diff_id is not None]
     rows: list[dict[str, Any]] = [
         {
@@ -198,7 +198,7 @@ def print_found(store: Store, image: Image, layers: Sequence[Toc], wanted: str) 
     from pybuild.formats.table import table
     from pybuild.subject import pattern
 
-    book, places = Versions(layers), lines(store)
+    book, places = Versions(layers), lines(store, image.config.diff_ids)
     rows = []
     for path in book.matching(pattern(wanted.strip("/"))):
         versions = book.of(path)

@@ -55,7 +55,7 @@ def history(
     found = context.store.images.get(image, Platform.parse(platform) if platform else None)
     from builder.cache import lines as places
 
-    known = places(context.store) if layers or template else {}
+    known = places(context.store, found.config.diff_ids) if layers or template else {}
     rows = lines(context.store, found, known, whole=no_trunc, human=human)
     if quiet:
         for row in rows:
