@@ -44,7 +44,7 @@ class Kept:
     created: str
     seconds: float
     usage: Usage | None
-    line: str = ""
+    line: str
 
 
 def run_key(below: Chain, op: Run, step: Step) -> Key:
@@ -112,7 +112,7 @@ def find(store: Store, key: Key) -> Kept | None:
 
 
 def keep(
-    store: Store, key: Key, layer: NewLayer, *, created: str, seconds: float, usage: Usage | None, line: str = ""
+    store: Store, key: Key, layer: NewLayer, *, created: str, seconds: float, usage: Usage | None, line: str
 ) -> None:
     """Remember a result."""
     value = {

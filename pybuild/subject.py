@@ -59,9 +59,9 @@ class Subject:
         from layers import Chain
 
         if self.container is not None:
-            from builder.containers.changes import view
+            from builder.containers.changes import tree
 
-            return view(self.store, self.container)
+            return tree(self.store, self.container)
         if self.folder is not None:
             from layers.folder import Folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from layers.image import append, describe
 
 if TYPE_CHECKING:
     from layers import Image, Store, Tree
-    from layers.changes import Change
 
 ALLOWED = frozenset(
     "CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL MAINTAINER ONBUILD SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
@@ -24,19 +23,7 @@ OURS = ("/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.con
 """What every container has mounted."""
 
 
-def changes(store: Store, container: Container) -> Iterator[Change]:
-    """What it has changed so far; places that its mounts only needed do not count."""
-    from layers.upper import changes as upper_changes
-
-    if not container.upper.is_dir():
-        return
-    below = store.tree(container.settings.chain)
-    for change in upper_changes(container.upper, below, places(container, below)):
-        if not change.implied:
-            yield change
-
-
-def view(store: Store, container: Container) -> Tree:
+def tree(store: Store, container: Container) -> Tree:
     """Its file system as it is now; nothing is copied."""
     from layers.lifted import Lifted
 
