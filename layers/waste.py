@@ -6,7 +6,7 @@ names it has, and shows as long as one of its names does, be it a hard link of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -25,9 +25,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A path of which some versions do not show: how many, and their bytes together."""
+    """Files of one layer that do not show: all that it has in a directory, whose path ends with a slash, or one."""
 
     path: str
+    layer: int
     count: int
     size: int
 
@@ -52,16 +53,20 @@ class Waste:
 
     @property
     def hidden(self) -> tuple[Hidden, ...]:
-        """Paths with bytes that do not show, the largest first."""
-        found: dict[str, list[int]] = {}
+        """What is lost, the largest first: files by the highest directory of which nothing in their layer shows."""
+        alive = {(piece.layer, place) for piece in self.shown for place in above(piece.path)}
+        found: dict[tuple[str, int], list[int]] = {}
         for piece in self.lost:
-            if piece.size:
-                numbers = found.setdefault(piece.path, [0, 0])
-                numbers[0] += 1
-                numbers[1] += piece.size
-        return tuple(
-            sorted((Hidden(path, *numbers) for path, numbers in found.items()), key=lambda one: (-one.size, one.path))
-        )
+            path = piece.path
+            for place in above(piece.path):
+                if (piece.layer, place) in alive:
+                    break
+                path = f"{place}/"
+            numbers = found.setdefault((path, piece.layer), [0, 0])
+            numbers[0] += 1
+            numbers[1] += piece.size
+        every = (Hidden(*place, *numbers) for place, numbers in found.items() if numbers[1])
+        return tuple(sorted(every, key=lambda one: (-one.size, one.path, one.layer)))
 
     @property
     def size(self) -> int:
@@ -84,6 +89,12 @@ class Waste:
         for piece in pieces:
             sums[piece.layer] += piece.size
         return tuple(sums)
+
+
+def above(path: str) -> Iterator[str]:
+    """The directories that a path is in, from the nearest up, without the root."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def waste(layers: Sequence[Toc]) -> Waste:

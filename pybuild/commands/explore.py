@@ -24,7 +24,7 @@ COLUMNS = {
 }
 WIDTH = 60
 WORST = 10
-"""Hidden paths that the plain report shows."""
+"""Places with hidden bytes that the plain report shows."""
 
 
 @click.command(
@@ -183,10 +183,13 @@ def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
         f"\nefficiency: {score.score * 100:.2f} %; wasted as dive counts: {units.size(score.wasted)}"
     )
     if hidden:
-        worst = [[str(each.count), units.size(each.size), shown(f"/{each.path}")] for each in hidden[:WORST]]
-        click.echo("\n" + table(["COPIES", "HIDDEN", "PATH"], worst))
+        worst = [
+            [units.size(each.size), str(each.count), str(each.layer + 1), shown(f"/{each.path}")]
+            for each in hidden[:WORST]
+        ]
+        click.echo("\n" + table(["HIDDEN", "FILES", "LAYER", "PATH"], worst))
         if len(hidden) > WORST:
-            click.echo(f"… and {units.plural(len(hidden) - WORST, 'path')} more; all are in --json")
+            click.echo(f"… and {units.size(sum(each.size for each in hidden[WORST:]))} more in smaller ones")
 
 
 def print_found(store: Store, image: Image, layers: Sequence[Toc], wanted: str) -> None:

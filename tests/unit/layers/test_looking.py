@@ -34,7 +34,10 @@ def tocs(*layers: list[Member]) -> list[Toc]:
 
 
 def hidden(found: Waste) -> list[tuple[str, int, int]]:
-    return [(each.path, each.count, each.size) for each in found.hidden]
+    """Path, versions that do not show, their bytes; the largest first."""
+    paths = sorted({piece.path for piece in found.lost if piece.size})
+    sizes = [(path, [piece.size for piece in found.lost if piece.path == path and piece.size]) for path in paths]
+    return sorted(((path, len(each), sum(each)) for path, each in sizes), key=lambda one: (-one[2], one[0]))
 
 
 BASE: list[Member] = [("d", None), ("d/a", b"1"), ("d/b", b"22"), ("d/e/f", b"333"), ("x", b"4444")]
@@ -73,6 +76,24 @@ def test_bytes_of_layers_and_what_is_above_the_first() -> None:
     assert (found.size, found.wasted, found.user_percent) == (15, 6, 120.0)
     assert waste(tocs(BASE)).user_percent == 0
     assert waste([]) == Waste(0, (), ())
+
+
+def test_hidden_files_are_told_by_the_directory_of_which_nothing_shows() -> None:
+    found = waste(
+        tocs(
+            [("d", None), ("d/a", b"1"), ("d/e/f", b"22"), ("d/e/g/h", b"333"), ("k/l", b"4444"), ("k/m", b"")],
+            [("d", None), ("d/a", b"55"), (".wh.k", b""), ("n/o/p", b"6" * 9), ("n/q", b"")],
+            [("d/.wh.e", b""), (".wh.n", b""), ("d/a", b"7")],
+        )
+    )
+    assert [(each.path, each.layer, each.count, each.size) for each in found.hidden] == [
+        ("n/", 1, 2, 9),
+        ("d/", 0, 3, 6),
+        ("k/", 0, 2, 4),
+        ("d/", 1, 1, 2),
+    ]
+    found = waste(tocs([("d/a", b"1"), ("d/e/f", b"22"), ("d/e/g", b"3"), ("x", b"4")], [("d/.wh.e", b""), ("x", b"")]))
+    assert [(each.path, each.count, each.size) for each in found.hidden] == [("d/e/", 2, 3), ("x", 1, 1)]
 
 
 def test_a_sparse_file_counts_as_long_as_it_is() -> None:
