@@ -217,7 +217,7 @@ def test_five_hundred_layers_and_fifty_thousand_entries_take_time_in_proportion(
 
     high = [layer(number, 100) for number in range(500)]
     wide = [layer(0, 25_000), layer(1, 25_000)]
-    half = [layer(0, 12_500), layer(1, 12_500)]
-    unit = min(cost(half) for _ in range(2))
-    assert min(cost(wide) for _ in range(2)) < 4 * unit
-    assert min(cost(high) for _ in range(2)) < 8 * unit
+    quarter = [layer(0, 6_250), layer(1, 6_250)]
+    unit = min(cost(quarter) for _ in range(4))
+    assert min(cost(wide) for _ in range(2)) < 10 * unit  # in proportion 4, by the square 16
+    assert min(cost(high) for _ in range(2)) < 20 * unit
