@@ -33,7 +33,7 @@ Row = Sequence[Any]
 class Toc:
     """Entries of one layer by path. Immutable; made once per layer and shared between views."""
 
-    __slots__ = ("_at", "_deleted", "_kids", "_opaque", "_rows", "_targets")
+    __slots__ = ("_at", "_deleted", "_kids", "_opaque", "_rows", "_targets", "_ways")
 
     def __init__(self, rows: list[Row]) -> None:
         self._rows = rows
@@ -41,6 +41,7 @@ class Toc:
         self._kids: dict[str, list[str]] = {}
         self._deleted: dict[str, list[str]] = {}
         self._opaque: set[str] = set()
+        self._ways: dict[str, set[str]] = {}
         self._targets: set[str] | None = None
 
     @classmethod
@@ -117,6 +118,12 @@ class Toc:
         self._index()
         return self._deleted.get(path, ())
 
+    def mentions(self, path: str) -> Iterator[str]:
+        """Names in a directory that this layer says anything about, be it only that something further down is gone."""
+        yield from self.children(path)
+        yield from self.deleted(path)
+        yield from self._ways.get(path, ())
+
     def touches(self, path: str) -> bool:
         """True if this layer says anything about a directory's children: entries or whiteouts."""
         self._index()
@@ -150,11 +157,12 @@ class Toc:
                     _imply(head, at, kids)
                 kids.setdefault(head, []).append(name)
             at[path] = number
-        for place in deleted:  # so that a view finds the way down to whiteouts
-            head = place
-            while head and head not in at and head not in kids:
+        for head in deleted:  # so that a view finds the way down to whiteouts
+            while head and head not in at and head not in self._ways:
                 kids.setdefault(head, [])
-                head = head.rpartition("/")[0]
+                place, _, name = head.rpartition("/")
+                self._ways.setdefault(place, set()).add(name)
+                head = place
         self._at = at
         return at
 

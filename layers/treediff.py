@@ -88,7 +88,7 @@ def diff(
             names = {*before.children(path), *after.children(path)}
             waiting += [(inner + name, True) for name in sorted(names, key=encode, reverse=True)]
         else:
-            names = {name for toc in apart for name in (*toc.children(path), *toc.deleted(path))}
+            names = {name for toc in apart for name in toc.mentions(path)}
             waiting += [
                 (inner + name, replaces(apart, inner + name)) for name in sorted(names, key=encode, reverse=True)
             ]

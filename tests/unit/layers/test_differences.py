@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, Toc, Tree, UnsafePath
@@ -90,6 +90,7 @@ layers = st.lists(st.lists(member, max_size=5), max_size=3)
 
 
 @given(layers, layers, layers)
+@example([[("b/a", None)]], [], [[("b/.wh.a", b"")]])  # nothing lists the directory in which something goes
 @settings(deadline=None)
 def test_applying_what_differs_leads_there(
     tmp_path_factory: pytest.TempPathFactory, shared: list[Any], mine: list[Any], theirs: list[Any]
