@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from builder.errors import BuildError
 from builder.events import Event, Exported
 from builder.request import BuildRequest, Output
-from layers import Chain, Descriptor, Digest, Image
+from layers import Chain, Descriptor, Image
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
@@ -45,10 +45,12 @@ def export(
                 save(bench.store, named, sink, kind=output.kind, codec=output.codec, level=output.level)
         case "tar":
             assert output.dest is not None
-            layer = _flat(bench.store, images)
-            with replacing(output.dest) as sink, bench.store.blobs.open(layer) as raw:
-                while piece := raw.read(1 << 20):
-                    sink.write(piece)
+            if len(images) > 1:
+                raise BuildError("type=tar holds one platform; build each of them alone")
+            from layers.merge import flat
+
+            with replacing(output.dest) as sink:
+                flat(bench.store.tree(images[0].chain), sink)
         case "local":
             assert output.dest is not None
             _local(bench.store, images, output.dest)
@@ -65,18 +67,6 @@ def _push(bench: Workbench, request: BuildRequest, output: Output, emit: Callabl
     for tag in request.tags:
         found = copy(packed, str(tag), bench.remote(tag), tag.tag or "latest", every=True, places=places)
         emit(Exported("registry", tag.familiar, found.digest))
-
-
-def _flat(store: Store, images: Sequence[Image]) -> Digest:
-    """One layer of the whole root file system."""
-    from layers.merge import squash
-
-    if len(images) > 1:
-        raise BuildError("type=tar holds one platform; build each of them alone")
-    diff_ids = images[0].chain.diff_ids
-    if len(diff_ids) == 1:
-        return diff_ids[0]
-    return squash(store, diff_ids, Chain(())).diff_id
 
 
 def _local(store: Store, images: Sequence[Image], dest: Path) -> None:

@@ -110,6 +110,10 @@ class StoreFormat(LayerError):
         self.why = why
 
 
+class BaseMismatch(LayerError):
+    """An image does not stand on the base that was named, or cannot stand on the new one."""
+
+
 class NameAmbiguous(LayerError):
     """A short id or name that fits several things."""
 

@@ -15,7 +15,12 @@ from layers.descriptor import Descriptor
 from layers.digest import DiffID, Digest
 from layers.documents import History, ImageConfig, Manifest, decode, encode
 from layers.errors import DocumentInvalid
+from layers.platform import Platform
 from layers.reference import Reference
+
+BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+"""Annotations that say what an image stands on (OCI image-spec, annotations.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,25 @@ def append(
     return describe(config, oci(layers)), config
 
 
+def empty(platform: Platform, created: str) -> tuple[Manifest, ImageConfig]:
+    """The documents of an image without layers: what an image from scratch begins with."""
+    config = ImageConfig.build(platform=platform, diff_ids=(), history=(), runtime={}, created=created)
+    return describe(config, ()), config
+
+
+def stack(
+    manifest: Manifest, config: ImageConfig, layers: Sequence[NewLayer], lines: Sequence[History]
+) -> tuple[Manifest, ImageConfig]:
+    """An image's documents with more layers on top and a line of history for each; what is there stays as written."""
+    config = edit(
+        config,
+        diff_ids=(*config.diff_ids, *(layer.diff_id for layer in layers)),
+        history=(*config.history, *lines),
+        created=lines[-1].created if lines else None,
+    )
+    return rewrite(manifest, config, (*manifest.layers, *(layer.descriptor for layer in layers))), config
+
+
 def edit(
     config: ImageConfig,
     *,
@@ -102,27 +126,82 @@ def edit(
     runtime: Mapping[str, Any] | None = None,
     created: str | None = None,
     author: str | None = None,
+    platform: Platform | None = None,
 ) -> ImageConfig:
-    """A config with other layers and history, keeping fields that we do not know."""
-    value = decode(config.raw, "image config")
+    """A config with other layers and history, keeping fields that we do not know; the same bytes if nothing differs."""
+    before = decode(config.raw, "image config")
+    value = dict(before)
     if created:
         value["created"] = created
     if author:
         value["author"] = author
-    if runtime is not None:
+    if platform is not None and platform != config.platform:
+        for key in ("architecture", "os", "os.version", "os.features", "variant"):
+            value.pop(key, None)
+        value.update(platform.to_json())
+    if runtime is not None and dict(runtime) != dict(config.runtime):
         value["config"] = dict(runtime)
-    value["rootfs"] = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in diff_ids]}
-    value["history"] = [line.to_json() for line in history]
+    if tuple(diff_ids) != config.diff_ids:
+        value["rootfs"] = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in diff_ids]}
+    if tuple(history) != config.history:
+        value["history"] = [line.to_json() for line in history]
+    if value == before:
+        return config
     for stale in ("container", "container_config", "id", "parent"):
         value.pop(stale, None)  # docker's traces of another build
     return ImageConfig.parse(encode(value))
 
 
+def rewrite(
+    manifest: Manifest,
+    config: ImageConfig,
+    layers: Sequence[Descriptor],
+    annotations: Mapping[str, str] | None = None,
+) -> Manifest:
+    """A manifest with another config, other layers or annotations; all else it says is kept as it was written.
+
+    That includes the descriptors of layers that stay. Docker's form knows neither annotations nor plain tars: it
+    becomes OCI's where there are any. The same bytes come back if nothing differs. Raises DocumentInvalid.
+    """
+    if len(layers) != len(config.diff_ids):
+        raise DocumentInvalid("manifest", f"{len(layers)} layers for {len(config.diff_ids)} diff ids of the config")
+    before = decode(manifest.raw, "manifest")
+    written = {layer.digest: said for layer, said in zip(manifest.layers, before["layers"], strict=True)}
+    notes = dict(manifest.annotations if annotations is None else annotations)
+    kind, config_kind = manifest.media_type, manifest.config.media_type
+    stays = kind == mediatypes.OCI_MANIFEST or (not notes and all(_is_docker(layer) for layer in layers))
+    if not stays:
+        kind, config_kind = mediatypes.OCI_MANIFEST, mediatypes.OCI_CONFIG
+    value = {**before, "mediaType": kind} if "mediaType" in before or not stays else dict(before)
+    if config.digest != manifest.config.digest or config_kind != manifest.config.media_type:
+        value["config"] = config.descriptor(config_kind).to_json()
+    value["layers"] = [
+        written[layer.digest] if stays and layer.digest in written else _as_oci(layer, written) for layer in layers
+    ]
+    if notes != dict(manifest.annotations):
+        value.pop("annotations", None)
+        if notes:
+            value["annotations"] = dict(sorted(notes.items()))
+    return manifest if value == before else Manifest.parse(encode(value), kind)
+
+
+def _is_docker(layer: Descriptor) -> bool:
+    return layer.media_type.startswith("application/vnd.docker.") and layer.media_type != mediatypes.DOCKER_LAYER
+
+
+def _as_oci(layer: Descriptor, written: Mapping[Digest, Mapping[str, Any]]) -> dict[str, Any]:
+    [named] = oci([layer])
+    return {**written.get(layer.digest, named.to_json()), "mediaType": named.media_type}
+
+
 def oci(layers: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
     """Layer descriptors under their OCI media types; docker's and OCI's mean the same bytes."""
+    foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar"
     twins = {
         mediatypes.DOCKER_LAYER: mediatypes.OCI_LAYER,
         mediatypes.DOCKER_LAYER_GZIP: mediatypes.OCI_LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.foreign.diff.tar": foreign,
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": f"{foreign}+gzip",
     }
     return tuple(
         Descriptor(

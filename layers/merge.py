@@ -1,11 +1,15 @@
-"""Several layers as one: the same files over the same layers below."""
+"""Several layers as one: the same files over the same layers below, or with nothing below as one tar.
+
+Only tables of contents are read, and the data of the files that are seen at the end. Holes are written as zeros.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
 
 from layers.chain import Chain
 from layers.compose import Data, compose
@@ -13,7 +17,7 @@ from layers.digest import DiffID
 from layers.entry import Entry, EntryType
 from layers.image import NewLayer
 from layers.normal import hard_link
-from layers.tarball import ordered
+from layers.tarball import TarWriter, ordered
 from layers.toc import Toc
 from layers.tree import Tree
 
@@ -29,6 +33,14 @@ def squash(store: Store, diff_ids: Sequence[DiffID], below: Chain) -> NewLayer:
     entries = list(_kept(tree, tocs, base))
     entries += _deletions(tree, tocs, base)
     return compose(store, _items(tree, ordered(entries)))
+
+
+def flat(tree: Tree, sink: BinaryIO) -> int:
+    """Write a whole file system as one tar, as it is read; the bytes written. Raises OSError from the sink."""
+    writer = TarWriter(sink.write)
+    for entry, data in _items(tree, (entry for entry in tree.walk() if entry.path or tree.lists(""))):
+        writer.add(entry, data)
+    return writer.close()
 
 
 def _kept(tree: Tree, tocs: Sequence[Toc], base: Tree) -> Iterator[Entry]:
@@ -74,7 +86,7 @@ def _needless(path: str, hidden: Mapping[str, Entry], tree: Tree) -> bool:
     return False
 
 
-def _items(tree: Tree, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Data]]:
+def _items(tree: Tree, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Data]]:
     """Entries with their data; names of one file stay links to the first of them."""
     first: dict[tuple[int, str], str] = {}
     for entry in entries:
@@ -89,4 +101,4 @@ def _items(tree: Tree, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Data]]
             continue
         with ExitStack() as stack:
             content = stack.enter_context(tree.open(entry.path)) if entry.size else io.BytesIO()
-            yield entry, content
+            yield replace(entry, sparse=None), content

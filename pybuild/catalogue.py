@@ -46,6 +46,14 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "save": Listed("pybuild.commands.save:save", "Write images to a tar archive."),
         "load": Listed("pybuild.commands.load:load", "Read images from a tar archive."),
         "import": Listed("pybuild.commands.import_:import_", "Make an image from a tar of a file system."),
+        "export": Listed("pybuild.commands.export:export", "Write the files of a container or image as one tar.", True),
+    },
+    "Images of images": {
+        "squash": Listed("pybuild.commands.squash:squash", "Make one layer of an image's upper ones."),
+        "flatten": Listed("pybuild.commands.flatten:flatten", "Make one layer of all of an image's."),
+        "rebase": Listed("pybuild.commands.rebase:rebase", "Put the layers of an image on another base."),
+        "append": Listed("pybuild.commands.append:append", "Put tars on top of an image, as layers."),
+        "mutate": Listed("pybuild.commands.mutate:mutate", "Change the config or annotations of an image."),
     },
     "Containers": {
         "run": Listed("pybuild.commands.run:run", "Run a command in a new container.", True, 125),
@@ -91,7 +99,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "ls": "ps",
         "list": "ps",
         "remove": "rm",
-        **{name: name for name in ("ps", "inspect", *SECTIONS["Containers"], "diff")},
+        **{name: name for name in ("ps", "inspect", *SECTIONS["Containers"], "diff", "export")},
     },
     "builder": {"build": "build", "prune": "prune"},
     "buildx": {"build": "build", "prune": "prune"},

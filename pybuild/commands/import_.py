@@ -27,15 +27,20 @@ def import_(
     context: Context, file: str, name: str | None, changes: Sequence[str], message: str, platform: str | None
 ) -> None:
     """Make an image of one layer from FILE, a tar (plain, gzip, zstd, bzip2 or xz), or from standard input as -."""
-    from datetime import UTC, datetime
     from pathlib import Path
 
     from builder.containers.changes import change
     from layers import History, ImageConfig, Platform, Reference
-    from layers.documents import timestamp
     from layers.image import describe
     from layers.ingest import bring
+    from pybuild.shaping import now
 
+    if "://" in file:
+        raise click.UsageError(
+            f"{file}: nothing is fetched from URLs here; pipe it in: curl -fL {file} | pybuild import -"
+        )
+    if file == "-" and sys.stdin.isatty():
+        raise click.UsageError("standard input is a terminal: redirect a tar to it, or name a file")
     reference = Reference.parse(name) if name else None
     store = context.store
     with store.lease():
@@ -44,7 +49,7 @@ def import_(
         else:
             with Path(file).open("rb") as source:
                 layer = bring(store, source)
-        created = timestamp(datetime.now(UTC))
+        created = now()
         config = ImageConfig.build(
             platform=Platform.parse(platform) if platform else Platform.host(),
             diff_ids=[layer.diff_id],

@@ -1,0 +1,89 @@
+"""What the commands that make images of images have in common: options, the time, and how they end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Image, ImageConfig, Manifest, NewLayer
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def named(command: Command) -> Command:
+    """Add --tag: the name of the result."""
+    option = click.option("-t", "--tag", "name", metavar="NAME[:TAG]", help="Name of the new image.")
+    return option(command)
+
+
+def chosen(command: Command) -> Command:
+    """Add --platform: which image of an index."""
+    option = click.option("--platform", metavar="OS/ARCH", help="Which image of an index, by default this machine's.")
+    return option(command)
+
+
+def find(context: Context, text: str, platform: str | None = None) -> Image:
+    """An image that is here, claimed for this process. Raises BlobMissing, PlatformMissing, NameAmbiguous."""
+    from layers import Platform
+
+    return context.store.images.get(text, Platform.parse(platform) if platform else None)
+
+
+def keep(context: Context, manifest: Manifest, config: ImageConfig, name: str | None) -> Image:
+    """Keep an image under a name, or none, and print its id. Raises ReferenceInvalid."""
+    from layers import Reference, ReferenceInvalid
+
+    reference = Reference.parse(name) if name else None
+    if reference is not None and reference.digest is not None:
+        raise ReferenceInvalid(str(name), "a tag cannot carry a digest")
+    image = context.store.images.add(manifest, config, [reference] if reference else [])
+    click.echo(str(image.id))
+    return image
+
+
+def now() -> str:
+    """The time that new documents carry: SOURCE_DATE_EPOCH, or the clock. Raises click.UsageError."""
+    from layers.documents import timestamp
+
+    said = os.environ.get("SOURCE_DATE_EPOCH")
+    if said and not said.isdigit():
+        raise click.UsageError(f"SOURCE_DATE_EPOCH={said!r} in the environment is no number of seconds")
+    return timestamp(datetime.fromtimestamp(int(said), UTC) if said else datetime.now(UTC))
+
+
+def warn(sentence: str) -> None:
+    """Tell something that the user should know, on stderr."""
+    from pybuild.exits import tell
+
+    tell(f"warning: {sentence}")
+
+
+def bring(context: Context, tars: Sequence[str]) -> list[NewLayer]:
+    """Each tar, in any compression, as a layer; "-" is standard input. Raises ArchiveInvalid, UnsafePath, OSError."""
+    from layers import ArchiveInvalid
+    from layers.ingest import bring as read
+
+    if tars.count("-") > 1:
+        raise click.UsageError("standard input can be only one of the layers")
+    if "-" in tars and sys.stdin.isatty():
+        raise click.UsageError("standard input is a terminal: redirect a tar to it, or name a file")
+    layers = []
+    for text in tars:
+        if text == "-":
+            layer = read(context.store, sys.stdin.buffer)
+        else:
+            with Path(text).open("rb") as source:
+                layer = read(context.store, source)
+        if not len(context.store.toc(layer.diff_id)):
+            raise ArchiveInvalid(f"{text} holds nothing, so that there is no layer to append")
+        layers.append(layer)
+    return layers
