@@ -114,6 +114,33 @@ class BaseMismatch(LayerError):
     """An image does not stand on the base that was named, or cannot stand on the new one."""
 
 
+class IdUnmapped(LayerError):
+    """An owner that a map of ids leaves out."""
+
+    def __init__(self, path: str, kind: str, number: int) -> None:
+        super().__init__(f"/{path} belongs to {kind} {number}, which is outside of the id map; map more ids")
+        self.path = path
+        self.kind = kind
+        self.number = number
+
+
+class FileChanged(LayerError):
+    """A file was written, replaced or removed while it was read; what was made of it was dropped."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"/{path} changed while it was read; stop what writes there, and try again")
+        self.path = path
+
+
+class BundleInvalid(LayerError):
+    """A directory that is no bundle, or one that cannot be used so."""
+
+    def __init__(self, bundle: str, why: str) -> None:
+        super().__init__(f"bundle {bundle}: {why}")
+        self.bundle = bundle
+        self.why = why
+
+
 class NameAmbiguous(LayerError):
     """A short id or name that fits several things."""
 

@@ -54,6 +54,8 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "rebase": Listed("pybuild.commands.rebase:rebase", "Put the layers of an image on another base."),
         "append": Listed("pybuild.commands.append:append", "Put tars on top of an image, as layers."),
         "mutate": Listed("pybuild.commands.mutate:mutate", "Change the config or annotations of an image."),
+        "unpack": Listed("pybuild.commands.unpack:unpack", "Make a bundle for runc of an image."),
+        "repack": Listed("pybuild.commands.repack:repack", "Make an image of what changed in a bundle."),
     },
     "Containers": {
         "run": Listed("pybuild.commands.run:run", "Run a command in a new container.", True, 125),

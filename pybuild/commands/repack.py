@@ -1,0 +1,79 @@
+"""`pybuild repack`: a bundle as the next image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+from pybuild.wiring import Context
+
+
+def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """An RFC 3339 time."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.BadParameter(f"{text!r} is no time such as 2026-01-31T12:00:00Z", param=parameter)
+    return text
+
+
+@click.command(
+    epilog="\b\nExamples:\n  pybuild unpack --image app bundle\n  chroot bundle/rootfs apt-get install -y vim\n"
+    "  pybuild repack --image app:vim --mask-path /var/cache --history.comment 'with vim' bundle"
+)
+@click.argument("bundle")
+@click.option("--image", "name", required=True, metavar="NAME[:TAG]", help="Name of the new image.")
+@click.option("--mask-path", "masks", multiple=True, metavar="PATH", help="Leave out what changed at or below it.")
+@click.option("--no-mask-volumes", is_flag=True, help="Also take what changed in the image's volumes.")
+@click.option("--refresh-bundle", is_flag=True, help="Let the bundle be of the new image from now on.")
+@click.option("--history.author", "author", metavar="NAME", help="Who did it; by default the image's author.")
+@click.option("--history.comment", "comment", metavar="TEXT", help="What for.")
+@click.option(
+    "--history.created", "created", callback=moment, metavar="TIME", help="When, as RFC 3339; by default now."
+)
+@click.option("--history.created_by", "created_by", metavar="TEXT", help="How (pybuild repack).")
+@click.pass_obj
+def repack(
+    context: Context,
+    bundle: str,
+    name: str,
+    masks: Sequence[str],
+    no_mask_volumes: bool,
+    refresh_bundle: bool,
+    author: str | None,
+    comment: str | None,
+    created: str | None,
+    created_by: str | None,
+) -> None:
+    """Make an image of BUNDLE: its image's layers and one of what changed since unpack; print its id.
+
+    BUNDLE is ours or umoci's; the image that it was made of must be here. If nothing changed the result is that image.
+    """
+    from pathlib import Path
+
+    from layers import History
+    from layers.bundle import refresh
+    from layers.bundle import repack as run
+    from layers.image import stack
+    from pybuild.shaping import keep, now, warn
+
+    store = context.store
+    with store.lease():
+        image, layer = run(store, Path(bundle), masks=masks, volumes=no_mask_volumes, warn=warn)
+        manifest, config = image.manifest, image.config
+        if layer is None:
+            click.echo("Nothing changed in the bundle", err=True)
+        else:
+            line = History(
+                created or now(), created_by or "pybuild repack", author or config.author or None, comment or None
+            )
+            manifest, config = stack(manifest, config, [layer], [line])
+        result = keep(context, manifest, config, name)
+        if refresh_bundle:
+            refresh(Path(bundle), result)
