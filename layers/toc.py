@@ -108,6 +108,16 @@ class Toc:
         self._index()
         return path in self._opaque
 
+    def hides(self, path: str) -> bool:
+        """True if a deletion of this layer, of the path or above it, hides what lower layers have there."""
+        if self.deletes(path):
+            return True
+        while path:
+            path = path.rpartition("/")[0]
+            if self.is_opaque(path) or self.deletes(path):
+                return True
+        return False
+
     def children(self, path: str) -> Sequence[str]:
         """Names in a directory of this layer, in order."""
         self._index()

@@ -21,6 +21,7 @@ from layers.toc import Toc
 Opener = Callable[[], BinaryIO]
 ROOT = Entry("", EntryType.DIR, 0o755)
 ACCOUNTS_LIMIT = 8 << 20
+BROKEN = "a hard link to a file that is not there"
 
 
 class Tree:
@@ -117,13 +118,18 @@ class Tree:
             hidden.update(toc.deleted(path))
         return sorted(found, key=os.fsencode)
 
-    def walk(self, path: str = "") -> Iterator[Entry]:
-        """A path and everything below it, directories before what is in them, in canonical order."""
+    def walk(self, path: str = "", *, strict: bool = False) -> Iterator[Entry]:
+        """A path and everything below it, directories before what is in them, in canonical order.
+
+        Links to files that no layer has are left out, or with `strict` raise UnsafePath.
+        """
         waiting = [path]
         while waiting:
             path = waiting.pop()
             entry = self.get(path)
             if entry is None:
+                if strict:
+                    raise UnsafePath(path, BROKEN)
                 continue
             yield entry
             if entry.type is EntryType.DIR:
@@ -168,8 +174,8 @@ class Tree:
                     return at, entry, path
                 if entry is not None:
                     break  # upper layers say that there is a directory, here is something else
-                implied = True
-            if toc.deletes(path) or toc.is_opaque(path):
+                implied = True  # an opaque mark hides what is in a lower directory, not what that looks like
+            if toc.deletes(path):
                 break
         return (0, replace(ROOT, path=path), path) if implied else None
 
