@@ -175,8 +175,7 @@ class _Comparison:
             return False
         if (old.size, old.linkname, old.major, old.minor) != (new.size, new.linkname, new.major, new.minor):
             return False
-        whole = new.mtime_ns % _SECOND == 0 and new.mtime_ns == old.mtime_ns // _SECOND * _SECOND
-        if new.mtime_ns != old.mtime_ns and not whole:  # some tools and file systems keep seconds only
+        if not _same_time(old.mtime_ns, new.mtime_ns):
             return False
         if new.type is not EntryType.FILE or not new.size:
             return True
@@ -186,6 +185,11 @@ class _Comparison:
                 if piece != two.read(len(piece)):
                     return False
         return True
+
+
+def _same_time(one: int, two: int) -> bool:
+    """Equal, or a second's rounding apart: most layers and some file systems know whole seconds only."""
+    return one == two or (abs(one - two) < _SECOND and (one % _SECOND == 0 or two % _SECOND == 0))
 
 
 def _open(root: Root, path: str, state: State) -> int:

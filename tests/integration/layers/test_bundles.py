@@ -105,6 +105,16 @@ def test_two_packings_give_the_same_layer_and_only_what_changed(store: Store, tm
     ]  # fmt: skip
 
 
+def test_times_that_a_tool_has_rounded_are_no_change(store: Store, tmp_path: Path) -> None:
+    made = bundled(store, tmp_path / "bundle")
+    when = 1_000_000_000 * 1_000_000_000
+    for moved in (400_000_000, -400_000_000):
+        os.utime(tmp_path / "bundle/rootfs/a", ns=(0, when + moved))
+        assert again(store, tmp_path / "bundle").id == made.id
+    os.utime(tmp_path / "bundle/rootfs/a", ns=(0, when + 2_000_000_000))
+    assert again(store, tmp_path / "bundle").id != made.id
+
+
 def test_which_names_are_one_file_is_a_change(store: Store, tmp_path: Path) -> None:
     bundled(store, tmp_path / "bundle")
     root = tmp_path / "bundle/rootfs/links"
