@@ -5,14 +5,13 @@ Only tables of contents are read, and the data of the files that are seen at the
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.chain import Chain
-from layers.compose import Data, compose
+from layers.compose import compose
+from layers.contents import Contents
 from layers.digest import DiffID
 from layers.entry import Entry, EntryType
 from layers.errors import UnsafePath
@@ -122,22 +121,26 @@ def _needless(path: str, hidden: Mapping[str, Entry], tree: Tree) -> bool:
     return False
 
 
-def _items(tree: Tree, entries: Iterable[Entry], links: Mapping[str, str]) -> Iterator[tuple[Entry, Data]]:
+def _items(
+    tree: Tree, entries: Iterable[Entry], links: Mapping[str, str]
+) -> Iterator[tuple[Entry, BinaryIO | int | None]]:
     """Entries with their data; names of one file stay links to the first of them, or to one below as in `links`."""
     first: dict[tuple[int, str], str] = {}
-    for entry in entries:
-        if entry.type in (EntryType.DIR, EntryType.WHITEOUT, EntryType.OPAQUE):
-            yield entry, None
-            continue
-        inode = tree.inode(entry.path)
-        assert inode is not None
-        head = links.get(entry.path) or first.setdefault((id(inode[0]), inode[1]), entry.path)
-        if head != entry.path:
-            yield hard_link(entry, entry.path, head), None
-            continue
-        if entry.type is not EntryType.FILE:
-            yield entry, None
-            continue
-        with ExitStack() as stack:
-            content = stack.enter_context(tree.open(entry.path)) if entry.size else io.BytesIO()
-            yield replace(entry, sparse=None), content
+    with Contents(tree) as contents:
+        for entry in entries:
+            if entry.type in (EntryType.DIR, EntryType.WHITEOUT, EntryType.OPAQUE):
+                yield entry, None
+                continue
+            found = tree.locate(entry.path)
+            assert found is not None
+            layer, _, name = found
+            head = links.get(entry.path) or first.setdefault((layer, name), entry.path)
+            if head != entry.path:
+                yield hard_link(entry, entry.path, head), None
+            elif entry.type is not EntryType.FILE or not entry.size:
+                yield replace(entry, sparse=None), None
+            elif (descriptor := contents.at(layer, entry)) is not None:
+                yield entry, descriptor
+            else:
+                with tree.open(entry.path) as content:
+                    yield replace(entry, sparse=None), content

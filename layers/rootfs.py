@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from layers import xattrs
 from layers.compose import Data
+from layers.contents import Contents
 from layers.entry import Entry, EntryType
 from layers.errors import FileChanged, UnsafePath
 from layers.idmap import IdMap
@@ -26,7 +27,6 @@ from layers.upper import KINDS, entry_of, same_attributes
 
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _SECOND = 1_000_000_000
-_PIECE = 1 << 20
 State = tuple[int, int, int]
 
 
@@ -68,12 +68,19 @@ def difference(
     `ids` are the maps that the directory was made with. `warn` gets a sentence for each thing that no layer can hold.
     Raises FileChanged, IdUnmapped, UnsafePath, OSError.
     """
-    return _Comparison(root, before, tuple(masked), ids, warn).result()
+    with Contents(before) as contents:
+        return _Comparison(root, before, contents, tuple(masked), ids, warn).result()
 
 
 class _Comparison:
-    def __init__(
-        self, root: Root, before: Tree, masked: tuple[str, ...], ids: IdMap, warn: Callable[[str], object]
+    def __init__(  # noqa: PLR0917 what `difference` was asked
+        self,
+        root: Root,
+        before: Tree,
+        contents: Contents,
+        masked: tuple[str, ...],
+        ids: IdMap,
+        warn: Callable[[str], object],
     ) -> None:
         self._root = root
         self._before = before
@@ -83,6 +90,7 @@ class _Comparison:
         self._folders: list[Entry] = []
         self._groups: dict[tuple[int, int], list[_Seen]] = {}
         self._gone: list[Entry] = []
+        self._contents = contents
         self._kept: set[tuple[int, str]] = set()  # files of `before` that a file on disk stands for
 
     def result(self) -> Difference:
@@ -159,32 +167,31 @@ class _Comparison:
 
         Two files on disk cannot both be that one: the second was copied from the first.
         """
-        inodes = {None if (at := self._before.inode(one.entry.path)) is None else (id(at[0]), at[1]) for one in names}
+        places = [self._before.locate(one.entry.path) for one in names]
+        inodes = {None if place is None else (place[0], place[2]) for place in places}
         inode = inodes.pop()
-        if inodes or inode is None or inode in self._kept or not self._is_same(names[0]):
+        if inodes or inode is None or places[0] is None or inode in self._kept:
+            return False
+        if not self._is_same(places[0][0], places[0][1], names[0]):
             return False
         self._kept.add(inode)
         return True
 
-    def _is_same(self, seen: _Seen) -> bool:
+    def _is_same(self, layer: int, old: Entry, seen: _Seen) -> bool:
         new = seen.entry
-        old = self._before.get(new.path)
-        if old is not None and new.type is EntryType.SYMLINK:
+        if new.type is EntryType.SYMLINK:
             old = replace(old, mode=new.mode)  # links have none, whatever a tar says
-        if old is None or not same_attributes(old, new):
+        if not same_attributes(old, new) or not _same_time(old.mtime_ns, new.mtime_ns):
             return False
         if (old.size, old.linkname, old.major, old.minor) != (new.size, new.linkname, new.major, new.minor):
-            return False
-        if not _same_time(old.mtime_ns, new.mtime_ns):
             return False
         if new.type is not EntryType.FILE or not new.size:
             return True
         descriptor = _open(self._root, new.path, seen.state)
-        with self._before.open(new.path) as one, open(descriptor, "rb", 0) as two:
-            while piece := one.read(_PIECE):
-                if piece != two.read(len(piece)):
-                    return False
-        return True
+        try:
+            return self._contents.equal(layer, old, descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _same_time(one: int, two: int) -> bool:

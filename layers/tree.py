@@ -67,6 +67,17 @@ class Tree:
         found = self._find(path)
         return None if found is None else (self._layers[found[0]], found[2])
 
+    def locate(self, path: str) -> tuple[int, Entry, str] | None:
+        """Where a path other than the root is: (layer, entry, first name of its file in that layer).
+
+        Layers are numbered from the uppermost; `raw` opens them.
+        """
+        return self._find(path)
+
+    def raw(self, layer: int) -> BinaryIO:
+        """The raw tar of a layer."""
+        return self._openers[layer]()
+
     def is_shared(self, path: str) -> bool:
         """True if the file at a path had other names when it was made; they may be gone."""
         inode = self.inode(path)
@@ -174,7 +185,7 @@ class Tree:
                     return at, entry, path
                 if entry is not None:
                     break  # upper layers say that there is a directory, here is something else
-                implied = True  # an opaque mark hides what is in a lower directory, not what that looks like
+                implied = True
             if toc.deletes(path):
                 break
         return (0, replace(ROOT, path=path), path) if implied else None
