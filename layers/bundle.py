@@ -5,17 +5,19 @@
     umoci.json           which image they are of, and how ids were mapped
     sha256_<hex>.mtree   what the files were when they were unpacked, for umoci   (layers.mtree)
 
-A bundle takes its name when it is whole; like a checkout it is not synced. What is in one is hostile once it has run:
-nothing in it is opened through a link, and of its files only umoci.json is read.
+A bundle takes its name when it is whole; like a checkout it is not synced. What a killed process left beside it goes
+when the same name is unpacked again. What is in a bundle is hostile once it has run: nothing in it is opened through a
+link, and of its files only umoci.json is read.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,26 +114,53 @@ def unpack_bundle(store: Store, image: Image, bundle: Path, *, ids: IdMap) -> No
     Raises BundleInvalid if something has that name already, IdUnmapped, UnsafePath, AccountMissing, DocumentInvalid,
     OSError.
     """
+    bundle = Path(os.path.abspath(bundle))
     if os.path.lexists(bundle) and (bundle.is_symlink() or not bundle.is_dir() or os.listdir(bundle)):
         raise BundleInvalid(str(bundle), "something is there already; give a new name, or an empty directory")
+    if not bundle.parent.is_dir():
+        raise BundleInvalid(str(bundle), f"{bundle.parent} is no directory, so that nothing can be put there")
     spec = runtime_spec(
         image.config, store.tree(image.chain).accounts().account(str(image.config.runtime.get("User") or "")), ids
     )
-    manifest = image.manifest.descriptor
-    with ExitStack() as undo:
-        part = Path(tempfile.mkdtemp(prefix=f".{bundle.name}.", dir=bundle.absolute().parent))
-        undo.callback(remove, str(part))
+    with _unfinished(bundle) as part:
         rootfs = part / "rootfs"
         rootfs.mkdir(mode=0o755)
         os.chmod(rootfs, 0o755)
         _unpack(store, image, rootfs, ids)
         (part / "config.json").write_text(json.dumps(spec, indent="\t", ensure_ascii=False) + "\n", encoding="utf-8")
-        origin = Origin(manifest, ids)
+        origin = Origin(image.manifest.descriptor, ids)
         with Root(rootfs) as root:
             _manifest(root, part / origin.mtree)
         origin.write(part)
-        os.rename(part, bundle)
-        undo.pop_all()
+        try:
+            os.rename(part, bundle)
+        except OSError as error:
+            raise BundleInvalid(str(bundle), "something was put there meanwhile") from error
+
+
+@contextmanager
+def _unfinished(bundle: Path) -> Iterator[Path]:
+    """A directory beside the bundle, locked while we live; on leaving it is gone or has another name."""
+    prefix = f".{bundle.name}.unpacking-"
+    for entry in os.scandir(bundle.parent):
+        if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
+            with ExitStack() as close, suppress(BlockingIOError, FileNotFoundError):
+                _lock(entry.path, close)
+                remove(entry.path)
+    with ExitStack() as close:
+        part = tempfile.mkdtemp(prefix=prefix, dir=bundle.parent)
+        _lock(part, close)
+        try:
+            yield Path(part)
+        finally:
+            remove(part)
+
+
+def _lock(directory: str, close: ExitStack) -> None:
+    """Hold a directory until `close`. Raises BlockingIOError if somebody does."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    close.callback(os.close, held)
+    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _unpack(store: Store, image: Image, target: Path, ids: IdMap) -> None:
@@ -206,8 +235,7 @@ def _rootfs(bundle: Path) -> Root:
         try:
             found = root.open("rootfs", os.O_PATH | os.O_DIRECTORY, follow=False)
         except OSError as error:
-            why = f"its rootfs must be a directory, not a link or anything else: {error.strerror}"
-            raise BundleInvalid(str(bundle), why) from error
+            raise BundleInvalid(str(bundle), "its rootfs must be a directory, not a link or anything else") from error
         try:
             return Root(f"/proc/self/fd/{found}")
         finally:

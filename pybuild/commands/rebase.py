@@ -38,7 +38,8 @@ def rebase(
         if not old or not new:
             option = "--new-base" if old else "--old-base"
             raise click.UsageError(f"{image} has no annotation that says what its base is: add {option} IMAGE")
-        below, above = find(context, old, platform), find(context, new, platform)
+        system = str(found.config.platform)
+        below, above = find(context, old, system), find(context, new, system)
         try:
             reference = Reference.parse(new)
         except ReferenceInvalid:

@@ -15,6 +15,7 @@ from tests.integration.layers.test_rounds import same, view
 from tests.support.command import Pybuild
 from tests.support.images import read_image
 from tests.support.peers import need
+from tests.support.stored import tar_of
 
 pytestmark = pytest.mark.root
 
@@ -59,7 +60,7 @@ def place(shared_pybuild: Pybuild, tmp_path_factory: pytest.TempPathFactory) -> 
         (context / name).write_text(f"{name}\n" * 1000)
     (context / "Dockerfile").write_text(DOCKERFILE)
     (context / ".dockerignore").write_text("Dockerfile\n.dockerignore\n")
-    shared_pybuild.build(context, "-t", "bundle-base:1")
+    shared_pybuild.build(context, "--timestamp", "1700000000", "-t", "bundle-base:1")
     shared_pybuild("save", "--format", "oci", "-o", folder / "image.tar", "bundle-base:1")
     (folder / "oci").mkdir()
     subprocess.run(["tar", "xf", folder / "image.tar", "-C", folder / "oci"], check=True)
@@ -107,6 +108,32 @@ def test_the_same_config(maps: list[str], place: Path, shared_pybuild: Pybuild, 
     assert {key for key in differences(ours, theirs) if key not in JUSTIFIED} == set()
     assert (tmp_path / "ours/rootfs/made/file").stat().st_uid == (70005 if maps else 5)
     assert view(tmp_path / "ours/rootfs") == view(tmp_path / "theirs/rootfs")
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["", "0", "me", "1000", "4242", "me:other", "1000:7", "4242:other", "4242:7", "me:4242", "other", "me:nobody"],
+)
+def test_the_same_user(user: str, shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    passwd = b"root:x:0:0:root:/root:/bin/sh\nbroken\nme:x:1000:100:me:/home/me:/bin/sh\n"
+    groups = b"root:x:0:\nusers:x:100:\nother:x:7:a,me\nmore:x:8:me,b\n"
+    layer = tar_of({"etc/": None, "etc/passwd": passwd, "etc/group": groups})
+    shared_pybuild("append", "-f", "-", "-t", "users:1", stdin=layer)
+    shared_pybuild("mutate", "-u", user, "-t", "users:2", "users:1")
+    shared_pybuild("save", "--format", "oci", "-o", tmp_path / "image.tar", "users:2")
+    (tmp_path / "oci").mkdir()
+    subprocess.run(["tar", "xf", tmp_path / "image.tar", "-C", tmp_path / "oci"], check=True)
+    words = [need("umoci"), "unpack", "--image", f"{tmp_path / 'oci'}:2", str(tmp_path / "theirs")]
+    refused = subprocess.run(words, capture_output=True).returncode
+    done = shared_pybuild("unpack", "--image", "users:2", tmp_path / "ours", code=None)
+    assert bool(done.returncode) == bool(refused), done.stderr
+    if refused:
+        assert "no user 'other'" in done.stderr or "no group 'nobody'" in done.stderr
+        assert not (tmp_path / "ours").exists()
+        return
+    ours, theirs = (json.loads((tmp_path / side / "config.json").read_text())["process"] for side in ("ours", "theirs"))
+    assert ours["user"] == theirs["user"]
+    assert set(ours["env"]) - set(theirs["env"]) <= {"HOME=/"}  # of a user whom nothing describes
 
 
 def differences(one: dict[str, Any], two: dict[str, Any]) -> Iterator[str]:

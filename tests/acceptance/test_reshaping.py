@@ -6,12 +6,10 @@ import json
 import lzma
 import subprocess
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
 import pytest
-import zstandard
 
 from layers import Descriptor, Digest, ImageConfig, Manifest, Platform, Store, mediatypes
 from layers.ingest import receive
@@ -39,6 +37,12 @@ def built(shared_pybuild: Pybuild) -> Pybuild:
     return shared_pybuild
 
 
+@pytest.fixture(scope="module")
+def before(built: Pybuild, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The app as it was built."""
+    return saved(built, "shape:1", tmp_path_factory.mktemp("before"))
+
+
 def layers(pybuild: Pybuild, image: str) -> list[str]:
     found: list[str] = json.loads(pybuild.text("inspect", "-f", "{{json .RootFS.Layers}}", image))
     return found
@@ -53,13 +57,13 @@ def history(pybuild: Pybuild, image: str) -> list[str]:
     return pybuild.text("history", "--no-trunc", "--format", "{{.CreatedBy}}", image).splitlines()
 
 
-def test_squash_keeps_the_base_that_is_here(built: Pybuild, tmp_path: Path) -> None:
+def test_squash_keeps_the_base_that_is_here(built: Pybuild, before: Image, tmp_path: Path) -> None:
     done = built("squash", "-t", "shape:squashed", "-m", "smaller", "shape:1")
     assert done.stdout.strip() == built.text("inspect", "-f", "{{.Id}}", "shape:squashed")
     assert done.stderr == "Squashing above old:1, 2 of 5 layers\n"
     assert layers(built, "shape:squashed")[:2] == layers(built, "old:1")
     assert len(layers(built, "shape:squashed")) == 3
-    after, before = saved(built, "shape:squashed", tmp_path), saved(built, "shape:1", tmp_path)
+    after = saved(built, "shape:squashed", tmp_path)
     assert after.tree() == before.tree()
     assert history(built, "shape:squashed")[1:] == history(built, "shape:1")
     assert history(built, "shape:squashed")[0] == "pybuild squash --from 2"
@@ -71,11 +75,11 @@ def test_squash_keeps_the_base_that_is_here(built: Pybuild, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3])
-def test_squash_from_any_layer(kept: int, built: Pybuild, tmp_path: Path) -> None:
+def test_squash_from_any_layer(kept: int, built: Pybuild, before: Image, tmp_path: Path) -> None:
     image = built.text("squash", "--from", str(kept), "shape:1")
     assert layers(built, image)[:kept] == layers(built, "shape:1")[:kept]
     assert len(layers(built, image)) == kept + 1
-    assert saved(built, image, tmp_path).tree() == saved(built, "shape:1", tmp_path).tree()
+    assert saved(built, image, tmp_path).tree() == before.tree()
 
 
 def test_nothing_to_squash_is_no_failure(built: Pybuild) -> None:
@@ -92,11 +96,11 @@ def test_two_runs_make_the_same_image(built: Pybuild) -> None:
     assert "no number" in Pybuild(built.root, {"SOURCE_DATE_EPOCH": "x"})("flatten", "shape:1", code=2).stderr
 
 
-def test_flatten(built: Pybuild, tmp_path: Path) -> None:
+def test_flatten(built: Pybuild, before: Image, tmp_path: Path) -> None:
     image = built.text("flatten", "-t", "shape:flat", "shape:1")
     assert len(layers(built, image)) == 1
     after = saved(built, image, tmp_path)
-    assert after.tree() == saved(built, "shape:1", tmp_path).tree()
+    assert after.tree() == before.tree()
     assert after.config["config"]["Cmd"] == ["cat", "/srv/three"]
     assert built.text("flatten", image) == image
     assert built.text("run", "--rm", image) == "3"
@@ -125,12 +129,9 @@ def test_rebase_refuses_what_does_not_fit(built: Pybuild) -> None:
     assert "not in the store" in built("rebase", "--old-base", "old:1", "--new-base", "nope", "shape:1", code=1).stderr
 
 
-@pytest.mark.parametrize("how", ["plain", "gzip", "zstd", "xz"])
+@pytest.mark.parametrize("how", ["gzip", "xz"])
 def test_append(how: str, built: Pybuild, tmp_path: Path) -> None:
-    packers: dict[str, Callable[[bytes], bytes]] = {
-        "plain": bytes, "gzip": gzip.compress, "zstd": zstandard.compress, "xz": lzma.compress
-    }  # fmt: skip
-    pack = packers[how]
+    pack = gzip.compress if how == "gzip" else lzma.compress
     (tmp_path / "a.tar").write_bytes(pack(tar_of({"etc/.wh.hosts": b"", "appended": b"1"})))
     second = pack(tar_of({"second": b"2"}))
     image = built("append", "-b", "shape:1", "-f", tmp_path / "a.tar", "-f", "-", stdin=second).stdout.strip()
@@ -175,8 +176,7 @@ def test_nothing_to_append(built: Pybuild) -> None:
     assert "only one of" in built("append", "-f", "-", "-f", "-", code=2).stderr
 
 
-def test_mutate_touches_no_layer(built: Pybuild, tmp_path: Path) -> None:
-    before = saved(built, "shape:1", tmp_path)
+def test_mutate_touches_no_layer(built: Pybuild, before: Image, tmp_path: Path) -> None:
     built(
         "mutate", "shape:1", "--entrypoint", '/bin/sh,-c,"echo $A, $B"', "-e", "A=1", "-e", "PATH=/bin", "--env", "B=2",
         "-l", "a=b", "-a", "note=yes", "-u", "7:8", "-w", "/srv", "--exposed-ports", "80,81/udp", "-t", "shape:mutated",
@@ -185,14 +185,12 @@ def test_mutate_touches_no_layer(built: Pybuild, tmp_path: Path) -> None:
     after = read_image(tmp_path / "mutated.tar")
     assert after.manifest["layers"] == before.manifest["layers"]
     assert after.manifest["annotations"] == {"note": "yes"}
-    config = after.config.pop("config")
-    assert config == {
+    assert after.config["config"] == {
         "Env": ["PATH=/bin", "A=1", "B=2"], "Entrypoint": ["/bin/sh", "-c", "echo $A, $B"], "User": "7:8",
         "WorkingDir": "/srv", "ExposedPorts": {"80/tcp": {}, "81/udp": {}}, "Labels": {"from": "old", "a": "b"},
         "ArgsEscaped": before.config["config"]["ArgsEscaped"],
     }  # fmt: skip
-    before.config.pop("config")
-    assert after.config == before.config
+    assert {**after.config, "config": {}} == {**before.config, "config": {}}
     assert built.text("run", "--rm", "shape:mutated") == "1, 2"
 
 
@@ -231,11 +229,11 @@ def test_what_docker_packed_stays_as_it_is(built: Pybuild) -> None:
     assert after.layers == (layer,)
 
 
-def test_export_of_an_image_is_its_tree(built: Pybuild, tmp_path: Path) -> None:
+def test_export_of_an_image_is_its_tree(built: Pybuild, before: Image, tmp_path: Path) -> None:
     built("export", "-o", tmp_path / "flat.tar", "shape:1")
     image = built.text("import", "-c", "CMD cat /srv/three", "-m", "again", tmp_path / "flat.tar", "imported:1")
     after = saved(built, image, tmp_path)
-    assert after.tree() == saved(built, "shape:1", tmp_path).tree()
+    assert after.tree() == before.tree()
     assert after.config["config"]["Cmd"] == ["/bin/sh", "-c", "cat /srv/three"]
     assert after.config["history"][0]["comment"] == "again"
     streamed = subprocess.run(built.command("export", "shape:1"), env=built.environment, capture_output=True)

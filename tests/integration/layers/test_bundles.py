@@ -3,9 +3,13 @@
 import json
 import os
 import random
+import shutil
+import signal
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +217,52 @@ def owned(store: Store) -> Any:
         archive.addfile(member)
     buffer.seek(0)
     return bring(store, buffer)
+
+
+def test_killed_or_whole(store: Store, tmp_path: Path) -> None:
+    made = image(store)
+    dice = random.Random(7)
+    for number in range(12):
+        bundle = tmp_path / f"bundle{number % 3}"
+        child = os.fork()
+        if child == 0:
+            with Store.open(store.root) as mine:
+                unpack_bundle(mine, mine.images.get(str(made.id)), bundle, ids=IdMap())
+            os._exit(0)
+        time.sleep(dice.uniform(0, 0.03))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if bundle.exists():
+            assert again(store, bundle).id == made.id
+            shutil.rmtree(bundle)
+    for number in range(3):
+        unpack_bundle(store, made, tmp_path / f"bundle{number}", ids=IdMap())
+    assert sorted(os.listdir(tmp_path)) == ["bundle0", "bundle1", "bundle2", "store"]
+
+
+def test_eight_at_once_make_one(store: Store, tmp_path: Path) -> None:
+    made = image(store)
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with suppress(BundleInvalid, OSError), Store.open(store.root) as mine:
+                unpack_bundle(mine, mine.images.get(str(made.id)), tmp_path / "bundle", ids=IdMap())
+                code = 0
+            os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert codes.count(0) == 1
+    assert again(store, tmp_path / "bundle").id == made.id
+    assert sorted(os.listdir(tmp_path)) == ["bundle", "store"]
+
+
+def test_places_that_cannot_be(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("none/bundle", "file/bundle"):
+        with pytest.raises(BundleInvalid, match="no directory"):
+            bundled(store, tmp_path / name)
 
 
 # -- what has run in it may have left anything -----------------------------------------------------
