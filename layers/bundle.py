@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from layers import mtree
 from layers.compose import compose
@@ -34,7 +34,7 @@ from layers.mediatypes import MANIFESTS
 from layers.paths import Root, normalise
 from layers.removal import remove
 from layers.rootfs import difference
-from layers.runtimespec import runtime_spec
+from layers.runtimespec import runtime_spec, table, text
 from layers.tarball import ordered
 from layers.toc import Toc
 from layers.tree import Tree
@@ -70,8 +70,8 @@ class Origin:
         if value.get("umoci_version") != VERSION:
             version = value.get("umoci_version")
             raise BundleInvalid(str(bundle), f"{META} is of version {version!r}, only {VERSION!r} is known")
-        walk = _part(_part(value, "from_descriptor_path", dict), "descriptor_walk", list)
-        options = _part(value, "map_options", dict)
+        walk = _field(_field(value, "from_descriptor_path", dict), "descriptor_walk", list)
+        options = _field(value, "map_options", dict)
         if options.get("rootless"):
             raise BundleInvalid(str(bundle), "it was unpacked with --rootless, which is not understood yet; use umoci")
         if value.get("whiteout_mode") not in (None, 0):
@@ -82,7 +82,7 @@ class Origin:
         if manifest.media_type not in MANIFESTS:
             raise DocumentInvalid(META, f"descriptor_walk ends with {manifest.media_type}, which is no manifest")
         ranges = [
-            tuple(IdRange.from_json(one) for one in _part(options, key, list, None))
+            tuple(IdRange.from_json(one) for one in _field(options, key, list, missing=True))
             for key in ("uid_mappings", "gid_mappings")
         ]
         return cls(manifest, IdMap(*ranges))
@@ -100,7 +100,8 @@ class Origin:
             "map_options": options,
             "whiteout_mode": 0,
         }
-        _replace(place / META, json.dumps(value, separators=(",", ":")) + "\n")
+        with _replacing(place / META) as sink:
+            sink.write(json.dumps(value, separators=(",", ":")) + "\n")
 
     @property
     def mtree(self) -> str:
@@ -119,18 +120,18 @@ def unpack_bundle(store: Store, image: Image, bundle: Path, *, ids: IdMap) -> No
         raise BundleInvalid(str(bundle), "something is there already; give a new name, or an empty directory")
     if not bundle.parent.is_dir():
         raise BundleInvalid(str(bundle), f"{bundle.parent} is no directory, so that nothing can be put there")
-    spec = runtime_spec(
-        image.config, store.tree(image.chain).accounts().account(str(image.config.runtime.get("User") or "")), ids
-    )
+    account = store.tree(image.chain).accounts().account(text(image.config.runtime, "User"))
+    spec = runtime_spec(image.config, account, ids)
     with _unfinished(bundle) as part:
         rootfs = part / "rootfs"
         rootfs.mkdir(mode=0o755)
         os.chmod(rootfs, 0o755)
         _unpack(store, image, rootfs, ids)
-        (part / "config.json").write_text(json.dumps(spec, indent="\t", ensure_ascii=False) + "\n", encoding="utf-8")
+        with _replacing(part / "config.json") as sink:
+            sink.write(json.dumps(spec, indent="\t") + "\n")
         origin = Origin(image.manifest.descriptor, ids)
-        with Root(rootfs) as root:
-            _manifest(root, part / origin.mtree)
+        with Root(rootfs) as root, _replacing(part / origin.mtree) as sink:
+            mtree.write(root, sink)
         origin.write(part)
         try:
             os.rename(part, bundle)
@@ -181,16 +182,18 @@ def _unpack(store: Store, image: Image, target: Path, ids: IdMap) -> None:
 
 def mapped(toc: Toc, below: Tree, ids: IdMap) -> Toc:
     """A layer's table with the owners that the host knows; directories that nothing lists are root's, and so listed."""
-    entries: dict[str, Entry] = {}
-    implied: dict[str, Entry] = {}
+    entries: list[Entry] = []
+    seen: set[str] = set()
     for entry in toc:
-        path = entry.path.rpartition("/")[0] if entry.type is not EntryType.WHITEOUT else ""
-        while path and path not in implied and not below.holds(path):
-            if toc.get(path) is None:
-                implied[path] = ids.outside(Entry(path, EntryType.DIR, 0o755))
+        entries.append(ids.outside(entry))
+        path = entry.path if entry.type is EntryType.OPAQUE else entry.path.rpartition("/")[0]
+        while path and path not in seen:
+            seen.add(path)
+            looks = None if toc.hides(path) else below.get(path)
+            if toc.is_dir(path) and toc.get(path) is None and (looks is None or looks.type is not EntryType.DIR):
+                entries.append(ids.outside(Entry(path, EntryType.DIR, 0o755)))
             path = path.rpartition("/")[0]
-        entries[f"{entry.type} {entry.path}"] = ids.outside(entry)
-    return Toc.of(ordered([*entries.values(), *implied.values()]))
+    return Toc.of(ordered(entries))
 
 
 def repack(
@@ -205,24 +208,25 @@ def repack(
     origin = Origin.read(bundle)
     image = store.images.get(str(origin.manifest.digest))
     before = store.tree(image.chain)
-    masked = [*masks, *(() if volumes else image.config.runtime.get("Volumes") or ())]
+    masked = {normalise(path) for path in (*masks, *(() if volumes else table(image.config.runtime, "Volumes")))}
+
+    def pack(root: Root) -> NewLayer | None:
+        found = difference(root, before, masked=masked, ids=origin.ids, warn=warn)
+        return compose(store, found.items(root)) if found.entries else None
+
     with _rootfs(bundle) as root:
-        for last in (False, True):
-            try:
-                found = difference(root, before, masked=set(map(normalise, masked)), ids=origin.ids, warn=warn)
-                return image, compose(store, found.items(root)) if found.entries else None
-            except FileChanged:
-                if last:
-                    raise
-    raise AssertionError("unreachable")
+        try:
+            return image, pack(root)
+        except FileChanged:
+            return image, pack(root)
 
 
 def refresh(bundle: Path, image: Image) -> None:
     """Let a bundle be of another image, whose files are those that it holds. Raises BundleInvalid, FileChanged."""
     old = Origin.read(bundle)
     new = Origin(image.manifest.descriptor, old.ids)
-    with _rootfs(bundle) as root:
-        _manifest(root, bundle / new.mtree)
+    with _rootfs(bundle) as root, _replacing(bundle / new.mtree) as sink:
+        mtree.write(root, sink)
     new.write(bundle)
     if new.mtree != old.mtree:
         with suppress(FileNotFoundError):
@@ -242,30 +246,24 @@ def _rootfs(bundle: Path) -> Root:
             os.close(found)
 
 
-def _manifest(root: Root, place: Path) -> None:
-    part = _part_of(place)
-    with open(part, "w", encoding="ascii") as sink:
-        mtree.write(root, sink)
-    os.replace(part, place)
-
-
-def _replace(place: Path, text: str) -> None:
-    part = _part_of(place)
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, place)
-
-
-def _part_of(place: Path) -> Path:
-    """A new file beside the one that it will become; nobody can have put a link there."""
+@contextmanager
+def _replacing(place: Path) -> Iterator[TextIO]:
+    """A new file that takes its name when it is written, whatever has that name now."""
     number, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
-    os.fchmod(number, 0o644)
-    os.close(number)
-    return Path(name)
+    try:
+        with open(number, "w", encoding="ascii") as sink:
+            os.fchmod(number, 0o644)
+            yield sink
+        os.replace(name, place)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
-def _part(value: Any, key: str, kind: type, default: object = ...) -> Any:
+def _field(value: Any, key: str, kind: type, *, missing: bool = False) -> Any:
+    """A member of an object, of a kind, or empty if it may be `missing`. Raises DocumentInvalid."""
     found = value.get(key)
-    if found is None and default is None:
+    if found is None and missing:
         return kind()
     if not isinstance(found, kind):
         raise DocumentInvalid(META, f"{key} is missing or of another kind")

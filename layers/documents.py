@@ -23,8 +23,13 @@ MAX_DOCUMENT = 4 << 20
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """The one way in which we write JSON documents."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    """The one way in which we write JSON documents. Raises DocumentInvalid for text that is no Unicode."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DocumentInvalid(
+            "document", f"a text in it is no Unicode: {error.object[error.start - 9 : error.end + 9]!r}"
+        ) from error
 
 
 def decode(raw: bytes, what: str) -> dict[str, Any]:

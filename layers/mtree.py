@@ -51,10 +51,10 @@ def write(root: Root, sink: TextIO) -> None:
             if not set(owners) <= set(said):
                 said = (*DEFAULTS, *owners)
                 sink.write(f"/set {' '.join(said)}\n")
-            sink.write(f"{vis(path.rpartition('/')[2]) or '.'} {_line(place, '', status, said)}\n")
-            files, folders = _listing(place, path)
+            sink.write(f"{vis(path.rpartition('/')[2]) or '.'} {_line(place, path, '', status, said)}\n")
+            files, folders = _listing(place)
             for name, found in files:
-                sink.write(f"    {vis(name)} {_line(place, name, found, said)}\n")
+                sink.write(f"    {vis(name)} {_line(place, path, name, found, said)}\n")
         except FileNotFoundError as error:
             raise FileChanged(path) from error
         finally:
@@ -71,7 +71,7 @@ def vis(text: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else "\\\\" if byte == 0x5C else f"\\{byte:03o}" for byte in raw)
 
 
-def _listing(place: int, path: str) -> tuple[list[tuple[str, os.stat_result]], list[str]]:
+def _listing(place: int) -> tuple[list[tuple[str, os.stat_result]], list[str]]:
     """What is in a directory: all but directories, and the names of those, each sorted by bytes."""
     files: list[tuple[str, os.stat_result]] = []
     folders: list[str] = []
@@ -84,12 +84,12 @@ def _listing(place: int, path: str) -> tuple[list[tuple[str, os.stat_result]], l
     return files, folders
 
 
-def _line(place: int, name: str, status: os.stat_result, said: tuple[str, ...]) -> str:
+def _line(place: int, path: str, name: str, status: os.stat_result, said: tuple[str, ...]) -> str:
     """The keywords of one thing in a directory, "" for the directory itself, that no /set line says."""
-    return " ".join(word for word in _words(place, name, status) if word not in said)
+    return " ".join(word for word in _words(place, path, name, status) if word not in said)
 
 
-def _words(place: int, name: str, status: os.stat_result) -> Iterator[str]:
+def _words(place: int, path: str, name: str, status: os.stat_result) -> Iterator[str]:
     kind = stat.S_IFMT(status.st_mode)
     mode = 0o777 if kind == stat.S_IFLNK else stat.S_IMODE(status.st_mode)
     yield f"size={status.st_size}"
@@ -102,14 +102,14 @@ def _words(place: int, name: str, status: os.stat_result) -> Iterator[str]:
     yield f"nlink={status.st_nlink}"
     yield f"tar_time={status.st_mtime_ns // 1_000_000_000}.000000000"
     if kind == stat.S_IFREG:
-        yield f"sha256digest={_digest(place, name, status)}"
+        yield f"sha256digest={_digest(place, path, name, status)}"
     if kind in (stat.S_IFREG, stat.S_IFDIR):
         target = f"/proc/self/fd/{place}/{name}" if name else place
         for key, value in xattrs.read(target).items():
             yield f"xattr.{vis(key)}={b64encode(value).decode()}"
 
 
-def _digest(place: int, name: str, status: os.stat_result) -> str:
+def _digest(place: int, path: str, name: str, status: os.stat_result) -> str:
     if not status.st_size:
         return hashlib.sha256().hexdigest()
     hasher = hashlib.sha256()
@@ -118,7 +118,7 @@ def _digest(place: int, name: str, status: os.stat_result) -> str:
         while piece := os.read(descriptor, _PIECE):
             hasher.update(piece)
         if os.fstat(descriptor).st_ctime_ns != status.st_ctime_ns:
-            raise FileChanged(name)
+            raise FileChanged(f"{path}/{name}" if path else name)
     finally:
         os.close(descriptor)
     return hasher.hexdigest()

@@ -7,6 +7,7 @@ be at work in it meanwhile: what moves under our hands is FileChanged, never a l
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator
@@ -25,7 +26,9 @@ from layers.tarball import ordered
 from layers.tree import Tree
 from layers.upper import KINDS, entry_of, same_attributes
 
-FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""What opening says of a path that has become something else."""
 _SECOND = 1_000_000_000
 State = tuple[int, int, int]
 
@@ -121,8 +124,9 @@ class _Comparison:
         """Note what is in a directory; the directories in it."""
         try:
             place = self._root.open(path, os.O_RDONLY | os.O_DIRECTORY, follow=False)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FileChanged(path) from error
+        except OSError as error:
+            _if_moved(path, error)
+            raise
         try:
             self._folders.append(self._entry(path, EntryType.DIR, os.fstat(place), "", xattrs.read(place)))
             names = os.listdir(place)
@@ -147,6 +151,8 @@ class _Comparison:
             return inner
         if kind is None:
             self._warn(f"/{inner} is a socket, which no image can hold; it is left out")
+            if self._before.holds(inner):
+                self._gone.append(Entry(inner, EntryType.WHITEOUT))
             return ""
         if kind is EntryType.CHAR and status.st_rdev == 0:
             raise UnsafePath(inner, "a character device 0:0 is a deletion on disk, and no file of an image")
@@ -202,13 +208,23 @@ def _same_time(one: int, two: int) -> bool:
 def _open(root: Root, path: str, state: State) -> int:
     """A descriptor of the file that was seen. Raises FileChanged if there is another one now."""
     try:
-        descriptor = root.open(path, FILE, follow=False)
+        descriptor = root.open(path, _FILE, follow=False)
     except OSError as error:
-        raise FileChanged(path) from error
+        _if_moved(path, error)
+        raise
     if _state(os.fstat(descriptor)) != state:
         os.close(descriptor)
         raise FileChanged(path)
     return descriptor
+
+
+def _if_moved(path: str, error: OSError) -> None:
+    """Raise what it means if something that was there cannot be opened; return if it means no more than it says."""
+    if error.errno == errno.ENAMETOOLONG:
+        why = "so deep that its path is longer than 4095 bytes; no image can hold it"
+        raise UnsafePath(f"{path[:60]}…", why) from error
+    if error.errno in _MOVED:
+        raise FileChanged(path) from error
 
 
 def _state(status: os.stat_result) -> State:

@@ -53,15 +53,15 @@ def runtime_spec(config: ImageConfig, account: Account, ids: IdMap) -> dict[str,
     user: dict[str, Any] = {"uid": account.uid, "gid": account.gid}
     if account.groups:
         user["additionalGids"] = list(account.groups)
-    volumes = sorted(_object(runtime, "Volumes"))
+    volumes = sorted(table(runtime, "Volumes"))
     return {
         "ociVersion": VERSION,
         "process": {
             "terminal": True,
             "user": user,
-            "args": [*_list(runtime, "Entrypoint"), *_list(runtime, "Cmd")] or ["sh"],
-            "env": environment(_list(runtime, "Env"), account.home),
-            "cwd": _text(runtime, "WorkingDir") or "/",
+            "args": [*words(runtime, "Entrypoint"), *words(runtime, "Cmd")] or ["sh"],
+            "env": environment(words(runtime, "Env"), account.home),
+            "cwd": text(runtime, "WorkingDir") or "/",
             "capabilities": {
                 kind: list(CAPABILITIES) for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")
             },
@@ -101,7 +101,7 @@ def environment(lines: list[str], home: str) -> list[str]:
 def remarks(config: ImageConfig) -> dict[str, str]:
     """What of an image has no place in a runtime's config; its labels, which go before all else."""
     runtime, platform = config.runtime, config.platform
-    ports = sorted(_object(runtime, "ExposedPorts"))
+    ports = sorted(table(runtime, "ExposedPorts"))
     said = {
         "os": platform.os,
         "architecture": platform.architecture,
@@ -110,33 +110,36 @@ def remarks(config: ImageConfig) -> dict[str, str]:
         "os.features": ",".join(platform.os_features),
         "author": config.author,
         "created": config.created,
-        "stopSignal": _text(runtime, "StopSignal"),
+        "stopSignal": text(runtime, "StopSignal"),
         "exposedPorts": ",".join(ports),
     }
-    labels = {str(key): str(value) for key, value in _object(runtime, "Labels").items()}
+    labels = {str(key): str(value) for key, value in table(runtime, "Labels").items()}
     return dict(sorted({**{PREFIX + key: value for key, value in said.items() if value}, **labels}.items()))
 
 
 def _mount(target: str, kind: str, source: str, options: str) -> dict[str, Any]:
-    words = [word for word in options.split(",") if word]
-    return {"destination": target, "type": kind, "source": source, **({"options": words} if words else {})}
+    found = [word for word in options.split(",") if word]
+    return {"destination": target, "type": kind, "source": source, **({"options": found} if found else {})}
 
 
-def _object(runtime: Mapping[str, Any], key: str) -> dict[str, Any]:
+def table(runtime: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """An object in an image's config, such as its Labels. Raises DocumentInvalid."""
     value = runtime.get(key) or {}
     if not isinstance(value, dict):
         raise DocumentInvalid("image config", f"{key} is no object")
     return value
 
 
-def _list(runtime: Mapping[str, Any], key: str) -> list[str]:
+def words(runtime: Mapping[str, Any], key: str) -> list[str]:
+    """A list of texts, such as Env. Raises DocumentInvalid."""
     value = runtime.get(key) or []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise DocumentInvalid("image config", f"{key} is no list of words")
     return value
 
 
-def _text(runtime: Mapping[str, Any], key: str) -> str:
+def text(runtime: Mapping[str, Any], key: str) -> str:
+    """A text, such as User. Raises DocumentInvalid."""
     value = runtime.get(key) or ""
     if not isinstance(value, str):
         raise DocumentInvalid("image config", f"{key} is no text")

@@ -85,6 +85,9 @@ def mutate(context: Context, /, image: str, name: str | None, platform: str | No
 
 def changed(runtime: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A config object after the options; a list or mapping that is asked for replaces, or adds by key."""
+    from layers.runtimespec import table
+    from layers.runtimespec import words as listed
+
     value = dict(runtime)
     if given["entrypoint"]:
         value["Entrypoint"] = words(given["entrypoint"])
@@ -92,9 +95,9 @@ def changed(runtime: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     if given["cmd"]:
         value["Cmd"] = words(given["cmd"])
     if given["envs"]:
-        value["Env"] = merged(value.get("Env") or (), pairs(given["envs"], "--env"))
+        value["Env"] = merged(listed(value, "Env"), pairs(given["envs"], "--env"))
     if given["labels"]:
-        value["Labels"] = {**(value.get("Labels") or {}), **pairs(given["labels"], "--label")}
+        value["Labels"] = {**table(value, "Labels"), **pairs(given["labels"], "--label")}
     if given["user"] is not None:
         value["User"] = given["user"]
     if given["workdir"] is not None:

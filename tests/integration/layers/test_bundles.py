@@ -17,10 +17,11 @@ import pytest
 
 from layers import Chain, DigestInvalid, EntryType, History, Image, Store, UnsafePath
 from layers.bundle import Origin, refresh, repack, unpack_bundle
-from layers.errors import BlobMissing, BundleInvalid, DocumentInvalid, FileChanged, IdUnmapped
+from layers.errors import BlobMissing, BundleInvalid, DocumentInvalid, FileChanged, IdUnmapped, LayerError
 from layers.idmap import IdMap, IdRange
 from layers.image import stack
 from layers.paths import Root
+from layers.removal import remove
 from layers.rootfs import difference
 from tests.integration.layers.test_rounds import Mess, same, tree_view, view
 from tests.support.stored import new_image, new_layer
@@ -298,6 +299,12 @@ def test_what_no_image_can_hold(store: Store, tmp_path: Path) -> None:
     assert repack(store, tmp_path / "bundle", warn=told.append) == (made, None)
     assert told == ["/socket is a socket, which no image can hold; it is left out"]
     (root / "socket").unlink()
+    (root / "a").unlink()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(root / "a"))
+    layer = repack(store, tmp_path / "bundle", warn=told.append)[1]
+    assert layer is not None and [entry.type for entry in store.toc(layer.diff_id)] == [EntryType.WHITEOUT]
+    (root / "a").unlink()
     os.mknod(root / "hole", stat.S_IFCHR, 0)
     with pytest.raises(UnsafePath, match="deletion on disk"):
         again(store, tmp_path / "bundle")
@@ -373,6 +380,30 @@ def changed(store: Store, bundle: Path, made: Image, meanwhile: Callable[[Path],
         found = difference(root, store.tree(made.chain), ids=IdMap(), warn=pytest.fail)
         meanwhile(bundle / "rootfs")
         return [entry.path for entry, _ in found.items(root)]
+
+
+def test_directories_too_deep_for_any_image(store: Store, tmp_path: Path) -> None:
+    bundled(store, tmp_path / "bundle")
+    place = os.open(tmp_path / "bundle/rootfs", os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("d" * 200, dir_fd=place)
+        inner = os.open("d" * 200, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    with pytest.raises(UnsafePath, match="longer than 4095"):
+        again(store, tmp_path / "bundle")
+    remove(str(tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [{"Volumes": [1]}, {"Volumes": {"/../x": {}}}, {"Labels": {"a": "\ud800"}}, {"User": "nobody"}, {"Env": 1}],
+)
+def test_configs_that_no_bundle_can_have(runtime: dict[str, Any], store: Store, tmp_path: Path) -> None:
+    with pytest.raises(LayerError):
+        bundled(store, tmp_path / "bundle", runtime=runtime)
+        again(store, tmp_path / "bundle")
 
 
 @pytest.mark.parametrize(
