@@ -134,9 +134,9 @@ class _Unpack:
         return True
 
     def _imply(self, path: bytes) -> None:
-        """A directory that the layer does not list looks as it does below, if the layer lets that be seen."""
+        """A directory that the layer does not list looks as it does below."""
         text = os.fsdecode(path)
-        found = None if self._toc.hides(text) else self._below.get(text)
+        found = self._below.get(text)
         if found is None or found.type is not EntryType.DIR:
             found = Entry(text, EntryType.DIR, 0o755)
         self._directories.append((path, found))
