@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from layers import xattrs
-from layers.errors import FileChanged
+from layers.errors import FileChanged, UnsafePath
 from layers.paths import Root, encode
 
 KEYWORDS = ("size", "type", "uid", "gid", "mode", "link", "nlink", "tar_time", "sha256digest", "xattr")
@@ -34,9 +34,12 @@ _PLAIN = frozenset(set(range(0x21, 0x7F)) - set(b"*?[#\\"))
 
 
 def write(root: Root, sink: TextIO) -> None:
-    """Write the manifest of everything below a root. Raises FileChanged if somebody is at work there, and OSError."""
+    """Write the manifest of everything below a root. Raises FileChanged if somebody is at work there, UnsafePath
+    for what is mounted there, and OSError.
+    """
     sink.write(f"#      keywords: {','.join(KEYWORDS)}\n")
     said: tuple[str, ...] = ()
+    device = -1
     waiting: list[str | None] = [""]
     while waiting:
         path = waiting.pop()
@@ -46,6 +49,9 @@ def write(root: Root, sink: TextIO) -> None:
         place = root.open(path, os.O_RDONLY | os.O_DIRECTORY, follow=False)
         try:
             status = os.fstat(place)
+            if path and status.st_dev != device:
+                raise UnsafePath(path, "another file system is mounted there; unmount it first")
+            device = status.st_dev
             owners = (f"uid={status.st_uid}", f"gid={status.st_gid}")
             sink.write(f"\n# {vis(path) or '.'}\n")
             if not set(owners) <= set(said):

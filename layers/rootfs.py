@@ -94,6 +94,7 @@ class _Comparison:
         self._groups: dict[tuple[int, int], list[_Seen]] = {}
         self._gone: list[Entry] = []
         self._contents = contents
+        self._device = -1
         self._kept: set[tuple[int, str]] = set()  # files of `before` that a file on disk stands for
 
     def result(self) -> Difference:
@@ -128,7 +129,11 @@ class _Comparison:
             _if_moved(path, error)
             raise
         try:
-            self._folders.append(self._entry(path, EntryType.DIR, os.fstat(place), "", xattrs.read(place)))
+            status = os.fstat(place)
+            if path and status.st_dev != self._device:
+                raise UnsafePath(path, "another file system is mounted there; unmount it first, or mask the path")
+            self._device = status.st_dev
+            self._folders.append(self._entry(path, EntryType.DIR, status, "", xattrs.read(place)))
             names = os.listdir(place)
             for name in set(self._before.children(path)).difference(names):
                 inner = f"{path}/{name}" if path else name

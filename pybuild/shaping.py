@@ -14,14 +14,24 @@ import click
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Image, ImageConfig, Manifest, NewLayer
+    from layers import Image, ImageConfig, Manifest, NewLayer, Reference
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def name_of(_: click.Context, __: click.Parameter, text: str | None) -> Reference | None:
+    """A name that an image can get. Raises ReferenceInvalid."""
+    from layers import Reference, ReferenceInvalid
+
+    reference = Reference.parse(text) if text else None
+    if reference is not None and reference.digest is not None:
+        raise ReferenceInvalid(str(text), "a tag cannot carry a digest")
+    return reference
+
+
 def named(command: Command) -> Command:
     """Add --tag: the name of the result."""
-    option = click.option("-t", "--tag", "name", metavar="NAME[:TAG]", help="Name of the new image.")
+    option = click.option("-t", "--tag", "name", callback=name_of, metavar="NAME[:TAG]", help="Name of the new image.")
     return option(command)
 
 
@@ -31,21 +41,9 @@ def chosen(command: Command) -> Command:
     return option(command)
 
 
-def find(context: Context, text: str, platform: str | None = None) -> Image:
-    """An image that is here, claimed for this process. Raises BlobMissing, PlatformMissing, NameAmbiguous."""
-    from layers import Platform
-
-    return context.store.images.get(text, Platform.parse(platform) if platform else None)
-
-
-def keep(context: Context, manifest: Manifest, config: ImageConfig, name: str | None) -> Image:
-    """Keep an image under a name, or none, and print its id. Raises ReferenceInvalid."""
-    from layers import Reference, ReferenceInvalid
-
-    reference = Reference.parse(name) if name else None
-    if reference is not None and reference.digest is not None:
-        raise ReferenceInvalid(str(name), "a tag cannot carry a digest")
-    image = context.store.images.add(manifest, config, [reference] if reference else [])
+def keep(context: Context, manifest: Manifest, config: ImageConfig, name: Reference | None) -> Image:
+    """Keep an image under a name, or none, and print its id."""
+    image = context.store.images.add(manifest, config, [name] if name else [])
     click.echo(str(image.id))
     return image
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from pybuild.shaping import chosen
+from pybuild.shaping import chosen, name_of
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Reference
 
 
 @click.command(
@@ -16,12 +20,21 @@ from pybuild.wiring import Context
 )
 @click.option("-b", "--base", metavar="IMAGE", default="scratch", help="What they go on top of; scratch: nothing.")
 @click.option("-f", "--new-layer", "--new_layer", "tars", multiple=True, metavar="TAR", help="A layer; - reads stdin.")
-@click.option("-t", "--tag", "--new-tag", "--new_tag", "name", metavar="NAME[:TAG]", help="Name of the new image.")
+@click.option(
+    "-t",
+    "--tag",
+    "--new-tag",
+    "--new_tag",
+    "name",
+    callback=name_of,
+    metavar="NAME[:TAG]",
+    help="Name of the new image.",
+)
 @click.option("--set-base-image-annotations", "note", is_flag=True, help="Say in its annotations what its base is.")
 @chosen
 @click.pass_obj
 def append(
-    context: Context, base: str, tars: Sequence[str], name: str | None, note: bool, platform: str | None
+    context: Context, base: str, tars: Sequence[str], name: Reference | None, note: bool, platform: str | None
 ) -> None:
     """Make an image of BASE with each TAR, in any compression or none, as one more layer; print its id.
 
@@ -29,7 +42,8 @@ def append(
     """
     from layers import History, Platform
     from layers.image import BASE_DIGEST, BASE_NAME, empty, rewrite, stack
-    from pybuild.shaping import bring, find, keep, now
+    from pybuild.shaping import bring, keep, now
+    from pybuild.subject import image as image_of
 
     if not tars:
         raise click.UsageError("nothing to append: add -f TAR")
@@ -38,7 +52,7 @@ def append(
         if base == "scratch":
             manifest, config = empty(Platform.parse(platform) if platform else Platform.host(), created)
         else:
-            found = find(context, base, platform)
+            found = image_of(context.store, base, platform)
             manifest, config = found.manifest, found.config
         layers = bring(context, tars)
         manifest, config = stack(manifest, config, layers, [History(created, f"pybuild append {tar}") for tar in tars])

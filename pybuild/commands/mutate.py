@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pybuild.shaping import chosen, named
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Reference
 
 
 def words(texts: Sequence[str]) -> list[str]:
@@ -52,17 +55,18 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
 @named
 @chosen
 @click.pass_obj
-def mutate(context: Context, /, image: str, name: str | None, platform: str | None, **given: Any) -> None:
+def mutate(context: Context, /, image: str, name: Reference | None, platform: str | None, **given: Any) -> None:
     """Make an image of IMAGE with another config or other annotations; print its id.
 
     Its layers, and all that is not asked for here, stay byte for byte; nothing asked for gives the same image.
     """
     from layers import History, Platform
     from layers.image import edit, rewrite, stack
-    from pybuild.shaping import bring, find, keep, now
+    from pybuild.shaping import bring, keep, now
+    from pybuild.subject import image as image_of
 
     with context.store.lease():
-        found = find(context, image, platform)
+        found = image_of(context.store, image, platform)
         manifest, config = found.manifest, found.config
         system = Platform.parse(given["set_platform"]) if given["set_platform"] else None
         config = edit(
@@ -125,13 +129,12 @@ def port(text: str) -> str:
     return f"{number}/{protocol or 'tcp'}"
 
 
-def write(context: Context, target: Any, name: str | None, dest: str) -> None:
+def write(context: Context, target: Any, name: Reference | None, dest: str) -> None:
     """The image as an archive."""
     from pathlib import Path
 
     from builder.export import replacing
-    from layers import Reference
     from layers.archive import save
 
     with replacing(Path(dest)) as sink:
-        save(context.store, [(target, (Reference.parse(name),) if name else ())], sink, kind="docker")
+        save(context.store, [(target, (name,) if name else ())], sink, kind="docker")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pybuild.shaping import chosen, named
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Reference
 
 
 @click.command(
@@ -19,7 +24,7 @@ from pybuild.wiring import Context
 @chosen
 @click.pass_obj
 def rebase(
-    context: Context, image: str, old: str | None, new: str | None, name: str | None, platform: str | None
+    context: Context, image: str, old: str | None, new: str | None, name: Reference | None, platform: str | None
 ) -> None:
     """Make an image of IMAGE that has the layers of another base below its own; print its id.
 
@@ -29,17 +34,18 @@ def rebase(
     from layers import Reference, ReferenceInvalid
     from layers.image import BASE_DIGEST, BASE_NAME
     from layers.rebase import rebase as run
-    from pybuild.shaping import find, keep, warn
+    from pybuild.shaping import keep, warn
+    from pybuild.subject import image as image_of
 
     with context.store.lease():
-        found = find(context, image, platform)
+        found = image_of(context.store, image, platform)
         notes = found.manifest.annotations
         old, new = old or notes.get(BASE_DIGEST), new or notes.get(BASE_NAME)
         if not old or not new:
             option = "--new-base" if old else "--old-base"
             raise click.UsageError(f"{image} has no annotation that says what its base is: add {option} IMAGE")
         system = str(found.config.platform)
-        below, above = find(context, old, system), find(context, new, system)
+        below, above = image_of(context.store, old, system), image_of(context.store, new, system)
         try:
             reference = Reference.parse(new)
         except ReferenceInvalid:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
+from pybuild.shaping import name_of
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Reference
 
 
 def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
@@ -28,7 +33,7 @@ def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> st
     "  pybuild repack --image app:vim --mask-path /var/cache --history.comment 'with vim' bundle"
 )
 @click.argument("bundle")
-@click.option("--image", "name", required=True, metavar="NAME[:TAG]", help="Name of the new image.")
+@click.option("--image", "name", required=True, callback=name_of, metavar="NAME[:TAG]", help="Name of the new image.")
 @click.option("--mask-path", "masks", multiple=True, metavar="PATH", help="Leave out what changed at or below it.")
 @click.option("--no-mask-volumes", is_flag=True, help="Also take what changed in the image's volumes.")
 @click.option("--refresh-bundle", is_flag=True, help="Let the bundle be of the new image from now on.")
@@ -42,7 +47,7 @@ def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> st
 def repack(
     context: Context,
     bundle: str,
-    name: str,
+    name: Reference,
     masks: Sequence[str],
     no_mask_volumes: bool,
     refresh_bundle: bool,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pybuild.shaping import chosen, named
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Reference
 
 
 @click.command(
@@ -20,7 +25,7 @@ from pybuild.wiring import Context
 @chosen
 @click.pass_obj
 def squash(
-    context: Context, image: str, kept: int | None, message: str, name: str | None, platform: str | None
+    context: Context, image: str, kept: int | None, message: str, name: Reference | None, platform: str | None
 ) -> None:
     """Make an image of IMAGE in which one layer does what its upper ones did one after another; print its id.
 
@@ -31,10 +36,11 @@ def squash(
     from builder.squash import base_of
     from builder.squash import squash as run
     from layers import History
-    from pybuild.shaping import find, keep, now
+    from pybuild.shaping import keep, now
+    from pybuild.subject import image as image_of
 
     with context.store.lease():
-        found = find(context, image, platform)
+        found = image_of(context.store, image, platform)
         count = len(found.chain)
         if kept is None:
             kept, base = base_of(context.store, found)

@@ -40,7 +40,7 @@ def unpack(
 
     from layers.bundle import unpack_bundle
     from layers.idmap import IdMap, IdRange
-    from pybuild.shaping import find
+    from pybuild.subject import image as image_of
 
     if rootless:
         raise click.UsageError("--rootless: owners are not kept in attributes yet; unpack as root, or use --uid-map")
@@ -50,4 +50,4 @@ def unpack(
         )
     ids = IdMap(tuple(map(IdRange.parse, uids)), tuple(map(IdRange.parse, gids)))
     with context.store.lease():
-        unpack_bundle(context.store, find(context, image, platform), Path(bundle), ids=ids)
+        unpack_bundle(context.store, image_of(context.store, image, platform), Path(bundle), ids=ids)

@@ -269,13 +269,18 @@ def test_import_of_what_is_not_a_file(built: Pybuild) -> None:
 
 
 def test_names_and_platforms_that_are_not_there(built: Pybuild) -> None:
-    for words in (
-        ["squash", "nope"],
-        ["flatten", "nope"],
-        ["mutate", "nope"],
-        ["export", "nope"],
-        ["append", "-b", "nope", "-f", "-"],
-    ):
+    for words in (["squash", "nope"], ["flatten", "nope"], ["mutate", "nope"], ["append", "-b", "nope", "-f", "-"]):
         assert "nope is not in the store" in built(*words, code=1).stderr
+    assert "did you mean shape:1" in built("flatten", "shap:1", code=2).stderr
+    assert "no container, image" in built("export", "nope", code=2).stderr
+    layer = layers(built, "shape:1")[-1]
+    assert "only those have a whole file system" in built("export", layer, code=2).stderr
     assert "no image for platform" in built("flatten", "--platform", "linux/s390x", "shape:1", code=1).stderr
-    assert "cannot carry a digest" in built("flatten", "-t", f"a@sha256:{'0' * 64}", "shape:1", code=1).stderr
+    for name in (f"a@sha256:{'0' * 64}", "UPPER"):
+        assert "invalid reference" in built("flatten", "-t", name, "shape:1", code=1).stderr
+
+
+def test_export_of_a_step(built: Pybuild, tmp_path: Path) -> None:
+    built("export", "-o", tmp_path / "flat.tar", "shape:1@3")
+    with tarfile.open(tmp_path / "flat.tar") as archive:
+        assert "etc/one" in archive.getnames() and "srv/three" not in archive.getnames()

@@ -23,7 +23,9 @@ from layers.image import stack
 from layers.paths import Root
 from layers.removal import remove
 from layers.rootfs import difference
+from runner import linux
 from tests.integration.layers.test_rounds import Mess, same, tree_view, view
+from tests.support.private import privately
 from tests.support.stored import new_image, new_layer
 from tests.unit.layers.test_layer_rules import hard, soft
 from tests.unit.layers.test_merge import put
@@ -380,6 +382,19 @@ def changed(store: Store, bundle: Path, made: Image, meanwhile: Callable[[Path],
         found = difference(root, store.tree(made.chain), ids=IdMap(), warn=pytest.fail)
         meanwhile(bundle / "rootfs")
         return [entry.path for entry, _ in found.items(root)]
+
+
+def test_what_is_mounted_in_it_is_not_packed(store: Store, tmp_path: Path) -> None:
+    made = bundled(store, tmp_path / "bundle")
+
+    def body() -> None:
+        linux.mount(b"proc", bytes(tmp_path / "bundle/rootfs/dir"), b"proc", 0)
+        with Store.open(store.root) as mine:
+            with pytest.raises(UnsafePath, match="unmount it first"):
+                again(mine, tmp_path / "bundle")
+            assert again(mine, tmp_path / "bundle", masks=["dir"]).id == made.id
+
+    privately(body)
 
 
 def test_directories_too_deep_for_any_image(store: Store, tmp_path: Path) -> None:
