@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layers import Chain, History, ImageConfig, LayerError, Manifest, NewLayer, Reference
-from layers.image import BASE_DIGEST, BASE_NAME, edit, oci, rewrite
+from layers.image import BASE_DIGEST, BASE_NAME, edit, rewrite
 
 if TYPE_CHECKING:
     from layers import Image, Store
@@ -43,7 +43,7 @@ def squash(
     if not kept:  # no layer of a base is left
         notes.pop(BASE_NAME, None)
         notes.pop(BASE_DIGEST, None)
-    return rewrite(manifest, config, [*manifest.layers[:kept], *oci([layer.descriptor])], notes), config
+    return rewrite(manifest, config, [*manifest.layers[:kept], layer.descriptor], notes), config
 
 
 def base_of(store: Store, image: Image) -> tuple[int, str]:

@@ -34,8 +34,9 @@ _PLAIN = frozenset(set(range(0x21, 0x7F)) - set(b"*?[#\\"))
 
 
 def write(root: Root, sink: TextIO) -> None:
-    """Write the manifest of everything below a root. Raises FileChanged if somebody is at work there, UnsafePath
-    for what is mounted there, and OSError.
+    """Write the manifest of everything below a root.
+
+    Raises FileChanged if somebody is at work there, UnsafePath for what is mounted there, OSError.
     """
     sink.write(f"#      keywords: {','.join(KEYWORDS)}\n")
     said: tuple[str, ...] = ()
