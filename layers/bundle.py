@@ -182,7 +182,8 @@ def _unpack(store: Store, image: Image, target: Path, ids: IdMap) -> None:
 
 def mapped(toc: Toc, below: Tree, ids: IdMap) -> Toc:
     """A layer's table with the owners that the host knows; directories that nothing lists are root's, and so listed."""
-    entries: list[Entry] = []
+    root = Entry("", EntryType.DIR, 0o755)
+    entries = [] if toc.get("") is not None or below.lists("") else [ids.outside(root)]
     seen: set[str] = set()
     for entry in toc:
         entries.append(ids.outside(entry))
