@@ -68,6 +68,8 @@ class Rows:
     images: Mapping[str, tuple[str, float]]
     """Manifest → (config, when it was added)."""
     edges: Mapping[str, tuple[str, ...]]
+    referrers: Mapping[str, tuple[str, ...]]
+    """Document → what was pushed about it: signatures, bills of materials. They stay as long as it does."""
     records: Mapping[str, float]
     """Key → when it was last used."""
     variants: Mapping[str, str]
@@ -81,11 +83,15 @@ class Rows:
         edges: dict[str, list[str]] = {}
         for parent, child in db.execute("SELECT parent, child FROM edge"):
             edges.setdefault(parent, []).append(child)
+        referrers: dict[str, list[str]] = {}
+        for subject, digest in db.execute("SELECT subject, digest FROM served WHERE subject IS NOT NULL"):
+            referrers.setdefault(subject, []).append(digest)
         return cls(
             dict(db.execute("SELECT name, digest FROM ref")),
             frozenset(text for (text,) in db.execute("SELECT digest FROM document")),
             {manifest: (config, added) for manifest, config, added in db.execute("SELECT * FROM image")},
             {parent: tuple(children) for parent, children in edges.items()},
+            {subject: tuple(digests) for subject, digests in referrers.items()},
             dict(db.execute("SELECT key, used FROM record")),
             dict(db.execute("SELECT digest, diff_id FROM variant")),
             frozenset(text for (text,) in db.execute("SELECT digest FROM lease")),
@@ -101,14 +107,14 @@ class Rows:
         )
 
     def reach(self, roots: Iterable[str]) -> set[str]:
-        """The roots, and all that they hold together."""
+        """The roots, all that they hold together, and what is attached to it."""
         found: set[str] = set()
         todo = list(roots)
         while todo:
             text = todo.pop()
             if text not in found:
                 found.add(text)
-                todo += self.edges.get(text, ())
+                todo += (*self.edges.get(text, ()), *self.referrers.get(text, ()))
         return found
 
     def with_forms(self, found: set[str]) -> set[str]:

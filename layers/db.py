@@ -42,6 +42,10 @@ CREATE INDEX variant_diff_id ON variant (diff_id, codec, level);
 CREATE TABLE record (key TEXT PRIMARY KEY, value TEXT NOT NULL, made REAL NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE lease (session TEXT NOT NULL, holder INTEGER NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (session, holder, digest)) WITHOUT ROWID;
+CREATE TABLE served (repository TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT, PRIMARY KEY (repository, digest))
+    WITHOUT ROWID;
+CREATE INDEX served_digest ON served (digest);
+CREATE INDEX served_subject ON served (subject);
 CREATE TABLE snapshot (chain TEXT PRIMARY KEY, parent TEXT, diff_id TEXT NOT NULL, boot_id TEXT NOT NULL) WITHOUT ROWID;
 """
 

@@ -56,9 +56,9 @@ class Descriptor:
             {str(key): str(word) for key, word in annotations.items()},
             tuple(str(url) for url in value.get("urls") or ()),
             value.get("artifactType") or None,
-            base64.b64decode(value["data"]) if isinstance(value.get("data"), str) else None,
+            embedded(value.get("data"), what),
         )
-        if found.data is not None and (len(found.data) != size or Digest.of(found.data) != found.digest):
+        if found.data is not None and (len(found.data) != size or not found.digest.fits(found.data)):
             raise DocumentInvalid(what, "its embedded data do not match its digest and size")
         return found
 
@@ -76,3 +76,13 @@ class Descriptor:
         if self.platform:
             value["platform"] = self.platform.to_json()
         return value
+
+
+def embedded(value: object, what: str) -> bytes | None:
+    """The bytes that a descriptor brings along, if it does. Raises DocumentInvalid."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError as error:
+        raise DocumentInvalid(what, "its embedded data are not base64") from error

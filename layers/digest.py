@@ -39,6 +39,10 @@ class Digest:
         """The sha256 digest of some bytes in memory."""
         return cls("sha256", hashlib.sha256(data).hexdigest())
 
+    def fits(self, data: bytes) -> bool:
+        """True if this is the digest of these bytes."""
+        return hashlib.new(self.algorithm, data).hexdigest() == self.hex
+
     @property
     def short(self) -> str:
         """The first twelve hex digits, as lists show them."""

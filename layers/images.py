@@ -266,6 +266,7 @@ def forget(db: Connection, document: str) -> None:
     """Drop the rows of a document, inside a transaction."""
     db.execute("DELETE FROM image WHERE manifest = ?", (document,))
     db.execute("DELETE FROM edge WHERE parent = ?", (document,))
+    db.execute("DELETE FROM served WHERE digest = ?", (document,))
     db.execute("DELETE FROM document WHERE digest = ?", (document,))
 
 

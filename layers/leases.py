@@ -20,8 +20,8 @@ from layers.db import Database
 from layers.digest import Digest
 from layers.removal import remove
 
-EVERYTHING = 0
-"""The holder of what a session made or found itself, kept until the session ends."""
+EVERYTHING = (0, -1)
+"""The holders of what a session made or found itself, kept until the session ends or has turned twice since."""
 
 
 class Session:
@@ -35,7 +35,8 @@ class Session:
         self._lock = -1
         self._pid = 0
         self._holders = 0
-        self._claimed: set[str] = set()
+        self._claimed: tuple[int, set[str]] = (EVERYTHING[0], set())
+        """Under which holder claims are written now, and which were."""
         self.undo = ExitStack()
         """What has to be done before the scratch directory can go."""
         self._litter: SimpleQueue[Path | None] = SimpleQueue()
@@ -46,7 +47,7 @@ class Session:
         """Name of the session's scratch directory, which is made now if it was not."""
         with self._begin:
             if not self._id or self._pid != os.getpid():
-                self._claimed = set()
+                self._claimed = (EVERYTHING[0], set())
                 self.undo.pop_all()
                 self._broom = None
                 self._pid = os.getpid()
@@ -91,14 +92,24 @@ class Session:
     def claim(self, *digests: Digest) -> None:
         """Keep prune away from these until the session ends. Claim first, then look whether they are here."""
         session = self.id
-        fresh = [text for digest in digests if (text := str(digest)) not in self._claimed]
+        holder, claimed = self._claimed
+        fresh = [text for digest in digests if (text := str(digest)) not in claimed]
         if not fresh:
             return
         with self._db.write() as db:
-            db.executemany(
-                "INSERT OR IGNORE INTO lease VALUES (?, ?, ?)", [(session, EVERYTHING, text) for text in fresh]
-            )
-        self._claimed.update(fresh)
+            db.executemany("INSERT OR IGNORE INTO lease VALUES (?, ?, ?)", [(session, holder, text) for text in fresh])
+        claimed.update(fresh)
+
+    def turn(self) -> None:
+        """Let go of what was claimed before the last turn and not since, for a process that lives for days."""
+        with self._begin:
+            if not self._id or self._pid != os.getpid():
+                return
+            session = self._id
+            older = EVERYTHING[1] if self._claimed[0] == EVERYTHING[0] else EVERYTHING[0]
+        with self._db.write() as db:
+            db.execute("DELETE FROM lease WHERE session = ? AND holder = ?", (session, older))
+        self._claimed = (older, set())
 
     @contextmanager
     def lease(self, *digests: Digest) -> Iterator[Lease]:
@@ -130,7 +141,7 @@ class Session:
             discard(self.scratch / self._id)
             os.close(self._lock)
             self._id = ""
-            self._claimed = set()
+            self._claimed = (EVERYTHING[0], set())
 
 
 class Lease:

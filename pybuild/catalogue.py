@@ -76,6 +76,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "pull": Listed("pybuild.commands.pull:pull", "Fetch an image from a registry."),
         "login": Listed("pybuild.commands.login:login", "Remember a registry's credentials."),
         "logout": Listed("pybuild.commands.logout:logout", "Forget a registry's credentials."),
+        "registry": Listed("pybuild.commands.registry:registry", "Serve the store as a registry."),
         "artifact": Listed("pybuild.commands.artifact:artifact", "Send any files to a registry, and fetch them."),
     },
     "Store": {
