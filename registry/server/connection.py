@@ -112,9 +112,9 @@ class Connection:
         keep = rest and head.minor == 1 and "close" not in head.headers.get("connection", "").lower()
         sent = self._send(found, head, keep=keep)
         self._tell(head, user, found.status, sent, began)
-        if not keep:
-            return body is not None and not body.ended and self._linger()
-        return body is not None and body.drain(REST)
+        if keep and body is not None:
+            return body.drain(REST)
+        return False if body is not None and body.ended else self._linger()
 
     def _send(self, found: Answer, head: Head | None, *, keep: bool) -> int:
         """Send an answer; the bytes of its body that went. Raises OSError, Gone."""

@@ -59,7 +59,7 @@ class RegistryServer:
         self.address = address.at(self._listener.server_address[1])
         """Where it listens, the port that was chosen in place of 0."""
         self._thread = threading.Thread(
-            target=self._listener.serve_forever, args=(0.2,), name="pybuild-registry", daemon=True
+            target=self._listener.serve_forever, args=(0.1,), name="pybuild-registry", daemon=True
         )
 
     def __enter__(self) -> Self:
