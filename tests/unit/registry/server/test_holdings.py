@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def speaking(store: Store, repository: str = "app", **options: bool) -> Iterator[Speaker]:
+def speaking(store: Store, repository: str = "app", **options: Any) -> Iterator[Speaker]:
     """A registry of this store, in this process, and a connection to it."""
     with RegistryServer(store, Address("127.0.0.1", 0), report=pytest.fail, **options) as server:
         speaker = Speaker(str(server.address), repository)
@@ -261,7 +262,7 @@ def test_a_blob_that_goes_while_its_manifest_comes(store: Store) -> None:
         ({"deletable": False}, "POST", ["DELETE"]),
     ],
 )
-def test_what_is_not_allowed(store: Store, options: dict[str, bool], works: str, refused: list[str]) -> None:
+def test_what_is_not_allowed(store: Store, options: dict[str, Any], works: str, refused: list[str]) -> None:
     built(store, "app:1")
     paths = {"GET": "manifests/1", "POST": "blobs/uploads/", "PUT": "manifests/2", "DELETE": "manifests/1"}
     with speaking(store, **options) as say:
@@ -337,7 +338,7 @@ def test_embedded_data_of_any_algorithm_are_checked(tmp_path: Path) -> None:
         say = Speaker(server.host, "app")
         value = json.loads(say.artifact("data"))
         say.blob(b"{}", "sha512")
-        for data, status in (("e30=", 201), ("e31=", 400), ("!", 400)):
+        for data, status in (("e30=", 201), ("e2A=", 400), ("!", 400)):
             value["config"] = {**describe(b"{}", EMPTY, "sha512"), "data": data}
             assert say.manifest(json.dumps(value).encode(), "1").status == status
 
