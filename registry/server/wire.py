@@ -27,6 +27,7 @@ FLOOR = 1024
 """Bytes a second that a body has to come with."""
 PIECE = 256 << 10
 
+BEGIN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]|\r\Z")
 LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\Z")
 FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*\Z")
 SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\Z")
@@ -108,6 +109,8 @@ class Wire:
                 continue
             if len(self._ahead) > MOST_HEAD:
                 raise Malformed(f"more than {MOST_HEAD} bytes of headers", status=431)
+            if self._ahead and not BEGIN.match(self._ahead):
+                raise Malformed("this is no request of HTTP/1.1")  # many try TLS first, and wait for an answer
             begun = bool(self._ahead)
             if not self.more(until):
                 if begun:

@@ -123,6 +123,12 @@ def test_a_body_that_is_cut(server: RegistryServer) -> None:
     assert spoken(server, post.encode()) == b""
 
 
+def test_who_tries_tls_is_told_at_once(server: RegistryServer) -> None:
+    before = time.monotonic()
+    assert statuses(spoken(server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500)) == [b"400"]
+    assert time.monotonic() - before < wire.HEAD_TIME / 2
+
+
 def test_headers_have_a_limit(server: RegistryServer) -> None:
     answered = spoken(server, HEAD, *[b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(200)])
     assert answered.startswith(b"HTTP/1.1 431 ")
