@@ -28,9 +28,9 @@ class Descriptor:
     data: bytes | None = None
 
     @classmethod
-    def of(cls, data: bytes, media_type: str) -> Descriptor:
+    def of(cls, data: bytes, media_type: str, algorithm: str = "sha256") -> Descriptor:
         """The descriptor of some bytes in memory."""
-        return cls(media_type, Digest.of(data), len(data))
+        return cls(media_type, Digest.of(data, algorithm), len(data))
 
     @classmethod
     def from_json(cls, value: object, *, what: str = "descriptor") -> Descriptor:
@@ -46,21 +46,27 @@ class Descriptor:
             raise DocumentInvalid(what, f"size {size!r} is not a number of bytes")
         annotations = value.get("annotations") or {}
         platform = value.get("platform")
-        if not isinstance(annotations, dict) or not isinstance(platform, dict | None):
-            raise DocumentInvalid(what, "annotations and platform must be objects")
+        urls = value.get("urls") or []
+        if not isinstance(annotations, dict) or not isinstance(platform, dict | None) or not isinstance(urls, list):
+            raise DocumentInvalid(what, "annotations and platform must be objects, urls a list")
         found = cls(
             media_type,
             Digest.parse(digest),
             size,
             Platform.from_json(platform) if platform else None,
             {str(key): str(word) for key, word in annotations.items()},
-            tuple(str(url) for url in value.get("urls") or ()),
-            value.get("artifactType") or None,
+            tuple(map(str, urls)),
+            str(value.get("artifactType") or "") or None,
             embedded(value.get("data"), what),
         )
-        if found.data is not None and (len(found.data) != size or not found.digest.fits(found.data)):
+        if found.data is not None and Descriptor.of(found.data, media_type, found.digest.algorithm) != found.bare:
             raise DocumentInvalid(what, "its embedded data do not match its digest and size")
         return found
+
+    @property
+    def bare(self) -> Descriptor:
+        """Media type, digest and size alone: what identifies content, without what an index says about it."""
+        return Descriptor(self.media_type, self.digest, self.size)
 
     def to_json(self) -> dict[str, Any]:
         """The descriptor object, keys in the order of the specification."""
@@ -78,11 +84,13 @@ class Descriptor:
         return value
 
 
-def embedded(value: object, what: str) -> bytes | None:
-    """The bytes that a descriptor brings along, if it does. Raises DocumentInvalid."""
-    if not isinstance(value, str):
+def embedded(text: object, what: str) -> bytes | None:
+    """The bytes of a `data` field, which may be missing. Raises DocumentInvalid."""
+    if text is None:
         return None
     try:
-        return base64.b64decode(value, validate=True)
+        if not isinstance(text, str):
+            raise ValueError("no text")
+        return base64.b64decode(text, validate=True)
     except ValueError as error:
         raise DocumentInvalid(what, "its embedded data are not base64") from error

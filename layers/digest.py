@@ -35,13 +35,9 @@ class Digest:
         return cls(algorithm, value)
 
     @classmethod
-    def of(cls, data: bytes) -> Digest:
-        """The sha256 digest of some bytes in memory."""
-        return cls("sha256", hashlib.sha256(data).hexdigest())
-
-    def fits(self, data: bytes) -> bool:
-        """True if this is the digest of these bytes."""
-        return hashlib.new(self.algorithm, data).hexdigest() == self.hex
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:
+        """The digest of some bytes in memory."""
+        return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
 
     @property
     def short(self) -> str:

@@ -81,9 +81,9 @@ class Manifest:
             Descriptor.from_json(value.get("config"), what="manifest config"),
             tuple(Descriptor.from_json(layer, what="manifest layer") for layer in layers),
             raw,
-            dict(value.get("annotations") or {}),
+            notes_of(value, "manifest"),
             Descriptor.from_json(subject, what="manifest subject") if subject else None,
-            value.get("artifactType") or None,
+            str(value.get("artifactType") or "") or None,
         )
 
     @classmethod
@@ -135,7 +135,7 @@ class Index:
             media_type,
             tuple(Descriptor.from_json(entry, what="index entry") for entry in manifests),
             raw,
-            dict(value.get("annotations") or {}),
+            notes_of(value, "index"),
         )
 
     @classmethod
@@ -229,18 +229,18 @@ class ImageConfig:
             tuple(Digest.parse(str(diff_id)) for diff_id in rootfs.get("diff_ids") or []),
             tuple(
                 History(
-                    line.get("created"),
-                    line.get("created_by"),
-                    line.get("author"),
-                    line.get("comment"),
+                    text_of(line, "created"),
+                    text_of(line, "created_by"),
+                    text_of(line, "author"),
+                    text_of(line, "comment"),
                     bool(line.get("empty_layer")),
                 )
                 for line in history
                 if isinstance(line, dict)
             ),
             runtime,
-            value.get("created"),
-            value.get("author"),
+            text_of(value, "created"),
+            text_of(value, "author"),
         )
 
     @classmethod
@@ -274,6 +274,22 @@ class ImageConfig:
     def descriptor(self, media_type: str = mediatypes.OCI_CONFIG) -> Descriptor:
         """The pointer to this document."""
         return Descriptor.of(self.raw, media_type)
+
+
+def text_of(value: Mapping[str, Any], key: str) -> str | None:
+    """A text of a config, or None. Raises DocumentInvalid."""
+    found = value.get(key)
+    if not isinstance(found, str | None):
+        raise DocumentInvalid("image config", f"{key} is no text")
+    return found
+
+
+def notes_of(value: Mapping[str, Any], what: str) -> dict[str, str]:
+    """The annotations of a document. Raises DocumentInvalid."""
+    found = value.get("annotations") or {}
+    if not isinstance(found, dict):
+        raise DocumentInvalid(what, "annotations is not an object")
+    return {key: str(word) for key, word in found.items()}
 
 
 def check_kind(value: Mapping[str, Any], announced: str, known: frozenset[str], what: str, *, forbidden: str) -> None:

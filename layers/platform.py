@@ -82,13 +82,15 @@ class Platform:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Platform:
         """Read the platform object of an index entry or the same fields of a config."""
-        found = cls.of(str(value.get("os", "")), str(value.get("architecture", "")), value.get("variant") or None)
+        found = cls.of(
+            str(value.get("os", "")), str(value.get("architecture", "")), str(value.get("variant") or "") or None
+        )
         return cls(
             found.os,
             found.architecture,
             found.variant,
-            value.get("os.version") or None,
-            tuple(value.get("os.features") or ()),
+            str(value.get("os.version") or "") or None,
+            tuple(map(str, features)) if isinstance(features := value.get("os.features"), list) else (),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from builder import BuildError, BuildRequest, BuildResult, Output
     from layers import Digest, Platform, Reference, Store
-    from pybuild.api import build
+    from pybuild.api import build, serve
     from runner import Limits
 
 __version__ = "0.1.0"
@@ -28,6 +28,7 @@ _ORIGINS = {
     "Reference": "layers",
     "Store": "layers",
     "build": "pybuild.api",
+    "serve": "pybuild.api",
 }
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Store",
     "__version__",
     "build",
+    "serve",
 ]
 
 

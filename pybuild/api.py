@@ -1,10 +1,11 @@
-"""Building from a program: what `pybuild build` does, as a function."""
+"""From a program: what `pybuild build` and `pybuild registry serve` do, as functions."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,3 +35,16 @@ def build(
     context = Context(Settings.gather(os.environ, root=str(root) if root else None), stop or threading.Event())
     with context.store:
         return run(request, context.bench, emit, context.stop)
+
+
+@contextmanager
+def serve(root: Path | None = None, *, read_only: bool = False) -> Iterator[str]:
+    """A registry of the store at `root` (as in `build`) while inside, in threads of this process; its `host:port`.
+
+    It listens on a free port of 127.0.0.1. Raises LayerError and RegistryError.
+    """
+    from registry.server import Address, RegistryServer
+
+    context = Context(Settings.gather(os.environ, root=str(root) if root else None))
+    with context.store, RegistryServer(context.store, Address("127.0.0.1", 0), writable=not read_only) as server:
+        yield str(server.address)

@@ -40,3 +40,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServe
     need("docker-registry")
     with registry_server(tmp_path_factory.mktemp("registry")) as server:
         yield server
+
+
+@pytest.fixture
+def own_registry(tmp_path: Path) -> Iterator[RegistryServer]:
+    """Our own registry, of an empty store and in threads of this process: no program is needed, referrers work."""
+    from tests.support.serving import served
+
+    with served(tmp_path / "own-registry") as server:
+        yield server

@@ -70,12 +70,9 @@ def serve(
     guard = Htpasswd(htpasswd) if htpasswd else None
     tls = identity(tls_cert, tls_key) if tls_cert else None
     if not address.loopback and not (guard and tls):
-        others = "read" if read_only else "read and change"
-        danger = "passwords can be read on the way: add --tls-cert" if guard else f"everybody there can {others} images"
-        if guard or not tls:
-            tell(f"warning: {address} can be reached from the network, and {danger}")
-        else:
-            tell(f"warning: {address} can be reached from the network, and everybody there can {others} images")
+        others = f"everybody there can {'read' if read_only else 'read and change'} images: add --htpasswd"
+        danger = "passwords can be read on the way: add --tls-cert" if guard else others
+        tell(f"warning: {address} can be reached from the network, and {danger}")
     asked: list[int] = []
     stop = threading.Event()
 

@@ -19,19 +19,21 @@ from layers.transfer import JOBS, Packed, copy
 from registry.server.holdings import Holdings
 
 
-def adopt(store: Store, manifest: Manifest) -> ImageConfig | None:
-    """Make the layers of a manifest usable; the config if it is an image, else None. Raises StoreFull."""
+def adopt(store: Store, manifest: Manifest) -> bool:
+    """Make an image of the store of a manifest whose blobs are here; False if it is none. Raises StoreFull."""
     if not is_image(manifest):
-        return None
+        return False
     try:
         config = ImageConfig.parse(store.blobs.read(manifest.config.digest))
         with ThreadPoolExecutor(JOBS, thread_name_prefix="pybuild-adopt") as pool:
             met = tuple(pool.map(partial(ingest, store), manifest.layers))
+        if met == config.diff_ids:
+            store.images.add(manifest, config)
     except (StoreFull, StoreFormat):
         raise
     except LayerError:  # no tar, no config, or a layer that stays elsewhere: an artifact
-        return None
-    return config if met == config.diff_ids else None
+        return False
+    return met == config.diff_ids
 
 
 def outgoing(store: Store, holdings: Holdings, name: Reference) -> Descriptor | None:

@@ -51,7 +51,7 @@ def delete(shelf: Shelf, request: Request) -> Answer:
         if not shelf.holdings.discard(digest):
             raise unknown(digest)
     except InUse as error:
-        raise Fault("UNSUPPORTED", f"{error}; delete that first") from error
+        raise Fault("UNSUPPORTED", f"{error}; delete that first", headers=(("Allow", "GET, HEAD"),)) from error
     return Answer(202)
 
 

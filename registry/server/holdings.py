@@ -9,13 +9,12 @@ after the bytes that they name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from sqlite3 import Connection
-from time import time
 
 from layers import Descriptor, Digest, Reference, Store
 from layers.collect import pins
-from layers.images import forget, learn, point
+from layers.images import forget, point
 from registry.server.faults import Fault
 
 ABOVE = """
@@ -105,24 +104,20 @@ class Holdings:
         repository: Reference,
         target: Descriptor,
         *,
-        needed: Iterable[Digest],
-        children: Sequence[Digest],
+        needed: Sequence[Digest],
         subject: Digest | None,
-        image: Digest | None,
         tags: Sequence[str],
     ) -> None:
-        """Take a document that is here into a repository, under these tags; `image` is its config if it can be run.
+        """Take a document that is here into a repository, under these tags.
 
         Raises Fault MANIFEST_BLOB_UNKNOWN if some of `needed` has gone since it was looked for.
         """
         text = str(repository)
+        self._store.images.learn(target, needed)  # from here on nobody may delete them
         with self._db.write(durable=True) as db:
             for digest in needed:
                 if not self._store.blobs.has(digest):
                     raise Fault("MANIFEST_BLOB_UNKNOWN", f"{digest} is not here")
-            learn(db, target, children)
-            if image is not None:
-                db.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (str(target.digest), str(image), time()))
             db.execute(BELOW, (str(target.digest), text))
             db.execute(
                 "UPDATE served SET subject = ? WHERE repository = ? AND digest = ?",

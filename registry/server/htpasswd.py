@@ -36,7 +36,7 @@ class Htpasswd:
             import bcrypt
         except ImportError as error:
             raise CannotServe(
-                str(path), "passwords cannot be checked without bcrypt", help="pip install bcrypt"
+                str(path), "passwords cannot be checked without bcrypt", help="pip install 'pybuild-oci[htpasswd]'"
             ) from error
         self._matches = bcrypt.checkpw
         self.read()

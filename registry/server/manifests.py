@@ -80,17 +80,10 @@ def put(shelf: Shelf, request: Request) -> Answer:
     store.session.claim(target.digest, *pushed.needed)
     if missing := [str(one) for one in pushed.needed if not store.blobs.has(one)]:
         raise Fault("MANIFEST_BLOB_UNKNOWN", f"push this first: {', '.join(missing[:20])}")
-    config = adopt(store, pushed.manifest) if pushed.manifest else None
     store.blobs.put(target, io.BytesIO(raw))
-    shelf.holdings.keep(
-        repository,
-        target,
-        needed=(target.digest, *pushed.needed),
-        children=(*pushed.needed, *(config.diff_ids if config else ())),
-        subject=pushed.subject,
-        image=pushed.manifest.config.digest if pushed.manifest and config else None,
-        tags=tags,
-    )
+    if pushed.manifest is not None and target.digest.algorithm == "sha256":
+        adopt(store, pushed.manifest)
+    shelf.holdings.keep(repository, target, needed=pushed.needed, subject=pushed.subject, tags=tags)
     told = [
         ("Location", f"/v2/{request.words['name']}/manifests/{text}"),
         ("Docker-Content-Digest", str(target.digest)),
@@ -134,16 +127,14 @@ def described(raw: bytes, header: str, digest: Digest | None) -> Descriptor:
     except LayerError as error:
         raise Fault("MANIFEST_INVALID", str(error)[:1000]) from error
     kind = header.partition(";")[0].strip().lower() or inside
-    if kind not in INDEXES | MANIFESTS:
+    if not isinstance(kind, str) or kind not in INDEXES | MANIFESTS:
         raise Fault("MANIFEST_INVALID", f"media type {str(kind)[:200]!r} is not one of a manifest or index")
     if inside not in (None, kind):
         raise Fault("MANIFEST_INVALID", f"Content-Type is {kind}, mediaType {str(inside)[:200]!r}")
-    found = Descriptor.of(raw, kind)
-    if digest is None:
-        return found
-    if not digest.fits(raw):
+    found = Descriptor.of(raw, kind, digest.algorithm if digest else "sha256")
+    if digest not in (None, found.digest):
         raise Fault("DIGEST_INVALID", f"the digest of what came is {found.digest}, not {digest}")
-    return Descriptor(kind, digest, len(raw))
+    return found
 
 
 def unknown(request: Request) -> Fault:

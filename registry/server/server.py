@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from layers import Store
+from layers import LayerError, Store
 from registry.server.address import Address
 from registry.server.connection import Connection, House
 from registry.server.errors import CannotServe
@@ -24,8 +24,8 @@ from registry.server.shelf import Shelf
 if TYPE_CHECKING:
     import ssl
 
-MOST = 512
-"""Connections at the same time; further ones wait in the kernel's queue."""
+MOST = 256
+"""Connections at the same time; further ones wait in the kernel's queue. Each may hold a file open beside itself."""
 GRACE = 10.0
 """Seconds that requests which are being answered get when the server ends."""
 
@@ -56,8 +56,9 @@ class RegistryServer:
             raise CannotServe(
                 str(address), "cannot listen there", help="choose another with --listen or --port"
             ) from error
-        self.address = address.at(self._listener.server_address[1])
-        """Where it listens, the port that was chosen in place of 0."""
+        host, port = self._listener.server_address[:2]
+        self.address = Address(address.host or str(host), port)
+        """Where it listens, with the port that was chosen in place of 0."""
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(0.1,), name="pybuild-registry", daemon=True
         )
@@ -128,9 +129,10 @@ class Listener(socketserver.ThreadingTCPServer):
         super().__init__(where, None)  # type: ignore[arg-type]
 
     def get_request(self) -> Any:
-        """Accept, when there is room."""
-        while self.owner.crowded():
+        """Accept, if there is room; else the loop looks after other things and comes back."""
+        if self.owner.crowded():
             time.sleep(0.02)
+            raise BlockingIOError
         return super().get_request()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -142,5 +144,8 @@ class Listener(socketserver.ThreadingTCPServer):
         self.owner.report(traceback.format_exc())
 
     def service_actions(self) -> None:
-        """Between two connections, some five times a second."""
-        self.owner.shelf.tidy()
+        """Between two connections, some ten times a second."""
+        try:
+            self.owner.shelf.tidy()
+        except (LayerError, OSError):  # a disk that is full for now must not end the accept loop
+            self.owner.report(traceback.format_exc())

@@ -22,7 +22,7 @@ from registry.server.wire import PIECE, Body
 
 IDLE = 3600.0
 """Seconds after which an upload that nothing came for is dropped."""
-MOST = 512
+MOST = 256
 """Uploads at the same time, each of which may hold a file open."""
 WAIT = 60.0
 """Seconds to wait for an earlier request for the same upload, which may have lost its client."""

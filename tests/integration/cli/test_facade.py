@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from pybuild import serve
 
 pytestmark = pytest.mark.root
 
@@ -32,3 +35,10 @@ def test_a_program_builds(tmp_path: Path) -> None:
     )
     built, kept = done.stdout.splitlines()
     assert built.split() == [kept, "True", "['cached',", "'cached']"]
+
+
+def test_a_program_serves(tmp_path: Path) -> None:
+    with serve(tmp_path / "store") as host, urllib.request.urlopen(f"http://{host}/v2/") as answer:
+        assert answer.status == 200
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://{host}/v2/")

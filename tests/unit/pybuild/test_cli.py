@@ -86,7 +86,7 @@ def test_go_booleans_are_understood_and_the_containers_words_left_alone(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["hisotry"], "Did you mean history?"),
+        (["hisotry"], "Did you mean history"),
         (["build", "--tga", "x", "."], "--tag"),
         (["rmi"], "pybuild rmi --help"),
         (["image", "lss"], "Did you mean ls"),

@@ -250,9 +250,10 @@ def test_a_blob_that_goes_while_its_manifest_comes(store: Store) -> None:
     target = store.blobs.keep(b"{}", MANIFEST)
     name = Reference.parse("app", default_tag=False)
     with pytest.raises(Fault, match="is not here") as raised:
-        Holdings(store).keep(name, target, needed=(lost,), children=(lost,), subject=None, image=None, tags=["1"])
+        Holdings(store).keep(name, target, needed=(lost,), subject=None, tags=["1"])
     assert raised.value.code == "MANIFEST_BLOB_UNKNOWN"
-    assert store.images.document(target.digest) is None
+    assert Holdings(store).document(name, target.digest) is None
+    assert Holdings(store).tags(name) == []
 
 
 @pytest.mark.parametrize(
