@@ -15,8 +15,11 @@ from layers import BlobMissing, Descriptor, ImageConfig, LayerError, Manifest, R
 from layers.archive import Nameless
 from layers.ingest import ingest
 from layers.local import is_image
-from layers.transfer import JOBS, Packed, copy
+from layers.transfer import Packed, copy
 from registry.server.holdings import Holdings
+
+JOBS = 4
+"""Layers of one image that are unpacked at the same time."""
 
 
 def adopt(store: Store, manifest: Manifest) -> bool:

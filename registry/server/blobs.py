@@ -31,7 +31,7 @@ def get(shelf: Shelf, request: Request) -> Answer:
         ("Cache-Control", "max-age=31536000, immutable"),
     )
     try:
-        if request.headers.get("if-range", etag) == etag:
+        if request.method == "GET" and request.headers.get("if-range", etag) == etag:
             part = ranges.wanted(request.headers.get("range"), size)
             if part is not None:
                 offset, count = part

@@ -39,7 +39,7 @@ UNION ALL SELECT 1 FROM lease WHERE digest = :digest AND session <> :session LIM
 
 
 class InUse(Exception):
-    """A blob that something of the store still needs; the text says what."""
+    """Something that is still needed; the text says by whom."""
 
 
 class Holdings:
@@ -142,14 +142,19 @@ class Holdings:
     def drop(self, repository: Reference, digest: Digest) -> bool:
         """Take a document out of a repository with all its tags there; False if it was not there.
 
-        It leaves the store as well if no name, repository, container or other process needs it.
+        It leaves the store as well if no name, repository, container or other process needs it. Raises InUse for a part
+        of an index that was built here: it came with the index, and goes with it.
         """
         if self.document(repository, digest) is None:
             return False
         text, below, session = str(digest), span(repository), self._store.session.id
         with self._db.write(durable=True) as db:
-            db.execute("DELETE FROM ref WHERE digest = ? AND name >= ? AND name < ?", (text, *below))
-            db.execute("DELETE FROM served WHERE repository = ? AND digest = ?", (str(repository), text))
+            gone = db.execute("DELETE FROM ref WHERE digest = ? AND name >= ? AND name < ?", (text, *below)).rowcount
+            gone += db.execute(
+                "DELETE FROM served WHERE repository = ? AND digest = ?", (str(repository), text)
+            ).rowcount
+            if not gone:
+                raise InUse(f"{digest} is needed by an index")
             if not self._held(db, text, session):
                 forget(db, text)
         return True

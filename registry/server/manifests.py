@@ -16,6 +16,7 @@ from layers.mediatypes import FOREIGN_LAYERS, INDEXES, MANIFESTS
 from registry.server import names
 from registry.server.adoption import adopt, outgoing
 from registry.server.faults import Fault
+from registry.server.holdings import InUse
 from registry.server.messages import Answer, Request
 from registry.server.shelf import Shelf
 
@@ -98,7 +99,10 @@ def delete(shelf: Shelf, request: Request) -> Answer:
     repository = names.repository(request.words["name"])
     text = request.words["reference"]
     if ":" in text:
-        done = shelf.holdings.drop(repository, names.digest(text))
+        try:
+            done = shelf.holdings.drop(repository, names.digest(text))
+        except InUse as error:
+            raise Fault("UNSUPPORTED", f"{error}; delete that first", headers=(("Allow", "GET, HEAD"),)) from error
     else:
         done = shelf.holdings.untag(repository.with_tag(names.tag(text, code="MANIFEST_UNKNOWN")))
     if not done:

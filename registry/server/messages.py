@@ -28,6 +28,8 @@ class Request:
     def of(cls, head: Head, body: Body) -> Request:
         """Take a request line apart. Raises Malformed."""
         path, _, query = head.target.partition("?")
+        if path.lower().startswith(("http://", "https://")):  # as proxies write it
+            path = "/" + path.split("/", 3)[3] if path.count("/") > 2 else "/"
         if not path.startswith("/"):
             raise Malformed("the target is no path")
         try:

@@ -39,6 +39,7 @@ DIFFERENT = {
     "test_a_piece_and_its_length_agree": "what a piece says of itself is not looked at",
     "test_a_range_of_a_piece_that_is_none": "what a piece says of itself is not looked at",
     "test_algorithms_other_than_sha256": "sha256 is all there is",
+    "test_a_range_means_nothing_to_head": "206, as to a GET",
     "test_an_index_with_a_subject_is_a_referrer": "no referrers",
     "test_an_unknown_page_size": "ignored",
     "test_deleting_a_tag_leaves_the_others": "tags cannot be deleted",
@@ -323,6 +324,11 @@ def test_ranges_that_are_none_get_everything(say: Speaker) -> None:
         reply = say("GET", f"blobs/{digest}", headers=asked)
         assert (reply.status, reply.body) == (200, DATA)
     assert say("GET", f"blobs/{digest}", headers={"Range": "bytes=0-3", "If-Range": etag}).body == b"0123"
+
+
+def test_a_range_means_nothing_to_head(say: Speaker) -> None:
+    reply = say("HEAD", f"blobs/{say.blob(DATA)}", headers={"Range": "bytes=0-3"})
+    assert (reply.status, reply.header("Content-Length")) == (200, "10")
 
 
 def test_what_has_not_changed(say: Speaker) -> None:

@@ -140,6 +140,7 @@ def test_several_platforms_that_were_built(store: Store) -> None:
     store.images.tag(Reference.parse("app:all"), index.descriptor)
     with speaking(store) as say:
         assert say("GET", f"manifests/{entries[0].digest}").status == 200
+        assert say("DELETE", f"manifests/{entries[0].digest}").status == 405
         found = say("GET", "manifests/all").json["manifests"]
         for entry, image in zip(found, images, strict=True):
             manifest = say("GET", f"manifests/{entry['digest']}").json

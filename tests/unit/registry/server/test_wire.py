@@ -141,6 +141,19 @@ def test_requests_may_come_before_answers(server: RegistryServer) -> None:
     assert statuses(answered) == [b"200", b"202", b"200", b"200"]
 
 
+def test_proxies_write_the_whole_address(server: RegistryServer) -> None:
+    for target in (b"http://here:5000/v2/", b"HTTPS://h/v2/?n=1"):
+        assert statuses(spoken(server, b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % target)) == [b"200"]
+    for target in (b"http://here", b"*", b"v2/"):
+        assert statuses(spoken(server, b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % target))[0] in (b"400", b"404")
+
+
+def test_ipv6(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store, RegistryServer(store, Address("::1", 0)) as running:
+        assert str(running.address).startswith("[::1]:")
+        assert statuses(spoken(running, b"GET /v2/ HTTP/1.1\r\nHost: h\r\n\r\n")) == [b"200"]
+
+
 def test_http_1_0_gets_one_answer(server: RegistryServer) -> None:
     answered = spoken(server, b"GET /v2/ HTTP/1.0\r\n\r\n", shut=False)
     assert answered.startswith(b"HTTP/1.1 200 ")
