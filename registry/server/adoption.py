@@ -9,6 +9,7 @@ manifest that went out, so it keeps its digest from there on. The id of the imag
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from layers import BlobMissing, Descriptor, ImageConfig, LayerError, Manifest, Reference, Store, StoreFormat, StoreFull
@@ -46,13 +47,9 @@ def outgoing(store: Store, holdings: Holdings, name: Reference) -> Descriptor | 
         target = None if named is None else store.images.document(named.digest)
         if target is None or holdings.has(Reference(name.host, name.path), target.digest):
             return target
-        try:
-            packed = (
-                target
-                if holdings.travelled(target.digest)
-                else copy(Packed(store), str(target.digest), Nameless(store), "", every=True)
-            )
-        except BlobMissing:
-            packed = target  # an index of which only some images are here goes as it is
+        packed = target
+        if not holdings.travelled(target.digest):
+            with suppress(BlobMissing):  # an index of which only some images are here goes as it is
+                packed = copy(Packed(store), str(target.digest), Nameless(store), "", every=True)
         if holdings.send(name, target, packed):
             return packed

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from registry.server.faults import Fault
@@ -126,8 +127,8 @@ class Wire:
 
     def more(self, until: float) -> bool:
         """Wait for bytes; False if none will come. Raises TimeoutError after `until` (monotonic seconds)."""
-        self._sock.settimeout(max(until - time.monotonic(), 0.001))
-        piece = self._sock.recv(PIECE)
+        with self._told(max(until - time.monotonic(), 0.001)):
+            piece = self._sock.recv(PIECE)
         self._ahead += piece
         return bool(piece)
 
@@ -149,16 +150,27 @@ class Wire:
             view[:count] = self._ahead[:count]
             del self._ahead[:count]
             return count
-        self._sock.settimeout(PATIENCE)
-        count = self._sock.recv_into(view)
+        with self._told(PATIENCE):
+            count = self._sock.recv_into(view)
         if not count:
             raise Gone
         return count
 
     def write(self, data: bytes) -> None:
-        """Send all of it. Raises OSError."""
-        self._sock.settimeout(PATIENCE)
-        self._sock.sendall(data)
+        """Send all of it. Raises TimeoutError, Gone."""
+        with self._told(PATIENCE):
+            self._sock.sendall(data)
+
+    @contextmanager
+    def _told(self, patience: float) -> Iterator[None]:
+        """Use the socket for so many seconds; whatever it says but that time is up means that the client is gone."""
+        try:
+            self._sock.settimeout(patience)
+            yield
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise Gone from error
 
 
 class Body:

@@ -19,7 +19,7 @@ import bcrypt
 import pytest
 import trustme
 
-from layers import Reference, Store
+from layers import Reference, Store, prune
 from layers.check import check
 from tests.support.command import Pybuild
 from tests.support.distribution import BINARY, Speaker, digest_of, finishing
@@ -216,6 +216,39 @@ def test_eight_clients_at_once(tmp_path: Path) -> None:
         say = Speaker(server.host, "app0")
         assert say("GET", "tags/list").json["tags"] == [f"t{turn}" for turn in range(6)]
     assert whole(tmp_path / "store")
+
+
+def test_prune_and_a_second_server_run_while_clients_push(pybuild: Pybuild) -> None:
+    ended = threading.Event()
+    confirmed: dict[tuple[str, str], bytes] = {}
+
+    def tidy() -> None:
+        with Store.open(pybuild.root) as store:
+            while not ended.is_set():
+                prune(store)
+
+    with served(pybuild.root) as one, serving(pybuild) as (two, _):
+        sweeper = threading.Thread(target=tidy)
+        sweeper.start()
+
+        def work(number: int) -> None:
+            say = Speaker([one, two][number % 2].host, f"app{number}")
+            for turn in range(10):
+                confirmed[say.repository, f"t{turn}"] = say.image(f"t{turn}", f"{number % 2} {turn}")
+            say.connection.close()
+
+        try:
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(work, range(4)))
+        finally:
+            ended.set()
+            sweeper.join()
+        say = Speaker(two.host)
+        for (repository, tag), raw in confirmed.items():
+            assert say("GET", f"/v2/{repository}/manifests/{tag}").body == raw
+            for layer in json.loads(raw)["layers"]:
+                assert say("HEAD", f"/v2/{repository}/blobs/{layer['digest']}").status == 200
+    assert whole(pybuild.root)
 
 
 def test_a_large_blob_takes_little_memory(pybuild: Pybuild) -> None:

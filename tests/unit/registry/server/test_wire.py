@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -127,6 +128,21 @@ def test_who_tries_tls_is_told_at_once(server: RegistryServer) -> None:
     before = time.monotonic()
     assert statuses(spoken(server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500)) == [b"400"]
     assert time.monotonic() - before < wire.HEAD_TIME / 2
+
+
+def test_a_client_that_breaks_off_is_no_defect_of_ours(tmp_path: Path) -> None:
+    told: list[str] = []
+    with (
+        Store.open(tmp_path / "store") as store,
+        RegistryServer(store, Address("127.0.0.1", 0), report=told.append) as running,
+    ):
+        for sent in (HEAD + b"Content-Length: 5\r\n\r\nabc", HEAD, HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"):
+            with socket.create_connection((running.address.host, running.address.port)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.sendall(sent.replace(b"uploads/", b"uploads/?digest=" + digest_of(b"x").encode()))
+                time.sleep(0.05)
+        assert statuses(spoken(running, b"GET /v2/ HTTP/1.1\r\nHost: h\r\n\r\n")) == [b"200"]
+    assert told == []
 
 
 def test_headers_have_a_limit(server: RegistryServer) -> None:
