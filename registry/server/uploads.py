@@ -50,9 +50,10 @@ class Upload:
     def take(self, body: Body) -> None:
         """Append what comes; what came before a connection broke stays. Raises as Body.into, and StoreFull."""
         writer = self._begun()
+        view = memoryview(bytearray(PIECE))
         with full_disk_explained(self._store.root):
-            while count := body.into(view := memoryview(bytearray(PIECE))):
-                writer.write(view[:count])  # which is the writer's from now on
+            while count := body.into(view):
+                writer.write(bytes(view[:count]))
                 self.used = time.monotonic()
 
     def finish(self, wanted: Digest) -> None:
