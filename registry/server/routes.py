@@ -63,7 +63,13 @@ ROUTES = (
 
 
 def answer(shelf: Shelf, request: Request) -> Answer:
-    """Let the endpoint of a request answer it. Raises Fault."""
+    """Let the endpoint of a request answer it. Raises Fault.
+
+    Only browsers send `Origin`, and with every request that changes something: a page that somebody looks at shall not
+    push to the registry on their machine, whatever name it has made that machine's address to be.
+    """
+    if request.method not in ("GET", "HEAD") and "origin" in request.headers:
+        raise Fault("DENIED", "a page in a browser may not change anything here")
     for route in ROUTES:
         if found := route.path.match(request.path):
             return route.endpoint(shelf, request.method)(shelf, request.routed(found.groupdict()))

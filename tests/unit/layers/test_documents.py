@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from layers import (
     Descriptor,
@@ -105,6 +105,7 @@ def test_a_config_reads_back_and_its_digest_is_the_image_id() -> None:
     assert made.platform == Platform("linux", "arm64")
 
 
+@settings(deadline=None)
 @given(json_values())
 def test_whatever_a_document_says_it_is_read_or_refused(value: dict[str, Any]) -> None:
     raw = encode(value)

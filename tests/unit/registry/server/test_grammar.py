@@ -15,7 +15,7 @@ from registry.server.faults import Fault
 @example("a_b.c/d")  # looks like a host, and cannot be one
 @example("docker.io/a")
 @example("index.docker.io/a")
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.from_regex(NAME, fullmatch=True).filter(lambda text: len(text) < 240))
 def test_every_repository_name_is_a_name_of_the_store_and_back(text: str) -> None:
     found = names.repository(text)

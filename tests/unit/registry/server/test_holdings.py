@@ -276,6 +276,15 @@ def test_what_is_not_allowed(store: Store, options: dict[str, Any], works: str, 
         assert say("DELETE", f"blobs/{Digest.of(b'')}").status == 405
 
 
+def test_pages_in_browsers_change_nothing(store: Store) -> None:
+    with speaking(store) as say:
+        pushed(say, "1", b"mine")
+        for method, path in (("POST", "blobs/uploads/"), ("PUT", "manifests/1"), ("DELETE", "manifests/1")):
+            reply = say(method, path, headers={"Origin": "http://example.org"})
+            assert (reply.status, reply.code) == (403, "DENIED")
+        assert say("GET", "manifests/1", headers={"Origin": "http://example.org"}).status == 200
+
+
 def test_uploads_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "MOST", 2)
     with RegistryServer(store, Address("127.0.0.1", 0)) as server:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layers import Store
@@ -67,6 +67,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
 REQUESTS = st.tuples(METHODS, st.lists(WORDS, max_size=7), QUERY, HEADERS, BODIES)
 
 
+@settings(deadline=None)
 @given(REQUESTS)
 def test_every_request_has_an_answer(
     shelf: Shelf, asked: tuple[str, list[str], list[tuple[str, str]], dict[str, str], bytes]
@@ -78,6 +79,7 @@ def test_every_request_has_an_answer(
     )
 
 
+@settings(deadline=None)
 @given(json_values(), st.sampled_from([MANIFEST, INDEX, ""]))
 def test_every_manifest_has_an_answer(shelf: Shelf, value: object, kind: str) -> None:
     body = json.dumps(value).encode()
