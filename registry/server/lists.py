@@ -54,11 +54,8 @@ def paged(found: Sequence[str], request: Request) -> tuple[list[str], list[tuple
 
 
 def link(request: Request, **query: str) -> tuple[str, str]:
-    """The header that names the next page."""
-    path = "/".join(("/v2", request.words["name"], "tags/list")) if "name" in request.words else "/v2/_catalog"
-    if "digest" in request.words:
-        path = f"/v2/{request.words['name']}/referrers/{request.words['digest']}"
-    return "Link", f'<{path}?{urlencode(query)}>; rel="next"'
+    """The header that names the next page of a path whose words are known to be good."""
+    return "Link", f'<{request.path}?{urlencode(query)}>; rel="next"'
 
 
 def referrers(shelf: Shelf, request: Request) -> Answer:

@@ -34,6 +34,22 @@ def test_a_lease_ends_with_its_block_and_a_claim_with_its_session(tmp_path: Path
         assert os.listdir(tmp_path / "store/scratch") == []
 
 
+def test_claims_that_are_not_renewed_end_after_two_turns(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        store.session.turn()
+        store.session.claim(ONE)
+        for _ in range(4):
+            store.session.claim(TWO)
+            with store.lease(ONE):
+                store.session.turn()
+        assert leased(store) == {str(TWO)}
+        store.session.turn()
+        store.session.turn()
+        assert leased(store) == set()
+        store.session.claim(TWO)
+        assert leased(store) == {str(TWO)}, "what was let go is not thought to be held"
+
+
 def test_reading_alone_begins_no_session(tmp_path: Path) -> None:
     with Store.open(tmp_path / "store") as store:
         assert store.images.list() == ()
