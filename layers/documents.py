@@ -71,7 +71,7 @@ class Manifest:
     def parse(cls, raw: bytes, media_type: str) -> Manifest:
         """Read a manifest that was announced as `media_type`. Raises DocumentInvalid."""
         value = decode(raw, "manifest")
-        check_kind(value, media_type, mediatypes.MANIFESTS, "manifest", forbidden="manifests")
+        check_kind(value, media_type, mediatypes.MANIFESTS, "manifest", forbidden=("manifests",))
         layers = value.get("layers")
         if not isinstance(layers, list):
             raise DocumentInvalid("manifest", "layers is not a list")
@@ -125,7 +125,7 @@ class Index:
     def parse(cls, raw: bytes, media_type: str) -> Index:
         """Read an index that was announced as `media_type`. Raises DocumentInvalid."""
         value = decode(raw, "index")
-        check_kind(value, media_type, mediatypes.INDEXES, "index", forbidden="layers")
+        check_kind(value, media_type, mediatypes.INDEXES, "index", forbidden=("layers", "config"))
         manifests = value.get("manifests")
         if not isinstance(manifests, list):
             raise DocumentInvalid("index", "manifests is not a list")
@@ -276,14 +276,6 @@ class ImageConfig:
         return Descriptor.of(self.raw, media_type)
 
 
-def text_of(value: Mapping[str, Any], key: str) -> str | None:
-    """A text of a config, or None. Raises DocumentInvalid."""
-    found = value.get(key)
-    if not isinstance(found, str | None):
-        raise DocumentInvalid("image config", f"{key} is no text")
-    return found
-
-
 def notes_of(value: Mapping[str, Any], what: str) -> dict[str, str]:
     """The annotations of a document. Raises DocumentInvalid."""
     found = value.get("annotations") or {}
@@ -292,7 +284,9 @@ def notes_of(value: Mapping[str, Any], what: str) -> dict[str, str]:
     return {key: str(word) for key, word in found.items()}
 
 
-def check_kind(value: Mapping[str, Any], announced: str, known: frozenset[str], what: str, *, forbidden: str) -> None:
+def check_kind(
+    value: Mapping[str, Any], announced: str, known: frozenset[str], what: str, *, forbidden: Sequence[str]
+) -> None:
     """Refuse type confusion (CVE-2021-41190): a document is of one kind and says the same everywhere."""
     if announced not in known:
         raise DocumentInvalid(what, f"media type {announced!r} is no {what} that we read")
@@ -300,8 +294,9 @@ def check_kind(value: Mapping[str, Any], announced: str, known: frozenset[str], 
         raise DocumentInvalid(what, f"schemaVersion is {value.get('schemaVersion')!r}, expected 2")
     if value.get("mediaType", announced) != announced:
         raise DocumentInvalid(what, f"it says mediaType {value['mediaType']!r}, but was announced as {announced!r}")
-    if forbidden in value:
-        raise DocumentInvalid(what, f"it has {forbidden!r}, which makes it two kinds of document at once")
+    for key in forbidden:
+        if key in value:
+            raise DocumentInvalid(what, f"it has {key!r}, which makes it two kinds of document at once")
 
 
 def timestamp(moment: datetime) -> str:
@@ -310,3 +305,11 @@ def timestamp(moment: datetime) -> str:
 
     text = moment.astimezone(UTC).isoformat()
     return text.replace("+00:00", "Z")
+
+
+def text_of(value: Mapping[str, Any], key: str) -> str | None:
+    """A text of a config, or None. Raises DocumentInvalid."""
+    found = value.get(key)
+    if not isinstance(found, str | None):
+        raise DocumentInvalid("image config", f"{key} is no text")
+    return found
