@@ -31,13 +31,13 @@ from tests.support.serving import served, serving
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture
-def image(shared_pybuild: Pybuild, tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def image(shared_pybuild: Pybuild, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An image of two layers on the base, in the shared store."""
-    name = f"serving-{tmp_path.name.lower()}"
-    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN echo {name} > /one\nCOPY Dockerfile /two\n")
-    shared_pybuild.build(tmp_path, "-t", name)
-    return name
+    folder = tmp_path_factory.mktemp("serving")
+    (folder / "Dockerfile").write_text("FROM busybox\nRUN echo serving > /one\nCOPY Dockerfile /two\n")
+    shared_pybuild.build(folder, "-t", "serving")
+    return "serving"
 
 
 def run(*words: str | Path) -> str:
