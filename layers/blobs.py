@@ -123,7 +123,10 @@ class Blobs:
 class BlobWriter:
     """A blob being written: hashes what it is given, in a thread beside the writing of it if it is much."""
 
-    def __init__(self, blobs: Blobs, algorithm: str, part: int, name: Path | None) -> None:
+    def __init__(self, blobs: Blobs, algorithm: str, part: int, name: Path | None, kept: int = 0) -> None:
+        self.kept = kept
+        """Bytes that are in the file already: they are to be written once more, to be hashed."""
+        self._skip = kept
         self._blobs = blobs
         self._algorithm = algorithm
         self._part = part
@@ -179,6 +182,7 @@ class BlobWriter:
         self._blobs.claim(digest)
         if not self._blobs.has(digest):
             os.fdatasync(self._part)
+            os.fchmod(self._part, 0o444)
             directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 source = f"/proc/self/fd/{self._part}" if self._name is None else str(self._name)
@@ -207,6 +211,10 @@ class BlobWriter:
             self._hashing = Behind(self._hasher.update)
         self._hashing(data)
         view = memoryview(data)
+        if self._skip:
+            here = min(self._skip, len(view))
+            self._skip -= here
+            view = view[here:]
         while view:
             view = view[os.write(self._part, view) :]
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from layers.digest import Digest
 from layers.images import forget
 from layers.overlay import boot_id
+from layers.partial import idle
 from layers.reference import Reference
 
 if TYPE_CHECKING:
@@ -198,6 +199,9 @@ def sweep_bytes(store: Store, *, forms: bool) -> tuple[int, Counter[str]]:
                     os.rename(entry.path, trash / f"snapshots.{entry.name}")
                     counts["snapshots"] += 1
         drop_locks(store.root / "locks")
+        for path in idle(store.root):
+            os.rename(path, trash / f"parts.{path.name}")
+            counts["parts"] += 1
         for path in abandoned(store.root / "containers"):
             with suppress(FileNotFoundError):
                 os.rename(path, trash / path.name)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import partial
+from contextlib import closing, suppress
+from functools import partial as prepared
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from layers import mediatypes
 from layers.blobs import CHUNK, Blobs, BlobWriter
 from layers.descriptor import Descriptor
 from layers.digest import DiffID, Digest
-from layers.errors import ArchiveInvalid, BlobMismatch, DocumentInvalid
+from layers.errors import ArchiveInvalid, BlobMismatch, DocumentInvalid, LayerError
 from layers.image import NewLayer
+from layers.partial import Continued, partial
 from layers.pipeline import Behind, Pipe, Stopped
 
 if TYPE_CHECKING:
@@ -35,31 +37,73 @@ def receive(store: Store, wanted: Descriptor, source: BinaryIO) -> DiffID:
     Raises BlobMismatch if other bytes come than promised, ArchiveInvalid and UnsafePath if they are no layer,
     DocumentInvalid for a kind of layer that cannot be read. Nothing is kept then.
     """
-    codec = codec_of(wanted)
-    store.session.claim(wanted.digest)
-    known = known_diff_id(store, wanted)
-    if known is not None and store.blobs.has(wanted.digest) and store.here(known):
+    codec_of(wanted)
+    if (known := here_whole(store, wanted)) is not None:
         return known
     with store.blobs.writer(wanted.digest.algorithm) as packed:
-        if codec == "none":
-            pump(source, packed.write, wanted)
-            verify(packed, wanted)
-            if wanted.digest.algorithm != "sha256":
-                raise DocumentInvalid(f"layer {wanted.digest}", "the name of an uncompressed layer must be its sha256")
-            return commit(store, packed)
-        pipe = Pipe()
+        return unpack_into(store, wanted, source, packed)
 
-        def take(chunk: bytes) -> None:
-            packed.write(chunk)
-            pipe.feed(chunk)
 
-        with store.blobs.writer() as raw, Inflating(codec, pipe, raw, limit(wanted.size)) as inflating:
-            pump(source, take, wanted)
-            verify(packed, wanted)
-            with packed.flushing():
-                inflating.finish()
-                diff_id = commit(store, raw)
-            packed.commit()
+def gather(store: Store, wanted: Descriptor, open_at: Callable[[int], BinaryIO]) -> None:
+    """Keep a blob, a layer as `receive` does, going on with what an earlier process got of it (`layers.partial`).
+
+    A part that turns out to be bad, as after a power cut, is dropped and all is fetched again. Raises as `receive`.
+    """
+    layer = mediatypes.codec_of(wanted.media_type) is not None
+    while True:
+        with suppress(BadPart), partial(store.blobs, wanted) as part:
+            store.session.claim(wanted.digest)
+            if here_whole(store, wanted) is not None if layer else store.blobs.has(wanted.digest):
+                return  # another process brought it while we waited
+            with closing(Continued(part, open_at)) as stream:
+                source = cast(BinaryIO, stream)
+                try:
+                    if layer:
+                        unpack_into(store, wanted, source, part)
+                    else:
+                        pump(source, part.write, wanted)
+                        verify(part, wanted)
+                        part.commit()
+                except BlobMismatch as error:
+                    if part.kept:
+                        raise BadPart from error
+                    raise
+            return
+
+
+class BadPart(LayerError):
+    """Bytes of an earlier run that are not those of the blob."""
+
+
+def here_whole(store: Store, wanted: Descriptor) -> DiffID | None:
+    """The DiffID of a layer that is here as it comes and as its raw tar; claimed for this process."""
+    store.session.claim(wanted.digest)
+    known = known_diff_id(store, wanted)
+    return known if known is not None and store.blobs.has(wanted.digest) and store.here(known) else None
+
+
+def unpack_into(store: Store, wanted: Descriptor, source: BinaryIO, packed: BlobWriter) -> DiffID:
+    """Write a layer as it comes and make its raw tar from the same bytes; its DiffID. Raises as `receive`."""
+    codec = codec_of(wanted)
+    if codec == "none":
+        pump(source, packed.write, wanted)
+        verify(packed, wanted)
+        if wanted.digest.algorithm != "sha256":
+            raise DocumentInvalid(f"layer {wanted.digest}", "the name of an uncompressed layer must be its sha256")
+        return commit(store, packed)
+    pipe = Pipe()
+
+    def take(chunk: bytes) -> None:
+        packed.write(chunk)
+        pipe.feed(chunk)
+
+    with store.blobs.writer() as raw, Inflating(codec, pipe, raw, limit(wanted.size)) as inflating:
+        pump(source, take, wanted)
+        verify(packed, wanted)
+        with packed.flushing():
+            inflating.finish()
+            diff_id = commit(store, raw)
+        packed.commit()
     store.variants.learn(wanted.digest, diff_id, codec, level=None, size=wanted.size)
     return diff_id
 
@@ -114,7 +158,7 @@ class Inflating:
     def __init__(self, codec: str, pipe: Pipe, raw: BlobWriter, most: int) -> None:
         self._pipe = pipe
         self._failure: BaseException | None = None
-        self._work = partial(inflate, codec, cast(BinaryIO, pipe), raw, most)
+        self._work = prepared(inflate, codec, cast(BinaryIO, pipe), raw, most)
         self._thread = threading.Thread(target=self._run, name="pybuild-inflate", daemon=True)
 
     def __enter__(self) -> Inflating:

@@ -7,6 +7,7 @@ the layers are those of its config, so an image is never half here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers import mediatypes
@@ -14,7 +15,7 @@ from layers.descriptor import Descriptor
 from layers.digest import Digest
 from layers.documents import MAX_DOCUMENT, ImageConfig, Index, Manifest
 from layers.errors import BlobMismatch, BlobMissing, DocumentInvalid
-from layers.ingest import diff_id_of, receive
+from layers.ingest import diff_id_of, gather, receive
 from layers.reference import Reference
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class LocalRepository:
             receive(self.store, wanted, source)
         else:
             self.store.blobs.put(wanted, source)
+
+    def gather(self, wanted: Descriptor, open_at: Callable[[int], BinaryIO]) -> None:
+        """Keep a blob, going on with what is here of it. Raises BlobMismatch, ArchiveInvalid."""
+        gather(self.store, wanted, open_at)
 
     def tag(self, name: str, target: Descriptor) -> None:
         """Let a reference point to a manifest or index that is here. Raises BlobMissing."""
@@ -115,7 +120,7 @@ def checked(wanted: Descriptor, source: BinaryIO) -> bytes:
         pieces.append(piece)
         left -= len(piece)
     raw = b"".join(pieces)
-    met = Descriptor.of(raw, wanted.media_type)
-    if wanted.digest.algorithm == "sha256" and (met.size, met.digest) != (wanted.size, wanted.digest):
+    met = Descriptor.of(raw, wanted.media_type, wanted.digest.algorithm)
+    if (met.size, met.digest) != (wanted.size, wanted.digest):
         raise BlobMismatch(wanted, received=met.size, digest=str(met.digest))
     return raw

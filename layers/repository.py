@@ -7,6 +7,7 @@ Repository hands out bytes as it has them; whoever reads them checks them (`laye
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from layers.descriptor import Descriptor
@@ -42,4 +43,22 @@ class Mounts(Protocol):
 
     def mount(self, wanted: Descriptor, source: Repository) -> bool:
         """True if the blob is here afterwards (OCI distribution-spec, "Mounting a blob")."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """An extra ability of a source: to begin in the middle, for a copy that was broken off."""
+
+    def open_from(self, wanted: Descriptor, offset: int) -> BinaryIO:
+        """The bytes of some content from `offset` on, which is at most its size. Raises BlobMissing."""
+        ...
+
+
+@runtime_checkable
+class Gathers(Protocol):
+    """An extra ability of a target: to keep what came of a blob when the rest does not, and to go on from there."""
+
+    def gather(self, wanted: Descriptor, open_at: Callable[[int], BinaryIO]) -> None:
+        """Keep a blob; `open_at` gives its bytes from an offset on. Raises BlobMismatch and keeps nothing then."""
         ...

@@ -2,6 +2,7 @@
 
     db.sqlite                 names, images, edges, cache records, leases        (layers.db)
     blobs/sha256/<hex>        documents, raw layer tars, compressed layers       (layers.blobs)
+    partial/<algorithm>.<hex> what came of a blob before a pull was broken off   (layers.partial)
     tocs/<hex>                tables of contents of raw layer tars, a cache
     snapshots/<hex>/          indexes of layers, or layers unpacked: a cache      (layers.overlay)
     containers/<id>/          kept workspaces; `pins` lists the digests they need
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from layers.toc import Toc
     from layers.tree import Tree
 
-ROOMS = ("blobs/sha256", "tocs", "snapshots", "containers", "scratch", "locks")
+ROOMS = ("blobs/sha256", "partial", "tocs", "snapshots", "containers", "scratch", "locks")
 MOST_ENTRIES = 400_000
 """Entries of all tables of contents that a process keeps in memory, some 200 bytes each."""
 

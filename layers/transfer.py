@@ -1,31 +1,39 @@
 """Images from one repository to another: documents last, blobs at the same time, nothing twice.
 
 Every byte is verified by whoever keeps it (the store hashes what comes, registries verify what they get), so a copy is
-whole or it is not there.
+whole or it is not there. What a killed copy got of a large blob stays with a target that can go on from there. Layers
+that may not be distributed (their descriptor names where they are) are left out on the way to a registry.
 """
 
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from layers import mediatypes
+from layers.crew import side_by_side
 from layers.descriptor import Descriptor
 from layers.digest import Digest
 from layers.documents import MAX_DOCUMENT, Index, Manifest
 from layers.errors import BlobMissing, DocumentInvalid
-from layers.places import Places
+from layers.partial import WORTH
+from layers.pipeline import Stopped
+from layers.places import Neighbour, Places
 from layers.platform import Platform
-from layers.repository import Mounts, Repository
+from layers.repository import Gathers, Mounts, Repository, Resumes
 
 if TYPE_CHECKING:
     from layers.store import Store
 
-JOBS = 4
-"""Blobs at the same time."""
+JOBS = 6
+"""Blobs at the same time: enough to hide the delay of a far registry, few enough to be welcome there."""
+PACKERS = 4
+"""Layers compressed at the same time."""
+DEPTH = 4
+"""Indexes within indexes that are followed."""
 
 Progress = Callable[[Descriptor, int, int], None]
 """Told with a blob, the bytes of it that have moved, and how many there are; from several threads."""
@@ -57,17 +65,17 @@ def copy(
         index = Index.parse(raw, found.media_type)
         if every:
             for entry in index.manifests:
-                work.any(entry)
+                work.any(entry, 1)
             work.put(found, raw)
         else:
             chosen = index.choose(platform or Platform.host())
-            work.any(chosen)
+            work.any(chosen, 1)
             if keep_index:
                 work.put(found, raw)
             else:
                 found = chosen
     else:
-        work.any(found)
+        work.any(found, 0)
     target.tag(tag, found)
     return found
 
@@ -80,18 +88,20 @@ class _Copy:
         self._target = target
         self._progress = progress
         self._places = places
+        self._over = threading.Event()
 
-    def any(self, wanted: Descriptor) -> None:
-        """A manifest with its blobs, or an index with everything in it."""
+    def any(self, wanted: Descriptor, depth: int) -> None:
+        """A manifest with its blobs, or an index with everything in it. Raises DocumentInvalid if it is too deep."""
+        if depth > DEPTH:
+            raise DocumentInvalid(f"index {wanted.digest}", f"it lies deeper than {DEPTH} indexes within indexes")
         raw = self.document(wanted)
         if wanted.media_type in mediatypes.INDEXES:
             for entry in Index.parse(raw, wanted.media_type).manifests:
-                self.any(entry)
+                self.any(entry, depth + 1)
         else:
             manifest = Manifest.parse(raw, wanted.media_type)
             blobs = list({blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values())
-            with ThreadPoolExecutor(min(JOBS, len(blobs)), thread_name_prefix="pybuild-blob") as pool:
-                list(pool.map(self._blob, blobs))
+            side_by_side(self._blob, blobs, jobs=JOBS, over=self._over, name="pybuild-blob")
         self.put(wanted, raw)
 
     def document(self, wanted: Descriptor) -> bytes:
@@ -102,7 +112,7 @@ class _Copy:
             raw = stream.read(wanted.size + 1)
             while len(raw) <= wanted.size and (more := stream.read(wanted.size + 1 - len(raw))):
                 raw += more
-        met = Descriptor.of(raw, wanted.media_type)
+        met = Descriptor.of(raw, wanted.media_type, wanted.digest.algorithm)
         if met.digest != wanted.digest:
             raise DocumentInvalid(f"document {wanted.digest}", f"the bytes that came have digest {met.digest}")
         return raw
@@ -113,14 +123,25 @@ class _Copy:
             self._target.put(wanted, io.BytesIO(raw))
 
     def _blob(self, wanted: Descriptor) -> None:
+        if wanted.media_type in mediatypes.FOREIGN_LAYERS and wanted.urls and isinstance(self._target, Neighbour):
+            return
         if not (self._target.has(wanted) or self._mounted(wanted)):
-            with self._source.open(wanted) as stream:
-                source = stream if self._progress is None else Counted(stream, lambda count: self._tell(wanted, count))
-                self._target.put(wanted, source)  # type: ignore[arg-type]
+            source = self._source
+            if wanted.size >= WORTH and isinstance(source, Resumes) and isinstance(self._target, Gathers):
+                self._target.gather(
+                    wanted, lambda offset: self._watched(wanted, source.open_from(wanted, offset), offset)
+                )
+            else:
+                with source.open(wanted) as stream:
+                    self._target.put(wanted, self._watched(wanted, stream))
         self._tell(wanted, wanted.size)
         if self._places is not None:
             self._places.learn(self._source, wanted)
             self._places.learn(self._target, wanted)
+
+    def _watched(self, wanted: Descriptor, stream: BinaryIO, offset: int = 0) -> BinaryIO:
+        """A stream that tells how far it is and ends when all is over."""
+        return cast(BinaryIO, Counted(stream, lambda count: self._tell(wanted, count), self._over, offset))
 
     def _mounted(self, wanted: Descriptor) -> bool:
         """Taken over from another repository of the target's host."""
@@ -134,15 +155,18 @@ class _Copy:
 
 
 class Counted:
-    """A stream that tells how much of it was read."""
+    """A stream that tells how much of it was read, and stops when `over` is set."""
 
-    def __init__(self, stream: BinaryIO, tell: Callable[[int], None]) -> None:
+    def __init__(self, stream: BinaryIO, tell: Callable[[int], None], over: threading.Event, offset: int = 0) -> None:
         self._stream = stream
         self._tell = tell
-        self._count = 0
+        self._over = over
+        self._count = offset
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes."""
+        """The next bytes. Raises Stopped when nobody wants them any more."""
+        if self._over.is_set():
+            raise Stopped
         data = self._stream.read(size)
         self._count += len(data)
         self._tell(self._count)
@@ -160,6 +184,10 @@ class Counted:
     def seekable(self) -> bool:
         """As the stream is."""
         return self._stream.seekable()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
 
 class Packed:
@@ -213,8 +241,8 @@ class Packed:
         ]
         if not change:
             return target
-        with ThreadPoolExecutor(JOBS, thread_name_prefix="pybuild-pack") as pool:
-            made = dict(zip((layer.digest for layer in change), pool.map(self._compress, change), strict=True))
+        packed_layers = side_by_side(self._compress, change, jobs=PACKERS, over=threading.Event(), name="pybuild-pack")
+        made = {layer.digest: packed for layer, packed in zip(change, packed_layers, strict=True)}
         layers = [made.get(layer.digest, layer) for layer in manifest.layers]
         packed = Manifest.build(
             manifest.config, layers, media_type=manifest.media_type, annotations=manifest.annotations
