@@ -66,3 +66,11 @@ class CertificatesInvalid(RegistryError):
 
 class CredentialsInvalid(RegistryError):
     """A credential file or helper that cannot be used."""
+
+
+class RegistriesInvalid(RegistryError):
+    """A registries.conf, or a file beside it, that cannot be used."""
+
+
+class Blocked(RegistryError):
+    """The settings of this machine forbid this registry."""

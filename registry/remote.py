@@ -6,34 +6,47 @@ import io
 from typing import BinaryIO
 from urllib.parse import quote, urljoin
 
-from layers import BlobMismatch, Descriptor, Digest, DigestInvalid, Reference, Repository
+from layers import BlobMismatch, Descriptor, Digest, DigestInvalid, DocumentInvalid, Manifest, Reference, Repository
 from layers.mediatypes import INDEXES, MANIFESTS
-from registry.errors import NotFound, ProtocolViolation, RegistryError, Unavailable
+from registry.download import Download
+from registry.errors import NotFound, ProtocolViolation, RegistryError
 from registry.session import Client
 from registry.session import client as new_client
 from registry.transport import Request, Response
+from registry.upload import CHUNK, WHOLE, Upload
 
 DOCUMENTS = MANIFESTS | INDEXES
 ACCEPT = ", ".join(sorted(DOCUMENTS))
+VAGUE = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
+"""Types under which careless registries send manifests; the document's own `mediaType` decides then."""
 MOST = 4 << 20
 """Bytes of a manifest that are read."""
-RESUMES = 8
-"""How often one download goes on after it was cut."""
 
 
 class RemoteRepository:
-    """One repository; threads may share it."""
+    """One repository; threads may share it. `whole` and `chunk`: see `registry.upload`."""
 
-    def __init__(self, reference: Reference, client: Client | None = None) -> None:
+    def __init__(
+        self, reference: Reference, client: Client | None = None, *, whole: int = WHOLE, chunk: int = CHUNK
+    ) -> None:
         self.reference = reference
         self.client = client or new_client()
         self.host = reference.host
         self.path = reference.path
+        self._whole = whole
+        self._chunk = chunk
+        self._last: tuple[Digest, bytes] | None = None
+        self._noted: set[Digest] = set()
 
     @property
     def name(self) -> str:
         """host/path."""
         return self.reference.repository
+
+    @property
+    def origin(self) -> RemoteRepository:
+        """The registry itself, where what is read is what was written."""
+        return self
 
     # -- layers.Repository -----------------------------------------------------------------------
 
@@ -44,7 +57,7 @@ class RemoteRepository:
         answer.close()
         told = answer.headers.get("docker-content-digest", "")
         length = answer.headers.get("content-length", "")
-        kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+        kind = kind_of(answer)
         try:
             digest = Digest.parse(told) if told else None
         except DigestInvalid as error:
@@ -53,7 +66,7 @@ class RemoteRepository:
             raise ProtocolViolation(self.host, f"was asked for {tag} and names {digest}")
         if digest is not None and length.isdigit() and kind in DOCUMENTS:
             return Descriptor(kind, digest, int(length))
-        return self._read(tag, kind)
+        return self._read(tag)
 
     def has(self, wanted: Descriptor) -> bool:
         """True if the content is there."""
@@ -65,24 +78,32 @@ class RemoteRepository:
 
     def open(self, wanted: Descriptor) -> BinaryIO:
         """The bytes as they come; a download that is cut goes on where it was. Raises NotFound."""
-        place = self._place(wanted)
-        answer = self._get("GET", place, what=f"cannot fetch {wanted.digest}")
-        return io.BufferedReader(Download(self, place, wanted, answer), 1 << 20)
+        return self.open_from(wanted, 0)
 
     def put(self, wanted: Descriptor, source: BinaryIO) -> None:
-        """Send content. Raises BlobMismatch if the registry got other bytes than promised."""
+        """Send content. Raises BlobMismatch if the source has other bytes than promised."""
         if wanted.media_type in DOCUMENTS:
             data = source.read(wanted.size + 1)
             self._put_document(str(wanted.digest), wanted, data)
+            self._last = (wanted.digest, data)
         else:
-            self._upload(wanted, source)
+            Upload(self, wanted, source, whole=self._whole, chunk=self._chunk).run()
 
     def tag(self, name: str, target: Descriptor) -> None:
         """Let a tag point to a manifest or index that is there."""
         tag = name.rpartition(":")[2] if "/" in name else name
-        with self.open(target) as source:
-            data = source.read(MOST)
+        if self._last is not None and self._last[0] == target.digest:
+            data = self._last[1]
+        else:
+            with self.origin.open(target) as source:
+                data = source.read(MOST)
         self._put_document(tag, target, data)
+
+    # -- layers.Resumes --------------------------------------------------------------------------
+
+    def open_from(self, wanted: Descriptor, offset: int) -> BinaryIO:
+        """The same from a byte on, which may be the end. Raises NotFound."""
+        return io.BufferedReader(Download(self, wanted, offset), 1 << 20)
 
     # -- layers.Mounts ---------------------------------------------------------------------------
 
@@ -93,37 +114,22 @@ class RemoteRepository:
         return self.mount_from(wanted, source.path)
 
     def mount_from(self, wanted: Descriptor, path: str) -> bool:
-        """The same, from a repository given by its path."""
+        """The same, from a repository given by its path. False, too, if the registry will not: it is a favour."""
         query = f"blobs/uploads/?mount={quote(str(wanted.digest))}&from={quote(path)}"
         scopes = (f"repository:{self.path}:pull,push", f"repository:{path}:pull")
-        answer = self._send("POST", query, accept=(201, 202), scopes=scopes, what=f"cannot mount {wanted.digest}")
+        what = f"cannot mount {wanted.digest}"
+        try:
+            answer = self.send("POST", query, accept=(201, 202), scopes=scopes, what=what, retry=False)
+        except RegistryError:
+            return False
         answer.close()
         if answer.status == 202:  # an upload was begun instead; it is not wanted
-            self._cancel(answer)
+            self.cancel(urljoin(answer.url, answer.headers.get("location", "")))
         return answer.status == 201
 
-    # -- inside ----------------------------------------------------------------------------------
+    # -- for the files beside this one -----------------------------------------------------------
 
-    def _place(self, wanted: Descriptor) -> str:
-        return f"{'manifests' if wanted.media_type in DOCUMENTS else 'blobs'}/{wanted.digest}"
-
-    def _url(self, rest: str) -> str:
-        return f"{self.client.base(self.host)}/v2/{self.path}/{rest}"
-
-    def _get(self, method: str, rest: str, *, what: str, offset: int = 0) -> Response:
-        headers = {"Accept": ACCEPT} if rest.startswith("manifests/") else {"Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-        return self.client.send(
-            Request(method, self._url(rest), headers),
-            host=self.host,
-            path=self.path,
-            scopes=(f"repository:{self.path}:pull",),
-            accept=(206,) if offset else (200,),
-            what=what,
-        )
-
-    def _send(
+    def send(
         self,
         method: str,
         rest: str,
@@ -135,8 +141,10 @@ class RemoteRepository:
         size: int = 0,
         scopes: tuple[str, ...] = (),
         retry: bool = True,
+        lost: bool = True,
     ) -> Response:
-        url = rest if "://" in rest else self._url(rest)
+        """One exchange with this repository, by default as one who may push; `rest` is a path in it or a URL."""
+        url = rest if "://" in rest else f"{self.client.base(self.host)}/v2/{self.path}/{rest}"
         return self.client.send(
             Request(method, url, headers or {}, body, size),
             host=self.host,
@@ -145,116 +153,120 @@ class RemoteRepository:
             accept=accept,
             what=what,
             retry=retry,
+            lost=lost,
         )
 
-    def _read(self, tag: str, kind: str) -> Descriptor:
-        """The descriptor of a manifest whose headers do not tell it."""
+    def fetch(self, wanted: Descriptor, offset: int, *, what: str) -> Response:
+        """The answer to a GET of some content, from a byte on if the registry will: 200, 206 or 416."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        accept = (200, 206, 416) if offset else (200,)
+        return self._get("GET", self._place(wanted), what=what, headers=headers, accept=accept)
+
+    def tag_bytes(self, name: str, wanted: Descriptor, data: bytes) -> None:
+        """Put a document under a tag at once. Raises BlobMismatch."""
+        self._put_document(name, wanted, data)
+
+    def cancel(self, place: str) -> None:
+        """Tell the registry that an upload will not go on; whether it listens does not matter."""
+        try:
+            self.client.check_place(self.host, f"{self.client.base(self.host)}/", place)
+            self.send("DELETE", place, accept=(200, 202, 204), what="cannot cancel", retry=False).close()
+        except RegistryError:
+            return
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _place(self, wanted: Descriptor) -> str:
+        return f"{'manifests' if wanted.media_type in DOCUMENTS else 'blobs'}/{wanted.digest}"
+
+    def _get(
+        self,
+        method: str,
+        rest: str,
+        *,
+        what: str,
+        headers: dict[str, str] | None = None,
+        accept: tuple[int, ...] = (200,),
+    ) -> Response:
+        kinds = {"Accept": ACCEPT} if rest.startswith("manifests/") else {"Accept-Encoding": "identity"}
+        scopes = (f"repository:{self.path}:pull",)
+        return self.send(method, rest, what=what, headers={**kinds, **(headers or {})}, accept=accept, scopes=scopes)
+
+    def _read(self, tag: str) -> Descriptor:
+        """The descriptor of a manifest whose headers do not tell it. Raises ProtocolViolation for no manifest."""
         answer = self._get("GET", f"manifests/{tag}", what=f"cannot resolve {self.name}:{tag}")
         with answer:
             data = answer.body(MOST)
-            kind = answer.headers.get("content-type", kind).partition(";")[0].strip()
-        return Descriptor.of(data, kind)
+        kind = kind_of(answer)
+        if kind in VAGUE:
+            kind = own_kind(data) or kind
+        if kind not in DOCUMENTS:
+            old = "manifest.v1+" in kind
+            raise ProtocolViolation(
+                self.host,
+                f"answers {self.name}:{tag} with {'a manifest of schema 1' if old else repr(kind[:100])}, "
+                f"which is {'too old to be verified' if old else 'no manifest or index'}",
+                help="push the image again with a tool of this decade" if old else None,
+            )
+        found = Descriptor.of(data, kind, tag.partition(":")[0] if ":" in tag else "sha256")
+        if ":" in tag and str(found.digest) != tag:
+            raise ProtocolViolation(self.host, f"was asked for {tag} and sent {found.digest}")
+        return found
 
     def _put_document(self, name: str, wanted: Descriptor, data: bytes) -> None:
-        met = Descriptor.of(data, wanted.media_type)
+        met = Descriptor.of(data, wanted.media_type, wanted.digest.algorithm)
         if met.digest != wanted.digest:
             raise BlobMismatch(wanted, received=len(data), digest=str(met.digest))
-        answer = self._send(
+        try:
+            answer = self._put_bytes(name, wanted, data)
+        except (NotFound, ProtocolViolation) as error:
+            if error.code != "MANIFEST_BLOB_UNKNOWN":
+                raise
+            self._look_again(wanted, data)
+            answer = self._put_bytes(name, wanted, data)
+        told = answer.headers.get("docker-content-digest")
+        if told and told != str(wanted.digest):
+            raise ProtocolViolation(self.host, f"stored {wanted.digest} as {told[:200]}")
+        if "oci-subject" not in answer.headers and wanted.digest not in self._noted and b'"subject"' in data:
+            from registry.referrers import note
+
+            note(self.origin, wanted, data)
+            self._noted.add(wanted.digest)
+
+    def _put_bytes(self, name: str, wanted: Descriptor, data: bytes) -> Response:
+        answer = self.send(
             "PUT",
             f"manifests/{name}",
-            accept=(201,),
+            accept=(200, 201, 202),
             what=f"does not take the manifest {self.name}:{name}",
             headers={"Content-Type": wanted.media_type},
             body=data,
             size=len(data),
         )
         answer.close()
-        told = answer.headers.get("docker-content-digest")
-        if told and told != str(wanted.digest):
-            raise ProtocolViolation(self.host, f"stored {wanted.digest} as {told}")
+        return answer
 
-    def _upload(self, wanted: Descriptor, source: BinaryIO) -> None:
-        """One POST, one PUT; a PUT that fails is begun anew if the source can be read again."""
-        what = f"does not take {wanted.digest}"
-        started = self._send("POST", "blobs/uploads/", accept=(202,), what=what)
-        started.close()
-        place = urljoin(started.url, started.headers.get("location", ""))
-        self.client.check_place(self.host, started.url, place)
-        joint = "&" if "?" in place else "?"
-        url = f"{place}{joint}digest={quote(str(wanted.digest))}"
-        headers = {"Content-Type": "application/octet-stream"}
-        try:
-            answer = self._send(
-                "PUT",
-                url,
-                accept=(201,),
-                what=what,
-                headers=headers,
-                body=source,
-                size=wanted.size,
-            )
-        except RegistryError:
-            self._cancel(started)
-            raise
-        answer.close()
-        told = answer.headers.get("docker-content-digest")
-        if told and told != str(wanted.digest):
-            raise ProtocolViolation(self.host, f"stored {wanted.digest} as {told}")
-
-    def _cancel(self, upload: Response) -> None:
-        """Tell the registry that an upload will not go on; whether it listens does not matter."""
-        place = urljoin(upload.url, upload.headers.get("location", ""))
-        try:
-            self.client.check_place(self.host, upload.url, place)
-            self._send("DELETE", place, accept=(200, 202, 204, 404, 405), what="cannot cancel", retry=False).close()
-        except RegistryError:
+    def _look_again(self, wanted: Descriptor, data: bytes) -> None:
+        """A registry that is spread over machines may need a second look to see blobs. Raises NotFound for a gap."""
+        if wanted.media_type not in MANIFESTS:
             return
+        manifest = Manifest.parse(data, wanted.media_type)
+        gone = [str(blob.digest) for blob in (manifest.config, *manifest.layers) if not self.has(blob)]
+        if gone:
+            raise NotFound(self.host, f"{self.name} lost {', '.join(gone)} after it was sent", help="push once more")
 
 
-class Download(io.RawIOBase):
-    """The body of a GET that goes on by itself, with a Range, when the connection is cut."""
+def kind_of(answer: Response) -> str:
+    """The media type that an answer announces."""
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    def __init__(self, repository: RemoteRepository, place: str, wanted: Descriptor, answer: Response) -> None:
-        self._repository = repository
-        self._place = place
-        self._wanted = wanted
-        self._answer = answer
-        self._position = 0
-        self._resumed = 0
 
-    def readable(self) -> bool:
-        """It is."""
-        return True
+def own_kind(data: bytes) -> str:
+    """What a document says of itself, if it says anything."""
+    from layers.documents import decode
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer. Raises Unavailable when the registry has cut it too often."""
-        view = memoryview(buffer)
-        while True:
-            try:
-                data = self._answer.read(len(view))
-            except Unavailable:
-                self._again()
-                continue
-            if not data and self._position < self._wanted.size and self._resumed < RESUMES:
-                self._again()
-                continue
-            view[: len(data)] = data
-            self._position += len(data)
-            return len(data)
-
-    def _again(self) -> None:
-        """Ask for the rest. A registry that knows no ranges ends the download."""
-        self._answer.close()
-        self._resumed += 1
-        if self._resumed > RESUMES:
-            raise Unavailable(self._repository.host, f"cut the download of {self._wanted.digest} {RESUMES} times")
-        what = f"cannot go on fetching {self._wanted.digest}"
-        if self._position == 0:
-            self._answer = self._repository._get("GET", self._place, what=what)
-        else:
-            self._answer = self._repository._get("GET", self._place, what=what, offset=self._position)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._answer.close()
-        super().close()
+    try:
+        kind = decode(data, "manifest").get("mediaType")
+    except DocumentInvalid:
+        return ""
+    return kind if isinstance(kind, str) else ""

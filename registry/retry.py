@@ -22,12 +22,17 @@ LONGEST_WAIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How patient we are. Times are seconds; `budget` bounds the trying of what never answers."""
+    """How patient we are. Times are seconds; `budget` bounds the trying of what never answers.
+
+    A body that brings fewer than `slowest` bytes a second for the length of `window` counts as cut.
+    """
 
     tries: int = 4
     first: float = 0.5
     budget: float = 12.0
     longest: float = LONGEST_WAIT
+    slowest: int = 1 << 10
+    window: float = 60.0
     stop: threading.Event = field(default_factory=threading.Event)
 
     def again(self, failure: Response | Unavailable, *, tried: int, since: float) -> bool:
@@ -39,12 +44,19 @@ class Retry:
             asked = retry_after(failure.headers.get("retry-after", ""))
         if tried >= self.tries or self.stop.is_set():
             return False
-        pause = self.first * 2 ** (tried - 1) * random.uniform(0.8, 1.2)
+        pause = self._pause(tried)
         if asked is not None:
             pause = min(max(asked, pause), self.longest)
         elif time.monotonic() - since + pause > self.budget:
             return False
         return not self.stop.wait(pause)
+
+    def rest(self, tried: int) -> bool:
+        """True after a pause if something that was broken off, now for the `tried`th time, should go on."""
+        return tried < self.tries and not self.stop.wait(self._pause(tried))
+
+    def _pause(self, tried: int) -> float:
+        return self.first * 2.0 ** (tried - 1) * random.uniform(0.8, 1.2)
 
 
 def retry_after(text: str, *, now: datetime | None = None) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
@@ -46,21 +46,29 @@ class Client:
         trust: Trust | None = None,
         transport: Transport | None = None,
         retry: Retry | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.trust = trust or Trust()
         self.retry = retry or Retry()
         self.credentials = credentials or Credentials()
+        self.tell = tell or (lambda text: None)
+        """Called with what the user should know although nothing failed."""
         self._transport = transport or RequestsTransport(self.trust)
         self._auth = Authenticator(self.credentials, self.trust, self._fetch_token)
         self._bases: dict[str, str] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._warnings: dict[str, None] = {}
+        self._warnings: set[str] = set()
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What servers asked to be shown (`Warning: 299`), each once."""
-        return tuple(self._warnings)
+    def variant(self, *, given: bool, insecure: Collection[str] = (), tries: int | None = None) -> Client:
+        """A client for other hosts of the same run: without the `given` credentials, or with more `insecure` hosts."""
+        return Client(
+            credentials=self.credentials if given else replace(self.credentials, given=None),
+            trust=replace(self.trust, insecure=self.trust.insecure | set(insecure)),
+            transport=None if insecure else self._transport,
+            retry=self.retry if tries is None else replace(self.retry, tries=tries),
+            tell=self.tell,
+        )
 
     def base(self, host: str) -> str:
         """`scheme://host` of a registry, after asking it once; on the way we learn how it authenticates.
@@ -124,35 +132,42 @@ class Client:
         accept: Collection[int] = (200,),
         what: str = "the request failed",
         retry: bool = True,
+        lost: bool = True,
     ) -> Response:
         """Exchange a request for a response whose status is in `accept`; anything else becomes an error.
 
         `host` is the registry (credentials are looked up for it and go to it only), `path` the
-        repository, `what` the beginning of the error's text. Raises the errors of registry.errors.
+        repository, `what` the beginning of the error's text. `retry`: try again what may go better;
+        `lost`: also when no answer came, although the request may have been carried out.
+        Raises the errors of registry.errors.
         """
         own = self.base(host)
         wanted = frozenset(scopes)
-        answer = self._authorized(request, own, host, path, wanted, retry=retry)
+        start = position(request.body)
+        answer = self._authorized(request, own, host, path, wanted, retry=retry, lost=lost)
         hops = 0
         while answer.status in MOVED and answer.status not in accept:
             answer.close()
             hops += 1
             if hops > HOPS:
                 raise ProtocolViolation(host, f"{what}: more than {HOPS} redirects")
-            request = replace(self._moved(request, answer, host, what))
-            answer = self._authorized(request, own, host, path, wanted, retry=retry)
-        self._note_warning(answer)
+            request = self._moved(request, answer, host, what, start)
+            answer = self._authorized(request, own, host, path, wanted, retry=retry, lost=lost)
+        self._note_warning(host, answer)
         if answer.status in accept:
             return answer
         with answer:
             raise failure(host, what, answer)
 
-    def _moved(self, request: Request, answer: Response, host: str, what: str) -> Request:
+    def _moved(self, request: Request, answer: Response, host: str, what: str, start: int | None) -> Request:
         """The request that a redirect asks for. Raises ProtocolViolation if it is not safe to make."""
         place = urljoin(request.url, answer.headers.get("location", ""))
         if request.method not in ("GET", "HEAD") and answer.status not in (307, 308):
             raise ProtocolViolation(host, f"{what}: a {request.method} was redirected", status=answer.status)
         self.check_place(host, request.url, place)
+        if start is None:
+            raise ProtocolViolation(host, f"{what}: it redirects what cannot be sent twice", status=answer.status)
+        rewind(request.body, start)
         return replace(request, url=place)
 
     def check_place(self, host: str, origin: str, place: str) -> None:
@@ -166,18 +181,18 @@ class Client:
             raise ProtocolViolation(host, f"sends us to {new.netloc}, an inner address; refused")
 
     def _authorized(
-        self, request: Request, own: str, host: str, path: str, scopes: frozenset[str], *, retry: bool
+        self, request: Request, own: str, host: str, path: str, scopes: frozenset[str], *, retry: bool, lost: bool
     ) -> Response:
         """The exchange with authorization if the URL is the registry's own, and with challenges answered."""
         if origin_of(request.url) != own:
-            return self._exchange(request, retry=retry)
+            return self._exchange(request, retry=retry, lost=lost)
         used = self._auth.ahead(host, path, scopes) if scopes or path == "" else None
         start = position(request.body)
         for challenged in range(CHALLENGES + 1):
             headers = dict(request.headers)
             if used:
                 headers["Authorization"] = used
-            answer = self._exchange(replace(request, headers=headers), retry=retry)
+            answer = self._exchange(replace(request, headers=headers), retry=retry, lost=lost)
             if answer.status != 401 or challenged == CHALLENGES:
                 break
             challenge = self._auth.learn(host, answer.headers.get("www-authenticate", ""))
@@ -193,7 +208,7 @@ class Client:
         """A token server's answer; it is not redirected."""
         return self._exchange(request)
 
-    def _exchange(self, request: Request, *, retry: bool = True) -> Response:
+    def _exchange(self, request: Request, *, retry: bool = True, lost: bool = True) -> Response:
         """The answer after as many tries as make sense. Raises Unavailable or Untrusted."""
         since = time.monotonic()
         start = position(request.body)
@@ -203,7 +218,7 @@ class Client:
             try:
                 answer = self._transport.send(request)
             except Unavailable as error:
-                if not retry or start is None or not self.retry.again(error, tried=tried, since=since):
+                if not (retry and lost) or start is None or not self.retry.again(error, tried=tried, since=since):
                     raise
             else:
                 if answer.status not in AGAIN or not retry or start is None:
@@ -213,10 +228,12 @@ class Client:
                 answer.close()
             rewind(request.body, start)
 
-    def _note_warning(self, answer: Response) -> None:
+    def _note_warning(self, host: str, answer: Response) -> None:
+        """Tell what a server wants to be shown, each text once (distribution-spec, "Warnings")."""
         text = answer.headers.get("warning", "")
-        if text.startswith("299 ") and text.isprintable() and len(self._warnings) < 100:
-            self._warnings.setdefault(text[4:].lstrip("- ").strip('"')[:1000])
+        if text.startswith("299 ") and text.isprintable() and text not in self._warnings and len(self._warnings) < 100:
+            self._warnings.add(text)
+            self.tell(f"{host} says: " + text[4:].lstrip("- ").strip('"')[:1000])
 
 
 def client(
@@ -226,6 +243,7 @@ def client(
     tls_verify: bool = True,
     insecure: Collection[str] = (),
     stop: threading.Event | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Client:
     """The Client that flags and environment ask for; `creds` is USER:PASSWORD."""
     from pathlib import Path
@@ -238,6 +256,7 @@ def client(
         credentials=Credentials(given, Path(authfile) if authfile else None),
         trust=Trust(frozenset(insecure), everyone=not tls_verify),
         retry=Retry(stop=stop or threading.Event()),
+        tell=tell,
     )
 
 
@@ -276,6 +295,9 @@ def failure(host: str, what: str, answer: Response) -> RegistryError:
         return Denied(host, text, status=status, code=code, help="this user may not do that here")
     if status == 404:
         return NotFound(host, text, status=status, code=code)
+    if status == 413:
+        hint = "the registry, or a proxy before it, limits the size of one request: let that be raised there"
+        return ProtocolViolation(host, text, status=status, code=code, help=hint)
     if status == 429:
         return RateLimited(host, text or "rate limit", status=status, code=code, help="rate limit: wait, or log in")
     if status in AGAIN or status >= 500:
