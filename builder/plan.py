@@ -118,9 +118,10 @@ def plan(
     warn: Callable[[str, Span], None],
     *,
     build_platform: Platform | None = None,
+    named: Callable[[str], Reference] = Reference.parse,
 ) -> BuildGraph:
-    """The graph for one platform. Raises DockerfileError and what `images` raises."""
-    planner = Planner(Stages.of(dockerfile), request, platform, build_platform or Platform.host(), images)
+    """The graph for one platform. Raises DockerfileError and what `images` and `named` raise."""
+    planner = Planner(Stages.of(dockerfile), request, platform, build_platform or Platform.host(), images, named=named)
     target = planner.stages.target(request.target)
     planner.stages.order(target, planner.scope.get)  # every circle in the file, before anything is fetched
     state = planner.result(target)
@@ -139,12 +140,20 @@ class Planner:
     """One planning: the steps so far, and the states that stages have ended in."""
 
     def __init__(
-        self, stages: Stages, request: BuildRequest, platform: Platform, build_platform: Platform, images: Images
+        self,
+        stages: Stages,
+        request: BuildRequest,
+        platform: Platform,
+        build_platform: Platform,
+        images: Images,
+        *,
+        named: Callable[[str], Reference] = Reference.parse,
     ) -> None:
         self.stages = stages
         self.request = request
         self.platform = platform
         self.images = images
+        self.named = named
         self.platform_arguments = platform_arguments(platform, build_platform, request.target or "")
         self.scope = stages.scope({**self.platform_arguments, **request.build_args})
         self.used: set[str] = {
@@ -233,7 +242,7 @@ class Planner:
 
     def _image(self, name: str, platform: Platform, span: Span) -> BaseImage:
         try:
-            reference = Reference.parse(name)
+            reference = self.named(name)
         except ReferenceInvalid as error:
             raise DockerfileError(span, f"invalid image name {name!r}: {error.why}") from error
         return self.images(reference, platform, span)

@@ -51,7 +51,7 @@ class Road:
         with store.lease():
             for platform in platforms:
                 bases = Bases(self.bench, pull=request.pull)
-                graph = plan(dockerfile, request, platform, bases, self._warn)
+                graph = plan(dockerfile, request, platform, bases, self._warn, named=self.bench.named)
                 offset = max((report.id for report in reports), default=0)
                 graph = renumbered(graph, offset)
                 image, done = self._one(graph, several=len(platforms) > 1)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layers import Reference
+
 if TYPE_CHECKING:
-    from layers import Reference, Repository, Store
+    from layers import Repository, Store
     from runner import Runtime
 
 
@@ -17,9 +19,10 @@ class Workbench:
 
     store: where layers, images and cache records are. runtime: gives the way to run commands; called when the
     first one runs, so a cached build never starts it. remote: opens the repository that a reference lives
-    in; None works offline.
+    in; None works offline. named: the reference that a name means on this machine.
     """
 
     store: Store
     runtime: Callable[[], Runtime]
     remote: Callable[[Reference], Repository] | None = None
+    named: Callable[[str], Reference] = Reference.parse

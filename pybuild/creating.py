@@ -156,7 +156,7 @@ def settings(context: Context, name: str, words: tuple[str, ...], options: dict[
 
 def found(context: Context, name: str, options: dict[str, Any]) -> Image:
     """The image, pulled if it is not here. Raises BlobMissing and the errors of a registry."""
-    from layers import BlobMissing, Platform, Reference, ReferenceInvalid
+    from layers import BlobMissing, Platform, ReferenceInvalid
     from layers.transfer import copy
 
     platform = Platform.parse(options["platform"]) if options["platform"] else None
@@ -167,14 +167,16 @@ def found(context: Context, name: str, options: dict[str, Any]) -> Image:
             if options["pull"] == "never":
                 raise
     try:
-        reference = Reference.parse(name)
+        reference = context.named(name)
     except ReferenceInvalid:
         return context.store.images.get(name, platform)
+    if options["pull"] != "always" and context.store.images.target(reference):
+        return context.store.images.get(str(reference), platform)
     click.echo(f"Unable to find image '{reference.familiar}' locally; pulling it", err=True)
     wanted = str(reference.digest) if reference.digest else str(reference.tag)
     repository = context.store.repository()
     copy(context.registry(reference), wanted, repository, str(reference), platform=platform, keep_index=True)
-    return context.store.images.get(name, platform)
+    return context.store.images.get(str(reference), platform)
 
 
 def variables(options: dict[str, Any]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +15,35 @@ from pybuild import units
 
 if TYPE_CHECKING:
     from layers import Descriptor
+    from pybuild.wiring import Context
+    from registry.session import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Tell = Callable[["Descriptor", int, int], None]
+
+
+def client(context: Context, **options: Any) -> Client:
+    """What talks to registries, as flags want it; what the user should know is told on standard error."""
+    from pybuild.exits import tell
+    from registry import session
+
+    return session.client(stop=context.stop, tell=lambda text: tell(f"warning: {text}"), **options)
+
+
+def mirrors(command: Command) -> Command:
+    """`--registry-mirror`, taken from the options before the command sees it."""
+
+    @wraps(command)
+    def with_mirrors(*args: Any, registry_mirror: Sequence[str], **options: Any) -> Any:
+        click.get_current_context().obj.mirrors = tuple(registry_mirror)
+        return command(*args, **options)
+
+    return click.option(
+        "--registry-mirror",
+        multiple=True,
+        metavar="HOST",
+        help="Pull what is on docker.io from there if it can be had, besides the mirrors of registries.conf.",
+    )(with_mirrors)  # type: ignore[return-value]
 
 
 def connection(command: Command) -> Command:
@@ -26,10 +52,8 @@ def connection(command: Command) -> Command:
     @wraps(command)
     def with_client(*args: Any, tls_verify: bool, creds: str | None, authfile: str | None, **options: Any) -> Any:
         if not tls_verify or creds or authfile:
-            from registry.session import client
-
-            root = args[0]
-            root.client = client(creds=creds, authfile=authfile, tls_verify=tls_verify, stop=root.stop)
+            root: Context = click.get_current_context().obj
+            root.client = client(root, creds=creds, authfile=authfile, tls_verify=tls_verify)
         return command(*args, **options)
 
     options = (

@@ -18,8 +18,10 @@ from pybuild.settings import Settings
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
-    from layers import Reference, Repository, Store
+    from layers import Reference, Store
+    from registry.remote import RemoteRepository
     from registry.session import Client
+    from registry.sources import Sources
     from runner.native import Native
     from runner.spawner import Spawner
 
@@ -51,6 +53,8 @@ class Context:
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the user wants everything to end."""
+    mirrors: tuple[str, ...] = ()
+    """Mirrors of docker.io that flags named."""
 
     @cached_property
     def store(self) -> Store:
@@ -96,19 +100,35 @@ class Context:
     @cached_property
     def client(self) -> Client:
         """What talks to registries, for the whole run; made anew by commands whose flags say otherwise."""
-        from registry.session import client
+        from pybuild.transfers import client
 
-        return client(stop=self.stop)
+        return client(self)
 
-    def registry(self, reference: Reference) -> Repository:
-        """The repository that a reference lives in, over HTTP."""
-        from registry.remote import RemoteRepository
+    @cached_property
+    def sources(self) -> Sources:
+        """Where this machine's registries.conf says that repositories are. Raises RegistriesInvalid."""
+        from registry.registries import Registries
+        from registry.sources import Sources
 
-        return RemoteRepository(reference, self.client)
+        registries = Registries.load()
+        for mirror in reversed(self.mirrors):
+            registries = registries.with_mirror(mirror)
+        return Sources(self.client, registries)
+
+    def registry(self, reference: Reference) -> RemoteRepository:
+        """The repository that a reference lives in, over HTTP, through mirrors if there are. Raises Blocked."""
+        return self.sources.repository(reference)
+
+    def named(self, text: str) -> Reference:
+        """The reference that a name means: the usual one if that is here, else by aliases and search registries."""
+        from layers import Reference
+
+        usual = Reference.parse(text)
+        return usual if self.store.images.target(usual) else self.sources.named(text)
 
     @cached_property
     def bench(self) -> Workbench:
         """The tools of a build."""
         from builder.workbench import Workbench
 
-        return Workbench(self.store, lambda: self.runtime, self.registry)
+        return Workbench(self.store, lambda: self.runtime, self.registry, self.named)

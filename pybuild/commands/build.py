@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild import units
+from pybuild.transfers import mirrors
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ PERIOD = typed(units.parse_period)
 @click.option("--build-context", multiple=True, hidden=True)
 @click.option("--provenance", multiple=True, hidden=True)
 @click.option("--sbom", multiple=True, hidden=True)
+@mirrors
 @click.pass_obj
 def build(roof: Context, /, **options: Any) -> None:
     """Build an image from PATH, the directory that COPY reads, and the Dockerfile in it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pybuild.transfers import bars, connection
+from pybuild.transfers import bars, connection, mirrors
 from pybuild.wiring import Context
 
 
@@ -16,14 +16,15 @@ from pybuild.wiring import Context
 @click.option("--platform", metavar="PLATFORM", help="Which image of an index, by default this machine's.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the reference.")
 @connection
+@mirrors
 @click.pass_obj
 def pull(context: Context, image: str, all_platforms: bool, platform: str | None, quiet: bool) -> None:
     """Fetch IMAGE into the store, every byte verified."""
-    from layers import Platform, Reference
+    from layers import Platform
     from layers.places import Places
     from layers.transfer import copy
 
-    reference = Reference.parse(image)
+    reference = context.sources.named(image)
     wanted = str(reference.digest) if reference.digest else str(reference.tag)
     before = context.store.images.target(reference)
     with context.store.lease(), bars(context.settings.color, quiet=quiet, verb="pulled") as progress:
