@@ -70,6 +70,11 @@ def connection(command: Command) -> Command:
     return with_client  # type: ignore[return-value]
 
 
+def host_of(server: str) -> str:
+    """The registry that a person means by a host, a URL of it, or a repository in it."""
+    return server.removeprefix("https://").removeprefix("http://").partition("/")[0]
+
+
 @contextmanager
 def bars(color: bool, *, quiet: bool, verb: str) -> Iterator[Tell | None]:
     """Progress of blobs on standard error: bars on a terminal, else a line for each blob that is done."""

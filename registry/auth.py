@@ -25,6 +25,7 @@ CLIENT_ID = "pybuild"
 TOKEN_LIMIT = 1 << 20
 HEADER_LIMIT = 8 << 10
 SHORTEST_SECONDS = 60
+LONGEST_SECONDS = 24 * 3600
 EARLY_SECONDS = 10
 PIECE = re.compile(
     r"\s*(?:(?P<key>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<word>[^\s,\"]*))"
@@ -66,10 +67,11 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 @dataclass(slots=True)
 class Token:
-    """A bearer token and when, on the monotonic clock, it should no longer be used."""
+    """A bearer token and when, on the monotonic clock, it should no longer be used; `refresh` may get the next one."""
 
     value: str
     until: float
+    refresh: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -90,6 +92,8 @@ class Authenticator:
         self._challenges: dict[str, Challenge] = {}
         self._found: dict[tuple[str, str], Credential | None] = {}
         self._slots: dict[tuple[str, str, frozenset[str]], Slot] = {}
+        self._wider: dict[tuple[str, str, frozenset[str]], frozenset[str]] = {}
+        self._refreshed: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def learn(self, host: str, header: str) -> Challenge | None:
@@ -103,9 +107,17 @@ class Authenticator:
     def ahead(self, host: str, path: str, scopes: frozenset[str]) -> str | None:
         """The header to send with a request before anybody asks, if the host is known to ask. Raises Unauthorized."""
         challenge = self._challenges.get(host)
+        scopes = self._wider.get((host, path, scopes), scopes)
         if challenge is None or (challenge.scheme == "basic" and self._credential(host, path) is None):
             return None
         return self.answer(host, path, challenge, scopes, refused=None)
+
+    def widen(self, host: str, path: str, scopes: frozenset[str], asked: frozenset[str]) -> frozenset[str]:
+        """What to ask for when a host wants `asked` for a request; remembered for the next one like it."""
+        if asked <= scopes:
+            return scopes
+        self._wider[host, path, scopes] = scopes | asked
+        return scopes | asked
 
     def answer(self, host: str, path: str, challenge: Challenge, scopes: frozenset[str], *, refused: str | None) -> str:
         """The header for a challenge; never `refused` again, which did not help. Raises Unauthorized."""
@@ -142,12 +154,17 @@ class Authenticator:
         service = challenge.parameters.get("service", "")
         asked = sorted(scopes)
         if credential is not None and credential.identity_token:
-            form = {"grant_type": "refresh_token", "refresh_token": credential.identity_token, "client_id": CLIENT_ID}
+            given = credential.identity_token
+            held = self._refreshed.get(given, given)
+            form = {"grant_type": "refresh_token", "refresh_token": held, "client_id": CLIENT_ID}
             form |= {"service": service, "scope": " ".join(asked)}
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             with self._fetch(Request("POST", realm, headers, urlencode(form).encode())) as reply:
                 if reply.status not in (404, 405):
-                    return read_token(host, reply, credential)
+                    token = read_token(host, reply, credential)
+                    if token.refresh:
+                        self._refreshed[given] = token.refresh  # in memory only
+                    return token
         words = [("service", service)] if service else []
         words += [("scope", scope) for scope in asked]
         headers = {}
@@ -195,5 +212,7 @@ def read_token(host: str, reply: Response, credential: Credential | None) -> Tok
     if not isinstance(token, str) or not token or not token.isprintable() or " " in token:
         raise ProtocolViolation(host, f"its token server {host_of(reply.url)} sent no token")
     life = value.get("expires_in")
-    seconds = max(SHORTEST_SECONDS, life if isinstance(life, int | float) and not math.isnan(life) else 0)
-    return Token(token, time.monotonic() + seconds - EARLY_SECONDS)
+    seconds = life if isinstance(life, int | float) and not math.isnan(life) else 0
+    seconds = min(max(SHORTEST_SECONDS, seconds), LONGEST_SECONDS)
+    again = value.get("refresh_token")
+    return Token(token, time.monotonic() + seconds - EARLY_SECONDS, again if isinstance(again, str) else "")

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,31 +72,32 @@ class Credentials:
     def login(self, host: str, username: str, password: str) -> str:
         """Keep a credential; returns the file or helper that has it now. Raises CredentialsInvalid."""
         file = self.writable
-        config = read_config(file)
-        if helper := helper_for(config, host):
-            run_helper(helper, "store", json.dumps(
-                {"ServerURL": server_of(host), "Username": username, "Secret": password}
-            ))  # fmt: skip
-            config.setdefault("auths", {})[server_of(host)] = {}
-        else:
-            token = base64.b64encode(f"{username}:{password}".encode()).decode()
-            config.setdefault("auths", {})[server_of(host)] = {"auth": token}
-        write_config(file, config)
+        with changing(file) as config:
+            if helper := helper_for(config, host):
+                secret = {"ServerURL": server_of(host), "Username": username, "Secret": password}
+                run_helper(helper, "store", json.dumps(secret))
+                config.setdefault("auths", {})[server_of(host)] = {}
+            else:
+                token = base64.b64encode(f"{username}:{password}".encode()).decode()
+                config.setdefault("auths", {})[server_of(host)] = {"auth": token}
+            write_config(file, config)
         return f"docker-credential-{helper}" if helper else str(file)
 
     def logout(self, host: str) -> bool:
         """Forget a credential; False if there was none. Raises CredentialsInvalid."""
         file = self.writable
-        config = read_config(file)
-        if helper := helper_for(config, host):
-            with suppress(NoSuchCredential):
-                run_helper(helper, "erase", server_of(host))
-        gone = [key for key in config.get("auths", {}) if key_matches(key, host)]
-        for key in gone:
-            del config["auths"][key]
-        if gone:
-            write_config(file, config)
-        return bool(gone)
+        if not file.exists():
+            return False
+        with changing(file) as config:
+            if helper := helper_for(config, host):
+                with suppress(NoSuchCredential):
+                    run_helper(helper, "erase", server_of(host))
+            gone = [key for key in config.get("auths", {}) if key_matches(key, host)]
+            for key in gone:
+                del config["auths"][key]
+            if gone:
+                write_config(file, config)
+            return bool(gone)
 
     @property
     def writable(self) -> Path:
@@ -153,6 +155,22 @@ def read_config(file: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise CredentialsInvalid(str(file), f"cannot be read: {error}") from error
+
+
+@contextmanager
+def changing(file: Path) -> Iterator[dict[str, Any]]:
+    """A credential file that nobody else of us changes meanwhile. Raises CredentialsInvalid."""
+    folder = file.resolve().parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CredentialsInvalid(str(file), f"cannot be written: {error}") from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield read_config(file)
+    finally:
+        os.close(held)
 
 
 def write_config(file: Path, config: Mapping[str, Any]) -> None:

@@ -47,8 +47,10 @@ class Retry:
         pause = self._pause(tried)
         if asked is not None:
             pause = min(max(asked, pause), self.longest)
-        elif time.monotonic() - since + pause > self.budget:
-            return False
+        else:
+            spent = time.monotonic() - since
+            if spent + pause + spent / tried > self.budget:  # the next try will take as long as the others did
+                return False
         return not self.stop.wait(pause)
 
     def rest(self, tried: int) -> bool:

@@ -32,7 +32,7 @@ from registry.trust import Trust, literal_kind
 
 HOPS = 10
 CHALLENGES = 2
-"""How often one request may be answered with a challenge."""
+"""How often authorization is got for one request, the one that is sent ahead included."""
 MOVED = frozenset({301, 302, 303, 307, 308})
 
 
@@ -184,23 +184,24 @@ class Client:
         self, request: Request, own: str, host: str, path: str, scopes: frozenset[str], *, retry: bool, lost: bool
     ) -> Response:
         """The exchange with authorization if the URL is the registry's own, and with challenges answered."""
-        if origin_of(request.url) != own:
+        if origin_of(request.url) != origin_of(own):
             return self._exchange(request, retry=retry, lost=lost)
         used = self._auth.ahead(host, path, scopes) if scopes or path == "" else None
         start = position(request.body)
-        for challenged in range(CHALLENGES + 1):
+        most = CHALLENGES - (used is not None)
+        for challenged in range(most + 1):
             headers = dict(request.headers)
             if used:
                 headers["Authorization"] = used
             answer = self._exchange(replace(request, headers=headers), retry=retry, lost=lost)
-            if answer.status != 401 or challenged == CHALLENGES:
+            if answer.status != 401 or challenged == most:
                 break
             challenge = self._auth.learn(host, answer.headers.get("www-authenticate", ""))
             if challenge is None or start is None:
                 break
             answer.close()
-            scopes |= challenge.scopes
-            used = self._auth.answer(host, path, challenge, scopes, refused=used)
+            wider = self._auth.widen(host, path, scopes, challenge.scopes)
+            used = self._auth.answer(host, path, challenge, wider, refused=used)
             rewind(request.body, start)
         return answer
 
@@ -261,9 +262,10 @@ def client(
 
 
 def origin_of(url: str) -> str:
-    """`scheme://host` of a URL."""
+    """`scheme://host` of a URL, without the port that the scheme implies."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(usual)}"
 
 
 def refused(error: BaseException) -> bool:

@@ -219,11 +219,12 @@ class RequestsTransport:
         if body is not None and not isinstance(body, bytes):
             body = Outgoing(body, request.size) if request.size else b""
         try:
-            answer = self._session.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=body,
+            prepared = self._session.prepare_request(
+                requests.Request(request.method, request.url, headers=dict(request.headers), data=body)
+            )
+            prepared.url = request.url  # signatures are over the bytes of a URL: no tidying
+            answer = self._session.send(
+                prepared,
                 stream=True,
                 allow_redirects=False,
                 timeout=self._timeout,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -18,13 +19,20 @@ from pybuild.wiring import Context
 @click.option("-p", "--password", metavar="WORD", help="Seen by everyone on this machine; rather use --password-stdin.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--tls-verify/--no-tls-verify", default=True, help="Demand TLS and valid certificates.")
+@click.option("--authfile", metavar="FILE", help="Keep them there (REGISTRY_AUTH_FILE).")
 @click.pass_obj
 def login(
-    context: Context, server: str, username: str | None, password: str | None, password_stdin: bool, tls_verify: bool
+    context: Context,
+    server: str,
+    username: str | None,
+    password: str | None,
+    password_stdin: bool,
+    tls_verify: bool,
+    authfile: str | None,
 ) -> None:
     """Check a username and password with SERVER and remember them for push and pull."""
+    from pybuild.transfers import client, host_of
     from registry.credentials import Credentials
-    from registry.session import client
 
     if password is not None and password_stdin:
         raise click.UsageError("--password and --password-stdin exclude each other")
@@ -34,7 +42,7 @@ def login(
         password = sys.stdin.readline().rstrip("\r\n")
     username = username or click.prompt("Username", err=True)
     password = password or click.prompt("Password", hide_input=True, err=True)
-    host = server.removeprefix("https://").removeprefix("http://").rstrip("/")
-    client(creds=f"{username}:{password}", tls_verify=tls_verify, stop=context.stop).check(host)
-    where = Credentials().login(host, username, password)
+    host = host_of(server)
+    client(context, creds=f"{username}:{password}", tls_verify=tls_verify).check(host)
+    where = Credentials(authfile=Path(authfile) if authfile else None).login(host, username, password)
     click.echo(f"Login Succeeded; kept in {where}")

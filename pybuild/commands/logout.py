@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 
 @click.command(epilog="\b\nExample:\n  pybuild logout registry.example.org")
 @click.argument("server", required=False, default="docker.io")
-def logout(server: str) -> None:
+@click.option("--authfile", metavar="FILE", help="Those kept there (REGISTRY_AUTH_FILE).")
+def logout(server: str, authfile: str | None) -> None:
     """Forget the credentials of SERVER."""
+    from pybuild.transfers import host_of
     from registry.credentials import Credentials
 
-    host = server.removeprefix("https://").removeprefix("http://").rstrip("/")
-    known = Credentials().logout(host)
+    host = host_of(server)
+    known = Credentials(authfile=Path(authfile) if authfile else None).logout(host)
     click.echo(f"Removed the credentials of {host}" if known else f"Not logged in to {host}")
