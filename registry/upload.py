@@ -41,6 +41,7 @@ class Upload:
         self._chunk = chunk
         self._asked = False
         self._place = ""
+        self._looked = False
         self._cuts = 0
         self._what = f"does not take {wanted.digest}"
 
@@ -51,8 +52,8 @@ class Upload:
             try:
                 return self._send()
             except (NotFound, Unavailable):
-                if self._repository.has(self._wanted):
-                    return None  # only the answer was lost
+                if self._arrived():
+                    return None
                 self._cancel()
                 if last or self._start is None:
                     raise
@@ -67,6 +68,7 @@ class Upload:
 
     def _begin(self) -> None:
         """Open a session."""
+        self._looked, self._cuts = False, 0
         other = self._wanted.digest.algorithm
         query = "" if other == "sha256" else f"?digest-algorithm={other}"
         answer = self._repository.send("POST", f"blobs/uploads/{query}", accept=(202,), what=self._what)
@@ -87,14 +89,21 @@ class Upload:
             try:
                 return self._finish(self._source, size)
             except Unavailable:
-                if self._repository.has(self._wanted):
-                    return None  # only the answer was lost
+                if self._arrived():
+                    return None
                 reached = self._reached() or 0
                 if self._start is None or not reached:
                     raise
         while reached < size:
             reached = self._patch(reached)
         return self._finish(None, 0)
+
+    def _arrived(self) -> bool:
+        """True if the blob is there although its upload failed: only the answer was lost. Asked once a session."""
+        if not self._looked:
+            self._looked = True
+            return self._repository.has(self._wanted)
+        return False
 
     def _patch(self, offset: int) -> int:
         """Send a chunk from `offset` on; what the registry has then. Raises Unavailable if the session is of no use."""
