@@ -8,7 +8,6 @@ and to the token server that this host names, if that one is safe to talk to.
 from __future__ import annotations
 
 import json
-import math
 import re
 import threading
 import time
@@ -209,10 +208,9 @@ def read_token(host: str, reply: Response, credential: Credential | None) -> Tok
         token = value.get("token") or value.get("access_token")
     except (ValueError, RecursionError, AttributeError) as error:
         raise ProtocolViolation(host, f"its token server {host_of(reply.url)} sent no JSON object") from error
-    if not isinstance(token, str) or not token or not token.isprintable() or " " in token:
+    if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
         raise ProtocolViolation(host, f"its token server {host_of(reply.url)} sent no token")
     life = value.get("expires_in")
-    seconds = life if isinstance(life, int | float) and not math.isnan(life) else 0
-    seconds = min(max(SHORTEST_SECONDS, seconds), LONGEST_SECONDS)
+    seconds = min(max(SHORTEST_SECONDS, life if isinstance(life, int | float) and life > 0 else 0), LONGEST_SECONDS)
     again = value.get("refresh_token")
     return Token(token, time.monotonic() + seconds - EARLY_SECONDS, again if isinstance(again, str) else "")
