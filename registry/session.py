@@ -95,7 +95,7 @@ class Client:
             request = Request("GET", f"{scheme}://{netloc}/v2/")
             last = scheme == schemes[-1]
             try:
-                answer = self._exchange(request) if last else self._transport.send(request)
+                answer = self._exchange(request, lost=last)
             except (Unavailable, Untrusted) as error:
                 failed = failed or error
                 if scheme == "https" or last:

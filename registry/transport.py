@@ -8,7 +8,7 @@ answer and Untrusted when the host cannot prove who it is.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -231,6 +231,8 @@ class RequestsTransport:
                 proxies=self._trust.proxies(parts.scheme, parts.netloc),
             )
         except requests.exceptions.SSLError as error:
+            if hung_up(error):
+                raise Unavailable(host_of(request.url), f"no answer to {request.method}: {reason(error)}") from error
             raise Untrusted(host_of(request.url), f"TLS failed: {reason(error)}", help=tls_help(error)) from error
         except (requests.exceptions.RequestException, OSError, ValueError) as error:
             raise Unavailable(host_of(request.url), f"no answer to {request.method}: {reason(error)}") from error
@@ -246,19 +248,31 @@ class Stored(io.BytesIO):
         return super().read(size)
 
 
-def reason(error: BaseException) -> str:
-    """The innermost cause in few words: requests and urllib3 wrap it in their own texts."""
+def hung_up(error: BaseException) -> bool:
+    """True if the TLS library only tells that the other end has gone, which proves nothing about it."""
+    import ssl
+
+    causes = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return any(isinstance(cause, causes) for cause in chain(error))
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it wraps, outermost first: requests and urllib3 wrap in several ways."""
     seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
+    inner: Any = error
+    while isinstance(inner, BaseException) and id(inner) not in seen:
+        seen.add(id(inner))
+        yield inner
         inner = (
-            getattr(error, "reason", None)
-            or error.__cause__
-            or next((part for part in error.args if isinstance(part, BaseException)), None)
+            getattr(inner, "reason", None)
+            or inner.__cause__
+            or next((part for part in inner.args if isinstance(part, BaseException)), None)
         )
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause in few words."""
+    *_, error = chain(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error.args[-1] if error.args else error) or type(error).__name__

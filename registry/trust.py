@@ -69,6 +69,11 @@ class Trust:
 
         context = ssl.create_default_context()
         if self.is_insecure(netloc):
+            import warnings
+
+            from urllib3.exceptions import InsecureRequestWarning
+
+            warnings.simplefilter("ignore", InsecureRequestWarning)  # it was asked for
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
             return context
