@@ -143,28 +143,28 @@ class BlobWriter:
         if length < GATHER:
             self._gathered += data
             if len(self._gathered) >= CHUNK:
-                self._flush()
+                self.flush()
         else:
-            self._flush()
+            self.flush()
             self._emit(data)
         return length
 
     @property
     def digest(self) -> Digest:
         """The name of all that was written so far."""
-        self._flush()
+        self.flush()
         self.settle()
         return Digest(self._algorithm, self._hasher.hexdigest())
 
     def reader(self) -> BinaryIO:
         """What was written so far, from its beginning; to look at before it is named."""
-        self._flush()
+        self.flush()
         return open(f"/proc/self/fd/{self._part}", "rb", buffering=0)
 
     @contextmanager
     def flushing(self) -> Iterator[None]:
         """Flush much to the disk in a thread while something else is done; `commit` has little to wait for then."""
-        self._flush()
+        self.flush()
         if self.size < CHUNK:
             yield
             return
@@ -193,7 +193,8 @@ class BlobWriter:
                 os.close(directory)
         return digest, self.size
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was gathered to the file."""
         if self._gathered:
             self._emit(bytes(self._gathered))
             self._gathered.clear()

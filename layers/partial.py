@@ -48,13 +48,16 @@ def partial(blobs: Blobs, wanted: Descriptor) -> Iterator[BlobWriter]:
             os.ftruncate(part, 0)
             kept = 0
         os.lseek(part, 0, os.SEEK_END)
+        (blobs.root / wanted.digest.algorithm).mkdir(exist_ok=True)
+        writer = BlobWriter(blobs, wanted.digest.algorithm, part, path, kept)
         with full_disk_explained(blobs.root.parent):
-            (blobs.root / wanted.digest.algorithm).mkdir(exist_ok=True)
-            writer = BlobWriter(blobs, wanted.digest.algorithm, part, path, kept)
             yield writer
         drop(path, part)
     except LayerError:
         drop(path, part)
+        raise
+    except BaseException:
+        writer.flush()
         raise
     finally:
         os.close(part)

@@ -2,12 +2,13 @@
 
 A registry that knows `subject` keeps the list itself. For one that does not, we keep an index under the tag
 `<algorithm>-<hex>` of the subject, as every client does; several clients may write it at the same time, so what was
-written is read again, and merged again if it was lost.
+written is read again when others had time to write, and merged again if it was lost.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 LIMIT = 4 << 20
 """Bytes of one page of referrers."""
 PAGES = 100
-ROUNDS = 8
+ROUNDS = 12
 """How often a lost entry of the fallback tag is written again."""
-SETTLE = 0.1
-"""Seconds that others get to write, more each time."""
+LEAST_WINDOW = 0.05
+"""Seconds between reading and writing the tag, at least; some windows later all who read before us have written."""
 NOTHING: tuple[tuple[Descriptor, ...], dict[str, str]] = ((), {})
 
 
@@ -50,6 +51,7 @@ def note(remote: RemoteRepository, manifest: Descriptor, raw: bytes) -> None:
     entry = entry_of(manifest, value)
     tag = fallback_tag(subject)
     for tried in range(ROUNDS + 1):
+        began = time.monotonic()
         there = _fallback(remote, subject)
         if there is None:
             raise ProtocolViolation(remote.host, f"{remote.name}:{tag} should list referrers, but is no OCI index")
@@ -60,7 +62,8 @@ def note(remote: RemoteRepository, manifest: Descriptor, raw: bytes) -> None:
             break
         index = Index.build([*entries, entry], annotations=known)
         remote.tag_bytes(tag, index.descriptor, index.raw)
-        remote.client.retry.stop.wait(random.uniform(0, SETTLE * tried))
+        window = max(LEAST_WINDOW, time.monotonic() - began)
+        remote.client.retry.stop.wait(window * random.uniform(2, 4 + tried))  # the more who write, the farther apart
     raise Unavailable(
         remote.host,
         f"others keep overwriting the list of what refers to {subject}",

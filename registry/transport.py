@@ -253,10 +253,10 @@ def hung_up(error: BaseException) -> bool:
     import ssl
 
     causes = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-    return any(isinstance(cause, causes) for cause in chain(error))
+    return any(isinstance(cause, causes) for cause in causes_of(error))
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """An error and what it wraps, outermost first: requests and urllib3 wrap in several ways."""
     seen: set[int] = set()
     inner: Any = error
@@ -272,7 +272,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def reason(error: BaseException) -> str:
     """The innermost cause in few words."""
-    *_, error = chain(error)
+    *_, error = causes_of(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error.args[-1] if error.args else error) or type(error).__name__

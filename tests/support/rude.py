@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -85,6 +86,7 @@ class Rude:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.uploads: dict[str, bytearray] = {}
+        self._sessions = count()
         self.rules: list[Rule] = []
         self.seen: list[Ask] = []
         self.connections = 0
@@ -193,7 +195,7 @@ class Rude:
         if ask.method == "POST":
             if words.get("mount", [""])[0] in self.blobs:
                 return Reply(201, {"Docker-Content-Digest": words["mount"][0]})
-            session = f"u{len(self.uploads)}"
+            session = f"u{next(self._sessions)}"
             self.uploads[session] = bytearray()
         if session not in self.uploads:
             return mistake(404, "BLOB_UPLOAD_UNKNOWN")
@@ -254,6 +256,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Server
 
     def answer(self) -> None:
