@@ -56,8 +56,10 @@ def partial(blobs: Blobs, wanted: Descriptor) -> Iterator[BlobWriter]:
     except LayerError:
         drop(path, part)
         raise
-    except BaseException:
+    except BaseException as error:
         writer.flush()
+        if writer.size:
+            error.add_note("what came is kept; the next pull goes on from there")
         raise
     finally:
         os.close(part)

@@ -93,9 +93,8 @@ class Download(io.RawIOBase):
             raise Unavailable(
                 self._repository.host,
                 f"the download of {self._wanted.digest} was cut {self._cuts} times, at last at byte {self._position}"
-                f" of {self._wanted.size}",
-                help="what came is kept: the next pull goes on from there",
-            ) from error
+                f" of {self._wanted.size}: {error.what}",
+            ) from None
         self._answer = self._ask("cannot go on fetching")
 
     def _ask(self, what: str) -> Response:

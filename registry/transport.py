@@ -143,7 +143,7 @@ class Incoming:
         try:
             piece: bytes = self._raw.read1(size, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise Unavailable(host_of(self._url), f"{bare(self._url)} was cut short: {reason(error)}") from error
+            raise Unavailable(host_of(self._url), f"{bare(self._url)} was cut short: {reason(error)}") from None
         self._ended = self._ended or not piece
         return piece
 
@@ -232,10 +232,10 @@ class RequestsTransport:
             )
         except requests.exceptions.SSLError as error:
             if hung_up(error):
-                raise Unavailable(host_of(request.url), f"no answer to {request.method}: {reason(error)}") from error
-            raise Untrusted(host_of(request.url), f"TLS failed: {reason(error)}", help=tls_help(error)) from error
+                raise Unavailable(host_of(request.url), f"no answer to {request.method}: {reason(error)}") from None
+            raise Untrusted(host_of(request.url), f"TLS failed: {reason(error)}", help=tls_help(error)) from None
         except (requests.exceptions.RequestException, OSError, ValueError) as error:
-            raise Unavailable(host_of(request.url), f"no answer to {request.method}: {reason(error)}") from error
+            raise Unavailable(host_of(request.url), f"no answer to {request.method}: {reason(error)}") from None
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status_code, headers, request.url, Incoming(answer.raw, request.url))
 
@@ -271,8 +271,12 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause in few words."""
+    """The innermost cause in few words, which say all that is worth to be told of it."""
+    import http.client
+
     *_, error = causes_of(error)
+    if isinstance(error, http.client.IncompleteRead):
+        return f"{error.expected} bytes are missing" if error.expected is not None else "its end is missing"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error.args[-1] if error.args else error) or type(error).__name__

@@ -51,7 +51,7 @@ def test_a_cut_body_goes_on_where_it_was(server: Rude) -> None:
 
 def test_a_body_that_is_cut_every_time_is_given_up_within_the_tries(server: Rude) -> None:
     server.rule("GET", BLOB, bent(server, cut=1000), FOREVER)
-    with pytest.raises(Unavailable, match=r"was cut 4 times, at last at byte 4000 of 3145728.*the next pull goes on"):
+    with pytest.raises(Unavailable, match=r"was cut 4 times, at last at byte 4000 of 3145728.*bytes are missing"):
         fetch(repository(server))
     assert len(server.asked("GET", BLOB)) == 4
 
@@ -145,9 +145,8 @@ def test_a_trickle_counts_as_a_cut(server: Rude) -> None:
 
 def test_a_trickle_for_ever_ends(server: Rude) -> None:
     server.rule("GET", BLOB, Reply(body=DATA, piece=1, pause=0.01), FOREVER)
-    with pytest.raises(Unavailable, match="cut 4 times") as failed:
+    with pytest.raises(Unavailable, match=r"cut 4 times.*sent only"):
         fetch(repository(server, quick(window=0.1, slowest=1000)))
-    assert "sent only" in str(failed.value.__cause__)
 
 
 def test_a_dead_stall_is_noticed_and_gone_on_with(server: Rude) -> None:
