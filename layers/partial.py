@@ -13,7 +13,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -42,7 +42,8 @@ def partial(blobs: Blobs, wanted: Descriptor) -> Iterator[BlobWriter]:
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{wanted.digest.algorithm}.{wanted.digest.hex}"
     part = grasp(path)
-    try:
+    with ExitStack() as undo:
+        undo.callback(os.close, part)
         kept = os.fstat(part).st_size
         if kept > wanted.size:
             os.ftruncate(part, 0)
@@ -50,19 +51,19 @@ def partial(blobs: Blobs, wanted: Descriptor) -> Iterator[BlobWriter]:
         os.lseek(part, 0, os.SEEK_END)
         (blobs.root / wanted.digest.algorithm).mkdir(exist_ok=True)
         writer = BlobWriter(blobs, wanted.digest.algorithm, part, path, kept)
-        with full_disk_explained(blobs.root.parent):
-            yield writer
+        undo.callback(writer.settle)
+        try:
+            with full_disk_explained(blobs.root.parent):
+                yield writer
+        except LayerError:
+            drop(path, part)
+            raise
+        except BaseException as error:
+            writer.flush()
+            if writer.size:
+                error.add_note("what came is kept; the next pull goes on from there")
+            raise
         drop(path, part)
-    except LayerError:
-        drop(path, part)
-        raise
-    except BaseException as error:
-        writer.flush()
-        if writer.size:
-            error.add_note("what came is kept; the next pull goes on from there")
-        raise
-    finally:
-        os.close(part)
 
 
 class Continued:
