@@ -185,7 +185,7 @@ class Execution:
         from builder.ops.base import fetch
 
         self.emit(StepStarted(step.id))
-        fetch(self.bench, op.image, self.emit, step.id)
+        fetch(self.bench, op.image, self.emit, step.id, self._halt)
         self.made[step.id] = Made(op.image.chain, op.image.config.created or created)
         seconds = time.monotonic() - began
         self._report(step, "ran", seconds, None)

@@ -11,19 +11,30 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from layers.pipeline import Stopped
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 GRACE = 0.5
 """Seconds that threads get to notice that all is over."""
+LOOK_SECONDS = 0.1
+"""How often `stop` is looked at."""
 
 
 def side_by_side(
-    work: Callable[[Item], Made], items: Sequence[Item], *, jobs: int, over: threading.Event, name: str
+    work: Callable[[Item], Made],
+    items: Sequence[Item],
+    *,
+    jobs: int,
+    over: threading.Event,
+    name: str,
+    stop: threading.Event | None = None,
 ) -> list[Made]:
     """What `work` makes of each item, in their order, `jobs` at the same time; a single item is done by the caller.
 
-    Raises the first failure; `over` is set then, nothing new is begun, and what is under way should look at `over`.
+    Raises the first failure, or Stopped when others set `stop`; `over` is set then, nothing new is begun, and what is
+    under way should look at `over`.
     """
     if len(items) <= 1 or jobs == 1:
         return [work(item) for item in items]
@@ -59,7 +70,9 @@ def side_by_side(
             thread.start()
         with turn:
             while running and not failures:
-                turn.wait()
+                turn.wait(None if stop is None else LOOK_SECONDS)
+                if stop is not None and stop.is_set():
+                    raise Stopped
     except BaseException:
         over.set()
         raise

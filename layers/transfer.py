@@ -50,16 +50,17 @@ def copy(
     keep_index: bool = False,
     progress: Progress | None = None,
     places: Places | None = None,
+    stop: threading.Event | None = None,
 ) -> Descriptor:
     """Copy what `name` means at `source` and call it `tag` at `target`; what the tag then points to.
 
     Of an index the image of `platform` (this machine's) is copied, or with `every` all of them; with `keep_index` the
     index itself comes along although some of its images stay behind. `places` remembers which registries have which
-    blobs, so that they can be mounted from another repository instead of being sent. Raises BlobMissing, BlobMismatch,
-    PlatformMissing, DocumentInvalid and what the repositories raise.
+    blobs, so that they can be mounted from another repository instead of being sent. `stop` ends it with Stopped.
+    Raises BlobMissing, BlobMismatch, PlatformMissing, DocumentInvalid and what the repositories raise.
     """
     found = source.resolve(name)
-    work = _Copy(source, target, progress, places)
+    work = _Copy(source, target, progress, places, stop)
     if found.media_type in mediatypes.INDEXES:
         raw = work.document(found)
         index = Index.parse(raw, found.media_type)
@@ -82,12 +83,18 @@ def copy(
 
 class _Copy:
     def __init__(
-        self, source: Repository, target: Repository, progress: Progress | None, places: Places | None
+        self,
+        source: Repository,
+        target: Repository,
+        progress: Progress | None,
+        places: Places | None,
+        stop: threading.Event | None,
     ) -> None:
         self._source = source
         self._target = target
         self._progress = progress
         self._places = places
+        self._stop = stop
         self._over = threading.Event()
 
     def any(self, wanted: Descriptor, depth: int) -> None:
@@ -101,7 +108,7 @@ class _Copy:
         else:
             manifest = Manifest.parse(raw, wanted.media_type)
             blobs = list({blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values())
-            side_by_side(self._blob, blobs, jobs=JOBS, over=self._over, name="pybuild-blob")
+            side_by_side(self._blob, blobs, jobs=JOBS, over=self._over, name="pybuild-blob", stop=self._stop)
         self.put(wanted, raw)
 
     def document(self, wanted: Descriptor) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from builder.errors import Cancelled
 from builder.events import Event, StepProgress
 from builder.graph import BaseImage
 
@@ -13,11 +15,12 @@ if TYPE_CHECKING:
     from layers import Descriptor, Digest
 
 
-def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], step: int) -> None:
+def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], step: int, stop: threading.Event) -> None:
     """Copy an image from the registry of its reference; its name then points to it here.
 
-    Raises what the registry raises, BlobMismatch and ArchiveInvalid.
+    Raises what the registry raises, BlobMismatch and ArchiveInvalid, and Cancelled when `stop` is set.
     """
+    from layers.pipeline import Stopped
     from layers.places import Places
     from layers.transfer import copy
 
@@ -28,11 +31,15 @@ def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], ste
         done[blob.digest] = moved
         emit(StepProgress(step, "fetched", sum(done.values()), None))
 
-    copy(
-        bench.remote(image.reference),
-        str(image.manifest.descriptor.digest),
-        bench.store.repository(),
-        str(image.reference),
-        progress=progress,
-        places=Places(bench.store),
-    )
+    try:
+        copy(
+            bench.remote(image.reference),
+            str(image.manifest.descriptor.digest),
+            bench.store.repository(),
+            str(image.reference),
+            progress=progress,
+            places=Places(bench.store),
+            stop=stop,
+        )
+    except Stopped as error:
+        raise Cancelled("the build was stopped") from error

@@ -36,8 +36,13 @@ class RegistryServer:
 
 
 @contextmanager
-def registry_server(folder: Path, *, users: Mapping[str, str] | None = None) -> Iterator[RegistryServer]:
-    """Start a registry that keeps its blobs under `folder`; `users` maps names to passwords (basic auth)."""
+def registry_server(
+    folder: Path, *, users: Mapping[str, str] | None = None, auth: str = ""
+) -> Iterator[RegistryServer]:
+    """Start a registry that keeps its blobs under `folder`; `users` maps names to passwords (basic auth).
+
+    `auth` is another section of that name for its configuration.
+    """
     binary = shutil.which("docker-registry")
     if binary is None:
         raise FileNotFoundError("docker-registry is missing: apt-get install docker-registry")
@@ -45,7 +50,7 @@ def registry_server(folder: Path, *, users: Mapping[str, str] | None = None) -> 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    config = _CONFIG.format(data=folder / "data", port=port)
+    config = _CONFIG.format(data=folder / "data", port=port) + auth
     if users is not None:
         import bcrypt
 

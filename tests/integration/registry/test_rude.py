@@ -103,6 +103,19 @@ def test_ctrl_c_ends_a_pull_at_once_and_what_came_is_kept(pybuild: Pybuild, serv
     assert {ask.headers.get("range") for ask in server.asked("GET", "/blobs/")[-layers - 1 :]} > {None}
 
 
+def test_ctrl_c_ends_a_build_that_fetches_its_base(pybuild: Pybuild, server: Rude, tmp_path: Path) -> None:
+    (blob,) = big(server, 6 << 20)
+    server.rule("GET", str(named(blob).digest), Reply(body=blob, piece=2 << 20, pause=60.0))
+    (tmp_path / "Dockerfile").write_text(f"FROM {server.host}/big/app:1\nCOPY Dockerfile /\n")
+    command = start(pybuild, "build", str(tmp_path))
+    assert soon(lambda: server.sent >= 2 << 20)
+    began = time.monotonic()
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=30)
+    assert command.returncode == 130
+    assert time.monotonic() - began < 10
+
+
 def test_two_pulls_into_one_store_share_the_bytes(pybuild: Pybuild, server: Rude) -> None:
     blobs = big(server, 3 << 20, layers=3)
     for blob in blobs:
