@@ -24,6 +24,7 @@ from layers.pipeline import Stopped
 from layers.places import Neighbour, Places
 from layers.platform import Platform
 from layers.repository import Gathers, Mounts, Repository, Resumes
+from layers.rewind import Rewindable
 
 if TYPE_CHECKING:
     from layers.store import Store
@@ -139,12 +140,18 @@ class _Copy:
                     wanted, lambda offset: self._watched(wanted, source.open_from(wanted, offset), offset)
                 )
             else:
-                with source.open(wanted) as stream:
+                with self._opened(wanted) as stream:
                     self._target.put(wanted, self._watched(wanted, stream))
         self._tell(wanted, wanted.size)
         if self._places is not None:
             self._places.learn(self._source, wanted)
             self._places.learn(self._target, wanted)
+
+    def _opened(self, wanted: Descriptor) -> BinaryIO:
+        """The bytes of a blob; seekable on the way from one registry to another, which may want some of them again."""
+        if isinstance(self._source, Resumes) and isinstance(self._target, Neighbour):
+            return cast(BinaryIO, Rewindable(self._source, wanted))
+        return self._source.open(wanted)
 
     def _watched(self, wanted: Descriptor, stream: BinaryIO, offset: int = 0) -> BinaryIO:
         """A stream that tells how far it is and ends when all is over."""

@@ -20,6 +20,8 @@ from registry.trust import Trust
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 """Longest silence between two pieces of an answer."""
+SETTLING = 16 << 20
+"""Bytes a second at which a registry is supposed to put away what it got, before it answers."""
 POOL = 16
 BLOCK = 256 << 10
 ERROR_BODY = 64 << 10
@@ -172,7 +174,8 @@ class RequestsTransport:
         import requests
 
         self._trust = trust
-        self._timeout = (connect_seconds, read_seconds)
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
         self._session = requests.Session()
         self._session.trust_env = False  # else ~/.netrc overrides our Authorization, on redirect targets too
         self._session.headers.clear()
@@ -227,7 +230,7 @@ class RequestsTransport:
                 prepared,
                 stream=True,
                 allow_redirects=False,
-                timeout=self._timeout,
+                timeout=(self._connect_seconds, self._read_seconds + request.size / SETTLING),
                 proxies=self._trust.proxies(parts.scheme, parts.netloc),
             )
         except requests.exceptions.SSLError as error:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pybuild.transfers import bars, connection, mirrors
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from layers import Descriptor, Reference
 
 
 @click.command(
@@ -41,9 +46,27 @@ def pull(context: Context, image: str, all_platforms: bool, platform: str | None
             progress=progress,
             places=Places(context.store),
         )
+    mismatch(context, reference, found, platform)
     if quiet:
         click.echo(str(reference))
         return
     click.echo(f"Digest: {found.digest}")
     same = before is not None and before.digest == found.digest
     click.echo(f"Status: {'Image is up to date' if same else 'Downloaded newer image'} for {reference.familiar}")
+
+
+def mismatch(context: Context, reference: Reference, found: Descriptor, platform: str | None) -> None:
+    """Tell if the one image that a name has is for another platform than was wanted."""
+    from layers import BlobMissing, Platform
+    from layers.mediatypes import INDEXES
+    from pybuild.exits import tell
+
+    if found.media_type in INDEXES:
+        return  # the image was chosen from it
+    wanted = Platform.parse(platform) if platform else Platform.host()
+    try:
+        there = context.store.images.get(str(found.digest)).config.platform
+    except BlobMissing:
+        return  # an artifact
+    if not wanted.accepts(there):
+        tell(f"warning: {reference.familiar} is for {there} only, not for {wanted}")

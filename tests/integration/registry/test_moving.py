@@ -147,6 +147,16 @@ def test_a_file_as_an_artifact(shared_pybuild: Pybuild, image: str, registry: Re
     assert manifest["subject"]["digest"].startswith("sha256:")
     shared_pybuild("artifact", "pull", "-o", tmp_path / "out", about)
     assert (tmp_path / "out/sbom.json").read_text() == '{"packages": []}'
+    attached = shared_pybuild.text(
+        "artifact", "attach", "--type", "application/x-note", reference, tmp_path / "sbom.json"
+    )
+    listed = shared_pybuild.text("artifact", "list", reference).splitlines()
+    assert listed[0].split() == ["TYPE", "DIGEST", "SIZE", "CREATED"]
+    assert len(listed) == 3, "the one with a tag, and the one without"
+    one = shared_pybuild.text("artifact", "list", "-q", "--type", "application/x-note", reference)
+    assert attached.endswith(f"artifact@{one}")
+    shared_pybuild("artifact", "pull", "-o", tmp_path / "again", attached)
+    assert (tmp_path / "again/sbom.json").read_text() == '{"packages": []}'
 
 
 class Liar(http.server.BaseHTTPRequestHandler):

@@ -30,14 +30,14 @@ def server() -> Iterator[Rude]:
         yield server
 
 
-def big(server: Rude, size: int, tag: str = "1", layers: int = 1) -> list[bytes]:
+def big(server: Rude, size: int, tag: str = "1", layers: int = 1, architecture: str = "amd64") -> list[bytes]:
     """An image of layers that do not compress; their blobs."""
     tars = [tar_of({f"noise{number}": noise(size, number)}) for number in range(layers)]
     blobs = [gzip.compress(tar, 0, mtime=0) for tar in tars]
     for blob in blobs:
         server.blob(blob)
     ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
-    config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": ids}}
+    config = {"os": "linux", "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": ids}}
     serve_image(server, tag, [named(blob, LAYER) for blob in blobs], json.dumps(config).encode(), path="big/app")
     return blobs
 
@@ -138,6 +138,13 @@ def test_errors_are_one_line_without_secrets(pybuild: Pybuild, server: Rude) -> 
     assert failed.stderr.count("\n") == 1
     assert "secret" not in failed.stderr + failed.stdout
     assert len(server.asked("GET", "/token")) == 1
+
+
+def test_an_image_for_another_machine_is_told(pybuild: Pybuild, server: Rude) -> None:
+    big(server, 1000, architecture="s390x")
+    said = pybuild("pull", "-q", f"{server.host}/big/app:1")
+    assert f"warning: {server.host}/big/app:1 is for linux/s390x only, not for linux/" in said.stderr
+    assert pybuild("pull", "-q", "--platform", "linux/s390x", f"{server.host}/big/app:1").stderr == ""
 
 
 def test_flags_of_the_connection(pybuild: Pybuild, server: Rude, tmp_path: Path) -> None:

@@ -316,6 +316,15 @@ def test_a_copy_between_registries_is_the_same_to_the_byte(server: Rude) -> None
         assert found.digest == named(raw).digest
 
 
+def test_a_copy_whose_upload_breaks_off_reads_the_rest_again(server: Rude) -> None:
+    found = image(server, "1")
+    with rude() as target:
+        target.rule("PUT", "/blobs/uploads/", Reply(take=50))
+        copy(repository(server), "1", repository(target), "1")
+        assert target.blobs[str(named(PACKED).digest)] == PACKED
+        assert target.manifests["some/app", str(found.digest)]
+
+
 def test_within_one_registry_no_byte_moves(server: Rude) -> None:
     image(server, "1")
     client = quick()

@@ -197,6 +197,17 @@ def test_a_location_on_another_host_gets_the_bytes_but_no_credentials(server: Ru
         assert storage.seen[0].body == DATA
 
 
+def test_a_redirected_put_is_sent_whole_once_more(server: Rude) -> None:
+    with rude() as storage:
+        storage.rule("PUT", "/bucket", Reply(201))
+        server.rule("PUT", SESSION, Reply(307, {"Location": f"{storage.url}/bucket"}))
+        repository(server).put(WANTED, stream(DATA))
+        assert storage.seen[0].body == DATA
+        server.rule("PUT", SESSION, Reply(307, {"Location": f"{storage.url}/bucket"}))
+        with pytest.raises(ProtocolViolation, match="redirects what cannot be sent twice"):
+            repository(server).put(WANTED, stream(DATA, once=True))
+
+
 def auth(host: str) -> str:
     return json.dumps({"auths": {host: {"username": "ada", "password": "secret"}}})
 
