@@ -50,6 +50,9 @@ def gather(store: Store, wanted: Descriptor, open_at: Callable[[int], BinaryIO])
     A part that turns out to be bad, as after a power cut, is dropped and all is fetched again. Raises as `receive`.
     """
     layer = mediatypes.codec_of(wanted.media_type) is not None
+    if layer and store.blobs.has(wanted.digest):
+        ingest(store, wanted)  # a process was killed before it noted what the blob holds
+        return
     while True:
         with suppress(BadPart), partial(store.blobs, wanted) as part:
             store.session.claim(wanted.digest)

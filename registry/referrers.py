@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from registry.remote import RemoteRepository
 
 LIMIT = 4 << 20
-"""Bytes of one page of referrers."""
+"""Bytes of one page of referrers, or of the fallback index."""
 PAGES = 100
 ROUNDS = 12
 """How often a lost entry of the fallback tag is written again."""
@@ -120,7 +120,7 @@ def _fallback(remote: RemoteRepository, subject: Digest) -> tuple[tuple[Descript
         target = remote.resolve(fallback_tag(subject))
     except NotFound:
         return NOTHING
-    if target.media_type != OCI_INDEX:
+    if target.media_type != OCI_INDEX or target.size > LIMIT:
         return None
     with remote.open(target) as source:
         raw = source.read(target.size)

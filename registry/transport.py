@@ -114,10 +114,10 @@ class Outgoing:
         return self._size
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; raises EOFError if the source ends too early."""
+        """The next bytes; raises EOFError(bytes that are missing) if the source ends too early."""
         piece = self._source.read(self.left if size < 0 else min(size, self.left))
         if not piece and self.left:
-            raise EOFError(f"{self.left} bytes of {self._size} are missing")
+            raise EOFError(self.left)
         self.left -= len(piece)
         return piece
 

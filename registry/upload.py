@@ -42,6 +42,8 @@ class Upload:
         self._asked = False
         self._place = ""
         self._looked = False
+        self._stands = 0
+        """The byte at which the source will stand after what was sent last."""
         self._cuts = 0
         self._what = f"does not take {wanted.digest}"
 
@@ -60,7 +62,7 @@ class Upload:
                 rewind(self._source, self._start)
             except EOFError as error:
                 self._cancel()
-                raise BlobMismatch(self._wanted, received=self._source.tell() - (self._start or 0)) from error
+                raise BlobMismatch(self._wanted, received=self._stands - int(error.args[0])) from error
             except RegistryError:
                 self._cancel()
                 raise
@@ -86,6 +88,7 @@ class Upload:
         size = self._wanted.size
         reached = 0
         if size <= self._whole and not self._asked:
+            self._stands = size
             try:
                 return self._finish(self._source, size)
             except Unavailable:
@@ -109,6 +112,7 @@ class Upload:
         """Send a chunk from `offset` on; what the registry has then. Raises Unavailable if the session is of no use."""
         self._seek(offset)
         count = min(self._chunk, self._wanted.size - offset)
+        self._stands = offset + count
         try:
             answer = self._repository.send(
                 "PATCH",
@@ -140,7 +144,7 @@ class Upload:
         """Let the source stand at a byte of the blob. Raises Unavailable if it cannot."""
         if self._start is not None:
             self._source.seek(self._start + offset)
-        elif self._cuts:
+        elif offset != self._stands:
             raise Unavailable(self._repository.host, f"{self._what}: it was cut, and the bytes cannot be read again")
 
     def _reached(self) -> int | None:

@@ -271,7 +271,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ask = Ask(self.command, path, query, headers)
         length = int(headers.get("content-length", 0))
         if rule is not None and isinstance(rule.act, Reply) and rule.act.take is not None:
-            ask = replace(ask, body=self.rfile.read(rule.act.take))
+            ask = replace(ask, body=self.rfile.read(min(rule.act.take, length)))
             with rude.turn:
                 rude.seen.append(ask)
                 if (session := path.rpartition("/")[2]) in rude.uploads:

@@ -166,6 +166,14 @@ def test_a_named_part_whose_process_was_killed_is_not_written_to(store: Store) -
     assert whole(store)
 
 
+def test_a_blob_that_is_here_without_its_raw_tar_is_not_fetched(store: Store) -> None:
+    store.blobs.put(WANTED, io.BytesIO(PACKED))
+    assert not whole(store)
+    line = Line(PACKED)
+    gather(store, line)
+    assert (whole(store), line.asked) == (True, [])
+
+
 def test_two_at_once_fetch_it_once(store: Store) -> None:
     line = Line(PACKED)
     failures: list[BaseException] = []
