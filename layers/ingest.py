@@ -50,13 +50,13 @@ def gather(store: Store, wanted: Descriptor, open_at: Callable[[int], BinaryIO])
     A part that turns out to be bad, as after a power cut, is dropped and all is fetched again. Raises as `receive`.
     """
     layer = mediatypes.codec_of(wanted.media_type) is not None
+    store.session.claim(wanted.digest)
     if layer and store.blobs.has(wanted.digest):
         ingest(store, wanted)  # a process was killed before it noted what the blob holds
         return
     while True:
         with suppress(BadPart), partial(store.blobs, wanted) as part:
-            store.session.claim(wanted.digest)
-            if here_whole(store, wanted) is not None if layer else store.blobs.has(wanted.digest):
+            if store.blobs.has(wanted.digest) and (not layer or here_whole(store, wanted) is not None):
                 return  # another process brought it while we waited
             with closing(Continued(part, open_at)) as stream:
                 source = cast(BinaryIO, stream)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from layers import BlobMismatch, Descriptor
 from registry.errors import ProtocolViolation, Unavailable
-from registry.transport import BLOCK, Response
+from registry.transport import BLOCK, Response, length_of
 
 if TYPE_CHECKING:
     from registry.remote import RemoteRepository
 
 PROGRESS = 1 << 20
 """Bytes after which earlier cuts are forgotten."""
-RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
+RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)\Z", re.ASCII)
 
 
 class Download(io.RawIOBase):
@@ -115,13 +115,12 @@ class Download(io.RawIOBase):
     def _begins(self, answer: Response, offset: int) -> bool:
         """True if a 206 is the rest that was asked for (RFC 9110, 14.4)."""
         told = RANGE.match(answer.headers.get("content-range", ""))
-        return told is not None and int(told[1]) == offset and told[3] in ("*", str(self._wanted.size))
+        return told is not None and int(told[1]) == offset and told[2] in ("*", str(self._wanted.size))
 
     def _measure(self, answer: Response, offset: int) -> None:
         """Refuse a body that cannot be the blob before a byte is read. Raises BlobMismatch, ProtocolViolation."""
-        length = answer.headers.get("content-length", "")
-        known = length.isascii() and length.isdigit()
-        if known and int(length) == self._wanted.size - offset:
+        length = length_of(answer)
+        if length == self._wanted.size - offset:
             return
         if (coding := answer.headers.get("content-encoding", "identity").lower()) != "identity":
             answer.close()
@@ -130,9 +129,9 @@ class Download(io.RawIOBase):
                 f"sent {self._wanted.digest} with Content-Encoding {coding[:40]!r}",
                 help="a proxy on the way changes what it carries; go around it (NO_PROXY)",
             )
-        if known:
+        if length is not None:
             answer.close()
-            raise BlobMismatch(self._wanted, received=offset + int(length))
+            raise BlobMismatch(self._wanted, received=offset + length)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -12,7 +12,7 @@ from registry.download import Download
 from registry.errors import NotFound, ProtocolViolation, RegistryError
 from registry.session import Client
 from registry.session import client as new_client
-from registry.transport import Request, Response
+from registry.transport import Request, Response, length_of
 from registry.upload import CHUNK, WHOLE, Upload
 
 DOCUMENTS = MANIFESTS | INDEXES
@@ -56,7 +56,7 @@ class RemoteRepository:
         answer = self._get("HEAD", f"manifests/{tag}", what=f"cannot resolve {self.name}:{tag}")
         answer.close()
         told = answer.headers.get("docker-content-digest", "")
-        length = answer.headers.get("content-length", "")
+        length = length_of(answer)
         kind = kind_of(answer)
         try:
             digest = Digest.parse(told) if told else None
@@ -64,8 +64,8 @@ class RemoteRepository:
             raise ProtocolViolation(self.host, f"says that {tag} has digest {told[:100]!r}") from error
         if ":" in tag and digest is not None and str(digest) != tag:
             raise ProtocolViolation(self.host, f"was asked for {tag} and names {digest}")
-        if digest is not None and length.isdigit() and kind in DOCUMENTS:
-            return Descriptor(kind, digest, int(length))
+        if digest is not None and length is not None and kind in DOCUMENTS:
+            return Descriptor(kind, digest, length)
         return self._read(tag)
 
     def has(self, wanted: Descriptor) -> bool:

@@ -27,7 +27,7 @@ from registry.errors import (
     Untrusted,
 )
 from registry.retry import AGAIN, Retry
-from registry.transport import ERROR_BODY, Request, RequestsTransport, Response, Transport, bare, host_of
+from registry.transport import ERROR_BODY, Request, RequestsTransport, Response, Transport, bare
 from registry.trust import Trust, literal_kind
 
 HOPS = 10
@@ -324,8 +324,3 @@ def explain(answer: Response) -> tuple[str | None, str]:
             message = ""
     shown = "".join(letter if letter.isprintable() else " " for letter in message)[:300]
     return (code[:60] if code.isprintable() else None) or None, shown.strip()
-
-
-def serves(answer: Response) -> str:
-    """Which host an answer came from, for texts."""
-    return host_of(answer.url)

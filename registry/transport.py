@@ -92,6 +92,12 @@ class Transport(Protocol):
         ...
 
 
+def length_of(answer: Response) -> int | None:
+    """The Content-Length of an answer, if it tells one that makes sense."""
+    text = answer.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def host_of(url: str) -> str:
     """`host:port` of a URL, for texts."""
     return urlsplit(url).netloc.rpartition("@")[2]

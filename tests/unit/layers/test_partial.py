@@ -174,6 +174,13 @@ def test_a_blob_that_is_here_without_its_raw_tar_is_not_fetched(store: Store) ->
     assert (whole(store), line.asked) == (True, [])
 
 
+def test_a_store_from_before_has_no_room_for_parts_yet(store: Store) -> None:
+    (store.root / "partial").rmdir()
+    prune(store)
+    gather(store, Line(PACKED))
+    assert whole(store)
+
+
 def test_two_at_once_fetch_it_once(store: Store) -> None:
     line = Line(PACKED)
     failures: list[BaseException] = []

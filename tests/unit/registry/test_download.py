@@ -96,9 +96,10 @@ def test_200_to_a_range_begins_anew_and_delivers_nothing_twice(server: Rude) -> 
         Reply(206, {"Content-Range": f"bytes 5-{len(DATA) - 1}/{len(DATA)}"}, DATA[5:]),
         Reply(206, {"Content-Range": f"bytes 1000-{len(DATA) - 1}/{len(DATA) + 1}"}, DATA[1000:]),
         Reply(206, {}, DATA[1000:]),
+        Reply(206, {"Content-Range": f"bytes {'9' * 5000}-1/*"}, DATA[1000:]),
         Reply(416, {"Content-Range": f"bytes */{len(DATA)}"}),
     ],
-    ids=["another-start", "another-size", "no-content-range", "416"],
+    ids=["another-start", "another-size", "no-content-range", "absurd", "416"],
 )
 def test_a_wrong_answer_to_a_range_is_not_used(server: Rude, reply: Reply) -> None:
     server.rule("GET", BLOB, reply)
