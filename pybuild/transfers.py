@@ -47,13 +47,24 @@ def mirrors(command: Command) -> Command:
 
 
 def connection(command: Command) -> Command:
-    """`--tls-verify`, `--creds` and `--authfile`, taken from the options before the command sees them."""
+    """`--tls-verify`, `--creds`, `--registry-token` and `--authfile`: the command does not see these options."""
 
     @wraps(command)
-    def with_client(*args: Any, tls_verify: bool, creds: str | None, authfile: str | None, **options: Any) -> Any:
-        if not tls_verify or creds or authfile:
+    def with_client(
+        *args: Any,
+        tls_verify: bool,
+        creds: str | None,
+        registry_token: str | None,
+        authfile: str | None,
+        **options: Any,
+    ) -> Any:
+        if creds and registry_token:
+            raise click.UsageError("--creds and --registry-token exclude each other")
+        if not tls_verify or creds or registry_token or authfile:
             root: Context = click.get_current_context().obj
-            root.client = client(root, creds=creds, authfile=authfile, tls_verify=tls_verify)
+            root.client = client(
+                root, creds=creds, registry_token=registry_token, authfile=authfile, tls_verify=tls_verify
+            )
         return command(*args, **options)
 
     options = (
@@ -63,6 +74,7 @@ def connection(command: Command) -> Command:
             help="Demand TLS and valid certificates; 127.0.0.1 and localhost may always use plain HTTP.",
         ),
         click.option("--creds", metavar="USER:PASSWORD", help="Instead of what login has remembered."),
+        click.option("--registry-token", metavar="TOKEN", help="A bearer token, sent as it is."),
         click.option("--authfile", metavar="FILE", help="Read credentials from there (REGISTRY_AUTH_FILE)."),
     )
     for option in options:

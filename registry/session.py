@@ -240,19 +240,22 @@ class Client:
 def client(
     *,
     creds: str | None = None,
+    registry_token: str | None = None,
     authfile: str | None = None,
     tls_verify: bool = True,
     insecure: Collection[str] = (),
     stop: threading.Event | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Client:
-    """The Client that flags and environment ask for; `creds` is USER:PASSWORD."""
+    """The Client that flags and environment ask for; `creds` is USER:PASSWORD, `registry_token` a bearer token."""
     from pathlib import Path
 
     given = None
     if creds is not None:
         username, _, password = creds.partition(":")
         given = Credential(username, password)
+    elif registry_token is not None:
+        given = Credential(registry_token=registry_token)
     return Client(
         credentials=Credentials(given, Path(authfile) if authfile else None),
         trust=Trust(frozenset(insecure), everyone=not tls_verify),

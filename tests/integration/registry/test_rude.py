@@ -148,9 +148,12 @@ def test_an_image_for_another_machine_is_told(pybuild: Pybuild, server: Rude) ->
 
 
 def test_flags_of_the_connection(pybuild: Pybuild, server: Rude, tmp_path: Path) -> None:
-    Doorman(server, user="ada", password="secret")
+    door = Doorman(server, user="ada", password="secret")
     big(server, 1000)
     pybuild("pull", "-q", "--creds", "ada:secret", f"{server.host}/big/app:1")
+    token = next(token for token, scopes in door.tokens.items() if "repository:big/app:pull" in scopes)
+    pybuild("pull", "-q", "--registry-token", token, f"{server.host}/big/app:1")
+    assert pybuild("pull", "--registry-token", "x", "--creds", "a:b", f"{server.host}/x", code=2).stderr
     file = tmp_path / "auth.json"
     pybuild(
         "login", "--authfile", file, "-u", "ada", "--password-stdin", f"https://{server.host}/v2/", stdin="secret\n"

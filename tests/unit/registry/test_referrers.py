@@ -186,6 +186,20 @@ def test_links(header: str, place: str | None) -> None:
     assert next_page(Response(200, {"link": header}, "http://a/v2/y", Stored(b""))) == place
 
 
+def test_what_we_stand_on_in_oras() -> None:
+    """One door for every request, and who goes through it: a new oras may have others."""
+    import inspect
+
+    from oras.provider import Registry
+
+    door = list(inspect.signature(Registry.do_request).parameters)
+    assert door == ["self", "url", "method", "data", "headers", "json", "stream"]
+    for method in (Registry.upload_manifest, Registry.get_manifest):
+        source = inspect.getsource(method)
+        assert "self.do_request(" in source
+        assert "requests." not in source.replace("requests.Response", "")
+
+
 # -- artifacts that mean harm --------------------------------------------------------------------
 
 
