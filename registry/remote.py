@@ -19,6 +19,9 @@ DOCUMENTS = MANIFESTS | INDEXES
 ACCEPT = ", ".join(sorted(DOCUMENTS))
 VAGUE = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
 """Types under which careless registries send manifests; the document's own `mediaType` decides then."""
+SECOND_LOOK = frozenset({"MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID"})
+"""What a registry may say of a good manifest, once: its parts do not see a blob yet, or (docker-registry 2.8) another
+push was writing the link to a blob while it was read."""
 MOST = 4 << 20
 """Bytes of a manifest that are read."""
 
@@ -220,9 +223,10 @@ class RemoteRepository:
         try:
             answer = self._put_bytes(name, wanted, data)
         except (NotFound, ProtocolViolation) as error:
-            if error.code != "MANIFEST_BLOB_UNKNOWN":
+            if error.code not in SECOND_LOOK:
                 raise
             self._look_again(wanted, data)
+            self.client.retry.rest(1)
             answer = self._put_bytes(name, wanted, data)
         told = answer.headers.get("docker-content-digest")
         if told and told != str(wanted.digest):
@@ -247,7 +251,7 @@ class RemoteRepository:
         return answer
 
     def _look_again(self, wanted: Descriptor, data: bytes) -> None:
-        """A registry that is spread over machines may need a second look to see blobs. Raises NotFound for a gap."""
+        """Look whether the blobs of a manifest are there. Raises NotFound for a gap."""
         if wanted.media_type not in MANIFESTS:
             return
         manifest = Manifest.parse(data, wanted.media_type)

@@ -266,13 +266,14 @@ def test_mounts(server: Rude) -> None:
     assert (methods(server), server.uploads) == ("PPD", {}), "the session that was begun instead is cancelled"
 
 
-def test_a_manifest_whose_blobs_the_registry_does_not_see_yet(server: Rude) -> None:
+@pytest.mark.parametrize("code", ["MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID"])
+def test_a_manifest_whose_blobs_the_registry_does_not_see_yet(server: Rude, code: str) -> None:
     from tests.support.quick import CONFIG, LAYER, serve_image
 
     server.blob(DATA)
     serve_image(server, "1", [named(DATA, LAYER)], b"{}")
     kind, raw = server.manifests["some/app", "1"]
-    server.rule("PUT", "/manifests/", mistake(400, "MANIFEST_BLOB_UNKNOWN"))
+    server.rule("PUT", "/manifests/", mistake(400, code))
     repository(server).put(named(raw, kind), stream(raw))
     assert methods(server) == "UHHU", "every blob is looked for, once"
     del server.blobs[str(named(b"{}", CONFIG).digest)]
