@@ -11,15 +11,17 @@ import hashlib
 import http.server
 import json
 import re
+import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, quote
+
+from tests.support.soon import soon
 
 FOREVER = 1 << 30
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -95,6 +97,7 @@ class Rude:
         self.referrers = False
         self.chunk_least: int | None = None
         self.turn = threading.Lock()
+        self.over = threading.Event()
         self._server = Server(self, tls)
         self.host = f"127.0.0.1:{self._server.server_port}"
         self.url = f"{'https' if tls else 'http'}://{self.host}"
@@ -102,9 +105,14 @@ class Rude:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop."""
+        """Stop; no thread is left when it has stopped."""
         self._server.shutdown()
         self._server.server_close()
+        self.over.set()
+        for one in list(self._server.open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        assert soon(lambda: not self._server.open)
 
     def rule(self, method: str, path: str, act: Reply | Act, times: int = 1) -> None:
         """Do this for the next such requests; earlier rules go first."""
@@ -235,6 +243,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, rude: Rude, tls: ssl.SSLContext | None) -> None:
         self.rude = rude
+        self.open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), Handler)
         self.tls = tls
 
@@ -242,11 +251,17 @@ class Server(http.server.ThreadingHTTPServer):
         """In the connection's own thread: a handshake that fails or hangs holds up nobody else."""
         with self.rude.turn:
             self.rude.connections += 1
-        if self.tls is not None:
-            request = self.tls.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
-        if self.tls is not None:
-            request.close()
+            self.open.add(request)
+        try:
+            if self.tls is None:
+                super().finish_request(request, client_address)
+                return
+            inner = self.tls.wrap_socket(request.dup(), server_side=True)
+            with closing(inner):
+                super().finish_request(inner, client_address)
+        finally:
+            with self.rude.turn:
+                self.open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is what tests are about."""
@@ -308,7 +323,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     self.server.rude.sent += len(body[: reply.piece])
             body = body[reply.piece :]
             if reply.pause:
-                time.sleep(reply.pause)
+                self.server.rude.over.wait(reply.pause)
         self.close_connection = self.close_connection or reply.cut is not None or length != len(reply.body)
 
     def log_message(self, *_: object) -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from layers.crew import side_by_side
+from tests.support.soon import soon
 
 
 def run(work: object, items: list[int], jobs: int = 3, over: threading.Event | None = None) -> list[object]:
@@ -60,6 +61,7 @@ def test_what_hangs_does_not_hold_up_the_error() -> None:
         run(work, [0, 1, 2])
     assert time.monotonic() - began < 20
     hang.set()
+    assert soon(lambda: not any(thread.name.startswith("test-") for thread in threading.enumerate()))
 
 
 def test_a_single_item_is_done_by_the_caller() -> None:
