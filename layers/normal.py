@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from layers import acl
 from layers.entry import Entry, EntryType
 from layers.errors import ArchiveInvalid, UnsafePath
 from layers.paths import MAX_HOPS, normalise
 from layers.tarball import OPAQUE, WHITEOUT, order, ordered
-from layers.xattrs import incoming
+from layers.xattrs import obeyed
 
+_MAJORS, _MINORS = 0xFFF, 0xFFFFF
 _RESERVED = ".wh..wh."  # what AUFS kept for itself, but for OPAQUE
 
 
@@ -56,6 +58,8 @@ class Normaliser:
             entry = replace(entry, path=path)
         if kind is EntryType.CHAR and not entry.major and not entry.minor:
             raise UnsafePath(path, "a character device 0:0 is a deletion on disk; archives must not bring one")
+        if entry.major > _MAJORS or entry.minor > _MINORS:
+            raise UnsafePath(path, f"device {entry.major}:{entry.minor} is beyond what Linux can hold")
         if kind is EntryType.HARDLINK:
             target = self._live.get(entry.linkname)
             if entry.linkname in self._kids:
@@ -120,11 +124,16 @@ class Normaliser:
         return True
 
     def _without_foreign(self, entry: Entry) -> Entry:
-        kept = incoming(entry.xattrs)
-        if kept is entry.xattrs:
-            return entry
-        self._warn(f"{entry.path!r} brings {', '.join(entry.xattrs.keys() - kept.keys())}, which is not kept")
-        return replace(entry, xattrs=kept)
+        """The entry with the attributes that are obeyed; a list of who may do what is part of its mode."""
+        kept = obeyed(entry.xattrs, entry.type)
+        if kept is not entry.xattrs:
+            self._warn(f"{entry.path!r} brings {', '.join(entry.xattrs.keys() - kept.keys())}, which is not kept")
+            entry = replace(entry, xattrs=kept)
+        if acl.ACCESS in kept and (said := acl.permissions(kept[acl.ACCESS])):
+            bits, more = said
+            kept = {name: value for name, value in kept.items() if more or name != acl.ACCESS}
+            entry = replace(entry, mode=entry.mode & ~0o777 | bits, xattrs=kept)
+        return entry
 
     def _follow(self, path: str, head: str, *, make: bool) -> str:
         """Where a directory's path leads through this layer's symlinks. With `make` it is a directory afterwards."""

@@ -19,8 +19,8 @@ from urllib.parse import unquote_to_bytes
 
 from layers import pax, sparse
 from layers.entry import Entry, EntryType
-from layers.errors import ArchiveInvalid
-from layers.paths import decode, normalise
+from layers.errors import ArchiveInvalid, UnsafePath
+from layers.paths import PATH_BYTES, decode, normalise
 
 BLOCK = 512
 MAX_EXTENDED = 1 << 20  # bytes of one PAX header or GNU long name
@@ -219,6 +219,8 @@ class _Scan:
         path = normalise(decode(name))
         if kind in _LINKS and (not target or b"\0" in target):
             raise ArchiveInvalid(f"link {path!r} has no target, or one with a NUL byte", offset=at)
+        if len(target) > PATH_BYTES:
+            raise UnsafePath(path, f"a link to a path of more than {PATH_BYTES} bytes")
         linkname = decode(target)
         if kind is EntryType.HARDLINK:
             linkname = normalise(linkname)

@@ -133,6 +133,7 @@ def test_what_a_tar_says(members: list[Member], result: list[str]) -> None:
         ([("a", hard("a"))], "itself"),
         ([("a", hard("b")), ("b", hard("a"))], "itself"),
         ([("a", soft("x" * 300)), ("a/b", b"")], "longer than 255"),
+        ([("a", soft("x" * 4096))], "more than 4095"),
     ],
 )
 def test_what_is_refused(members: list[Member], why: str) -> None:
@@ -153,6 +154,36 @@ def test_overlayfs_marks_are_not_taken_from_strangers() -> None:
     assert dict(entry.xattrs) == {"user.ok": b"1"}
     assert len(heard) == 1
     assert "trusted.overlay.opaque" in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (None, "btrfs.x", "1"),
+        (None, "system.nfs4_acl", "1"),
+        (None, "user.", "1"),
+        (None, "user." + "n" * 251, "1"),
+        (None, "user.big", "v" * 65_537),
+        (None, "system.posix_acl_access", "no list"),
+        (b"", "system.posix_acl_default", "\2\0\0\0\1\0\6\0\0\0\0\0\4\0\6\0\0\0\0\0 \0\4\0\0\0\0\0"),
+        (b"", "security.capability", "short"),
+        (soft("x"), "user.a", "1"),
+        ((tarfile.FIFOTYPE, ""), "user.a", "1"),
+    ],
+)
+def test_attributes_that_linux_has_no_place_for_are_not_kept_and_told(kind: Any, name: str, value: str) -> None:
+    heard: list[str] = []
+    (entry,) = Toc.scan(io.BytesIO(tar(("a", kind), xattrs={name: value})), warn=heard.append)
+    assert not entry.xattrs
+    assert [name in line for line in heard] == [True]
+
+
+def test_a_list_of_who_may_do_what_decides_the_mode() -> None:
+    plain = "\2\0\0\0\1\0\6\0\0\0\0\0\4\0\4\0\0\0\0\0 \0\0\0\0\0\0\0"
+    masked = f"{plain[:20]}\x10\0\1\0\0\0\0\0{plain[20:]}"
+    for value, mode, kept in ((plain, 0o640, 0), (masked, 0o610, 1)):
+        (entry,) = Toc.scan(io.BytesIO(tar(("a", None), xattrs={"system.posix_acl_access": value})))
+        assert (entry.mode, len(entry.xattrs)) == (mode, kept)
 
 
 def test_what_was_tolerated_is_told() -> None:
