@@ -21,10 +21,10 @@ from layers.paths import encode
 
 FORMAT = 1
 _KINDS = tuple(EntryType)
-_CODES = {kind: number for number, kind in enumerate(_KINDS)}
-_DIR = _CODES[EntryType.DIR]
-_SYMLINK, _HARDLINK = _CODES[EntryType.SYMLINK], _CODES[EntryType.HARDLINK]
-_WHITEOUT, _OPAQUE = _CODES[EntryType.WHITEOUT], _CODES[EntryType.OPAQUE]
+CODES = {kind: number for number, kind in enumerate(_KINDS)}
+_DIR = CODES[EntryType.DIR]
+_SYMLINK, _HARDLINK = CODES[EntryType.SYMLINK], CODES[EntryType.HARDLINK]
+_WHITEOUT, _OPAQUE = CODES[EntryType.WHITEOUT], CODES[EntryType.OPAQUE]
 
 # path, kind code, mode, uid, gid, size, mtime_ns, offset, linkname, rest (device numbers, xattrs, sparse map)
 Row = Sequence[Any]
@@ -59,18 +59,23 @@ class Toc:
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Toc:
         """A table of entries that are in normal form already (written in canonical order)."""
-        return cls([_row(entry, entry.offset) for entry in entries])
+        return cls([row_of(entry, entry.offset) for entry in entries])
 
     @classmethod
     def placed(cls, entries: Iterable[tuple[Entry, int | None]]) -> Toc:
         """The same of entries that have just been written, with the offsets of their data."""
-        return cls([_row(entry, offset) for entry, offset in entries])
+        return cls([row_of(entry, offset) for entry, offset in entries])
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Entry]:
-        return map(_entry, self._rows)
+        return map(entry_of, self._rows)
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The entries as they are kept, for whoever looks at every one: an Entry takes longer to make than to read."""
+        return self._rows
 
     @property
     def size(self) -> int:
@@ -82,7 +87,7 @@ class Toc:
     def get(self, path: str) -> Entry | None:
         """The entry of a path that exists in this layer; deletions are not entries here."""
         at = self._index().get(path, -1)
-        return _entry(self._rows[at]) if at >= 0 else None
+        return entry_of(self._rows[at]) if at >= 0 else None
 
     def paths(self) -> Iterable[str]:
         """Every path that exists in this layer, listed or implied."""
@@ -204,7 +209,8 @@ def _imply(path: str, at: dict[str, int], kids: dict[str, list[str]]) -> None:
         path = head
 
 
-def _row(entry: Entry, offset: int | None) -> Row:
+def row_of(entry: Entry, offset: int | None) -> Row:
+    """An entry as a table keeps it."""
     rest: dict[str, Any] | None = None
     if entry.xattrs or entry.major or entry.minor or entry.sparse is not None:
         rest = {}
@@ -215,12 +221,13 @@ def _row(entry: Entry, offset: int | None) -> Row:
         if entry.sparse is not None:
             rest["sparse"] = entry.sparse
     return (
-        entry.path, _CODES[entry.type], entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns, offset,
+        entry.path, CODES[entry.type], entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns, offset,
         entry.linkname, rest,
     )  # fmt: skip
 
 
-def _entry(row: Row) -> Entry:
+def entry_of(row: Row) -> Entry:
+    """The entry of a row."""
     path, code, mode, uid, gid, size, mtime_ns, offset, linkname, rest = row
     if rest is None:
         return Entry(path, _KINDS[code], mode, uid, gid, size, mtime_ns, linkname, offset=offset)

@@ -13,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from layers import xattrs
 from layers.entry import Entry, EntryType
 from layers.errors import UnsafePath
-from layers.paths import Root, encode
+from layers.paths import Root, decode, encode
+from layers.ranges import copy_range
 from layers.removal import clear, remove
 from layers.toc import Toc
 from layers.tree import Tree, pieces
@@ -36,7 +38,12 @@ def unpack(toc: Toc, raw: BinaryIO, target: Path, *, overlay: bool, below: Tree)
     """
     with _Unpack(toc, raw, target, overlay, below) as work:
         for entry in toc:
-            work.put(entry)
+            try:
+                work.put(entry)
+            except OSError as error:
+                if error.errno not in (errno.EFBIG, errno.ENAMETOOLONG):
+                    raise
+                raise UnsafePath(entry.path, f"this file system cannot hold it: {error.strerror}") from error
         work.finish()
 
 
@@ -49,6 +56,10 @@ class _Unpack:
         self._below = below
         self._stack: list[tuple[bytes, int]] = [(b"", os.open(target, _DIRECTORY))]
         self._directories: list[tuple[bytes, Entry]] = []
+        self._implied: set[bytes] = set()
+        if toc.get("") is None:
+            self._imply(b"")
+        self._far: dict[tuple[int, str], str] = {}  # files of lower layers, and where each was copied to
 
     def __enter__(self) -> _Unpack:
         return self
@@ -98,8 +109,7 @@ class _Unpack:
     def finish(self) -> None:
         """Give directories their attributes, the deepest first: what was put into them has changed their times."""
         for path, entry in reversed(self._directories):
-            place = self._directory(path)
-            _finish(place, entry)
+            self._finish(self._directory(path), entry)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -117,7 +127,7 @@ class _Unpack:
             self._stack.append((done, at))
             if len(self._stack) > MOST_OPEN:
                 os.close(self._stack.pop(1)[1])
-            if fresh:
+            if (fresh or not self._overlay) and done not in self._implied and self._toc.get(decode(done)) is None:
                 self._imply(done)
         return at
 
@@ -131,22 +141,32 @@ class _Unpack:
                 return False
         remove(name, at)
         os.mkdir(name, 0o700, dir_fd=at)
+        if self._overlay and (below := self._below.get(decode(path))) and below.type is EntryType.DIR:
+            os.setxattr(_through(at, name), _MARK, b"y")  # it comes in the place of a deletion
         return True
 
     def _imply(self, path: bytes) -> None:
-        """A directory that the layer does not list looks as it does below."""
-        text = os.fsdecode(path)
-        found = self._below.get(text)
+        """A directory that the layer does not list looks as it does below, if the layer lets that be seen."""
+        self._implied.add(path)
+        text = decode(path)
+        found = None if self._toc.hides(text) else self._below.get(text)
         if found is None or found.type is not EntryType.DIR:
             found = Entry(text, EntryType.DIR, 0o755)
         self._directories.append((path, found))
 
     def _make_opaque(self, path: bytes) -> None:
+        """Let nothing of the layers below be seen in a directory.
+
+        overlayfs does not look whether the root of a layer is opaque, so there each name is hidden by itself.
+        """
         place = self._directory(path)
-        if self._overlay:
+        if not self._overlay:
+            clear(place)
+        elif path:
             os.setxattr(place, _MARK, b"y")
         else:
-            clear(place)
+            for name in self._below.children(""):
+                os.mknod(encode(name), stat.S_IFCHR, os.makedev(0, 0), dir_fd=place)
 
     def _file(self, at: int, name: bytes, entry: Entry, source: int) -> None:
         try:
@@ -156,28 +176,20 @@ class _Unpack:
             new = os.open(name, _NEW, 0o600, dir_fd=at)
         try:
             for position, length, offset in pieces(entry):
-                _copy(source, offset, new, position, length)
+                copy_range(source, offset, new, position, length)
             if entry.sparse is not None:
                 os.ftruncate(new, entry.size)
-            _finish(new, entry)
+            self._finish(new, entry)
         finally:
             os.close(new)
 
     def _link(self, at: int, name: bytes, entry: Entry) -> None:
         remove(name, at)
-        if self._toc.holds(entry.linkname) or not self._overlay:
-            head, _, last = entry.linkname.rpartition("/")
-            try:
-                with Root(self._target) as root:
-                    source = root.open(head, os.O_PATH | os.O_DIRECTORY, follow=False)
-                try:
-                    os.link(encode(last), name, src_dir_fd=source, dst_dir_fd=at, follow_symlinks=False)
-                    return
-                finally:
-                    os.close(source)
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EPERM):
-                    raise
+        target = entry.linkname
+        if self._overlay and not self._toc.holds(target) and (inode := self._below.inode(target)):
+            target = self._far.setdefault((id(inode[0]), inode[1]), entry.path)
+        if target != entry.path and self._linked(at, name, target):
+            return
         found = self._below.get(entry.linkname)
         if found is None or found.type is EntryType.DIR:
             raise UnsafePath(entry.path, f"a hard link to {entry.linkname!r}, which is not there")
@@ -189,50 +201,60 @@ class _Unpack:
             with os.fdopen(new, "wb", buffering=0) as file:
                 while chunk := content.read(1 << 20):
                     file.write(chunk)
-                _finish(new, found)
+                self._finish(new, found)
+
+    def _linked(self, at: int, name: bytes, target: str) -> bool:
+        """Make a hard link; False if there is nothing to link to."""
+        head, _, last = target.rpartition("/")
+        try:
+            with Root(self._target) as root:
+                source = root.open(head, os.O_PATH | os.O_DIRECTORY, follow=False)
+            try:
+                os.link(encode(last), name, src_dir_fd=source, dst_dir_fd=at, follow_symlinks=False)
+            finally:
+                os.close(source)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EPERM):
+                raise
+            return False
+        return True
+
+    def _finish(self, place: int, entry: Entry) -> None:
+        """Owner, mode, attributes and times of what is open; in this order, as a change of owner takes rights away."""
+        os.fchown(place, entry.uid, entry.gid)
+        os.fchmod(place, entry.mode)
+        self._set(place, entry)
+        os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
+
+    def _set(self, place: int | str, entry: Entry) -> None:
+        """The attributes of an entry and no others; one that this file system or user cannot have is left out.
+
+        Over a lower layer there are others: those that a directory had, or that come from its default ACL.
+        """
+        follow = isinstance(place, int)
+        if not self._overlay and entry.type is not EntryType.SYMLINK:
+            for key in xattrs.read(place):
+                if xattrs.belongs(key) and key not in entry.xattrs:
+                    os.removexattr(place, key, follow_symlinks=follow)
+        for key, value in entry.xattrs.items():
+            try:
+                os.setxattr(place, key, value, follow_symlinks=follow)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
+                    why = f"this file system has no room for its attribute {key!r} of {len(value)} bytes"
+                    raise UnsafePath(entry.path, why) from error
+                if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                    raise
 
     def _attributes(self, at: int, name: bytes, entry: Entry) -> None:
         """Owner, mode and times of what cannot be opened."""
         os.chown(name, entry.uid, entry.gid, dir_fd=at, follow_symlinks=False)
         if entry.type is not EntryType.SYMLINK:
             os.chmod(name, entry.mode, dir_fd=at)
-        for key, value in entry.xattrs.items():
-            try:
-                os.setxattr(f"/proc/self/fd/{at}/{os.fsdecode(name)}", key, value, follow_symlinks=False)
-            except OSError as error:
-                if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                    raise
+        self._set(_through(at, name), entry)
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=at, follow_symlinks=False)
 
 
-def _finish(place: int, entry: Entry) -> None:
-    """Owner, mode, attributes and times of what is open; in this order, as a change of owner takes rights away."""
-    os.fchown(place, entry.uid, entry.gid)
-    os.fchmod(place, entry.mode)
-    for key, value in entry.xattrs.items():
-        _set(place, key, value)
-    os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
-
-
-def _set(place: int, key: str, value: bytes) -> None:
-    """Set an attribute; one that this file system or user cannot have is left out."""
-    try:
-        os.setxattr(place, key, value)
-    except OSError as error:
-        if error.errno not in (errno.ENOTSUP, errno.EPERM):
-            raise
-
-
-def _copy(source: int, offset: int, target: int, position: int, length: int) -> None:
-    """Bytes from one file to another, by the kernel where it can."""
-    while length:
-        try:
-            count = os.copy_file_range(source, target, length, offset, position)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-            data = os.pread(source, min(length, 1 << 20), offset)
-            count = os.pwrite(target, data, position)
-        if not count:
-            raise OSError(errno.EIO, "the raw tar ends inside a file")
-        offset, position, length = offset + count, position + count, length - count
+def _through(at: int, name: bytes) -> str:
+    """A path of what cannot be opened: there are no calls for its attributes that begin at a directory."""
+    return f"/proc/self/fd/{at}/{os.fsdecode(name)}"
