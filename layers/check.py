@@ -20,7 +20,7 @@ from layers.digest import Digest
 from layers.errors import BlobMissing, LayerError
 from layers.images import forget
 from layers.ingest import ingest
-from layers.overlay import boot_id
+from layers.lowers import boot_id
 from layers.reference import Reference
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from layers.digest import Digest
 from layers.images import forget
-from layers.overlay import boot_id
+from layers.lowers import boot_id
 from layers.partial import idle
 from layers.reference import Reference
 

@@ -19,8 +19,10 @@ from layers.chain import Chain
 from layers.entry import EntryType
 from layers.errors import BlobMissing, SnapshotMissing
 from layers.leases import discard
-from layers.overlay import copy_attributes, unpack_layers
+from layers.lowers import Job
+from layers.overlay import copy_attributes
 from layers.paths import encode
+from layers.spans import Span
 
 if TYPE_CHECKING:
     from layers.changes import Change
@@ -92,13 +94,13 @@ class PlainSnapshots:
     def attach(self, chain: Chain, folder: Path) -> Iterator[Workspace]:
         """The directory `folder/merged`, unpacked if it is not there yet. Raises SnapshotMissing."""
         merged = folder / "merged"
-        with self._store.lease(*chain.diff_ids):
+        with self._store.lease(*chain.diff_ids) as lease:
             if not merged.exists():
                 part = folder / "part"
                 discard(part)
                 part.mkdir(mode=0o755)
                 try:
-                    unpack_layers(self._store, chain, len(chain), part)
+                    Job(self._store, chain, lease).unpack(Span(0, len(chain)), part)
                 except BlobMissing as error:
                     raise SnapshotMissing(str(chain.id), str(error)) from error
                 os.rename(part, merged)
@@ -109,6 +111,10 @@ class PlainSnapshots:
 
     def remove(self, chain: Chain) -> None:
         """Nothing: no directory outlives its use."""
+
+    def how(self) -> str:
+        """By plain copies."""
+        return "unpacked anew each time, as this process makes no mounts"
 
 
 def lift(root: Path, upper: Path, lower: Tree) -> None:

@@ -75,3 +75,7 @@ class Snapshotter(Protocol):
     def remove(self, chain: Chain) -> None:
         """Forget the directory of the chain's uppermost layer; the layer itself stays."""
         ...
+
+    def how(self) -> str:
+        """How layers become directories here, and why not in a better way; one line for people."""
+        ...

@@ -4,7 +4,7 @@
     blobs/sha256/<hex>        documents, raw layer tars, compressed layers       (layers.blobs)
     partial/<algorithm>.<hex> what came of a blob before a pull was broken off   (layers.partial)
     tocs/<hex>                tables of contents of raw layer tars, a cache
-    snapshots/<hex>/          indexes of layers, or layers unpacked: a cache      (layers.overlay)
+    snapshots/<hex>/          indexes of layers, or layers unpacked: a cache      (layers.lowers)
     containers/<id>/          kept workspaces; `pins` lists the digests they need
     scratch/<id>/             unfinished things of one process, locked by it     (layers.leases)
     locks/<name>              for work that only one process should do
@@ -67,8 +67,11 @@ class Mounter(Protocol):
         """
         ...
 
-    def image(self, index: Path, data: Path, target: Path) -> None:
-        """Mount the EROFS image `index`, whose files are pieces of `data`. Raises OSError where that cannot be."""
+    def image(self, index: Path, data: Sequence[Path], target: Path, *, loops: bool = False) -> None:
+        """Mount the EROFS image `index`, whose further devices are `data`; with `loops` through loop devices.
+
+        Raises OSError where that cannot be.
+        """
         ...
 
     def unmount(self, target: Path) -> None:

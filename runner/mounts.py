@@ -29,6 +29,7 @@ from runner.linux import (
     mount,
     unshare,
 )
+from runner.loops import attach as attach_loop
 
 MOST_LOWERS = 500  # OVL_MAX_STACK of the kernel
 SWITCHES = {b"redirect_dir": b"off", b"metacopy": b"off", b"index": b"off", b"xino": b"off"}
@@ -81,18 +82,27 @@ def overlay(
         raise OSError(errno.EROFS, "the kernel gave a read-only overlay; see its log for the reason", str(target))
 
 
-def image(index: Path, data: Path, target: Path) -> None:
-    """Mount an EROFS image that lies in a file, read-only; `data` is its second device, a file too (Linux 6.12).
+def image(index: Path, data: Sequence[Path], target: Path, *, loops: bool = False) -> None:
+    """Mount an EROFS image that lies in a file, read-only; `data` are its further devices, files too.
 
-    Raises OSError: ENOTBLK where the kernel or the file system below wants block devices.
+    Linux mounts it from files since 6.12; with `loops` it gets loop devices, which are gone when the mount is.
+    Raises OSError: ENOTBLK where the kernel, or the file system below, wants block devices.
     """
     with ExitStack() as opened:
         context = call("fsopen", b"erofs", 1)
         opened.callback(os.close, context)
-        for key, path in ((b"source", index), (b"device", data)):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            opened.callback(os.close, descriptor)
-            call("fsconfig", context, 1, key, b"/proc/self/fd/%d" % descriptor, 0)  # a value has less than 256 bytes
+        call("fsconfig", context, 0, b"ro", None, 0)  # else a device would be opened for writing
+        folders: dict[Path, int] = {}
+        for path in (index, *data):
+            if loops:
+                with open(path, "rb") as file:
+                    name = b"/proc/self/fd/%d" % attach_loop(file.fileno(), opened)
+            else:  # a value has less than 256 bytes
+                if path.parent not in folders:
+                    folders[path.parent] = os.open(path.parent, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                    opened.callback(os.close, folders[path.parent])
+                name = b"/proc/self/fd/%d/%b" % (folders[path.parent], os.fsencode(path.name))
+            call("fsconfig", context, 1, b"source" if path is index else b"device", name, 0)
         call("fsconfig", context, 6, None, None, 0)
         made = call("fsmount", context, 1, RDONLY)
         opened.callback(os.close, made)

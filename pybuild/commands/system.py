@@ -66,11 +66,21 @@ def check(context: Context, repair: bool) -> int:
 @system.command(epilog="\b\nExample:\n  pybuild system info")
 @click.pass_obj
 def info(context: Context) -> None:
-    """Show facts for a bug report: versions, store, control groups, file system."""
+    """Show facts for a bug report: versions, store, control groups, how layers become directories and why."""
     import os
     import platform
+    from contextlib import suppress
 
+    from layers import LayerError
+    from runner import SandboxUnavailable, mounts
     from runner.hierarchy import discover
+
+    with suppress(SandboxUnavailable):  # how layers are mounted is found by mounting, where nobody sees it
+        mounts.enter()
+    try:
+        ways = context.store.snapshots.how()
+    except LayerError as error:
+        ways = f"unknown: {error}"
 
     there = discover()
     kinds = [*(["v2"] if there.unified is not None else []), *(["v1"] if there.legacy else [])]
@@ -80,6 +90,7 @@ def info(context: Context) -> None:
         "kernel": os.uname().release,
         "machine": os.uname().machine,
         "store": str(context.settings.root),
+        "layers": ways,
         "cgroups": " and ".join(kinds) or "none",
         "controllers": " ".join(sorted(there.legacy)) or "of version 2",
         "user": "root" if os.geteuid() == 0 else str(os.geteuid()),

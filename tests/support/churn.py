@@ -14,6 +14,7 @@ from pathlib import Path
 from layers import BlobMissing, Chain, Descriptor, Store, mediatypes, prune
 from layers.ingest import receive
 from runner import mounts
+from tests.support.modes import MODES
 from tests.support.stored import new_image, new_layer, tar_of
 
 LAYERS = 12
@@ -34,9 +35,10 @@ class Churn:
 
     def round(self) -> None:
         """Open the store, do a few things, close it."""
-        with Store.open(self.root, mounter=mounts) as store:
+        with Store.open(self.root, mounter=MODES[self.dice.choice(["files", "files", "loops", "unpacked"])]) as store:
             for _ in range(self.dice.randint(1, 4)):
-                self.dice.choice([self.build, self.build, self.pull, self.use, self.cache, self.run, self.clean])(store)
+                steps = [self.build, self.build, self.pull, self.use, self.cache, self.run, self.stack, self.clean]
+                self.dice.choice(steps)(store)
 
     def build(self, store: Store) -> None:
         numbers = self.dice.sample(range(LAYERS), 2)
@@ -73,6 +75,13 @@ class Churn:
             store.snapshots.commit(work, new_layer(store, content(0)).diff_id)
         with store.snapshots.view(chain.push(high.diff_id)) as root:
             assert (root / "last").read_bytes() in [b"%d" % number for number in range(LAYERS)]
+
+    def stack(self, store: Store) -> None:
+        numbers = self.dice.choices(range(4), k=self.dice.randint(1, 20))
+        chain = Chain(tuple(new_layer(store, content(number)).diff_id for number in numbers))
+        with store.snapshots.view(chain) as root:
+            assert sorted(os.listdir(root)) == sorted({*(f"f{number}" for number in numbers), "last"})
+            assert (root / "last").read_bytes() == b"%d" % numbers[-1]
 
     def clean(self, store: Store) -> None:
         prune(store, all=self.dice.random() < 0.3)

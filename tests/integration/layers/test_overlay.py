@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from layers import Chain, Mounter, NewLayer, SnapshotMissing, Store, prune
-from layers.overlay import FLATTEN, MOST_LAYERS
+from layers import Chain, NewLayer, SnapshotMissing, Store, prune
+from layers.spans import indexed, unpacked
 from runner import mounts
+from tests.support.modes import MODES
 from tests.support.private import privately
 from tests.support.soon import soon
 from tests.support.stored import new_image, new_layer
-from tests.support.unpacking import Unpacking
 
 pytestmark = pytest.mark.root
 
@@ -30,9 +30,6 @@ def seen(root: Path) -> dict[str, str]:
             text = os.readlink(path) if path.is_symlink() else "/" if path.is_dir() else path.read_text()
             found[str(path.relative_to(root))] = text
     return found
-
-
-MODES: dict[str, Mounter | None] = {"indexed": mounts, "unpacked": Unpacking(), "plain": None}
 
 
 @pytest.fixture(params=MODES)
@@ -151,7 +148,7 @@ def test_a_committed_workspace_is_the_next_layers_directory(tmp_path: Path) -> N
     privately(body)
 
 
-@pytest.mark.parametrize(("mode", "part"), [("indexed", "index"), ("unpacked", "fs/etc/motd")])
+@pytest.mark.parametrize(("mode", "part"), [("files", "index"), ("loops", "index"), ("unpacked", "fs/etc/motd")])
 def test_what_another_boot_left_is_made_anew(tmp_path: Path, mode: str, part: str) -> None:
     def body() -> None:
         with Store.open(tmp_path / "store", mounter=MODES[mode]) as store:
@@ -187,18 +184,52 @@ def test_prune_leaves_directories_that_are_mounted(tmp_path: Path) -> None:
     privately(body)
 
 
-@pytest.mark.parametrize("depth", [130, MOST_LAYERS, MOST_LAYERS + 1])
-def test_chains_longer_than_the_kernel_stacks(tmp_path: Path, depth: int) -> None:
+@pytest.mark.parametrize("mode", ["files", "loops", "unpacked"])
+@pytest.mark.parametrize("depth", [130, 500, 600])
+def test_chains_longer_than_the_kernel_stacks(tmp_path: Path, depth: int, mode: str) -> None:
     def body() -> None:
-        with Store.open(tmp_path / "store", mounter=mounts) as store:
+        with Store.open(tmp_path / "store", mounter=MODES[mode]) as store:
             layers = [new_layer(store, {f"f{number}": b"", "last": b"%d" % number}) for number in range(depth - 1)]
             layers.append(new_layer(store, {".wh.f0": b""}))
             with store.snapshots.prepare(chain_of(layers)) as work:
                 assert len(os.listdir(work.root)) == depth - 1
                 assert (work.root / "last").read_text() == str(depth - 2)
                 (work.root / "more").touch()
-            stacked = len(os.listdir(store.root / "snapshots"))
-            assert stacked == (depth if depth <= MOST_LAYERS else depth - (depth - 1) // FLATTEN * FLATTEN + 1)
+            plan = indexed(depth) if store.snapshots.how().startswith("indexed") else unpacked(depth)
+            assert len(os.listdir(store.root / "snapshots")) == len(plan)
+
+    privately(body)
+
+
+@pytest.mark.parametrize("mode", ["files", "loops"])
+def test_one_more_layer_uses_the_indexes_of_those_below(tmp_path: Path, mode: str) -> None:
+    def body() -> None:
+        with Store.open(tmp_path / "store", mounter=MODES[mode]) as store:
+            layers = [new_layer(store, {f"f{number}": b"", "last": b"%d" % number}) for number in range(36)]
+            made: set[str] = set()
+            for depth in (34, 35, 36):
+                before = set(made)
+                with store.snapshots.view(chain_of(layers[:depth])) as root:
+                    assert (root / "last").read_text() == str(depth - 1)
+                    assert len(os.listdir(root)) == depth + 1
+                made = set(os.listdir(store.root / "snapshots"))
+                assert len(made - before) == (4 if depth == 34 else 1)  # 16 + 16 + 1 + 1
+
+    privately(body)
+
+
+@pytest.mark.parametrize("mode", ["files", "loops", "unpacked"])
+def test_what_is_told_of_the_way_is_what_is_done(tmp_path: Path, mode: str) -> None:
+    def body() -> None:
+        with Store.open(tmp_path / "store", mounter=MODES[mode]) as store:
+            with store.snapshots.view(chain_of([new_layer(store, LOW)])) as root:
+                assert (root / "etc/motd").read_text() == "hello"
+            done = {place.name for place in store.root.glob("snapshots/*/*")}
+            first, *refused = store.snapshots.how().split("; not ")
+            ways = ["indexed, mounted from files", "indexed, mounted through loop devices", "unpacked"]
+            assert first == ways[len(refused)]
+            assert done == {"fs" if first == "unpacked" else "index"}
+            assert all(": " in reason for reason in refused)
 
     privately(body)
 

@@ -22,9 +22,9 @@ from layers.merge import squash
 from layers.treediff import Difference, Reason, diff
 from layers.unpack import unpack
 from runner import mounts
+from tests.support.modes import MODES
 from tests.support.private import privately
 from tests.support.stored import new_layer
-from tests.support.unpacking import Unpacking
 
 pytestmark = pytest.mark.root
 NAMES = ("a", "b", "c.txt", "dir", "sub", "ünï", "with blank", "long" * 40)
@@ -34,7 +34,7 @@ Node = tuple[Any, ...]
 def view(root: Path) -> dict[str, Node]:
     """Path → kind, mode, owner, content or target, device, attributes, other names of the file."""
     found: dict[str, list[Any]] = {}
-    inodes: dict[int, list[str]] = {}
+    inodes: dict[tuple[int, int], list[str]] = {}
     for folder, folders, files in os.walk(root):
         for name in [*folders, *files]:
             path = Path(folder, name)
@@ -45,7 +45,7 @@ def view(root: Path) -> dict[str, Node]:
             content: Any = None
             if kind == stat.S_IFREG:
                 content = path.read_bytes()
-                inodes.setdefault(status.st_ino, []).append(relative)
+                inodes.setdefault((status.st_dev, status.st_ino), []).append(relative)
             elif kind == stat.S_IFLNK:
                 content = os.readlink(path)
             attributes = {
@@ -225,8 +225,9 @@ def test_every_way_shows_what_the_kernel_shows(seed: int, tmp_path: Path) -> Non
                 store.snapshots.remove(Chain(chain.diff_ids[: at + 1]))
             with store.snapshots.view(chain) as merged:
                 same(view(merged), told, "indexed and mounted")
-            with Store.open(store.root, mounter=Unpacking()) as other, other.snapshots.view(chain) as merged:
-                same(view(merged), told, "unpacked for overlayfs and mounted")
+            for mode in ("loops", "unpacked"):
+                with Store.open(store.root, mounter=MODES[mode]) as other, other.snapshots.view(chain) as merged:
+                    same(view(merged), told, mode)
             for kept in (0, 1, 2):
                 one: NewLayer = squash(store, chain.diff_ids[kept:], Chain(chain.diff_ids[:kept]))
                 squashed = store.tree(Chain((*chain.diff_ids[:kept], one.diff_id)))

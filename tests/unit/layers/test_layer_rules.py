@@ -14,6 +14,7 @@ from layers.changes import ChangeKind
 from layers.toc import Toc
 from layers.tree import Tree
 from layers.treediff import diff
+from tests.support.members import node, packed
 
 Member = tuple[str, Any]  # a name, and content (bytes), None (directory), or (type, link target)
 
@@ -139,6 +140,12 @@ def test_what_a_tar_says(members: list[Member], result: list[str]) -> None:
 def test_what_is_refused(members: list[Member], why: str) -> None:
     with pytest.raises((UnsafePath, ArchiveInvalid), match=why):
         scan(*members)
+
+
+@pytest.mark.parametrize("numbers", [(4096, 0), (1, 1 << 20)])
+def test_devices_that_linux_cannot_hold_are_refused(numbers: tuple[int, int]) -> None:
+    with pytest.raises(UnsafePath, match="beyond what Linux can hold"):
+        Toc.scan(io.BytesIO(packed([node("a", tarfile.CHRTYPE, *numbers)])))
 
 
 def test_an_archive_that_is_no_layer_cannot_delete() -> None:
