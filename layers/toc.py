@@ -172,12 +172,15 @@ class Toc:
                     _imply(head, at, kids)
                 kids.setdefault(head, []).append(name)
             at[path] = number
-        for head in deleted:  # so that a view finds the way down to whiteouts
-            while head and head not in at and head not in self._ways:
+        for place in deleted:  # so that a view finds the way down to whiteouts
+            head = place
+            while head and head not in at:
                 kids.setdefault(head, [])
-                place, _, name = head.rpartition("/")
-                self._ways.setdefault(place, set()).add(name)
-                head = place
+                head, _, name = head.rpartition("/")
+                ways = self._ways.setdefault(head, set())
+                if name in ways:
+                    break
+                ways.add(name)
         self._at = at
         return at
 
