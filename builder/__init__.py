@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         StepFailed,
     )
     from builder.request import BuildRequest, Output
+    from builder.secrets import Secret
     from builder.stages import Stage, Stages, platform_arguments
     from builder.workbench import Workbench
 
@@ -36,6 +37,7 @@ _HOMES = {
         "StepFailed",
     ),
     "request": ("BuildRequest", "Output"),
+    "secrets": ("Secret",),
     "stages": ("Stage", "Stages", "platform_arguments"),
     "workbench": ("Workbench",),
 }
@@ -50,6 +52,7 @@ __all__ = [
     "DockerfileError",
     "DockerfileErrors",
     "Output",
+    "Secret",
     "Stage",
     "StageCycle",
     "StageMissing",

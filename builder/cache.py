@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.graph import Copy, Mkdir, Run, Step
+from builder.mounts import BindMount, CacheMount, Mounted, SecretMount, SshMount, TmpfsMount
 from layers import Chain, Digest
 from runner import Usage
 
@@ -47,8 +48,13 @@ class Kept:
     line: str
 
 
-def run_key(below: Chain, op: Run, step: Step) -> Key:
-    """Of a RUN: neither proxies nor limits nor the addresses of extra hosts count, as with BuildKit."""
+def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = ()) -> Key:
+    """Of a RUN: neither proxies nor limits nor the addresses of extra hosts count, as with BuildKit.
+
+    `shown` are digests of what each mount shows, "" for those that show nothing of the build's. What a cache has
+    kept and what a secret says count for nothing.
+    """
+    mounts = [_mount(mount, content) for mount, content in zip(op.mounts, shown, strict=True)]
     return _key(
         "run",
         below,
@@ -60,7 +66,23 @@ def run_key(below: Chain, op: Run, step: Step) -> Key:
         network=op.network,
         hosts=[name for name, _ in op.hosts],
         script=op.script.body if op.script else None,
+        **({"mounts": mounts} if mounts else {}),
     )
+
+
+def _mount(mount: Mounted, content: str) -> list[object]:
+    """What of a mount decides a result: its kind and place, and what it shows; a source counts by its content."""
+    match mount:
+        case BindMount(target, readonly=readonly):
+            return ["bind", target, readonly, content]
+        case CacheMount(target, readonly=readonly):
+            return ["cache", target, readonly, content]
+        case TmpfsMount(target, readonly=readonly):
+            return ["tmpfs", target, readonly]
+        case SecretMount(id, target, env):
+            return ["secret", target, id, env, mount.mode, mount.uid, mount.gid]
+        case SshMount(id, target):
+            return ["ssh", target, id, mount.mode, mount.uid, mount.gid]
 
 
 def mkdir_key(below: Chain, op: Mkdir, step: Step) -> Key:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,11 +21,12 @@ from builder.context import Context
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
 from builder.events import Event, StepCached, StepFinished, StepOutput, StepStarted
 from builder.events import StepFailed as FailedEvent
-from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step
+from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step, origins
 from builder.ops.select import Selection, select
 from layers import Chain
 
 if TYPE_CHECKING:
+    from builder.ops.attach import Shown
     from builder.ops.copy import TreeOrigin
     from builder.request import BuildRequest
     from builder.workbench import Workbench
@@ -130,7 +131,8 @@ class Execution:
             assert step.base is not None
             below = self.made[step.base].chain
             origin, selection = self._selected(step)
-            key = self._key(step, below, selection)
+            shown = self._shown(step)
+            key = self._key(step, below, selection, shown)
             if not self._anew(step) and (kept := cache.find(self.bench.store, key)) is not None:
                 self.made[step.id] = Made(below.push(kept.diff_id), kept.created, kept.size)
                 if kept.line != step.span.place:
@@ -141,7 +143,7 @@ class Execution:
             if self._halt.is_set():
                 raise Cancelled("the build was stopped")
             self.emit(StepStarted(step.id))
-            layer, usage = self._work(step, below, origin, selection)
+            layer, usage = self._work(step, below, origin, selection, shown)
             seconds = time.monotonic() - began
             created = self._now()
             line = step.span.place
@@ -209,10 +211,19 @@ class Execution:
             return None, Selection((), step.op.files)
         return origin, select(origin, step.op, step)
 
-    def _key(self, step: Step, below: Chain, selection: Selection | None) -> cache.Key:
+    def _shown(self, step: Step) -> Sequence[Shown]:
+        """What the mounts of a RUN show."""
+        if not isinstance(step.op, Run) or not step.op.mounts:
+            return ()
+        from builder.ops.attach import look
+
+        chains = {id: self.made[id].chain for id in origins(step.op)}
+        return look(self.bench.store, step, chains, self.context)
+
+    def _key(self, step: Step, below: Chain, selection: Selection | None, shown: Sequence[Shown]) -> cache.Key:
         match step.op:
             case Run():
-                return cache.run_key(below, step.op, step)
+                return cache.run_key(below, step.op, step, [one.content for one in shown])
             case Mkdir():
                 return cache.mkdir_key(below, step.op, step)
             case Copy():
@@ -224,7 +235,12 @@ class Execution:
         return self.request.no_cache or step.stage.lower() in self._refused
 
     def _work(
-        self, step: Step, below: Chain, origin: Context | TreeOrigin | None, selection: Selection | None
+        self,
+        step: Step,
+        below: Chain,
+        origin: Context | TreeOrigin | None,
+        selection: Selection | None,
+        shown: Sequence[Shown],
     ) -> tuple[NewLayer, Usage | None]:
         store = self.bench.store
         form = self.request.form if step.id in self._leaving else None
@@ -233,12 +249,15 @@ class Execution:
                 from builder.ops.run import Settings, run
 
                 self._ran = True
-                settings = Settings(self.request.limits, self.request.keep_failed, form)
+                wanted = self.request
+                settings = Settings(wanted.limits, wanted.keep_failed, form, wanted.secrets, wanted.agents)
                 return run(
                     self.bench,
                     below,
                     step,
                     settings,
+                    shown,
+                    context=self.context,
                     output=lambda stream, data: self.emit(StepOutput(step.id, stream, data)),
                     stop=self._halt,
                     more=self._more(),

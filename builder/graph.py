@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from builder.mounts import BindMount, CacheMount, Mounted
 from builder.span import NOWHERE, Span
 from layers import Chain, Descriptor, History, ImageConfig, Manifest, Platform, Reference
 
@@ -53,7 +54,7 @@ class Run:
     """Run a command.
 
     env is what the Dockerfile sets, declared build arguments included; `proxies` are added to it but do not
-    count for the cache. `user` is the text of USER. `hosts` are (name, address) pairs.
+    count for the cache. `user` is the text of USER. `hosts` are (name, address) pairs. `mounts` in the order written.
     """
 
     args: tuple[str, ...]
@@ -65,6 +66,7 @@ class Run:
     script: Script | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)
     shm_size: int = 64 << 20
+    mounts: tuple[Mounted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,18 @@ class Step:
     def needs(self) -> tuple[int, ...]:
         """The steps whose results it uses."""
         found = () if self.base is None else (self.base,)
-        if isinstance(self.op, Copy) and self.op.origin is not None:
-            return (*found, self.op.origin)
-        return found
+        return (*found, *origins(self.op))
+
+
+def origins(op: Op) -> tuple[int, ...]:
+    """The steps whose results an operation reads, besides what it stands on."""
+    match op:
+        case Copy(origin=int(origin)):
+            return (origin,)
+        case Run(mounts=mounts):
+            found = (mount.origin for mount in mounts if isinstance(mount, BindMount | CacheMount))
+            return tuple(dict.fromkeys(origin for origin in found if origin is not None))
+    return ()
 
 
 @dataclass(frozen=True, slots=True)

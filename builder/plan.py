@@ -39,12 +39,14 @@ from builder.dockerfile import (
     expand,
     expand_heredoc,
     parse_onbuild,
+    resolve,
     words,
 )
 from builder.errors import DockerfileError
 from builder.graph import Base, BaseImage, BuildGraph, Line, Mkdir, Op, Outcome, Script, Step
 from builder.graph import Copy as CopyOp
 from builder.graph import Run as RunOp
+from builder.mounts import Mounted, SshMount, mounted
 from builder.process import DEFAULT_PATH, assignments
 from builder.request import BuildRequest
 from builder.span import NOWHERE, Span
@@ -394,15 +396,16 @@ class Planner:
 
     @_do.register
     def _run(self, instruction: Run, state: State) -> State:
-        if instruction.mounts:
-            kind = dict(instruction.mounts[0].options).get("type") or "bind"
-            help = "COPY what it needs before, and remove it in the same RUN or copy the result from another stage"
-            what = f"RUN --mount=type={kind} is not executed yet"
-            raise DockerfileError(instruction.mounts[0].span, what, help=help)
         if instruction.security == "insecure":
-            raise DockerfileError(instruction.span, "RUN --security=insecure is never granted")
+            help = "take --security=insecure away: a command gets the rights of an ordinary container"
+            raise DockerfileError(instruction.span, "RUN --security=insecure is never granted", help=help)
+        if instruction.network == "host" and self.request.network == "none":
+            help = "build without --network none, or take --network=host away"
+            raise DockerfileError(instruction.span, "RUN --network=host: this build has no network", help=help)
         if instruction.devices:
-            raise DockerfileError(instruction.span, "RUN --device is not executed yet")
+            help = "take --device away, or run the command in a container that is given the device"
+            what = f"RUN --device={instruction.devices[0].name}: a build has no devices of this host"
+            raise DockerfileError(instruction.span, what, help=help)
         command, script = instruction.command, None
         if isinstance(command, ShellForm) and command.shebang:
             script = Script(command.heredocs[0].name, command.heredocs[0].text)
@@ -424,17 +427,30 @@ class Planner:
             script,
             {name: value for name, value in build_args.items() if name in PROXY_NAMES and name not in env},
             self.request.shm_size,
+            self._mounts(instruction, state),
         )
         title = instruction.text.strip() or f"RUN {' '.join(args)}"
         step = self._step(op, state.top, title, instruction.span, state.platform)
         declared = {name: env.get(name, "") for name in state.arguments}
         return state.told(metadata.run_text(args, declared), step)
 
+    def _mounts(self, instruction: Run, state: State) -> tuple[Mounted, ...]:
+        found: list[Mounted] = []
+        for flag in instruction.mounts:
+            wanted = resolve(flag, state.variables.get)
+            origin = self._origin(wanted.from_, flag.span, state) if wanted.from_ else None
+            number = sum(isinstance(one, SshMount) for one in found)
+            try:
+                found.append(mounted(wanted, state.cwd, origin, number))
+            except ValueError as error:
+                raise DockerfileError(flag.span, str(error)) from error
+        return tuple(found)
+
     @_do.register
     def _copy(self, instruction: Copy, state: State) -> State:
         origin = None
         if instruction.from_ is not None:
-            origin = self._origin(instruction.from_, instruction, state)
+            origin = self._origin(instruction.from_, instruction.span, state)
         return self._put("COPY", instruction, state, origin)
 
     @_do.register
@@ -448,20 +464,20 @@ class Planner:
             raise DockerfileError(instruction.checksum.span, "checksum can't be specified for a local source")
         return self._put("ADD", instruction, state, None)
 
-    def _origin(self, wanted: str, instruction: Copy, state: State) -> int:
+    def _origin(self, wanted: str, span: Span, state: State) -> int:
         """The step that `--from` reads."""
         assert self._current is not None
-        stage = self.stages.source(self._current, wanted, instruction.span)
+        stage = self.stages.source(self._current, wanted, span)
         if stage is not None:
             return self.result(stage).top
         if wanted.lower() == "context":
-            raise DockerfileError(instruction.span, "--from=context is reserved")
+            raise DockerfileError(span, "--from=context is reserved")
         if wanted.lower() == SCRATCH:
-            return self._base("", None, state.platform, instruction.span)
-        if (slip := self.stages.missing(wanted, instruction.span)) is not None and not self._local(wanted):
+            return self._base("", None, state.platform, span)
+        if (slip := self.stages.missing(wanted, span)) is not None and not self._local(wanted):
             raise slip
-        image = self._image(wanted, self.platform, instruction.span)
-        return self._base(wanted, image, self.platform, instruction.span)
+        image = self._image(wanted, self.platform, span)
+        return self._base(wanted, image, self.platform, span)
 
     def _put(self, name: str, instruction: Copy | Add, state: State, origin: int | None) -> State:
         seen = state.variables

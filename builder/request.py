@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from builder.secrets import Secret
 from layers import Platform, Reference
 from runner import Limits
 
@@ -48,7 +49,8 @@ class BuildRequest:
     no_cache_filter: stages that run anew. pull: ask registries even for images that are here. network: of RUN.
     squash: "new" makes one layer of all that this build adds, "all" one of the whole image. epoch: seconds,
     SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system
-    of a failed RUN.
+    of a failed RUN. secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the
+    usual one), for RUN --mount=type=ssh.
     """
 
     context: Path | None
@@ -73,6 +75,8 @@ class BuildRequest:
     epoch: int | None = None
     jobs: int | None = None
     keep_failed: bool = True
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    agents: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.epoch is not None and not 0 <= self.epoch <= MAX_EPOCH:

@@ -17,7 +17,8 @@ from builder.dockerfile import Dockerfile, parse
 from builder.errors import Cancelled, ContextError
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
-from builder.graph import BuildGraph, Copy, Step
+from builder.graph import BuildGraph, Copy, Run, Step
+from builder.mounts import BindMount, CacheMount, Mounted
 from builder.plan import plan
 from builder.request import BuildRequest
 from builder.span import NOWHERE, Span
@@ -175,10 +176,17 @@ def renumbered(graph: BuildGraph, offset: int) -> BuildGraph:
     if not offset:
         return graph
 
+    def mount(one: Mounted) -> Mounted:
+        if isinstance(one, BindMount | CacheMount) and one.origin is not None:
+            return replace(one, origin=one.origin + offset)
+        return one
+
     def moved(step: Step) -> Step:
         op = step.op
         if isinstance(op, Copy) and op.origin is not None:
             op = replace(op, origin=op.origin + offset)
+        elif isinstance(op, Run):
+            op = replace(op, mounts=tuple(map(mount, op.mounts)))
         return replace(step, id=step.id + offset, base=None if step.base is None else step.base + offset, op=op)
 
     lines = tuple(replace(line, step=None if line.step is None else line.step + offset) for line in graph.outcome.lines)

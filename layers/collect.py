@@ -19,6 +19,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
+from layers.caches import Caches
 from layers.digest import Digest
 from layers.images import forget
 from layers.lowers import boot_id
@@ -57,6 +58,7 @@ class Usage:
     containers: Share
     cache: Share
     snapshots: Share
+    caches: Share
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def prune(
     """Remove images without a name, cache records whose layers no image has, and the bytes that nothing needs then.
 
     `all` removes every image and record that no container and no process needs. `until` (seconds since the epoch)
-    spares images added and records used later. `images` and `cache` say which of the two to look at.
+    spares images added and records used later. `images` and `cache` say which of the two to look at. The directories
+    that commands keep (`layers.caches`) cost most to fill again, so they go with `all` only, when nobody uses them.
     """
     litter = store.sweep()
     with store.db.write(durable=True) as db:
@@ -142,6 +145,10 @@ def prune(
         db.executemany("DELETE FROM record WHERE key = ?", [(key,) for key in records])
         db.executemany("DELETE FROM edge WHERE parent = ?", [(key,) for key in records])
     freed, counts = sweep_bytes(store, forms=not all)
+    if all and cache:
+        with store.scratch() as trash:
+            counts["caches"] = Caches(store).drop(trash, until)
+            freed += disk_usage(trash)
     gone = {config for manifest, (config, _) in rows.images.items() if manifest in manifests}
     gone -= {config for manifest, (config, _) in rows.images.items() if manifest not in manifests}
     counts.update(images=len(gone), names=len(names), records=len(records), litter=litter)
@@ -259,7 +266,15 @@ def usage(store: Store) -> Usage:
         container_share(store.root / "containers"),
         Share(len(rows.records), 0, cached, cached),
         Share(len(snapshots), len(rows.leased.intersection(snapshots)), sum(snapshots.values()), idle),
+        cache_share(Caches(store)),
     )
+
+
+def cache_share(caches: Caches) -> Share:
+    """Directories that commands keep; active are those that one uses now."""
+    sizes = {kept: disk_usage(kept.path) for kept in caches.all()}
+    active = {kept for kept in sizes if kept.in_use()}
+    return Share(len(sizes), len(active), sum(sizes.values()), sum(sizes[kept] for kept in sizes.keys() - active))
 
 
 def container_share(folder: Path) -> Share:

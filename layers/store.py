@@ -6,6 +6,7 @@
     tocs/<hex>                tables of contents of raw layer tars, a cache
     snapshots/<hex>/          indexes of layers, or layers unpacked: a cache      (layers.lowers)
     containers/<id>/          kept workspaces; `pins` lists the digests they need
+    caches/<key>.<n>/         directories that RUNs keep from one build to the next (layers.caches)
     scratch/<id>/             unfinished things of one process, locked by it     (layers.leases)
     locks/<name>              for work that only one process should do
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from layers.toc import Toc
     from layers.tree import Tree
 
-ROOMS = ("blobs/sha256", "partial", "tocs", "snapshots", "containers", "scratch", "locks")
+ROOMS = ("blobs/sha256", "partial", "tocs", "snapshots", "containers", "caches", "scratch", "locks")
 MOST_ENTRIES = 400_000
 """Entries of all tables of contents that a process keeps in memory, some 200 bytes each."""
 

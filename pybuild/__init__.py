@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from builder import BuildError, BuildRequest, BuildResult, Output
+    from builder import BuildError, BuildRequest, BuildResult, Output, Secret
     from layers import Digest, Platform, Reference, Store
     from pybuild.api import build, serve
     from runner import Limits
@@ -26,6 +26,7 @@ _ORIGINS = {
     "Output": "builder",
     "Platform": "layers",
     "Reference": "layers",
+    "Secret": "builder",
     "Store": "layers",
     "build": "pybuild.api",
     "serve": "pybuild.api",
@@ -40,6 +41,7 @@ __all__ = [
     "Output",
     "Platform",
     "Reference",
+    "Secret",
     "Store",
     "__version__",
     "build",

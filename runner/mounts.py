@@ -20,6 +20,9 @@ from runner.linux import (
     CLONE_NEWNS,
     MS_REC,
     MS_SLAVE,
+    NODEV,
+    NOEXEC,
+    NOSUID,
     O_PATH,
     RDONLY,
     attach,
@@ -27,6 +30,7 @@ from runner.linux import (
     change_mount,
     copy_mount,
     mount,
+    new_mount,
     unshare,
 )
 from runner.loops import attach as attach_loop
@@ -107,6 +111,28 @@ def image(index: Path, data: Sequence[Path], target: Path, *, loops: bool = Fals
         made = call("fsmount", context, 1, RDONLY)
         opened.callback(os.close, made)
         attach(made, AT_FDCWD, os.fsencode(target))
+
+
+def memory(target: Path) -> None:
+    """Mount a small file system in memory, for our eyes only; never swapped out, where the kernel can promise it.
+
+    Raises SandboxUnavailable before `enter`, as the host would see it.
+    """
+    if os.getpid() not in _entered:
+        raise SandboxUnavailable(
+            "a mount for this process alone needs a mount namespace of its own", "call enter() first"
+        )
+    options: dict[bytes, bytes | None] = {b"mode": b"700", b"size": b"64m"}
+    try:
+        made = new_mount(b"tmpfs", {**options, b"noswap": None}, attributes=NOSUID | NODEV | NOEXEC)
+    except OSError as problem:
+        if problem.errno not in (errno.EINVAL, errno.EPERM):  # before Linux 6.4
+            raise
+        made = new_mount(b"tmpfs", options, attributes=NOSUID | NODEV | NOEXEC)
+    try:
+        attach(made, AT_FDCWD, os.fsencode(target))
+    finally:
+        os.close(made)
 
 
 def unmount(target: Path) -> None:

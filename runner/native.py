@@ -150,7 +150,7 @@ class Native:
                 capabilities -= {"MKNOD"}
             try:
                 where = self._root(sandbox, undo, sent)
-                binds, mounts = _mounts(sandbox, where.root, where.stubs, sent)
+                binds, mounts = _mounts(sandbox, where.root, where.stubs, sent, nodev=not bed.guarded)
             except OSError as problem:
                 name = problem.filename or b""
                 raise SandboxBroken("places to mount on", problem.errno or 0, os.fsdecode(name)) from problem
@@ -464,24 +464,25 @@ def _cgroup_view(there: Hierarchy, group: Cgroup) -> list[tuple[bytes, bytes, di
 
 
 def _mounts(
-    sandbox: Sandbox, root: int, stubs: Stubs, sent: ExitStack
+    sandbox: Sandbox, root: int, stubs: Stubs, sent: ExitStack, *, nodev: bool
 ) -> tuple[list[int], list[tuple[bytes, bool, dict[bytes, bytes | None] | None, int]]]:
     """Detached mounts of the binds, and the orders for all of them, shallow targets first."""
     binds: list[int] = []
     orders: list[tuple[bytes, bool, dict[bytes, bytes | None] | None, int]] = []
     for mount in sorted(sandbox.mounts, key=lambda mount: os.path.normpath(mount.target).count("/")):
         target = os.fsencode(os.path.normpath(mount.target).lstrip("/"))
+        directory = mount.source is None or mount.source.is_dir()
+        if not _below_another(mount, sandbox.mounts) and target.split(b"/")[0] not in OURS:
+            os.close(find(root, target, directory=directory, stubs=stubs))
         if mount.kind == "tmpfs":
-            os.close(find(root, target, directory=True, stubs=stubs))
             orders.append((target, True, _tmpfs(mount), NOSUID | NODEV | (RDONLY if mount.readonly else 0)))
             continue
         assert mount.source is not None
-        directory = mount.source.is_dir()
-        if not _below_another(mount, sandbox.mounts) and target.split(b"/")[0] not in OURS:
-            os.close(find(root, target, directory=directory, stubs=stubs))
         bind = copy_mount(AT_FDCWD, os.fsencode(mount.source), recursive=True)
         sent.callback(os.close, bind)
-        change_mount(bind, add=RDONLY if mount.readonly else 0, private=True, recursive=True)
+        change_mount(
+            bind, add=(RDONLY if mount.readonly else 0) | (NODEV if nodev else 0), private=True, recursive=True
+        )
         binds.append(bind)
         orders.append((target, directory, None, 0))
     return binds, orders

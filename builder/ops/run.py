@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import Cancelled, StepFailed
 from builder.graph import Run, Step
+from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
 from layers import Chain
 from runner import Limits, Mount, Sandbox
 
 if TYPE_CHECKING:
+    from builder.context import Context
+    from builder.secrets import Secret
     from builder.workbench import Workbench
     from layers import NewLayer, Workspace
     from layers.packing import Form
@@ -36,6 +40,8 @@ class Settings:
     limits: Limits
     keep_failed: bool
     form: Form | None
+    secrets: Mapping[str, Secret]
+    agents: Mapping[str, Path]
 
 
 def run(
@@ -43,20 +49,23 @@ def run(
     below: Chain,
     step: Step,
     settings: Settings,
+    shown: Sequence[Shown],
     *,
+    context: Callable[[], Context | None],
     output: Callable[[int, bytes], None],
     stop: threading.Event,
     more: int,
 ) -> tuple[NewLayer, Usage]:
-    """Run it; its layer and what it used. `more` RUNs may follow. Raises StepFailed with the exit, Cancelled."""
+    """Run it; its layer and what it used. `shown` is what its mounts show, `more` RUNs may follow.
+
+    Raises StepFailed with the exit, Cancelled, and what attaching the mounts raises.
+    """
     from layers.capture import capture
 
     op = step.op
     assert isinstance(op, Run)
     store = bench.store
     account = store.tree(below).accounts().account(op.user)
-    # `op.env` holds PATH if the image or the Dockerfile has set it; proxies count for nothing but this process.
-    env = environment([], account, op.proxies, op.env)
     tail = Tail()
 
     def told(stream: int, data: bytes) -> None:
@@ -67,20 +76,25 @@ def run(
         mounts = list(network_files(files, hostname=HOSTNAME, hosts=op.hosts, network=op.network))
         if op.script is not None:
             mounts.append(_script(files, op))
-        sandbox = Sandbox(
-            work.root,
-            op.args,
-            env,
-            op.cwd,
-            identity(account),
-            HOSTNAME,
-            tuple(mounts),
-            "none" if op.network == "none" else "host",
-            limits=settings.limits,
-            shm_size=op.shm_size,
-            grace=GRACE,
-        )
-        exit = bench.runtime().run(sandbox, told, stop, more=more)
+        with ExitStack() as undo:
+            attaching = Attaching(bench, step, settings.secrets, settings.agents, files, context, stop, undo)
+            attached = attaching.attach(shown)
+            # `op.env` holds PATH if the image or the Dockerfile has set it; the others count for this process only.
+            agent = {"SSH_AUTH_SOCK": attached.agent} if attached.agent else {}
+            sandbox = Sandbox(
+                work.root,
+                op.args,
+                environment([], account, op.proxies, agent, op.env, attached.env),
+                op.cwd,
+                identity(account),
+                HOSTNAME,
+                (*mounts, *attached.mounts),
+                "none" if op.network == "none" else "host",
+                limits=settings.limits,
+                shm_size=op.shm_size,
+                grace=GRACE,
+            )
+            exit = bench.runtime().run(sandbox, told, stop, more=more)
         if stop.is_set() and exit.code != 0:
             raise Cancelled("the build was stopped")
         if exit.code != 0 or exit.timed_out:

@@ -22,6 +22,7 @@ from layers import Entry, EntryType, UnsafePath
 from layers.quick import quick
 
 QUOTING = r"a name with a bracket in it is written \[ or [[]"
+MOUNTED = "mounted"
 WILD = re.compile(r"[*?\[\\]")
 
 
@@ -113,16 +114,32 @@ def select(origin: Origin, op: Copy, step: Step) -> Selection:
         if op.parents:
             found += _with_parents(origin, text, excluded, step)
         elif WILD.search(clean):
-            found += [_source(origin, path, excluded, step, text) for path in sorted(matches(origin, clean))]
+            found += [_source(origin, path, excluded, step) for path in sorted(matches(origin, clean))]
         else:
-            found.append(_source(origin, clean, excluded, step, text))
+            found.append(_source(origin, clean, excluded, step))
     kept = [
         source for source in found if source.is_dir or excluded is None or not excluded.ignores(source.top.relative)
     ]
     return Selection(tuple(kept), op.files)
 
 
-def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step, text: str) -> Source:
+def mounted(origin: Origin, path: str, step: Step) -> Source:
+    """What a mount of a path shows, under the name MOUNTED in a directory of its own. Raises ContextError."""
+    where, entry = _found(origin, path, step)
+    top = _item(origin, MOUNTED, where, entry)
+    below = _below(origin, where, MOUNTED, None) if entry.type is EntryType.DIR else ()
+    return Source(Item("", "", Entry("", EntryType.DIR, 0o755)), (top, *below))
+
+
+def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step) -> Source:
+    where, entry = _found(origin, path, step)
+    if entry.type is not EntryType.DIR:
+        return Source(_item(origin, posixpath.basename(path), where, entry))
+    return Source(_item(origin, "", where, entry), tuple(_below(origin, where, "", excluded)))
+
+
+def _found(origin: Origin, path: str, step: Step) -> tuple[str, Entry]:
+    """Where a path leads, and what is there."""
     try:
         where = origin.resolve(path)
     except UnsafePath as error:
@@ -132,9 +149,7 @@ def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step, text
         reason = origin.ignored(where)
         help = reason or _near(origin, where)
         raise ContextError(f'"/{path}": not found', span=step.span, help=help)
-    if entry.type is not EntryType.DIR:
-        return Source(_item(origin, posixpath.basename(path), where, entry))
-    return Source(_item(origin, "", where, entry), tuple(_below(origin, where, "", excluded)))
+    return where, entry
 
 
 def _item(origin: Origin, relative: str, path: str, entry: Entry) -> Item:

@@ -25,12 +25,11 @@ Examples:
   pybuild -t app .
   pybuild build -f docker/Dockerfile --build-arg VERSION=2 -t app:2 .
   pybuild build --memory 512m --cpus 1.5 --pids-limit 100 --network none -t app .
+  pybuild build --secret id=token,env=TOKEN --ssh default -t app .
   pybuild build --squash -t registry.example.org/app --push .
   pybuild build -o type=oci,dest=app.tar .
   pybuild build - < Dockerfile"""
 LATER = {
-    "secret": "RUN --mount=type=secret is not executed yet",
-    "ssh": "RUN --mount=type=ssh is not executed yet",
     "cache_from": "caches are not imported yet; the local store is the cache",
     "cache_to": "caches are not exported yet; the local store is the cache",
     "build_context": "named contexts are not supported yet; COPY from a stage or an image instead",
@@ -121,6 +120,20 @@ PERIOD = typed(units.parse_period)
 @click.option(
     "--network", type=click.Choice(["host", "none", "default", "bridge"]), default="host", help="Network of RUN."
 )
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="id=NAME[,src=FILE|,env=VAR]",
+    help="What RUN --mount=type=secret shows, and nothing keeps.",
+)
+@click.option(
+    "--ssh",
+    "agents",
+    multiple=True,
+    metavar="default|ID=SOCKET",
+    help="The SSH agent that RUN --mount=type=ssh may use.",
+)
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:IP", help="A line of /etc/hosts for RUN.")
 @click.option("--shm-size", callback=SIZE, metavar="BYTES", help="Size of /dev/shm (64m).")
 @click.option(
@@ -155,8 +168,6 @@ PERIOD = typed(units.parse_period)
 @click.option(
     "--keep-failed/--discard-failed", default=True, help="Keep the file system of a RUN that failed (the default)."
 )
-@click.option("--secret", multiple=True, hidden=True)
-@click.option("--ssh", multiple=True, hidden=True)
 @click.option("--cache-from", multiple=True, hidden=True)
 @click.option("--cache-to", multiple=True, hidden=True)
 @click.option("--build-context", multiple=True, hidden=True)
@@ -194,6 +205,7 @@ def requested(options: dict[str, Any]) -> BuildRequest:
     """The flags as one value. Raises click.UsageError and what the values themselves raise."""
     from builder import BuildRequest
     from layers import Platform, Reference
+    from pybuild.secrets import agent, secret
 
     place, text, name = sources(options["context"], options["file"])
     platforms = [Platform.parse(word) for words in options["platforms"] for word in words.split(",")]
@@ -236,6 +248,8 @@ def requested(options: dict[str, Any]) -> BuildRequest:
             epoch=epoch,
             jobs=options["jobs"],
             keep_failed=options["keep_failed"],
+            secrets=dict(secret(spec) for spec in options["secrets"]),
+            agents=dict(agent(spec) for spec in options["agents"]),
             **given,
         )
     except ValueError as error:

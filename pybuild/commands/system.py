@@ -15,7 +15,13 @@ COLUMNS = {
     "Size": "SIZE",
     "Reclaimable": "RECLAIMABLE",
 }
-KINDS = {"images": "Images", "containers": "Containers", "cache": "Build Cache", "snapshots": "Unpacked Layers"}
+KINDS = {
+    "images": "Images",
+    "containers": "Containers",
+    "cache": "Build Cache",
+    "snapshots": "Unpacked Layers",
+    "caches": "Cache Mounts",
+}
 
 
 @click.group(epilog="\b\nExamples:\n  pybuild system df\n  pybuild system check --repair\n  pybuild system info")
