@@ -1,8 +1,8 @@
 """The Dockerfiles that several builders must agree on, and the one context they all use.
 
-`python -m tests.acceptance.cases DIRECTORY` asks the BuildKit inside the docker of a chroot (made by
-`bench/peers/sid`) what it makes of each case and writes `NAME.golden.json` beside the Dockerfile; the
-tests then compare without needing BuildKit.
+`python -m tests.acceptance.cases DIRECTORY [NAME…]` asks the BuildKit inside the docker of a chroot (made by
+`bench/peers/sid`) what it makes of each case, or of those named, and writes `NAME.golden.json` beside the Dockerfile;
+the tests then compare without needing BuildKit.
 """
 
 import gzip
@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -165,7 +166,7 @@ def base_tree() -> Tree:
     return merge([rootfs("busybox").read_bytes()])
 
 
-def main(chroot: Path) -> None:
+def main(chroot: Path, names: Sequence[str] = ()) -> None:
     """Write the golden files."""
     import tempfile
 
@@ -184,7 +185,7 @@ def main(chroot: Path) -> None:
             work / "daemon", root=chroot, shared=[work], options="--feature containerd-snapshotter=true"
         ) as peer:
             peer.docker("buildx", "build", "--provenance=false", "-t", "busybox", work / "busybox")
-            for case in cases():
+            for case in (case for case in cases() if not names or case.name in names):
                 context = work / case.name
                 context.mkdir()
                 case.context(context)
@@ -199,4 +200,4 @@ def main(chroot: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

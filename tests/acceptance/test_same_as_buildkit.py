@@ -1,4 +1,4 @@
-"""Twenty-two Dockerfiles: the same file tree, configuration and history as BuildKit makes of them.
+"""Twenty-three Dockerfiles: the same file tree, configuration and history as BuildKit makes of them.
 
 Where we differ on purpose, `DIFFERENCES` says where and why; anything else that differs is a bug.
 """
