@@ -89,7 +89,7 @@ def mounted(flag: RunMount, cwd: str, origin: int | None, number: int) -> Mounte
 
     Raises ValueError, in words, for what only shows now.
     """
-    target = posixpath.normpath(posixpath.join(cwd, flag.target)) if flag.target else ""
+    target = "/" + _inside(posixpath.join(cwd, flag.target)) if flag.target else ""
     if target == "/":
         raise ValueError(f"invalid mount target {flag.target!r}: it would cover the whole root")
     match flag.type:
@@ -123,6 +123,6 @@ def mounted(flag: RunMount, cwd: str, origin: int | None, number: int) -> Mounte
             return SshMount(flag.id or "default", target, flag.required, mode, flag.uid or 0, flag.gid or 0)
 
 
-def _inside(source: str) -> str:
-    """A source below its root, clean; "" is the root itself, and nothing leads above it."""
-    return posixpath.normpath("/" + source).lstrip("/")
+def _inside(path: str) -> str:
+    """A path below its root, clean; "" is the root itself, and nothing leads above it."""
+    return posixpath.normpath("/" + path).lstrip("/")

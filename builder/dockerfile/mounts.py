@@ -6,6 +6,7 @@ resolved again when the plan knows the values.
 """
 
 import csv
+import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -136,7 +137,7 @@ class _Reader:
         """bind, cache and tmpfs need a place, which is not the root."""
         if mount.type != "ssh" and not mount.target:
             raise self.fail(f"{mount.type} mount requires a target", "add target=/some/path")
-        if mount.target and not mount.target.strip("/."):
+        if mount.target.startswith("/") and posixpath.normpath(mount.target).strip("/") == "":
             raise self.fail(f"invalid mount target {mount.target!r}: it would cover the whole root")
         return mount
 

@@ -6,6 +6,7 @@ RUN mkdir -p /seen /there/inner && ln -s /there /door && echo own > /there/own
 WORKDIR /work
 ARG PLACE=here
 RUN --mount=target=/ctx find /ctx -mindepth 1 -exec stat -c '%n %a %u:%g %F' {} \; | sort > /seen/context
+RUN --mount=target=. ls > /seen/here
 RUN --mount=target=/ctx stat -c '%a %u:%g %F' /ctx > /seen/root
 RUN --mount=source=dir/sub,target=$PLACE --mount=source=file.txt,target=/etc/file.txt ls -R /work /etc/file.txt > /seen/files
 RUN --mount=source=links/to-dir,target=/d --mount=source=links/to-file,target=/f ls /d > /seen/links && cat /f >> /seen/links

@@ -1,0 +1,100 @@
+"""The way to an SSH agent: keys can be used, and nothing else can be done to it."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from builder.agents import FAILURE, AgentProxy
+from tests.support.peers import need
+from tests.support.soon import soon
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Path]:
+    """The socket of OpenSSH's agent, which has one key."""
+    need("ssh-agent", "openssh-client")
+    # A short path: the name of a socket has 107 bytes.
+    folder = tempfile.TemporaryDirectory(dir="/tmp")
+    place = Path(folder.name, "agent")
+    said = subprocess.run(["ssh-agent", "-a", place], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"SSH_AGENT_PID=(\d+)", said)
+    assert found
+    try:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+        assert ssh_add(place, str(tmp_path / "key")).returncode == 0
+        yield place
+    finally:
+        os.kill(int(found[1]), signal.SIGTERM)
+        assert soon(lambda: not place.exists())
+        folder.cleanup()
+
+
+@pytest.fixture
+def proxy(agent: Path, tmp_path: Path) -> Iterator[Path]:
+    """A path of its own, and a name too long for a socket."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    with (
+        AgentProxy(folder / "sock", agent, mode=0o640, uid=os.getuid(), gid=os.getgid()),
+        tempfile.TemporaryDirectory(dir="/tmp") as short,
+    ):
+        Path(short, "way").symlink_to(folder)
+        yield Path(short, "way/sock")
+
+
+def ssh_add(socket: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+    return subprocess.run(["ssh-add", *args], env=env, capture_output=True, text=True, check=False, timeout=20)
+
+
+def end_of(client: socket.socket) -> bytes:
+    """What still comes; nothing, if the other end has gone without having read all that we said."""
+    with suppress(ConnectionResetError):
+        return client.recv(10)
+    return b""
+
+
+def test_keys_can_be_listed_and_used_but_not_changed(agent: Path, proxy: Path, tmp_path: Path) -> None:
+    assert stat.S_IMODE(proxy.stat().st_mode) == 0o640
+    assert ssh_add(proxy, "-L").stdout == ssh_add(agent, "-L").stdout != ""
+    assert ssh_add(proxy, "-T", str(tmp_path / "key.pub")).returncode == 0  # signs and verifies
+    for change in (["-D"], ["-d", str(tmp_path / "key")], ["-x"], [str(tmp_path / "key")]):
+        assert ssh_add(proxy, *change).returncode != 0
+    assert ssh_add(agent, "-L").stdout != ""
+
+
+def test_it_ends_while_clients_hold_on(agent: Path, tmp_path: Path) -> None:
+    threads = threading.active_count()
+    client = socket.socket(socket.AF_UNIX)
+    with client:
+        with AgentProxy(tmp_path / "s", agent, mode=0o600, uid=os.getuid(), gid=os.getgid()):
+            client.connect(str(tmp_path / "s"))
+            client.sendall(b"\0\0\0\1\x13")  # SSH_AGENTC_REMOVE_ALL_IDENTITIES
+            assert client.recv(10) == FAILURE
+            client.sendall(b"\0\0\0\1")  # half of a message
+        assert end_of(client) == b""
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("message", [b"\xff\xff\xff\xff\x0b", b"\0\0\0\0"])
+def test_broken_messages(agent: Path, tmp_path: Path, message: bytes) -> None:
+    with AgentProxy(tmp_path / "s", agent, mode=0o600, uid=os.getuid(), gid=os.getgid()):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(tmp_path / "s"))
+            client.sendall(message)
+            assert end_of(client) in (b"", FAILURE)
+        with socket.socket(socket.AF_UNIX) as client:  # others are served as before
+            client.connect(str(tmp_path / "s"))
+            client.sendall(b"\0\0\0\1\x0b")
+            assert client.recv(1 << 16)[4] == 12  # SSH_AGENT_IDENTITIES_ANSWER
