@@ -24,6 +24,7 @@ from builder.events import StepFailed as FailedEvent
 from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step, origins
 from builder.ops.select import Selection, select
 from layers import Chain
+from layers.caches import Renewal
 
 if TYPE_CHECKING:
     from builder.ops.attach import Shown
@@ -72,6 +73,7 @@ class Execution:
         self._ran = False
         self._leaving = frozenset(line.step for line in outcome.lines)
         """Steps whose layers are the image's own."""
+        self._renewal = Renewal()
         self._refused = {name.lower() for name in request.no_cache_filter}
 
     def run(self, steps: Iterable[Step]) -> None:
@@ -250,7 +252,8 @@ class Execution:
 
                 self._ran = True
                 wanted = self.request
-                settings = Settings(wanted.limits, wanted.keep_failed, form, wanted.secrets, wanted.agents)
+                renewal = self._renewal if self._anew(step) else None
+                settings = Settings(wanted.limits, wanted.keep_failed, form, wanted.secrets, wanted.agents, renewal)
                 return run(
                     self.bench,
                     below,

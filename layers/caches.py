@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -96,12 +97,18 @@ class Caches:
                     found.append(Kept(name, path, entry.stat().st_mtime))
         return sorted(found, key=lambda kept: (kept.name, kept.path))
 
+    def renew(self, key: Digest) -> None:
+        """Let the directories of a key begin anew, but for those that somebody uses now."""
+        with self._store.scratch() as trash:
+            self._move([kept for kept in self.all() if kept.path.stem == key.hex], trash)
+
     def drop(self, trash: Path, until: float | None) -> int:
         """Move those that nobody uses, and nobody has used since `until`, to `trash`; how many."""
+        return self._move([kept for kept in self.all() if until is None or kept.used <= until], trash)
+
+    def _move(self, unwanted: list[Kept], trash: Path) -> int:
         moved = 0
-        for kept in self.all():
-            if until is not None and kept.used > until:
-                continue
+        for kept in unwanted:
             with suppress(FileNotFoundError), _locked(kept.path) as ours:
                 if ours:
                     os.rename(kept.path, trash / f"caches.{kept.path.name}")
@@ -148,3 +155,18 @@ class Caches:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
+
+
+class Renewal:
+    """What one build begins anew: each cache once, however many of its steps use it. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._done: set[Digest] = set()
+        self._turn = threading.Lock()
+
+    def begin(self, caches: Caches, key: Digest) -> None:
+        """Let a cache begin anew, unless this build has done so."""
+        with self._turn:
+            if key not in self._done:
+                self._done.add(key)
+                caches.renew(key)

@@ -23,12 +23,13 @@ from builder.errors import Cancelled, StepFailed
 from builder.graph import Copy, Run, Step
 from builder.mounts import CACHE_MODE, BindMount, CacheMount, Mounted, SecretMount, SshMount, TmpfsMount
 from builder.ops.select import MOUNTED, Selection, Source, mounted
-from builder.secrets import Secret, SecretUnreadable
+from builder.secrets import SecretUnreadable
 from layers import Chain, Digest
 from layers.caches import Caches
 from runner import Mount
 
 if TYPE_CHECKING:
+    from builder.ops.run import Settings
     from builder.workbench import Workbench
     from layers import Store
 
@@ -109,8 +110,7 @@ class Attaching:
 
     bench: Workbench
     step: Step
-    secrets: Mapping[str, Secret]
-    agents: Mapping[str, Path]
+    settings: Settings
     files: Path
     context: Callable[[], Context | None]
     stop: threading.Event
@@ -185,6 +185,8 @@ class Attaching:
                 self._fill(path, mount, one)
 
             caches = Caches(self.bench.store)
+            if self.settings.renewal is not None:
+                self.settings.renewal.begin(caches, key)
             place = self.undo.enter_context(caches.use(key, first.id, sharing, make, self._pause))
             found.update(dict.fromkeys(groups[key], place))
         return found
@@ -217,7 +219,7 @@ class Attaching:
     # -- secrets and agents ----------------------------------------------------------------------
 
     def _secret(self, mount: SecretMount, found: Attached) -> None:
-        secret = self.secrets.get(mount.id)
+        secret = self.settings.secrets.get(mount.id)
         if secret is None:
             if mount.required:
                 help = f"give it: --secret id={mount.id},src=FILE or --secret id={mount.id},env=VARIABLE"
@@ -258,7 +260,7 @@ class Attaching:
 
     def _agent(self, mount: SshMount, found: Attached) -> None:
         found.agent = found.agent or mount.target
-        agent = self.agents.get(mount.id)
+        agent = self.settings.agents.get(mount.id)
         if agent is None:
             if mount.required:
                 given = mount.id if mount.id == "default" else f"{mount.id}=SOCKET"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from builder.secrets import Secret
     from builder.workbench import Workbench
     from layers import NewLayer, Workspace
+    from layers.caches import Renewal
     from layers.packing import Form
     from runner import Exit, Usage
 
@@ -35,13 +36,17 @@ TAIL = 20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a RUN has to know beside its step. `form`: how its layer is compressed meanwhile."""
+    """What a RUN has to know beside its step.
+
+    `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew.
+    """
 
     limits: Limits
     keep_failed: bool
     form: Form | None
     secrets: Mapping[str, Secret]
     agents: Mapping[str, Path]
+    renewal: Renewal | None
 
 
 def run(
@@ -77,8 +82,7 @@ def run(
         if op.script is not None:
             mounts.append(_script(files, op))
         with ExitStack() as undo:
-            attaching = Attaching(bench, step, settings.secrets, settings.agents, files, context, stop, undo)
-            attached = attaching.attach(shown)
+            attached = Attaching(bench, step, settings, files, context, stop, undo).attach(shown)
             # `op.env` holds PATH if the image or the Dockerfile has set it; the others count for this process only.
             agent = {"SSH_AUTH_SOCK": attached.agent} if attached.agent else {}
             sandbox = Sandbox(

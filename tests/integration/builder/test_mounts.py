@@ -144,14 +144,20 @@ def test_a_run_that_only_mounts_leaves_an_empty_layer(
 
 def test_a_cache_lasts_and_is_no_part_of_the_image(build: Build, tmp_path: Path) -> None:
     id = f"../../../../..{tmp_path}/escape"
-    text = f"RUN --mount=type=cache,target=/c,id={id} echo x >> /c/log; wc -l < /c/log | sed 's/^/- /'"
-    for expected in (["1"], [], ["2"]):  # the second time the step is known
-        flags = () if expected != ["2"] else ("--no-cache",)
-        assert lines_of(build(text, *flags), "- ") == expected
+    text = f"ARG N\nRUN --mount=type=cache,target=/c,id={id} echo x >> /c/log; wc -l < /c/log | sed 's/^/- /'"
+    for number, expected in (("1", ["1"]), ("1", []), ("2", ["2"])):  # the second time the step is known
+        assert lines_of(build(text, "--build-arg", f"N={number}"), "- ") == expected
     other = f"RUN --mount=type=cache,target=/other,id={id},sharing=locked cat /other/log | sed 's/^/- /'"
     assert lines_of(build(other), "- ") == ["x", "x"]
     assert lines_of(build(other.replace(",sharing", ",uid=7,sharing") + "; ls -nd /other"), "- ") == []
     assert not (tmp_path / "escape").exists()
+
+
+def test_a_build_without_cache_begins_caches_anew_once(build: Build, tmp_path: Path) -> None:
+    """As with BuildKit; but what the build itself has kept is there for its later steps."""
+    step = f"RUN --mount=type=cache,target=/c,id={tmp_path} echo x >> /c/log; wc -l < /c/log | sed 's/^/- /'\n"
+    for _ in range(2):
+        assert lines_of(build(f"{step}{step}", "--no-cache"), "- ") == ["1", "2"]
 
 
 def test_a_cache_can_begin_with_what_a_stage_has(build: Build, tmp_path: Path) -> None:
