@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pybuild import serve
+from tests.support.command import Pybuild
 
 pytestmark = pytest.mark.root
 
@@ -24,6 +25,30 @@ print(result.image_id, len(told) > 3, [step.status for step in result.steps])
 with Store.open(root) as store:
     print(store.images.get("made").id)
 """
+
+
+SECRET = """
+import sys, threading
+from pathlib import Path
+from pybuild import BuildRequest, Secret, build
+from builder.events import StepOutput
+context, root = map(Path, sys.argv[1:])
+told = []
+request = BuildRequest(context=context, secrets={"word": Secret(value=b"sesame")})
+build(request, root=root, emit=told.append)
+print(b"".join(event.data for event in told if isinstance(event, StepOutput)).decode())
+print("sesame" in repr([event for event in told if not isinstance(event, StepOutput)]), threading.active_count())
+"""
+
+
+def test_a_program_gives_secrets(pybuild: Pybuild, tmp_path: Path) -> None:
+    pybuild.base("busybox")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM busybox\nRUN --mount=type=secret,id=word rev /run/secrets/word\n")
+    command = [sys.executable, "-c", SECRET, context, pybuild.root]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["emases", "False", "1"]
 
 
 def test_a_program_builds(tmp_path: Path) -> None:

@@ -1,11 +1,8 @@
 """The way to an SSH agent: keys can be used, and nothing else can be done to it."""
 
 import os
-import re
-import signal
 import socket
 import stat
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,28 +12,14 @@ from pathlib import Path
 import pytest
 
 from builder.agents import FAILURE, AgentProxy
-from tests.support.peers import need
-from tests.support.soon import soon
+from tests.support.agent import ssh_add, ssh_agent
 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Path]:
     """The socket of OpenSSH's agent, which has one key."""
-    need("ssh-agent", "openssh-client")
-    # A short path: the name of a socket has 107 bytes.
-    folder = tempfile.TemporaryDirectory(dir="/tmp")
-    place = Path(folder.name, "agent")
-    said = subprocess.run(["ssh-agent", "-a", place], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"SSH_AGENT_PID=(\d+)", said)
-    assert found
-    try:
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
-        assert ssh_add(place, str(tmp_path / "key")).returncode == 0
+    with ssh_agent(tmp_path / "key") as place:
         yield place
-    finally:
-        os.kill(int(found[1]), signal.SIGTERM)
-        assert soon(lambda: not place.exists())
-        folder.cleanup()
 
 
 @pytest.fixture
@@ -50,11 +33,6 @@ def proxy(agent: Path, tmp_path: Path) -> Iterator[Path]:
     ):
         Path(short, "way").symlink_to(folder)
         yield Path(short, "way/sock")
-
-
-def ssh_add(socket: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
-    return subprocess.run(["ssh-add", *args], env=env, capture_output=True, text=True, check=False, timeout=20)
 
 
 def end_of(client: socket.socket) -> bytes:
