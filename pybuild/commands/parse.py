@@ -201,6 +201,8 @@ def _value(value: Any) -> Any:
 
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):  # mounts, of several kinds
+        return [{"kind": type(item).__name__.removesuffix("Mount").lower(), **asdict(item)} for item in value]
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

@@ -1,4 +1,4 @@
-"""What RUN --mount is for: package managers that keep downloads, read lists and use passwords, beside docker's BuildKit.
+"""What RUN --mount is for: package managers that keep downloads and use passwords, beside docker's BuildKit.
 
 Each Dockerfile is built three times by both builders: new, with one more package wanted, and after that once more
 without any cache. The commands write down what they had to fetch.
@@ -76,7 +76,8 @@ def packages(context: Path) -> None:
         (context / f"packages/{name}/DEBIAN/control").write_text("".join(lines) + f"Description: {name}\n")
         for path in (context / "packages").rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        command = ["dpkg-deb", "--root-owner-group", "-b", context / "packages" / name, context / f"pool/{name}.deb"]
+        made = context / f"pool/{name}.deb"
+        command = ["dpkg-deb", "--root-owner-group", "-b", str(context / "packages" / name), str(made)]
         subprocess.run(command, check=True, capture_output=True)
 
 
@@ -91,20 +92,22 @@ def wheels(context: Path) -> None:
     (context / "requirements.txt").write_text("one\ntwo\n")
 
 
-@pytest.mark.parametrize(
-    ("text", "fill", "wanted"),
-    [(APT, packages, ("one two", "one two three")), (PIP, wheels, ("", "three"))],
-    ids=["apt", "pip"],
-)
+Manager = tuple[str, Callable[[Path], None], tuple[str, str]]
+MANAGERS: dict[str, Manager] = {
+    "apt": (APT, packages, ("one two", "one two three")),
+    "pip": (PIP, wheels, ("", "three")),
+}
+
+
+@pytest.mark.parametrize("manager", MANAGERS.values(), ids=MANAGERS)
 def test_beside_docker(
-    text: str,
-    fill: Callable[[Path], None],
-    wanted: tuple[str, str],
+    manager: Manager,
     shared_pybuild: Pybuild,
     registry: RegistryServer,
     docker: Dockerd,
     tmp_path: Path,
 ) -> None:
+    text, fill, wanted = manager
     context = tmp_path / "context"
     context.mkdir()
     fill(context)

@@ -118,6 +118,16 @@ def test_stages_that_are_only_mounted_are_built_and_looked_into(build: Build) ->
     assert "not found" in build(text.replace("/w,", "/W,"), code=1)
 
 
+def test_a_trigger_mounts_from_where_it_fires(build: Build, shared_pybuild: Pybuild) -> None:
+    build(
+        "ONBUILD RUN --mount=from=later,source=/t,target=/t --mount=source=a,target=/a cat /t /a | sed 's/^/- /'",
+        "-t",
+        "on",
+    )
+    told = build("FROM on AS first\nFROM busybox AS later\nRUN echo later > /t\nFROM first\n")
+    assert lines_of(told, "- ") == ["later", "a"]
+
+
 # -- what is left ------------------------------------------------------------------------------------
 
 MOUNTS = (

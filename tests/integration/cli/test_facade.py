@@ -46,7 +46,7 @@ def test_a_program_gives_secrets(pybuild: Pybuild, tmp_path: Path) -> None:
     context = tmp_path / "context"
     context.mkdir()
     (context / "Dockerfile").write_text("FROM busybox\nRUN --mount=type=secret,id=word rev /run/secrets/word\n")
-    command = [sys.executable, "-c", SECRET, context, pybuild.root]
+    command = [sys.executable, "-c", SECRET, str(context), str(pybuild.root)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["emases", "False", "1"]
 

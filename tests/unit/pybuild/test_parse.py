@@ -71,6 +71,15 @@ def test_a_graph_has_only_the_steps_of_the_target(shown: Any) -> None:
     assert "RUN echo $V  (needs 2)" in shown("--as", "graph")[0]
 
 
+def test_a_graph_shows_mounts(shown: Any, tmp_path: Path) -> None:
+    text = "FROM scratch AS a\nCOPY x /\nFROM scratch\nRUN --mount=from=a,target=t --mount=type=secret,id=s x\n"
+    (tmp_path / "Dockerfile").write_text(text)
+    step = json.loads(shown("--as", "graph", "--json")[0])[-1]
+    assert step["needs"] == [1, 2]
+    assert step["mounts"][0] == {"kind": "bind", "target": "/t", "source": "", "origin": 2, "readonly": True}
+    assert step["mounts"][1]["kind"] == "secret"
+
+
 def test_a_graph_fetches_nothing(shown: Any, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM registry.invalid/a\n")
     _, err = shown("--as", "graph", code=1)
