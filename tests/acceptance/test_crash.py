@@ -16,7 +16,7 @@ SEED = 20_261_124
 
 
 def project(folder: Path) -> Path:
-    """COPY, RUN and two stages that run at the same time."""
+    """COPY, RUN, mounts and two stages that run at the same time."""
     folder.mkdir()
     for number in range(300):
         (folder / f"file-{number}").write_text(f"{number}\n" * 200)
@@ -24,6 +24,8 @@ def project(folder: Path) -> Path:
         "FROM busybox AS side\nRUN for i in $(seq 200); do echo $i > /side-$i; done\nRUN sleep 0.05\n"
         "FROM busybox\nCOPY . /all\nRUN cp -r /all /again\nRUN rm -r /all/file-1* && sleep 0.05\n"
         "COPY --from=side /side-7 /\nRUN cat /side-7 > /done\n"
+        "RUN --mount=target=/c,rw --mount=from=side,target=/s --mount=type=cache,sharing=locked,target=/k "
+        "cp /c/file-? /s/side-? /k/ && mv /c/file-7 /k/kept && cp /k/kept /\n"
     )
     return folder
 
