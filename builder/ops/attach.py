@@ -8,7 +8,6 @@ in a file system that only this process and the command see; an agent is reached
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
@@ -26,6 +25,7 @@ from builder.ops.select import MOUNTED, Selection, Source, mounted
 from builder.secrets import SecretUnreadable
 from layers import Chain, Digest
 from layers.caches import Caches
+from layers.paths import encode
 from runner import Mount
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _look(
 
     # Layers never change, so what was read of them once need not be read again.
     chain = chains[mount.origin]
-    key = f"mounted:{chain.id}:{mount.source}"
+    key = f"mounted:{Digest.of(encode(f'{chain.id} {mount.source}')).hex}"
     record = store.records.find(key) if chain.diff_ids else None
     if record is None:
         shown = _seen(mounted(TreeOrigin(store.tree(chain)), mount.source, step), chain)
@@ -115,11 +115,11 @@ class Attaching:
     context: Callable[[], Context | None]
     stop: threading.Event
     undo: ExitStack
-    memory: Path | None = None
+    _memory: Path | None = None
     _made: dict[str, Digest] = field(default_factory=dict)
 
     def attach(self, shown: Sequence[Shown]) -> Attached:
-        """All of them. Raises StepFailed, ContextError, SecretUnreadable, Cancelled."""
+        """All of them. Raises StepFailed, ContextError, Cancelled."""
         op = self.step.op
         assert isinstance(op, Run)
         found = Attached()
@@ -248,15 +248,15 @@ class Attaching:
 
     def _room(self) -> Path:
         """A directory in memory."""
-        if self.memory is None:
+        if self._memory is None:
             from runner import mounts
 
             room = self.files / "memory"
             room.mkdir()
             mounts.memory(room)
             self.undo.callback(mounts.unmount, room)
-            self.memory = room
-        return self.memory
+            self._memory = room
+        return self._memory
 
     def _agent(self, mount: SshMount, found: Attached) -> None:
         found.agent = found.agent or mount.target
@@ -276,5 +276,4 @@ class Attaching:
 
 def _cache_key(mount: CacheMount, shown: Shown) -> Digest:
     """What is one cache: the id, what it begins with, and whose it is. The name itself leads nowhere."""
-    text = json.dumps([mount.id, shown.content, mount.mode, mount.uid, mount.gid])
-    return Digest("sha256", hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest())
+    return Digest.of(json.dumps([mount.id, shown.content, mount.mode, mount.uid, mount.gid]).encode())
