@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,17 +107,22 @@ class Attached:
 
 @dataclass(slots=True)
 class Attaching:
-    """The mounts of one step being made; all is undone by `undo`. `files` is a scratch directory of this step."""
+    """The mounts of one step being made; all is undone by `undo`.
+
+    `files` is a scratch directory of this step; `tell` takes what the user should know meanwhile.
+    """
 
     bench: Workbench
     step: Step
     settings: Settings
     files: Path
     context: Callable[[], Context | None]
+    tell: Callable[[str], None]
     stop: threading.Event
     undo: ExitStack
     _memory: Path | None = None
     _made: dict[str, Digest] = field(default_factory=dict)
+    _awaited: set[str] = field(default_factory=set)
 
     def attach(self, shown: Sequence[Shown]) -> Attached:
         """All of them. Raises StepFailed, ContextError, Cancelled."""
@@ -187,7 +193,7 @@ class Attaching:
             caches = Caches(self.bench.store)
             if self.settings.renewal is not None:
                 self.settings.renewal.begin(caches, key)
-            place = self.undo.enter_context(caches.use(key, first.id, sharing, make, self._pause))
+            place = self.undo.enter_context(caches.use(key, first.id, sharing, make, partial(self._pause, first.id)))
             found.update(dict.fromkeys(groups[key], place))
         return found
 
@@ -212,7 +218,10 @@ class Attaching:
         if mount.uid is not None or mount.gid is not None:
             os.chown(path, mount.uid or 0, mount.gid or 0)
 
-    def _pause(self) -> None:
+    def _pause(self, name: str) -> None:
+        if name not in self._awaited:
+            self._awaited.add(name)
+            self.tell(f"waiting for the cache {name}, which another step or build uses")
         if self.stop.wait(GLANCE):
             raise Cancelled("the build was stopped")
 

@@ -77,12 +77,15 @@ def run(
         tail.take(data)
         output(stream, data)
 
+    def tell(sentence: str) -> None:
+        output(2, f"pybuild: {sentence}\n".encode("utf-8", "surrogateescape"))
+
     with store.scratch() as files, store.snapshots.prepare(below) as work:
         mounts = list(network_files(files, hostname=HOSTNAME, hosts=op.hosts, network=op.network))
         if op.script is not None:
             mounts.append(_script(files, op))
         with ExitStack() as undo:
-            attached = Attaching(bench, step, settings, files, context, stop, undo).attach(shown)
+            attached = Attaching(bench, step, settings, files, context, tell, stop, undo).attach(shown)
             # `op.env` holds PATH if the image or the Dockerfile has set it; the others count for this process only.
             agent = {"SSH_AUTH_SOCK": attached.agent} if attached.agent else {}
             sandbox = Sandbox(

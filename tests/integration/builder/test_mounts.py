@@ -1,5 +1,6 @@
 """RUN --mount in real sandboxes: what commands see, what is left of it, who has to wait, what must not leak."""
 
+import fcntl
 import io
 import os
 import re
@@ -198,6 +199,27 @@ def test_two_steps_at_the_same_time(build: Build, tmp_path: Path, sharing: str, 
     )
     told = build(PAIR.format(id=f"{tmp_path}/{sharing}", how=sharing, script=script), "--no-cache")
     assert lines_of(told, "- ") == [met, met]
+
+
+def test_another_process_is_waited_for_and_that_is_said(shared_pybuild: Pybuild, build: Build, context: Path) -> None:
+    mount = f"RUN --mount=type=cache,target=/c,id={context},sharing=locked"
+    build(f"{mount} touch /c/mark")
+    (cache,) = (path.parent.parent for path in shared_pybuild.root.glob("caches/*/data/mark"))
+    (context / "Dockerfile").write_text(f"{BASE}{mount} rm /c/mark")
+    command = shared_pybuild.command("build", "--progress", "plain", context)
+    held = os.open(cache, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with subprocess.Popen(command, env=shared_pybuild.environment, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert any(f"waiting for the cache {context}" in line for line in process.stderr)
+            assert (cache / "data/mark").exists()
+            fcntl.flock(held, fcntl.LOCK_UN)
+            process.stderr.read()
+        assert process.returncode == 0
+    finally:
+        os.close(held)
+    assert not (cache / "data/mark").exists()
 
 
 def test_a_killed_build_leaves_its_cache_usable(shared_pybuild: Pybuild, context: Path, tmp_path: Path) -> None:
