@@ -10,7 +10,8 @@ import os
 import socket
 import struct
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,8 @@ REQUEST_IDENTITIES, SIGN_REQUEST = 11, 13
 FAILURE = b"\0\0\0\1\5"
 LARGEST = 256 << 10
 """Bytes of one message, as with OpenSSH."""
+MOST = 32
+"""Connections at the same time; a command that wants more finds them closed."""
 
 
 class AgentProxy:
@@ -27,6 +30,7 @@ class AgentProxy:
     def __init__(self, path: Path, agent: Path, *, mode: int, uid: int, gid: int) -> None:
         self._agent = agent
         self._open: set[socket.socket] = set()
+        self._over = False
         self._threads: list[threading.Thread] = []
         self._turn = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -42,7 +46,8 @@ class AgentProxy:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with self._turn:
-            ends, self._open = [self._listener, *self._open], set()
+            self._over = True
+            ends = [self._listener, *self._open]
         for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -50,8 +55,8 @@ class AgentProxy:
         for thread in self._threads:
             thread.join()
 
-    def _begin(self, what: object, *args: object) -> None:
-        thread = threading.Thread(target=what, args=args, daemon=True, name="pybuild-agent")  # type: ignore[arg-type]
+    def _begin(self, what: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=what, args=args, daemon=True, name="pybuild-agent")
         self._threads = [*(one for one in self._threads if one.is_alive()), thread]
         thread.start()
 
@@ -59,14 +64,16 @@ class AgentProxy:
         with suppress(OSError):  # the listener was closed
             while True:
                 client, _ = self._listener.accept()
+                agent = socket.socket(socket.AF_UNIX)
                 with self._turn:
-                    self._open.add(client)
-                self._begin(self._talk, client)
+                    if self._over or len(self._open) >= 2 * MOST:
+                        client.close()
+                        agent.close()
+                        continue
+                    self._open |= {client, agent}
+                self._begin(self._talk, client, agent)
 
-    def _talk(self, client: socket.socket) -> None:
-        agent = socket.socket(socket.AF_UNIX)
-        with self._turn:
-            self._open.add(agent)
+    def _talk(self, client: socket.socket, agent: socket.socket) -> None:
         try:
             with suppress(OSError, EOFError), _short(self._agent) as name:
                 agent.connect(name)
@@ -103,16 +110,11 @@ def _exactly(end: socket.socket, size: int) -> bytes:
     return bytes(found)
 
 
-class _short:
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
     """A name of a socket that fits into its 107 bytes, however long the path is."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._folder = -1
-
-    def __enter__(self) -> str:
-        self._folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._folder}/{self._path.name}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._folder)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

@@ -92,7 +92,7 @@ class Caches:
                     path = Path(entry.path)
                     try:
                         name = str(json.loads((path / "about").read_bytes())["name"])
-                    except (ValueError, KeyError, TypeError):  # torn by a power cut
+                    except (OSError, ValueError, KeyError, TypeError):  # torn by a power cut
                         name = ""
                     found.append(Kept(name, path, entry.stat().st_mtime))
         return sorted(found, key=lambda kept: (kept.name, kept.path))

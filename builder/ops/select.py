@@ -23,6 +23,7 @@ from layers.quick import quick
 
 QUOTING = r"a name with a bracket in it is written \[ or [[]"
 MOUNTED = "mounted"
+"""The name that the source of a mount has while it is selected."""
 WILD = re.compile(r"[*?\[\\]")
 
 

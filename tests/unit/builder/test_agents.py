@@ -6,13 +6,14 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from builder.agents import FAILURE, AgentProxy
+from builder.agents import FAILURE, MOST, AgentProxy
 from tests.support.agent import ssh_add, ssh_agent
+from tests.support.soon import soon
 
 
 @pytest.fixture
@@ -62,6 +63,28 @@ def test_it_ends_while_clients_hold_on(agent: Path, tmp_path: Path) -> None:
             client.sendall(b"\0\0\0\1")  # half of a message
         assert end_of(client) == b""
     assert threading.active_count() == threads
+
+
+def test_a_flood_of_clients_is_turned_away(agent: Path, tmp_path: Path) -> None:
+    def asked(client: socket.socket) -> bytes:
+        client.settimeout(10)
+        client.connect(str(tmp_path / "s"))
+        with suppress(BrokenPipeError):
+            client.sendall(b"\0\0\0\1\x0c")  # no question
+        return end_of(client)
+
+    with ExitStack() as ends, AgentProxy(tmp_path / "s", agent, mode=0o600, uid=os.getuid(), gid=os.getgid()):
+        clients = [ends.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(MOST + 5)]
+        answers = [asked(client) for client in clients]
+        assert answers == [FAILURE] * MOST + [b""] * 5
+        for client in clients:
+            client.close()
+
+        def one_more() -> bool:
+            with socket.socket(socket.AF_UNIX) as client:
+                return asked(client) == FAILURE
+
+        assert soon(one_more)
 
 
 @pytest.mark.parametrize("message", [b"\xff\xff\xff\xff\x0b", b"\0\0\0\0"])
