@@ -15,7 +15,7 @@ from builder.graph import Run, Step
 from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
 from layers import Chain
-from runner import Limits, Mount, Sandbox
+from runner import Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:
     from builder.context import Context
@@ -30,6 +30,8 @@ HOSTNAME = "buildkitsandbox"
 """What BuildKit calls it; programs that keep the name of their build host make the same bytes."""
 GRACE = 2.0
 """Seconds between asking a RUN to stop and killing it."""
+PLACES = ("places to mount on", "mount on ")
+"""Parts of setting a sandbox up that depend on the mounts asked for."""
 TAIL = 20
 """Lines of output that an error shows again."""
 
@@ -101,7 +103,12 @@ def run(
                 shm_size=op.shm_size,
                 grace=GRACE,
             )
-            exit = bench.runtime().run(sandbox, told, stop, more=more)
+            try:
+                exit = bench.runtime().run(sandbox, told, stop, more=more)
+            except SandboxBroken as error:
+                if not shown or not error.step.startswith(PLACES):
+                    raise
+                raise misplaced(step, error) from error
         if stop.is_set() and exit.code != 0:
             raise Cancelled("the build was stopped")
         if exit.code != 0 or exit.timed_out:
@@ -126,6 +133,15 @@ def _keep(bench: Workbench, work: Workspace, step: Step, op: Run, exit: Exit, *,
     from builder.containers.keep import keep_failed
 
     return keep_failed(bench.store, work, op, step.title, exit, output=output)
+
+
+def misplaced(step: Step, error: SandboxBroken) -> StepFailed:
+    """The error of a mount whose place is none, in words."""
+    place = f"{error.step}, {error.detail}" if error.detail else error.step
+    help = "a directory is mounted on a directory and a file on a file; inside a read-only mount it must be there"
+    return StepFailed(
+        step.title, f"a mount cannot be attached ({place}): {os.strerror(error.errno)}", span=step.span, help=help
+    )
 
 
 class Tail:

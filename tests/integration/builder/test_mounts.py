@@ -348,10 +348,15 @@ def test_a_file_system_in_memory_has_an_end(build: Build) -> None:
         ("type=tmpfs,target=/proc", "must stay as they are"),
         ("type=tmpfs,target=/sys/fs", "must stay as they are"),
         ("type=tmpfs,target=/../..", "cover the whole root"),
+        ("source=a,target=/tmp", "Is a directory"),
+        ("source=d,target=/bin/busybox", "Not a directory"),
+        ("target=/c --mount=type=tmpfs,target=/c/not-there", "Read-only file system"),
     ],
 )
 def test_what_is_refused(build: Build, flag: str, what: str) -> None:
-    assert what in build(f"RUN --mount={flag} true", code=1)
+    told = build(f"RUN --mount={flag} true", code=1)
+    assert what in told
+    assert "--> Dockerfile:2:" in told
 
 
 def test_a_mount_within_a_mount(build: Build) -> None:
