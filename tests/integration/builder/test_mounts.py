@@ -359,6 +359,12 @@ def test_what_is_refused(build: Build, flag: str, what: str) -> None:
     assert "--> Dockerfile:2:" in told
 
 
+def test_a_build_without_files_has_none_to_mount(shared_pybuild: Pybuild) -> None:
+    done = shared_pybuild("build", "-", stdin=f"{BASE}RUN --mount=target=/c true", code=1)
+    assert "no files to mount" in done.stderr
+    shared_pybuild("build", "-q", "-", stdin=f"{BASE}RUN --mount=from=busybox,target=/c test -e /c/bin/busybox")
+
+
 def test_a_mount_within_a_mount(build: Build) -> None:
     told = build(
         "RUN --mount=target=/c/d/e,source=a --mount=type=cache,target=/c/d/f --mount=type=tmpfs,target=/c "
