@@ -222,13 +222,22 @@ def test_another_process_is_waited_for_and_that_is_said(shared_pybuild: Pybuild,
     assert not (cache / "data/mark").exists()
 
 
-def test_a_killed_build_leaves_its_cache_usable(shared_pybuild: Pybuild, context: Path, tmp_path: Path) -> None:
+def test_a_killed_build_leaves_its_cache_usable_and_no_secret(
+    shared_pybuild: Pybuild, context: Path, tmp_path: Path
+) -> None:
     mount = f"RUN --mount=type=cache,target=/c,id={tmp_path},sharing=locked "
-    (context / "Dockerfile").write_text(f"{BASE}{mount} touch /c/begun; sleep 100")
-    command = shared_pybuild.command("build", "-q", context)
+    secret = "--mount=type=secret,id=word,env=WORD,target=/w --mount=target=/ctx,rw "
+    (context / "Dockerfile").write_text(
+        f"{BASE}{mount}{secret} cp /w /ctx/ && cat /w > /dev/null && touch /c/begun; sleep 100"
+    )
+    word = f"sesame-{os.urandom(8).hex()}"
+    (tmp_path / "word").write_text(word)
+    command = shared_pybuild.command("build", "-q", "--secret", f"id=word,src={tmp_path}/word", context)
     with subprocess.Popen(command, env=shared_pybuild.environment, stderr=subprocess.DEVNULL) as process:
         assert soon(lambda: list(shared_pybuild.root.glob("caches/*/data/begun")))
         process.send_signal(signal.SIGKILL)
+    shared_pybuild("prune", "--force")  # what a command has copied elsewhere goes with all that was unfinished
+    assert found(shared_pybuild.root, word) == []
     (context / "Dockerfile").write_text(f"{BASE}{mount} test -e /c/begun && touch /c/done")
     shared_pybuild("build", "-q", context, timeout=30)
     assert list(shared_pybuild.root.glob("caches/*/data/done"))
