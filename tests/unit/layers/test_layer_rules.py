@@ -253,6 +253,7 @@ BASE = tar(
         ([tar(("f/n", b""))], ["a", "a/b", "a/c", "a/c/d", "f", "f/n", "g", "l"]),
         ([tar(("a/c/.wh.d", b""))], ["a", "a/b", "a/c", "f", "g", "l"]),
         ([tar(("a/c/.wh.d", b""), ("a/.wh.b", b""))], ["a", "a/c", "f", "g", "l"]),
+        ([tar(("a/c/.wh.d", b""))], ["a", "a/b", "a/c", "f", "g", "l"]),
         ([tar(("a/c/.wh.d", b"")), tar(("a/c/d", b""))], ["a", "a/b", "a/c", "a/c/d", "f", "g", "l"]),
         ([tar((".wh..wh..opq", b""), ("n", b""))], ["n"]),
         ([tar((".wh.nothing", b""), ("no/where/.wh.x", b""))], ["a", "a/b", "a/c", "a/c/d", "f", "g", "l"]),
