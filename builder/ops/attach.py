@@ -203,11 +203,13 @@ class Attaching:
             path.mkdir()
             os.chmod(path, CACHE_MODE)
         else:
-            from layers.overlay import unpack_layers
+            from layers.unpack import unpack
 
+            store, layer = self.bench.store, self._layer(shown)
             whole = path.with_name("whole")
             whole.mkdir()
-            unpack_layers(self.bench.store, self._layer(shown), 1, whole)
+            with store.blobs.open(layer.diff_ids[0]) as raw:
+                unpack(store.toc(layer.diff_ids[0]), raw, whole, overlay=False, below=store.tree(Chain()))
             if not (whole / MOUNTED).is_dir() or (whole / MOUNTED).is_symlink():
                 what = f'"/{mount.source}" is no directory, so no cache can begin with it'
                 raise StepFailed(self.step.title, what, span=self.step.span)
