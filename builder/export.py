@@ -59,7 +59,8 @@ def export(
 
 def _push(bench: Workbench, request: BuildRequest, output: Output, emit: Callable[[Event], None]) -> None:
     from layers.places import Places
-    from layers.transfer import Packed, copy
+    from layers.rewrite import Packed
+    from layers.transfer import copy
 
     if bench.remote is None:
         raise BuildError("this build may not use the network, so nothing can be pushed")
@@ -92,6 +93,8 @@ def replacing(dest: Path) -> Iterator[BinaryIO]:
     part = dest.with_name(f".{dest.name}.{os.getpid()}")
     with ExitStack() as undo:
         undo.callback(part.unlink, missing_ok=True)
-        with part.open("wb") as stream:
+        with part.open("w+b") as stream:
             yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         part.replace(dest)

@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from layers import mediatypes
 from layers.descriptor import Descriptor
 from layers.digest import DiffID, Digest
-from layers.errors import DocumentInvalid, PlatformMissing
+from layers.errors import BlobMismatch, DocumentInvalid, PlatformMissing
 from layers.platform import Platform
 
 MAX_DOCUMENT = 4 << 20
@@ -53,6 +53,44 @@ def decode(raw: bytes, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DocumentInvalid(what, "not a JSON object")
     return value
+
+
+def media_type_of(raw: bytes, what: str) -> str:
+    """What a manifest or index is, from its own text, where nobody announced it. Raises DocumentInvalid."""
+    value = decode(raw, what)
+    said = value.get("mediaType")
+    if said in mediatypes.MANIFESTS | mediatypes.INDEXES:
+        return str(said)
+    if value.get("schemaVersion") == 1:
+        raise DocumentInvalid(what, "a manifest of schema 1, which had no trustworthy digest; convert it elsewhere")
+    if said is not None:
+        raise DocumentInvalid(what, f"media type {said!r} is neither a manifest nor an index")
+    if "manifests" in value:
+        return mediatypes.OCI_INDEX
+    if "layers" in value and "config" in value:
+        return mediatypes.OCI_MANIFEST
+    raise DocumentInvalid(what, "neither a manifest nor an index")
+
+
+def check_size(wanted: Descriptor) -> None:
+    """Raises DocumentInvalid for what is too large to be a document, before a byte of it is fetched."""
+    if wanted.size > MAX_DOCUMENT:
+        raise DocumentInvalid(f"document {wanted.digest}", f"larger than {MAX_DOCUMENT} bytes")
+
+
+def read_document(wanted: Descriptor, source: BinaryIO) -> bytes:
+    """A document read whole and verified. Raises BlobMismatch, and DocumentInvalid if it is too large."""
+    check_size(wanted)
+    pieces = []
+    left = wanted.size + 1
+    while left and (piece := source.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    raw = b"".join(pieces)
+    met = Digest.of(raw, wanted.digest.algorithm)
+    if len(raw) != wanted.size or met != wanted.digest:
+        raise BlobMismatch(wanted, received=len(raw), digest=str(met))
+    return raw
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,8 @@ class BundleInvalid(LayerError):
 class NameAmbiguous(LayerError):
     """A short id or name that fits several things."""
 
-    def __init__(self, text: str, candidates: tuple[str, ...]) -> None:
-        super().__init__(f"{text!r} is ambiguous: {', '.join(candidates)}")
+    def __init__(self, text: str, candidates: tuple[str, ...], *, help: str = "") -> None:
+        super().__init__(f"{text!r} is ambiguous: {', '.join(candidates)}" + (f"; {help}" if help else ""))
         self.text = text
         self.candidates = candidates
 
@@ -156,3 +156,11 @@ class StoreFull(LayerError):
     def __init__(self, root: str) -> None:
         super().__init__(f"store {root}: no space left on its disk; nothing was damaged. Free some: pybuild prune")
         self.root = root
+
+
+class NotWritable(LayerError):
+    """A place for images that can only be read."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} can only be read")
+        self.where = where

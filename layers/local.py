@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
-from layers import mediatypes
+from layers import mediatypes, names
 from layers.descriptor import Descriptor
 from layers.digest import Digest
-from layers.documents import MAX_DOCUMENT, ImageConfig, Index, Manifest
-from layers.errors import BlobMismatch, BlobMissing, DocumentInvalid
+from layers.documents import ImageConfig, Index, Manifest, read_document
+from layers.errors import BlobMissing, DocumentInvalid
 from layers.ingest import diff_id_of, gather, receive
 from layers.reference import Reference
 
@@ -30,14 +30,18 @@ class LocalRepository:
         self._where = f"the store {store.root}"
 
     def resolve(self, name: str) -> Descriptor:
-        """What a reference or a digest points to. Raises BlobMissing, ReferenceInvalid."""
+        """What a reference, a digest, or an image id, whole or its first digits, points to.
+
+        Raises BlobMissing, NameAmbiguous, ReferenceInvalid.
+        """
         if name.startswith(("sha256:", "sha384:", "sha512:")):
             found = self.store.images.document(Digest.parse(name))
+            if found is None and not name.startswith("sha256:"):
+                raise BlobMissing(name, self._where)
         else:
-            found = self.store.images.target(Reference.parse(name))
-        if found is None:
-            raise BlobMissing(name, self._where)
-        return found
+            reference = names.reference(name)
+            found = self.store.images.target(reference) if reference else None
+        return found or self.store.images.get(name).target
 
     def has(self, wanted: Descriptor) -> bool:
         """True if the content is here; for a manifest or index, registered; for a layer, with its raw tar."""
@@ -58,9 +62,9 @@ class LocalRepository:
     def put(self, wanted: Descriptor, source: BinaryIO) -> None:
         """Keep content, blobs before documents. Raises BlobMismatch, BlobMissing, DocumentInvalid."""
         if wanted.media_type in mediatypes.MANIFESTS:
-            self._put_manifest(wanted, checked(wanted, source))
+            self._put_manifest(wanted, read_document(wanted, source))
         elif wanted.media_type in mediatypes.INDEXES:
-            self._put_index(wanted, checked(wanted, source))
+            self._put_index(wanted, read_document(wanted, source))
         elif mediatypes.codec_of(wanted.media_type) is not None:
             receive(self.store, wanted, source)
         else:
@@ -76,11 +80,15 @@ class LocalRepository:
 
     def _put_manifest(self, wanted: Descriptor, raw: bytes) -> None:
         manifest = Manifest.parse(raw, wanted.media_type)
+        foreign = False
         for child in (manifest.config, *manifest.layers):
             self.store.session.claim(child.digest)
             if not self.store.blobs.has(child.digest):
+                if child.media_type in mediatypes.FOREIGN_LAYERS:
+                    foreign = True  # it stays where its urls say; such an image can be passed on, not run
+                    continue
                 raise BlobMissing(f"{child.digest}, which manifest {wanted.digest} names,", self._where)
-        if is_image(manifest):
+        if is_image(manifest) and not foreign:
             config = ImageConfig.parse(self.store.blobs.read(manifest.config.digest))
             met = tuple(diff_id_of(self.store, layer) for layer in manifest.layers)
             if met != config.diff_ids:
@@ -108,19 +116,3 @@ def is_image(manifest: Manifest) -> bool:
     """True if it can be run: an image config over layers that we can read; False for other artifacts."""
     kinds = {mediatypes.codec_of(layer.media_type) for layer in manifest.layers}
     return manifest.config.media_type in mediatypes.CONFIGS and None not in kinds
-
-
-def checked(wanted: Descriptor, source: BinaryIO) -> bytes:
-    """A document read whole and verified. Raises BlobMismatch, DocumentInvalid."""
-    if wanted.size > MAX_DOCUMENT:
-        raise DocumentInvalid(f"document {wanted.digest}", f"larger than {MAX_DOCUMENT} bytes")
-    pieces = []
-    left = wanted.size + 1
-    while left and (piece := source.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    raw = b"".join(pieces)
-    met = Descriptor.of(raw, wanted.media_type, wanted.digest.algorithm)
-    if (met.size, met.digest) != (wanted.size, wanted.digest):
-        raise BlobMismatch(wanted, received=met.size, digest=str(met.digest))
-    return raw

@@ -16,6 +16,7 @@ DOCKER_LAYER_GZIP = f"{DOCKER_LAYER}.gzip"
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+DOCUMENTS = MANIFESTS | INDEXES
 CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 FOREIGN_LAYERS = frozenset(
     {
@@ -38,3 +39,17 @@ def codec_of(media_type: str) -> str | None:
         if media_type.endswith(("+zstd", ".zstd")):
             return "zstd"
     return None
+
+
+TWINS = {
+    DOCKER_INDEX: OCI_INDEX,
+    DOCKER_MANIFEST: OCI_MANIFEST,
+    DOCKER_CONFIG: OCI_CONFIG,
+    DOCKER_LAYER: OCI_LAYER,
+    DOCKER_LAYER_GZIP: OCI_LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.foreign.diff.tar": "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": (
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    ),
+}
+"""docker's types and the OCI types that mean the same bytes."""

@@ -234,6 +234,15 @@ class Content(io.RawIOBase):
         """It is."""
         return True
 
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go elsewhere, as in a file."""
+        self._position = max(offset + (0, self._position, self._entry.size)[whence], 0)
+        return self._position
+
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Fill a buffer from the current position."""
         left = self._entry.size - self._position

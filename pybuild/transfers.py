@@ -53,11 +53,13 @@ def connection(command: Command) -> Command:
     def with_client(
         *args: Any,
         tls_verify: bool,
+        no_tls_verify: bool,
         creds: str | None,
         registry_token: str | None,
         authfile: str | None,
         **options: Any,
     ) -> Any:
+        tls_verify = tls_verify and not no_tls_verify
         if creds and registry_token:
             raise click.UsageError("--creds and --registry-token exclude each other")
         if not tls_verify or creds or registry_token or authfile:
@@ -69,10 +71,15 @@ def connection(command: Command) -> Command:
 
     options = (
         click.option(
-            "--tls-verify/--no-tls-verify",
+            "--tls-verify",
+            type=bool,
+            is_flag=False,
+            flag_value="true",
             default=True,
+            metavar="[=BOOL]",
             help="Demand TLS and valid certificates; 127.0.0.1 and localhost may always use plain HTTP.",
         ),
+        click.option("--no-tls-verify", is_flag=True, hidden=True),
         click.option("--creds", metavar="USER:PASSWORD", help="Instead of what login has remembered."),
         click.option("--registry-token", metavar="TOKEN", help="A bearer token, sent as it is."),
         click.option("--authfile", metavar="FILE", help="Read credentials from there (REGISTRY_AUTH_FILE)."),
@@ -85,6 +92,40 @@ def connection(command: Command) -> Command:
 def host_of(server: str) -> str:
     """The registry that a person means by a host, a URL of it, or a repository in it."""
     return server.removeprefix("https://").removeprefix("http://").partition("/")[0]
+
+
+def both_ends(command: Command) -> Command:
+    """The same for two sides: `--src-creds` and the like become `source_client`, `--dest-creds` `target_client`."""
+
+    @wraps(command)
+    def with_clients(*args: Any, authfile: str | None, **options: Any) -> Any:
+        clients: dict[str, Client | None] = {}
+        for side, name in (("src", "source_client"), ("dest", "target_client")):
+            creds, own = options.pop(f"{side}_creds"), options.pop(f"{side}_authfile")
+            verify = options.pop(f"{side}_tls_verify")
+            clients[name] = None
+            if not verify or creds or own or authfile:
+                root: Context = click.get_current_context().obj
+                clients[name] = client(root, creds=creds, authfile=own or authfile, tls_verify=verify)
+        return command(*args, **clients, **options)
+
+    with_clients = click.option("--authfile", metavar="FILE", help="Read credentials of both sides from there.")(
+        with_clients
+    )
+    for side, word in (("dest", "DST"), ("src", "SRC")):
+        for option in (
+            click.option(
+                f"--{side}-tls-verify",
+                type=bool,
+                default=True,
+                metavar="BOOL",
+                help=f"Demand TLS and valid certificates of {word}.",
+            ),
+            click.option(f"--{side}-authfile", metavar="FILE", help=f"Read the credentials for {word} from there."),
+            click.option(f"--{side}-creds", metavar="USER:PASSWORD", help=f"For {word}, instead of what login knows."),
+        ):
+            with_clients = option(with_clients)
+    return with_clients  # type: ignore[return-value]
 
 
 @contextmanager

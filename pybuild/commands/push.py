@@ -1,4 +1,4 @@
-"""`pybuild push`: an image to a registry."""
+"""`pybuild push`: an image to a registry, or to another place that has a name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pybuild.transfers import bars, connection
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Descriptor, Reference
+    from layers import Reference, Store
 
 
 @click.command(
-    epilog="\b\nExamples:\n  pybuild push registry.example.org/team/app:1.4\n  pybuild push app localhost:5000/app:1"
+    epilog="\b\nExamples:\n  pybuild push registry.example.org/team/app:1.4\n  pybuild push app localhost:5000/app:1\n"
+    "  pybuild push app oci:layout:1"
 )
 @click.argument("image")
 @click.argument("destination", required=False)
@@ -38,38 +39,59 @@ def push(
     compression_level: int | None,
 ) -> None:
     """Send IMAGE to the registry that its name (or DESTINATION) names."""
-    from layers import BlobMissing, Platform, Reference
-    from layers.places import Places
-    from layers.transfer import Packed, copy
+    from layers import Platform
+    from layers.address import Address, Kind
+    from pybuild.copying import Form, copy
 
-    source = Reference.parse(image, default_tag=not all_tags)
-    pairs: list[tuple[Descriptor | str, Reference]]
-    if all_tags:
-        known = context.store.images.names()
-        pairs = [(str(name), name) for name, _ in known if name.repository == source.repository and name.tag]
-        if not pairs:
-            raise BlobMissing(f"a tag of {image}", f"the store {context.store.root}")
-    else:
-        target = Reference.parse(destination) if destination else source
-        found = context.store.images.target(source)
-        pairs = [(str(source) if found else str(context.store.images.get(image).target.digest), target)]
+    if all_tags and destination:
+        raise click.UsageError("--all-tags sends each tag to where its name says: it takes no DESTINATION")
+    names = tags(context.store, image) if all_tags else ()
+    ways = [(str(name), Address(Kind.REGISTRY, "", str(name))) for name in names]
+    if not all_tags:
+        ways = [(image, Address.parse(destination or image, bare=Kind.REGISTRY))]
     codec = "none" if compression == "uncompressed" else compression
-    packed = Packed(context.store, codec, compression_level)
-    for name, reference in pairs:
-        if not quiet:
-            click.echo(f"The push refers to repository [{reference.repository}]")
-        with context.store.lease(), bars(context.settings.color, quiet=quiet, verb="pushed") as progress:
+    form = Form(codec, compression_level, raw_only=True)
+    for name, where in ways:
+        if not quiet and where.kind is Kind.REGISTRY:
+            click.echo(f"The push refers to repository [{where.reference.repository}]")
+        every = platform is None and complete(context.store, name)
+        with bars(context.settings.color, quiet=quiet, verb="pushed") as progress:
             sent = copy(
-                packed,
-                str(name),
-                context.registry(reference),
-                reference.tag or str(packed.resolve(str(name)).digest),
+                context,
+                Address(Kind.STORE, "", name),
+                where,
+                form=form,
                 platform=Platform.parse(platform) if platform else None,
-                every=platform is None,
+                every=every,
                 progress=progress,
-                places=Places(context.store),
-            )
+            ).image
         if quiet:
-            click.echo(str(reference))
+            click.echo(where.name if where.kind is Kind.REGISTRY else str(where))
         else:
-            click.echo(f"{reference.tag}: digest: {sent.digest} size: {sent.size}")
+            shown = (where.reference.tag or sent.digest) if where.kind is Kind.REGISTRY else where
+            click.echo(f"{shown}: digest: {sent.digest} size: {sent.size}")
+
+
+def tags(store: Store, image: str) -> tuple[Reference, ...]:
+    """Every name of the store with a tag in a repository. Raises BlobMissing if there is none."""
+    from layers import BlobMissing, Reference
+
+    repository = Reference.parse(image, default_tag=False).repository
+    found = tuple(name for name, _ in store.images.names() if name.repository == repository and name.tag)
+    if not found:
+        raise BlobMissing(f"a tag of {image}", f"the store {store.root}")
+    return found
+
+
+def complete(store: Store, name: str) -> bool:
+    """True for a lone image, and for an index of which all images are here; else one of them is sent."""
+    from layers import Index, mediatypes
+
+    found = store.repository().resolve(name)
+    if found.media_type not in mediatypes.INDEXES:
+        return True
+    index = Index.parse(store.blobs.read(found.digest), found.media_type)
+    if all(store.images.document(entry.digest) for entry in index.manifests):
+        return True
+    click.echo(f"note: not every image of {name} is here, so only one is sent; see --platform", err=True)
+    return False

@@ -13,10 +13,10 @@ from contextlib import suppress
 from functools import partial
 
 from layers import BlobMissing, Descriptor, ImageConfig, LayerError, Manifest, Reference, Store, StoreFormat, StoreFull
-from layers.archive import Nameless
 from layers.ingest import ingest
 from layers.local import is_image
-from layers.transfer import Packed, copy
+from layers.rewrite import Packed
+from layers.transfer import copy
 from registry.server.holdings import Holdings
 
 JOBS = 4
@@ -50,6 +50,6 @@ def outgoing(store: Store, holdings: Holdings, name: Reference) -> Descriptor | 
         packed = target
         if not holdings.travelled(target.digest):
             with suppress(BlobMissing):  # an index of which only some images are here goes as it is
-                packed = copy(Packed(store), str(target.digest), Nameless(store), "", every=True)
+                packed = copy(Packed(store), target, store.repository(), None, every=True)
         if holdings.send(name, target, packed):
             return packed
