@@ -74,6 +74,14 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
     "Registries": {
         "push": Listed("pybuild.commands.push:push", "Send an image to a registry."),
         "pull": Listed("pybuild.commands.pull:pull", "Fetch an image from a registry."),
+        "copy": Listed(
+            "pybuild.commands.copy:copy", "Copy an image between registries, layouts, archives and the store."
+        ),
+        "sync": Listed("pybuild.commands.sync:sync", "Copy whole repositories, to a registry or to directories."),
+        "tags": Listed("pybuild.commands.tags:tags", "List the tags of a repository, layout or archive."),
+        "digest": Listed("pybuild.commands.digest:digest", "Print the digest of an image, wherever it is."),
+        "delete": Listed("pybuild.commands.delete:delete", "Delete a tag from a registry or layout."),
+        "catalog": Listed("pybuild.commands.catalog:catalog", "List the repositories of a registry."),
         "login": Listed("pybuild.commands.login:login", "Remember a registry's credentials."),
         "logout": Listed("pybuild.commands.logout:logout", "Forget a registry's credentials."),
         "registry": Listed("pybuild.commands.registry:registry", "Serve the store as a registry."),
@@ -109,8 +117,8 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
 }
 """Docker's nouns, understood but not shown: `image ls` is `images`."""
 
-SYNONYMS: Mapping[str, str] = {"info": "system info"}
-"""Words of docker's that are spelt with two words here."""
+SYNONYMS: Mapping[str, str] = {"info": "system info", "list-tags": "tags"}
+"""Words of docker's and skopeo's that are spelt otherwise here."""
 
 VALUED = ("--root",)
 """Global options that take a value; all others are flags."""

@@ -1,7 +1,7 @@
 """What a person means by a name: the one place that turns words of `diff`, `blame`, `explore` into things to look at.
 
-In this order: a path that says so (`./x`, `/x`), a container, an image or a step of one (`IMAGE@N`), a layer, and last
-a directory that is a bundle.
+In this order: a path that says so (`./x`, `/x`), an image elsewhere (`docker://REF`, `oci:DIR:NAME` ...), a container,
+an image or a step of one (`IMAGE@N`), a layer, and last a directory that is a bundle.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def subject(store: Store, text: str) -> Subject:
     from builder.containers.book import Containers
     from builder.containers.errors import ContainerMissing
 
-    with suppress(ContainerMissing):
-        return Subject(text, store, container=Containers(store).get(text))
+    if not transport(text):
+        with suppress(ContainerMissing):
+            return Subject(text, store, container=Containers(store).get(text))
     if (chain := stack(store, text)) is not None:
         return Subject(text, store, chain=chain)
     from layers.lookup import layer
@@ -98,6 +99,8 @@ def image(store: Store, text: str, platform: str | None = None) -> Image:
     """The image that `text` names, or whose id begins so. Raises what Images.get does, and click.UsageError."""
     from layers import BlobMissing, Platform
 
+    if transport(text):
+        return elsewhere(store, text, platform)
     try:
         return store.images.get(text, Platform.parse(platform) if platform else None)
     except BlobMissing as error:
@@ -110,17 +113,44 @@ def stack(store: Store, text: str) -> Chain | None:
     """The layers of an image, or of `IMAGE@N` its first N; None if there is no such image."""
     from layers import BlobMissing, Chain, DigestInvalid, ReferenceInvalid
 
-    head, at, count = text.rpartition("@")
-    step = bool(at) and count.isdigit()
-    try:
-        whole = store.images.get(head if step else text).chain
-    except (BlobMissing, DigestInvalid, ReferenceInvalid):
-        return None
-    if not step:
+    head, count = step(text)
+    if transport(text):
+        whole = elsewhere(store, head).chain
+    else:
+        try:
+            whole = store.images.get(head).chain
+        except (BlobMissing, DigestInvalid, ReferenceInvalid):
+            return None
+    if count is None:
         return whole
-    if int(count) > len(whole):
+    if count > len(whole):
         raise click.UsageError(f"{head} has {len(whole)} layers, there is no layer {count}")
-    return Chain(whole.diff_ids[: int(count)])
+    return Chain(whole.diff_ids[:count])
+
+
+def step(text: str) -> tuple[str, int | None]:
+    """An image's name, and the number of `IMAGE@N`; the `@N` of `oci:DIR:@N` is a place in a list and stays."""
+    head, at, count = text.rpartition("@")
+    return (head, int(count)) if at and count.isdecimal() and not head.endswith(":") else (text, None)
+
+
+def transport(text: str) -> bool:
+    """True for an image, or a step of one, that is not in the store. Raises ReferenceInvalid."""
+    from layers.address import Address, Kind
+
+    return bool(text) and Address.parse(step(text)[0]).kind is not Kind.STORE
+
+
+def elsewhere(store: Store, text: str, platform: str | None = None) -> Image:
+    """An image at a place that `text` names, with its layers here. Raises what the place raises."""
+    from layers import Platform
+    from layers.address import Address
+    from layers.visit import visit
+    from pybuild.addressing import resolve, source
+
+    address = Address.parse(text)
+    with source(click.get_current_context().obj, address) as there:
+        return visit(store, there, resolve(there, address), Platform.parse(platform) if platform else None)
 
 
 def rootfs(path: Path) -> Path | None:

@@ -55,9 +55,10 @@ def diff(
 ) -> int:
     """Show which paths differ: A added, C changed, D deleted.
 
-    A and B are containers, images, steps written IMAGE@N (the image after its N-th layer), layers (a digest, or twelve
-    digits of it), bundles, or directories written ./PATH. With A alone a container is compared with its image, an image
-    with itself before its last layer, a layer with those below it. What was in a deleted directory is not listed.
+    A and B are containers, images (elsewhere, too: docker://REF, oci:DIR:NAME), steps written IMAGE@N (the image after
+    its N-th layer), layers (a digest, or twelve digits of it), bundles, or directories written ./PATH. With A alone a
+    container is compared with its image, an image with itself before its last layer, a layer with those below it. What
+    was in a deleted directory is not listed.
     """
     from layers.treediff import Reason
     from pybuild.formats.tally import Tally

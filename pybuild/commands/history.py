@@ -50,10 +50,10 @@ def history(
     DIGEST is that of the uncompressed tar (the DiffID); COMPRESSED the bytes that travel, if the layer was pulled or
     pushed; DOCKERFILE:LINE where it stood when it was last built here.
     """
-    from layers import Platform
-
-    found = context.store.images.get(image, Platform.parse(platform) if platform else None)
     from builder.cache import lines as places
+    from pybuild.subject import image as find
+
+    found = find(context.store, image, platform)
 
     known = places(context.store, found.config.diff_ids) if layers or template else {}
     rows = lines(context.store, found, known, whole=no_trunc, human=human)

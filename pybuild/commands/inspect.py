@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pybuild.transfers import connection
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from layers import Image
+    from layers.address import Address
 
 
 class NotFound(click.ClickException):
@@ -20,21 +22,49 @@ class NotFound(click.ClickException):
 
 @click.command(
     epilog="\b\nExamples:\n  pybuild inspect app\n  pybuild inspect --format '{{.State.ExitCode}}' crashed\n"
-    "  pybuild inspect --format '{{json .Config.Env}}' app"
+    "  pybuild inspect --format '{{json .Config.Env}}' app\n  pybuild inspect docker://debian:12\n"
+    "  pybuild inspect --raw oci:rootfs:latest"
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME|ID...")
 @click.option("-f", "--format", "template", metavar="TEMPLATE", help="A Go template, or json.")
 @click.option("--type", "kind", type=click.Choice(["image", "container"]), help="Look only among these.")
 @click.option("-s", "--size", is_flag=True, help="Also the bytes that a container changed.")
+@click.option("--raw", is_flag=True, help="The bytes of the manifest or index; with --config those of the config.")
+@click.option("--config", is_flag=True, help="The config of the image.")
+@click.option("-n", "--no-tags", is_flag=True, help="Do not ask a registry for its tags.")
+@click.option("--platform", metavar="PLATFORM", help="Which image of an index.")
+@connection
 @click.pass_obj
-def inspect(context: Context, names: Sequence[str], template: str | None, kind: str | None, size: bool) -> int:
-    """Show all that is known of containers and images, as JSON."""
+def inspect(
+    context: Context,
+    names: Sequence[str],
+    template: str | None,
+    kind: str | None,
+    size: bool,
+    raw: bool,
+    config: bool,
+    no_tags: bool,
+    platform: str | None,
+) -> int:
+    """Show all that is known of containers and images, as JSON.
+
+    Of the local store docker's array is shown; of an image elsewhere (docker://REF, oci:DIR:NAME, ...) skopeo's object.
+    """
+    from layers.address import Address, Kind
     from pybuild.exits import tell
 
-    found, failed = [], False
+    if raw or config:
+        for name in names:
+            documents(context, Address.parse(name), raw=raw, config=config, platform=platform)
+        return 0
+    found, elsewhere, failed = [], [], False
     for name in names:
+        address = Address.parse(name)
         try:
-            found.append(describe(context, name, kind, size=size))
+            if address.kind is Kind.STORE:
+                found.append(describe(context, name, kind, size=size, platform=platform))
+            else:
+                elsewhere.append(seen(context, address, platform, tags=not no_tags))
         except NotFound as error:
             failed = True
             tell(f"error: {error.message}")
@@ -43,19 +73,65 @@ def inspect(context: Context, names: Sequence[str], template: str | None, kind: 
         from pybuild.formats.template import Template
 
         parsed = Template(unescaped(template))
-        for value in found:
+        for value in (*found, *elsewhere):
             click.echo(parsed.render(value))
     elif template == "json":
-        for value in found:
+        for value in (*found, *elsewhere):
             click.echo(json.dumps(value, ensure_ascii=False))
     else:
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+        for value in elsewhere:
+            click.echo(json.dumps(value, indent=4, ensure_ascii=False))
+        if found or not elsewhere:
+            click.echo(json.dumps(found, indent=4, ensure_ascii=False))
     return int(failed)
 
 
-def describe(context: Context, name: str, kind: str | None, *, size: bool) -> dict[str, Any]:
+def documents(context: Context, address: Address, *, raw: bool, config: bool, platform: str | None) -> None:
+    """Write a manifest, index or config to standard output, byte for byte if `raw`."""
+    import sys
+
+    from layers import Platform
+    from layers.repository import document
+    from pybuild import reading
+    from pybuild.addressing import resolve, source
+
+    asked = Platform.parse(platform) if platform else None
+    with source(context, address) as there:
+        found = resolve(there, address)
+        if config:
+            data = reading.config(there, reading.chosen(there, found, asked))
+        else:
+            data = document(there, reading.chosen(there, found, asked) if asked else found)
+    if raw:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        click.echo(json.dumps(json.loads(data), indent=4, ensure_ascii=False))
+
+
+def seen(context: Context, address: Address, platform: str | None, *, tags: bool) -> dict[str, Any]:
+    """skopeo's object for an image that is not in the store. Raises BlobMissing and the errors of a registry."""
+    from layers import Platform
+    from layers.address import Kind
+    from pybuild.addressing import listing, resolve, source
+    from pybuild.reading import summary
+
+    at_registry = address.kind is Kind.REGISTRY
+    with source(context, address) as there:
+        return summary(
+            there,
+            resolve(there, address),
+            Platform.parse(platform) if platform else None,
+            name=address.reference.repository if at_registry else "",
+            tags=listing(context, address).tags() if at_registry and tags else (),
+        )
+
+
+def describe(
+    context: Context, name: str, kind: str | None, *, size: bool, platform: str | None = None
+) -> dict[str, Any]:
     """One object, a container first as docker does. Raises NotFound, NameAmbiguous."""
-    from layers import BlobMissing, PlatformMissing, ReferenceInvalid
+    from layers import BlobMissing, Platform, PlatformMissing, ReferenceInvalid
 
     if kind != "image":
         from builder.containers.errors import ContainerMissing
@@ -67,7 +143,7 @@ def describe(context: Context, name: str, kind: str | None, *, size: bool) -> di
             if kind == "container":
                 raise NotFound(f"no container {name!r}; 'pybuild ps -a' lists them") from None
     try:
-        return image_json(context.store.images.get(name))
+        return image_json(context.store.images.get(name, Platform.parse(platform) if platform else None))
     except (BlobMissing, ReferenceInvalid, PlatformMissing) as error:
         what = "image" if kind == "image" else "image or container"
         near = context.store.images.names()

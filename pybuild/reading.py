@@ -1,0 +1,61 @@
+"""What an image says, wherever it is: its documents as bytes, and skopeo's summary of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from layers import Descriptor, Platform, Repository
+
+
+def chosen(there: Repository, found: Descriptor, platform: Platform | None) -> Descriptor:
+    """The image of an index that fits a platform, this machine's by default. Raises PlatformMissing."""
+    from layers import Index, Platform, mediatypes
+    from layers.repository import document
+
+    if found.media_type not in mediatypes.INDEXES:
+        return found
+    return Index.parse(document(there, found), found.media_type).choose(platform or Platform.host()).bare
+
+
+def config(there: Repository, image: Descriptor) -> bytes:
+    """The config of an image. Raises BlobMissing, BlobMismatch, DocumentInvalid."""
+    from layers import Manifest
+    from layers.repository import document
+
+    return document(there, Manifest.parse(document(there, image), image.media_type).config)
+
+
+def summary(
+    there: Repository, found: Descriptor, platform: Platform | None, *, name: str, tags: tuple[str, ...]
+) -> dict[str, Any]:
+    """skopeo's object for what a name points to (skopeo-inspect(1)); of an index, one image and the index's digest."""
+    from layers import ImageConfig, Manifest
+    from layers.documents import decode
+    from layers.repository import document
+
+    image = chosen(there, found, platform)
+    manifest = Manifest.parse(document(there, image), image.media_type)
+    raw = document(there, manifest.config)
+    said = ImageConfig.parse(raw)
+    return {
+        **({"Name": name} if name else {}),
+        "Digest": str(found.digest),
+        "RepoTags": list(tags),
+        "Created": said.created,
+        "DockerVersion": str(decode(raw, "image config").get("docker_version") or ""),
+        "Labels": said.runtime.get("Labels"),
+        "Architecture": said.platform.architecture,
+        "Os": said.platform.os,
+        "Layers": [str(layer.digest) for layer in manifest.layers],
+        "LayersData": [
+            {
+                "MIMEType": layer.media_type,
+                "Digest": str(layer.digest),
+                "Size": layer.size,
+                "Annotations": dict(layer.annotations) or None,
+            }
+            for layer in manifest.layers
+        ],
+        "Env": said.runtime.get("Env"),
+    }
