@@ -15,7 +15,7 @@ STARTED_WITHIN = 30.0  # seconds
 _CONFIG = """
 version: 0.1
 log: {{level: warn, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: "{data}"}}, delete: {{enabled: true}}}}
+storage: {{filesystem: {{rootdirectory: "{data}"}}, delete: {{enabled: {delete}}}}}
 http: {{addr: "127.0.0.1:{port}", secret: "of one test"}}
 """
 _HTPASSWD = """
@@ -37,7 +37,7 @@ class RegistryServer:
 
 @contextmanager
 def registry_server(
-    folder: Path, *, users: Mapping[str, str] | None = None, auth: str = ""
+    folder: Path, *, users: Mapping[str, str] | None = None, auth: str = "", delete: bool = True
 ) -> Iterator[RegistryServer]:
     """Start a registry that keeps its blobs under `folder`; `users` maps names to passwords (basic auth).
 
@@ -50,7 +50,7 @@ def registry_server(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    config = _CONFIG.format(data=folder / "data", port=port) + auth
+    config = _CONFIG.format(data=folder / "data", port=port, delete=str(delete).lower()) + auth
     if users is not None:
         import bcrypt
 

@@ -1,8 +1,12 @@
 """Documents keep their bytes, and what is two things at once is refused."""
 
+import copy
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from layers import (
     Descriptor,
@@ -17,6 +21,7 @@ from layers import (
     PlatformMissing,
     mediatypes,
 )
+from layers.documents import media_type_of
 
 CONFIG = Descriptor.of(b"{}", mediatypes.OCI_CONFIG)
 
@@ -96,3 +101,90 @@ def test_a_config_reads_back_and_its_digest_is_the_image_id() -> None:
     assert ImageConfig.parse(made.raw) == made
     assert made.digest == Digest.of(made.raw)
     assert made.platform == Platform("linux", "arm64")
+
+
+def test_sha512_data_are_checked_under_sha512() -> None:
+    wanted = Descriptor.of(b"xyz", "text/plain", "sha512").to_json()
+    assert Descriptor.from_json({**wanted, "data": "eHl6"}).data == b"xyz"
+    for data in ("eHh4", "not base64!", 3, ["eHl6"]):
+        with pytest.raises(DocumentInvalid, match="embedded data"):
+            Descriptor.from_json({**wanted, "data": data})
+
+
+@pytest.mark.parametrize("more", [{"layers": []}, {"config": CONFIG.to_json()}, {"manifests": "x"}])
+def test_confused_indexes_are_refused(more: dict[str, object]) -> None:
+    value = {"schemaVersion": 2, "manifests": [], **more}
+    with pytest.raises(DocumentInvalid):
+        Index.parse(json.dumps(value).encode(), mediatypes.OCI_INDEX)
+
+
+def test_what_nobody_announced_says_itself_what_it_is() -> None:
+    manifest = {"schemaVersion": 2, "config": CONFIG.to_json(), "layers": []}
+    for value, kind in (
+        (manifest, mediatypes.OCI_MANIFEST),
+        ({"schemaVersion": 2, "manifests": []}, mediatypes.OCI_INDEX),
+        ({**manifest, "mediaType": mediatypes.DOCKER_MANIFEST}, mediatypes.DOCKER_MANIFEST),
+    ):
+        assert media_type_of(json.dumps(value).encode(), "it") == kind
+    for value in ({"schemaVersion": 1, "fsLayers": []}, {}, {**manifest, "mediaType": "application/x-other"}):
+        with pytest.raises(DocumentInvalid):
+            media_type_of(json.dumps(value).encode(), "it")
+
+
+WHOLE = {
+    "schemaVersion": 2,
+    "mediaType": mediatypes.OCI_MANIFEST,
+    "config": {**CONFIG.to_json(), "urls": ["u"], "annotations": {"a": "b"}, "data": "e30="},
+    "layers": [{**CONFIG.to_json(), "platform": {"os": "linux", "architecture": "arm", "variant": "v7"}}],
+    "annotations": {"a": "b"},
+    "subject": CONFIG.to_json(),
+    "artifactType": "x",
+}
+SEVERAL = {
+    "schemaVersion": 2,
+    "manifests": [{**CONFIG.to_json(), "platform": {"os": "linux", "architecture": "arm64", "os.features": ["x"]}}],
+    "annotations": {},
+}
+SAID = {
+    "os": "linux",
+    "architecture": "arm",
+    "variant": "v6",
+    "created": "2020-01-01T00:00:00Z",
+    "config": {"Env": ["A=1"], "Cmd": ["x"], "Labels": {"a": "b"}},
+    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]},
+    "history": [{"created_by": "x", "empty_layer": True}],
+}
+STRANGE: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 1.5, "", "x", [], {}, [1], ["x"], {"a": 1}, [[]], [{}], 2**70]
+)
+
+
+def places(value: Any) -> list[list[Any]]:
+    """The path of every value inside a document."""
+    found: list[list[Any]] = []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in items:
+        found += [[key], *([key, *rest] for rest in places(below))]
+    return found
+
+
+@given(st.data(), st.sampled_from([(WHOLE, "manifest"), (SEVERAL, "index"), (SAID, "config")]))
+@settings(max_examples=400)
+def test_nothing_but_our_own_errors_comes_of_strange_documents(data: st.DataObject, kind: tuple[Any, str]) -> None:
+    value = copy.deepcopy(kind[0])
+    for _ in range(data.draw(st.integers(1, 2))):
+        path = data.draw(st.sampled_from(places(value)))
+        at = value
+        for step in path[:-1]:
+            at = at[step]
+        at[path[-1]] = copy.deepcopy(data.draw(STRANGE))
+    raw = json.dumps(value).encode()
+    try:
+        if kind[1] == "manifest":
+            Manifest.parse(raw, mediatypes.OCI_MANIFEST)
+        elif kind[1] == "index":
+            Index.parse(raw, mediatypes.OCI_INDEX)
+        else:
+            ImageConfig.parse(raw)
+    except (DocumentInvalid, DigestInvalid):
+        pass
