@@ -213,7 +213,9 @@ class _Writer:
                 tail = at + head
             inline = tail // BLOCK == (tail + length - 1) // BLOCK
         data = at + head if inline or not length else -(-(at + head) // BLOCK) * BLOCK
-        self._meta += bytes(data + length - len(self._meta))
+        # The kernel finds the end of a directory's last name by a zero, unless it ends the block.
+        end = data + length if inline else data + length + (length % BLOCK > 0)
+        self._meta += bytes(end - len(self._meta))
         return at, data, inline
 
 

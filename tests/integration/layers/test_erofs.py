@@ -91,6 +91,27 @@ def test_a_file_of_an_index_is_copied_up_and_run(disk: Path, mode: str) -> None:
     privately(body)
 
 
+@pytest.mark.parametrize("mode", ["files", "loops"])
+def test_the_last_name_of_a_directory_is_found_wherever_it_ends(disk: Path, mode: str) -> None:
+    """Whether it ends with a block, with an inode's unit, or anywhere else, and whatever follows."""
+    names = [
+        f"d{length:02}/{name}" for length in range(1, 70) for name in ("a" * 200, "b" * 200, "c" * 100, "d" * length)
+    ]
+    names += [f"many/file-{number}" for number in range(100)]
+
+    def body() -> None:
+        with Store.open(disk / "store", mounter=MODES[mode]) as store:
+            made = layer(store, *(file(name, b"x") for name in names))
+            with store.snapshots.view(chain_of(made)) as root:
+                assert [name for name in names if not (root / name).is_file()] == []
+                for place in {name.partition("/")[0] for name in names}:
+                    inside = sorted(name.partition("/")[2] for name in names if name.startswith(f"{place}/"))
+                    assert sorted(os.listdir(root / place)) == inside
+                    assert not (root / place / ("d" * 99)).exists()
+
+    privately(body)
+
+
 # -- what cannot be indexed ------------------------------------------------------------------------
 
 
