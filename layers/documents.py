@@ -338,11 +338,11 @@ def check_kind(
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, as configs write `created`."""
+    """RFC 3339 in UTC as docker writes it in a config's `created`: no zeros at the end of a second's fraction."""
     from datetime import UTC
 
-    text = moment.astimezone(UTC).isoformat()
-    return text.replace("+00:00", "Z")
+    text = moment.astimezone(UTC).isoformat().removesuffix("+00:00")
+    return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 def text_of(value: Mapping[str, Any], key: str) -> str | None:

@@ -348,7 +348,7 @@ def test_system_info_tells_the_way_and_what_was_refused(disk: Path) -> None:
 # -- many ------------------------------------------------------------------------------------------
 
 MEASURE = """
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
 from layers import Store
 from layers.digest import Digest
@@ -360,7 +360,8 @@ table, size = Path(sys.argv[1]), int(sys.argv[2])
 begun = time.process_time()
 toc = Toc.loads(table.read_bytes())
 image = index(Inodes([toc], 0, Tree([])), 0, [Tar(Digest.of(b""), size)])
-print(time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(image.metadata))
+peak = re.search("VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]  # getrusage tells our maker's too
+print(time.process_time() - begun, peak, len(image.metadata))
 """
 
 
@@ -376,6 +377,6 @@ def test_a_hundred_thousand_entries_take_little_time_and_memory(tmp_path: Path) 
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "toc"), str(90_000 * 4096 + 1024)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
     seconds, kilobytes, size = map(float, done.stdout.split())
-    assert seconds < 1.6
+    assert seconds < 3.2  # alone on a machine it takes 0.5
     assert kilobytes < 150 * 1024
     assert size < 13e6

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from layers import (
     PlatformMissing,
     mediatypes,
 )
-from layers.documents import media_type_of
+from layers.documents import media_type_of, timestamp
 
 CONFIG = Descriptor.of(b"{}", mediatypes.OCI_CONFIG)
 
@@ -188,3 +189,11 @@ def test_nothing_but_our_own_errors_comes_of_strange_documents(data: st.DataObje
             ImageConfig.parse(raw)
     except (DocumentInvalid, DigestInvalid):
         pass
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "text"),
+    [(0, "12:00:00Z"), (644460, "12:00:00.64446Z"), (100000, "12:00:00.1Z"), (1, "12:00:00.000001Z")],
+)
+def test_a_moment_is_written_as_docker_does(microseconds: int, text: str) -> None:
+    assert timestamp(datetime(2026, 1, 2, 12, 0, 0, microseconds, UTC)) == f"2026-01-02T{text}"
