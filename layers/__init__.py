@@ -29,6 +29,7 @@ from layers.errors import (
     SnapshotMissing,
     StoreFormat,
     StoreFull,
+    StoreReadOnly,
     UnsafePath,
 )
 from layers.platform import Platform
@@ -38,12 +39,13 @@ from layers.snapshots import Snapshotter, Workspace
 
 if TYPE_CHECKING:
     from layers.blobs import Blobs, BlobWriter
-    from layers.check import Damage, Findings
-    from layers.collect import Pruned, Share, Usage, prune, usage
+    from layers.collect import Pruned, prune
+    from layers.damage import Damage, Findings
     from layers.image import Image, NewLayer
     from layers.images import Images
     from layers.leases import Lease
     from layers.records import Record, Records
+    from layers.sizes import Share, Usage, usage
     from layers.store import Mounter, Store
     from layers.toc import Toc
     from layers.tree import Tree
@@ -52,8 +54,8 @@ if TYPE_CHECKING:
 LAZY = {
     "BlobWriter": "blobs",
     "Blobs": "blobs",
-    "Damage": "check",
-    "Findings": "check",
+    "Damage": "damage",
+    "Findings": "damage",
     "Image": "image",
     "Images": "images",
     "Lease": "leases",
@@ -62,14 +64,14 @@ LAZY = {
     "Pruned": "collect",
     "Record": "records",
     "Records": "records",
-    "Share": "collect",
+    "Share": "sizes",
     "Store": "store",
     "Toc": "toc",
     "Tree": "tree",
-    "Usage": "collect",
+    "Usage": "sizes",
     "Variants": "variants",
     "prune": "collect",
-    "usage": "collect",
+    "usage": "sizes",
 }
 """Names that bring SQLite or the store with them, by module."""
 
@@ -120,6 +122,7 @@ __all__ = [
     "Store",
     "StoreFormat",
     "StoreFull",
+    "StoreReadOnly",
     "Toc",
     "Tree",
     "UnsafePath",

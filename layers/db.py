@@ -13,41 +13,27 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from layers.errors import StoreFormat, StoreFull
+from layers import room
+from layers.errors import LayerError, StoreFormat
+from layers.schema import APPLICATION, VERSION, upgrade
 
-VERSION = 1
-"""Of the schema; a store of another version is refused, never guessed at."""
-APPLICATION = 0x70796264  # "pybd", so that file(1) and we can tell whose database this is
 PATIENCE = 60.0
 """Seconds that a transaction waits for those of other processes, which take well below one."""
+FRESH = 600.0
+"""Seconds within which a further use of a record or an image is not worth writing down."""
+WORTH = 1 << 20
+"""Bytes of unused pages for which the file is written anew."""
 
-SCHEMA = """
-CREATE TABLE ref (name TEXT PRIMARY KEY, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL)
-    WITHOUT ROWID;
-CREATE INDEX ref_digest ON ref (digest);
-CREATE TABLE document (digest TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE image (manifest TEXT PRIMARY KEY, config TEXT NOT NULL, added REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX image_config ON image (config);
-CREATE TABLE edge (parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) WITHOUT ROWID;
-CREATE INDEX edge_child ON edge (child);
-CREATE TABLE variant (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL, codec TEXT NOT NULL, level INTEGER,
-    size INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX variant_diff_id ON variant (diff_id, codec, level);
-CREATE TABLE record (key TEXT PRIMARY KEY, value TEXT NOT NULL, made REAL NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE lease (session TEXT NOT NULL, holder INTEGER NOT NULL, digest TEXT NOT NULL,
-    PRIMARY KEY (session, holder, digest)) WITHOUT ROWID;
-CREATE TABLE served (repository TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT, PRIMARY KEY (repository, digest))
-    WITHOUT ROWID;
-CREATE INDEX served_digest ON served (digest);
-CREATE INDEX served_subject ON served (subject);
-CREATE TABLE snapshot (chain TEXT PRIMARY KEY, parent TEXT, diff_id TEXT NOT NULL, boot_id TEXT NOT NULL) WITHOUT ROWID;
-"""
+HEADER = struct.Struct(">16s44xI4xI")
+"""Of the file (sqlite.org/fileformat2.html, "The Database Header"): magic, user_version, application_id."""
+MAGIC = b"SQLite format 3\0"
 
 abandoned: list[sqlite3.Connection] = []
 """Connections inherited over fork: never used and never closed, for closing would touch the parent's locks."""
@@ -56,26 +42,42 @@ abandoned: list[sqlite3.Connection] = []
 class Database:
     """One connection, taken in turns by the threads of this process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, barred: LayerError | None = None) -> None:
         self.path = path
+        self.barred = barred
+        """Why it may only be read, if so: what whoever wants to write is told."""
         self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
 
     def open(self) -> None:
-        """Connect and check whose database this is, laying it out if it is new. Raises StoreFormat."""
+        """Connect, after a look whose database this is; lay it out if it is new, bring an older one up to date.
+
+        Raises StoreFormat, without having written anything, for what another program or a later version made.
+        """
+        found = header(self.path)
+        if found is not None:
+            refuse_strange(self.path, *found)
         with self._turn, self._explained():
-            connection = self._connect()
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and self._is_blank(connection):
-                self._lay_out(connection)
-            elif version != VERSION or connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-                self.close()
-                raise StoreFormat(
-                    str(self.path.parent),
-                    f"its format is version {version}, this program reads version {VERSION}; choose another "
-                    "directory with --root, or use the program that made it",
-                )
+            if self._looked_at(self._connect()) == VERSION:
+                return
+            if self.barred is not None:
+                raise self.barred
+            self._connect().execute("PRAGMA journal_mode=WAL")
+            with self.write(durable=True) as db:
+                version = self._looked_at(db)  # another process may have been faster
+                if version < VERSION:
+                    upgrade(db, version)
+            self._connect().execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the header says the version
+
+    def _looked_at(self, db: sqlite3.Connection) -> int:
+        """The version of a database that we may use. Raises StoreFormat."""
+        version, application = (
+            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
+        )
+        blank = not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        refuse_strange(self.path, version, application, blank=blank)
+        return int(version)
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """All rows of a query."""
@@ -89,8 +91,24 @@ class Database:
             return found
 
     @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several queries of one moment, whatever others write meanwhile."""
+        with self._turn, self._explained():
+            connection = self._connect()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        """One immediate transaction, committed on leaving and undone by an exception. Do not nest."""
+        """One immediate transaction, committed on leaving and undone by an exception. Do not nest.
+
+        Raises StoreReadOnly, StoreFull.
+        """
+        if self.barred is not None:
+            raise self.barred
         with self._turn, self._explained():
             connection = self._connect()
             if durable:
@@ -108,6 +126,23 @@ class Database:
                 if durable:
                     connection.execute("PRAGMA synchronous=NORMAL")
 
+    def rewind(self) -> None:
+        """Move all that the log holds into the tables, so that it begins anew in the blocks that it has."""
+        with self._turn, self._explained():
+            self._connect().execute("PRAGMA wal_checkpoint(RESTART)")
+
+    def shrink(self) -> None:
+        """Give the disk back what rows took that are gone, if that is most of the file and worth the copying."""
+        with self._turn, self._explained():
+            connection = self._connect()
+            pages, idle, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            if 2 * idle > pages and idle * size > WORTH:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Give the connection back; it is made again when needed."""
         with self._turn:
@@ -123,26 +158,20 @@ class Database:
             return self._connection
         if self._connection is not None:
             abandoned.append(self._connection)
-        connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA synchronous=NORMAL")
+        if self.barred is not None:
+            connection = sqlite3.connect(
+                f"{self.path.as_uri()}?{self._as_it_lies()}", uri=True, isolation_level=None, check_same_thread=False
+            )
+        else:
+            connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA synchronous=NORMAL")
         self._connection, self._pid = connection, os.getpid()
         return connection
 
-    def _lay_out(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        if not self._is_blank(connection):
-            connection.execute("ROLLBACK")  # another process was faster
-            return
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id={APPLICATION}")
-        connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
-
-    @staticmethod
-    def _is_blank(connection: sqlite3.Connection) -> bool:
-        return not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    def _as_it_lies(self) -> str:
+        """How SQLite can read a file in WAL mode where it may not write: with its log, or as one that has none."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -150,8 +179,42 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise StoreFull(str(self.path.parent)) from error
+            kind = error.sqlite_errorcode & 0xFF
+            troubled = kind in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and self.barred is None
+            if kind == sqlite3.SQLITE_FULL or (troubled and room.is_full(self.path.parent)):
+                raise room.full(self.path.parent) from error
             raise StoreFormat(str(self.path.parent), f"{self.path.name}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StoreFormat(str(self.path.parent), f"{self.path.name} cannot be used: {error}") from error
+
+
+def header(path: Path) -> tuple[int, int] | None:
+    """(version, application) as the file's first bytes say, or None of a new file. Raises StoreFormat."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(HEADER.size)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise StoreFormat(str(path.parent), "it may not be read; give yourself the right, or use another") from error
+    if not data:
+        return None
+    if len(data) < HEADER.size or (found := HEADER.unpack(data))[0] != MAGIC:
+        raise StoreFormat(str(path.parent), f"{path.name} is no database; restore it, or use another store with --root")
+    return int(found[1]), int(found[2])
+
+
+def refuse_strange(path: Path, version: int, application: int, *, blank: bool = True) -> None:
+    """Raise StoreFormat unless it is a store of ours that we can read; `blank`: it may be one that was not laid out."""
+    if application != APPLICATION and not (blank and version == application == 0):
+        raise StoreFormat(
+            str(path.parent),
+            f"{path.name} belongs to another program (application id {application:#x}); use another"
+            " directory with --root",
+        )
+    if version > VERSION:
+        raise StoreFormat(
+            str(path.parent),
+            f"its format is version {version}, this program knows versions up to {VERSION}; nothing was changed. "
+            "Use the program that made it, a newer one, or another directory with --root",
+        )

@@ -150,12 +150,38 @@ class NameAmbiguous(LayerError):
         self.candidates = candidates
 
 
-class StoreFull(LayerError):
-    """The disk of the store is full; what was being written was dropped, what was there stays."""
+class StoreReadOnly(LayerError):
+    """The store can be looked at, but not written."""
 
     def __init__(self, root: str) -> None:
-        super().__init__(f"store {root}: no space left on its disk; nothing was damaged. Free some: pybuild prune")
+        super().__init__(
+            f"store {root}: it cannot be written; nothing was changed. Give yourself the right, mount it read-write, "
+            "or choose another with --root"
+        )
         self.root = root
+
+
+class StoreFull(LayerError):
+    """The disk of the store is full; what was being written was dropped, what was there stays.
+
+    `needed` and `free` are bytes, None where nobody knows; `names`: it is names (inodes) that are used up.
+    """
+
+    def __init__(
+        self, root: str, *, disk: str = "", needed: int | None = None, free: int | None = None, names: bool = False
+    ) -> None:
+        where = f"the disk at {disk}" if disk else "its disk"
+        what = f"no more files can be made on {where}" if names else f"no space left on {where}"
+        wanted = "" if needed is None else f": at least {needed:,} bytes are needed"
+        there = "" if free is None or names else f"{',' if wanted else ':'} {free:,} are free"
+        super().__init__(
+            f"store {root}: {what}{wanted}{there}. Nothing was damaged or half kept; make room with 'pybuild prune'"
+        )
+        self.root = root
+        self.disk = disk
+        self.needed = needed
+        self.free = free
+        self.names = names
 
 
 class NotWritable(LayerError):

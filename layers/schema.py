@@ -1,0 +1,56 @@
+"""The tables of a store, as the steps that made them: one function for each version, never changed once released.
+
+A new store takes all the steps, an older one those that it lacks, in one transaction: so there is one road, and a table
+is written down once. To change a table or add one, append a function to STEPS (and to tests/unit/layers/schemas the
+text that `.schema` printed before, which proves the step).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sqlite3 import Connection
+
+APPLICATION = 0x70796264
+"""SQLite's application_id: "pybd", so that file(1) and we can tell whose database this is."""
+
+
+def tables(db: Connection) -> None:
+    """Version 1."""
+    for statement in """
+CREATE TABLE ref (name TEXT PRIMARY KEY, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE INDEX ref_digest ON ref (digest);
+CREATE TABLE document (digest TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE image (manifest TEXT PRIMARY KEY, config TEXT NOT NULL, added REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX image_config ON image (config);
+CREATE TABLE edge (parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) WITHOUT ROWID;
+CREATE INDEX edge_child ON edge (child);
+CREATE TABLE variant (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL, codec TEXT NOT NULL, level INTEGER,
+    size INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX variant_diff_id ON variant (diff_id, codec, level);
+CREATE TABLE record (key TEXT PRIMARY KEY, value TEXT NOT NULL, made REAL NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE lease (session TEXT NOT NULL, holder INTEGER NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (session, holder, digest)) WITHOUT ROWID;
+CREATE TABLE snapshot (chain TEXT PRIMARY KEY, parent TEXT, diff_id TEXT NOT NULL, boot_id TEXT NOT NULL) WITHOUT ROWID;
+""".split(";"):
+        db.execute(statement)
+
+
+def use_of_images(db: Connection) -> None:
+    """Version 2: when an image was last used, in seconds since the epoch, for prune's `unused-for`."""
+    db.execute("ALTER TABLE image ADD COLUMN used REAL NOT NULL DEFAULT 0")
+    db.execute("UPDATE image SET used = added")
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (tables, use_of_images)
+"""Step N makes a store of version N - 1 one of version N; version 0 is an empty file."""
+VERSION = len(STEPS)
+"""Of the stores that this program writes (SQLite's user_version)."""
+
+
+def upgrade(db: Connection, version: int) -> None:
+    """Take the steps that a store of `version` lacks, inside a transaction of the caller."""
+    for step in STEPS[version:]:
+        step(db)
+    db.execute(f"PRAGMA application_id={APPLICATION}")
+    db.execute(f"PRAGMA user_version={VERSION}")

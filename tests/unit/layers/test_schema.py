@@ -1,0 +1,152 @@
+"""Stores of every version that ever was are brought up to date whole or not at all; all others are left as they are."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from layers import Store, StoreFormat, db, schema
+from tests.support.stored import new_image, new_layer
+
+SCHEMAS = Path(__file__).parent / "schemas"
+
+
+def tables(path: Path) -> dict[str, str]:
+    """What a database is made of: names of tables and indexes, and their columns."""
+    with sqlite3.connect(path) as connection:
+        found = connection.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+        shapes = {
+            name: str(
+                connection.execute(f"PRAGMA {'table_xinfo' if kind == 'table' else 'index_xinfo'}({name})").fetchall()
+            )
+            for name, kind in found
+        }
+    connection.close()
+    return shapes
+
+
+def of_version(root: Path, version: int) -> Path:
+    """A store with an image "one:1", made by the tables that `version` had."""
+    with Store.open(root) as store:
+        new_image(store, [new_layer(store, {"a": b"a"})], "one:1")
+        store.records.keep("key", {})
+        rows = {
+            name: store.db.rows(f"SELECT {columns} FROM {name}")
+            for name, columns in {
+                "ref": "name, digest, media_type, size",
+                "document": "digest, media_type, size",
+                "image": "manifest, config, added",
+                "edge": "parent, child",
+                "record": "key, value, made, used",
+            }.items()
+        }
+    (root / "db.sqlite").unlink()
+    connection = sqlite3.connect(root / "db.sqlite")
+    connection.executescript((SCHEMAS / f"{version}.sql").read_text(encoding="utf-8"))
+    for name, lines in rows.items():
+        for line in lines:
+            columns = [column for _, column, *_ in connection.execute(f"PRAGMA table_info({name})")][: len(line)]
+            marks = ",".join("?" * len(line))
+            connection.execute(f"INSERT INTO {name} ({','.join(columns)}) VALUES ({marks})", line)
+    connection.commit()
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    return root
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("version", range(1, schema.VERSION + 1))
+def test_a_store_of_each_version_becomes_one_of_this(tmp_path: Path, version: int) -> None:
+    root = of_version(tmp_path / "store", version)
+    with Store.open(root) as store:
+        image = store.images.get("one:1")
+        assert [found.id for found in store.images.list()] == [image.id]
+        assert store.records.find("key") is not None
+        assert store.db.row("PRAGMA user_version") == (schema.VERSION,)
+        added, used = store.db.rows("SELECT added, used FROM image")[0]
+        assert used >= added > 0
+    Store.open(tmp_path / "fresh").close()
+    assert tables(root / "db.sqlite") == tables(tmp_path / "fresh/db.sqlite")
+
+
+def test_the_tables_of_this_version_are_written_down(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "written")
+    connection.executescript((SCHEMAS / f"{schema.VERSION}.sql").read_text(encoding="utf-8"))
+    connection.close()
+    Store.open(tmp_path / "store").close()
+    assert tables(tmp_path / "written") == tables(tmp_path / "store/db.sqlite")
+
+
+def test_a_step_that_fails_leaves_the_version_that_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = of_version(tmp_path / "store", 1)
+    before = tables(root / "db.sqlite")
+
+    def broken(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE half (done TEXT)")
+        raise RuntimeError("the power went")
+
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, broken))
+    monkeypatch.setattr(schema, "VERSION", len(schema.STEPS))
+    monkeypatch.setattr(db, "VERSION", len(schema.STEPS))
+    with pytest.raises(RuntimeError):
+        Store.open(root)
+    assert tables(root / "db.sqlite") == before
+    monkeypatch.undo()
+    with Store.open(root) as store:
+        assert store.images.get("one:1")
+
+
+def test_processes_that_meet_an_old_store_at_once_bring_it_up_to_date_once(tmp_path: Path) -> None:
+    root = of_version(tmp_path / "store", 1)
+    script = (
+        "import sys; from pathlib import Path; from layers import Store\n"
+        "Store.open(Path(sys.argv[1])).images.get('one:1')"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, root], stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("PRAGMA user_version=99", "version 99.*nothing was changed"),
+        ("PRAGMA application_id=1", "another program"),
+        ("PRAGMA application_id=0", "another program"),
+    ],
+)
+def test_a_later_store_and_a_stranger_are_refused_and_not_written(tmp_path: Path, statement: str, told: str) -> None:
+    root = of_version(tmp_path / "store", schema.VERSION)
+    connection = sqlite3.connect(root / "db.sqlite")
+    connection.execute(statement)
+    connection.close()
+    before = content(root)
+    with pytest.raises(StoreFormat, match=told):
+        Store.open(root)
+    assert content(root) == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_not_written(tmp_path: Path) -> None:
+    root = of_version(tmp_path / "store", 1)
+    (root / "db.sqlite").write_bytes(b"once upon a time" * 100)
+    before = content(root)
+    with pytest.raises(StoreFormat, match="no database"):
+        Store.open(root)
+    assert content(root) == before
+
+
+def test_a_database_that_was_never_laid_out_is_laid_out(tmp_path: Path) -> None:
+    root = of_version(tmp_path / "store", 1)
+    (root / "db.sqlite").write_bytes(b"")
+    with Store.open(root) as store:
+        assert store.images.list() == ()
+    shutil.rmtree(root)
