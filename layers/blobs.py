@@ -1,9 +1,10 @@
 """Bytes on disk, found by their digest.
 
 A blob is here whole or not at all: written to a file without a name (O_TMPFILE, open(2)), hashed,
-flushed, and only then named by linkat(2); a crash leaves nothing. When two processes put the same
-blob, the first one names it and both succeed. Every digest is claimed for this process before it
-is named, so that a prune running meanwhile does not take it away.
+flushed, and only then named by linkat(2); a crash leaves nothing, and a name always leads to the whole.
+The directory is synced before a row says that a blob is here (`settle`), once for all blobs of an image.
+When two processes put the same blob, the first one names it and both succeed. Every digest is
+claimed for this process before it is named, so that a prune running meanwhile does not take it away.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from layers import durable, room
 from layers.descriptor import Descriptor
 from layers.digest import Digest
-from layers.errors import BlobMismatch, BlobMissing, StoreFull
+from layers.errors import BlobMismatch, BlobMissing
 
 if TYPE_CHECKING:
     from layers.pipeline import Behind
@@ -42,26 +44,34 @@ class Blobs:
         """Where a blob lies once it is here."""
         return self.root / digest.algorithm / digest.hex
 
+    def _place(self, digest: Digest) -> str:
+        return f"{self.root}/{digest.algorithm}/{digest.hex}"  # lists ask for thousands, and a Path costs more
+
     def has(self, digest: Digest) -> bool:
         """True if the blob is here, whole."""
-        return os.path.exists(self.path(digest))
+        return os.path.exists(self._place(digest))
 
     def all(self) -> Iterator[Digest]:
         """Every blob that is here, in no order."""
         for algorithm in os.scandir(self.root):
             yield from (Digest(algorithm.name, entry.name) for entry in os.scandir(algorithm))
 
+    def settle(self) -> None:
+        """Let the names of all blobs outlive a power cut: to be done before a row that relies on some is written."""
+        for algorithm in os.scandir(self.root):
+            durable.sync(Path(algorithm.path))
+
     def size(self, digest: Digest) -> int:
         """Bytes of a blob. Raises BlobMissing."""
         try:
-            return os.stat(self.path(digest)).st_size
+            return os.stat(self._place(digest)).st_size
         except FileNotFoundError as error:
             raise BlobMissing(str(digest), f"the store {self.root.parent}") from error
 
     def open(self, digest: Digest) -> BinaryIO:
         """A blob's bytes, seekable, as they lie on disk. Raises BlobMissing."""
         try:
-            return open(self.path(digest), "rb", buffering=0)
+            return open(self._place(digest), "rb", buffering=0)
         except FileNotFoundError as error:
             raise BlobMissing(str(digest), f"the store {self.root.parent}") from error
 
@@ -72,7 +82,9 @@ class Blobs:
         met = hashlib.new(digest.algorithm, data).hexdigest()
         if len(data) > limit or met != digest.hex:
             wanted = Descriptor("application/octet-stream", digest, min(len(data), limit))
-            raise BlobMismatch(wanted, received=len(data), digest=f"{digest.algorithm}:{met}")
+            damaged = BlobMismatch(wanted, received=len(data), digest=f"{digest.algorithm}:{met}")
+            damaged.add_note(f"it lies in the store {self.root.parent}, and is damaged: see pybuild system check")
+            raise damaged
         return data
 
     def put(self, wanted: Descriptor, source: BinaryIO) -> None:
@@ -80,6 +92,7 @@ class Blobs:
         self.claim(wanted.digest)
         if self.has(wanted.digest):
             return
+        room.demand(self.root.parent, wanted.size)
         with self.writer(wanted.digest.algorithm) as writer:
             left = wanted.size + 1  # one byte beyond the promise already breaks it
             while left and (chunk := source.read(min(CHUNK, left))):
@@ -104,7 +117,8 @@ class Blobs:
     def writer(self, algorithm: str = "sha256") -> Iterator[BlobWriter]:
         """Write a blob whose digest is not known yet; leaving without `commit` keeps nothing. Raises StoreFull."""
         directory = self.root / algorithm
-        directory.mkdir(exist_ok=True)
+        if not directory.exists():
+            durable.make(directory)
         with full_disk_explained(self.root.parent), ExitStack() as undo:
             try:
                 part = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o444)
@@ -168,15 +182,25 @@ class BlobWriter:
         if self.size < CHUNK:
             yield
             return
-        thread = threading.Thread(target=os.fdatasync, args=(self._part,), name="pybuild-flush", daemon=True)
+        failures: list[OSError] = []
+
+        def flush() -> None:
+            try:
+                os.fdatasync(self._part)
+            except OSError as failure:  # told once by the kernel: a later fdatasync would say that all is well
+                failures.append(failure)
+
+        thread = threading.Thread(target=flush, name="pybuild-flush", daemon=True)
         thread.start()
         try:
             yield
         finally:
             thread.join()
+        if failures:
+            raise failures[0]
 
     def commit(self) -> tuple[Digest, int]:
-        """Flush to the disk and name it; (digest, bytes)."""
+        """Flush to the disk and name it; (digest, bytes). The name lasts when `Blobs.settle` was called."""
         digest = self.digest
         target = self._blobs.path(digest)
         self._blobs.claim(digest)
@@ -188,7 +212,6 @@ class BlobWriter:
                 source = f"/proc/self/fd/{self._part}" if self._name is None else str(self._name)
                 with suppress(FileExistsError):
                     os.link(source, target.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
-                os.fsync(directory)
             finally:
                 os.close(directory)
         return digest, self.size
@@ -216,8 +239,14 @@ class BlobWriter:
             here = min(self._skip, len(view))
             self._skip -= here
             view = view[here:]
-        while view:
-            view = view[os.write(self._part, view) :]
+        try:
+            while view:
+                view = view[os.write(self._part, view) :]
+        except OSError as error:
+            if error.errno not in room.NO_ROOM:
+                raise
+            freed = os.fstat(self._part).st_blocks * 512
+            raise room.full(self._blobs.root.parent, needed=self.size, freed=freed) from error
 
 
 @contextmanager
@@ -226,6 +255,6 @@ def full_disk_explained(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(str(root)) from error
+        if error.errno in room.NO_ROOM:
+            raise room.full(root) from error
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from sqlite3 import Connection
@@ -16,7 +16,7 @@ from typing import Any
 
 from layers import mediatypes
 from layers.blobs import Blobs
-from layers.db import Database
+from layers.db import FRESH, Database
 from layers.descriptor import Descriptor
 from layers.digest import Digest
 from layers.documents import ImageConfig, Index, Manifest
@@ -84,11 +84,12 @@ class Images:
         """Every image once, with all its names, the newest first; unnamed ones too."""
         names = self._names()
         found: dict[Digest, Image] = {}
-        for row in self._db.rows(
-            "SELECT i.manifest, d.media_type, d.size FROM image i JOIN document d ON d.digest = i.manifest"
+        for manifest, kind, size, config in self._db.rows(
+            "SELECT i.manifest, d.media_type, d.size, i.config FROM image i JOIN document d ON d.digest = i.manifest"
         ):
             try:
-                image = self._read(Descriptor(row[1], Digest.parse(row[0]), row[2]), names)
+                target = Descriptor(kind, Digest.parse(manifest), size)
+                image = self._read(target, Digest.parse(config), names.get(manifest, ()))
             except BlobMissing:
                 continue  # removed by another process a moment ago
             if before := found.get(image.id):
@@ -119,10 +120,12 @@ class Images:
         self._blobs.keep(config.raw, manifest.config.media_type)
         self._blobs.keep(manifest.raw, manifest.media_type)
         children = [config.digest, *config.diff_ids, *(layer.digest for layer in manifest.layers)]
+        self._blobs.settle()
         with self._db.write(durable=True) as db:
             learn(db, target, children)
+            now = time.time()
             db.execute(
-                "INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (str(target.digest), str(config.digest), time.time())
+                "INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)", (str(target.digest), str(config.digest), now, now)
             )
             for name in names:
                 point(db, name, target)
@@ -130,6 +133,7 @@ class Images:
 
     def learn(self, target: Descriptor, children: Iterable[Digest]) -> None:
         """Note a document that is no image of ours (an index, an artifact) and what it holds together."""
+        self._blobs.settle()
         with self._db.write(durable=True) as db:
             learn(db, target, children)
 
@@ -183,6 +187,15 @@ class Images:
             found.setdefault(digest, []).append(Reference.parse(name, default_tag=False))
         return {digest: tuple(names) for digest, names in found.items()}
 
+    def _names_of(self, manifest: Digest) -> tuple[Reference, ...]:
+        """The names that lead to one manifest."""
+        rows = self._db.rows(
+            "SELECT name FROM ref WHERE digest = ?1 UNION "
+            "SELECT r.name FROM edge e JOIN ref r ON r.digest = e.parent WHERE e.child = ?1 ORDER BY 1",
+            str(manifest),
+        )
+        return tuple(Reference.parse(name, default_tag=False) for (name,) in rows)
+
     def _by_digest(self, digest: Digest, platform: Platform | None) -> Image | None:
         """An image by its id, or by the digest of its manifest or index."""
         rows = self._db.rows(
@@ -234,20 +247,24 @@ class Images:
         return wanted
 
     def _load(self, target: Descriptor, pointer: Descriptor | None = None) -> Image:
-        """An image that will be used: all that it needs is claimed for this process."""
+        """An image that will be used: all that it needs is claimed for this process, and the use is noted."""
         self._claim(target.digest)
-        image = self._read(target, self._names())
+        row = self._db.row("SELECT config, used FROM image WHERE manifest = ?", str(target.digest))
+        if row is None:
+            raise BlobMissing(f"an image with manifest {target.digest}", self._where)
+        image = self._read(target, Digest.parse(row[0]), self._names_of(target.digest))
+        now = time.time()
+        if not 0 <= now - row[1] < FRESH and self._db.barred is None:
+            with self._db.write() as db:
+                db.execute("UPDATE image SET used = ? WHERE manifest = ?", (now, str(target.digest)))
         self._claim(image.id, *image.config.diff_ids, *(layer.digest for layer in image.manifest.layers))
         return replace(image, target=pointer or target)
 
-    def _read(self, target: Descriptor, names: Mapping[str, tuple[Reference, ...]]) -> Image:
-        row = self._db.row("SELECT config FROM image WHERE manifest = ?", str(target.digest))
-        if row is None:
-            raise BlobMissing(f"an image with manifest {target.digest}", self._where)
+    def _read(self, target: Descriptor, config_digest: Digest, names: tuple[Reference, ...]) -> Image:
         manifest = Manifest.parse(self._blobs.read(target.digest), target.media_type)
-        config = ImageConfig.parse(self._blobs.read(Digest.parse(row[0])))
+        config = ImageConfig.parse(self._blobs.read(config_digest))
         size = sum(self._blobs.size(diff_id) for diff_id in config.diff_ids)
-        return Image(config.digest, target, manifest, config, names.get(str(target.digest), ()), size, config.created)
+        return Image(config.digest, target, manifest, config, names, size, config.created)
 
 
 def pointer(row: tuple[Any, ...] | None) -> Descriptor | None:

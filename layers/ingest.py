@@ -21,6 +21,7 @@ from layers.errors import ArchiveInvalid, BlobMismatch, DocumentInvalid, LayerEr
 from layers.image import NewLayer
 from layers.partial import Continued, partial
 from layers.pipeline import Behind, Pipe, Stopped
+from layers.room import demand
 
 if TYPE_CHECKING:
     from layers.store import Store
@@ -40,6 +41,7 @@ def receive(store: Store, wanted: Descriptor, source: BinaryIO) -> DiffID:
     codec_of(wanted)
     if (known := here_whole(store, wanted)) is not None:
         return known
+    demand(store.root, wanted.size)
     with store.blobs.writer(wanted.digest.algorithm) as packed:
         return unpack_into(store, wanted, source, packed)
 

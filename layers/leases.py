@@ -16,9 +16,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
+from layers.blobs import full_disk_explained
 from layers.db import Database
 from layers.digest import Digest
+from layers.errors import StoreFull
 from layers.removal import remove
+from layers.room import NO_ROOM, full, is_full
 
 EVERYTHING = (0, -1)
 """The holders of what a session made or found itself, kept until the session ends or has turned twice since."""
@@ -44,14 +47,17 @@ class Session:
 
     @property
     def id(self) -> str:
-        """Name of the session's scratch directory, which is made now if it was not."""
+        """Name of the session's scratch directory, which is made now if it was not. Raises StoreReadOnly, StoreFull."""
+        if self._db.barred is not None:
+            raise self._db.barred
         with self._begin:
             if not self._id or self._pid != os.getpid():
                 self._claimed = (EVERYTHING[0], set())
                 self.undo.pop_all()
                 self._broom = None
                 self._pid = os.getpid()
-                self._id, self._lock = begin(self.scratch)
+                with full_disk_explained(self.scratch.parent):
+                    self._id, self._lock = begin(self.scratch)
             return self._id
 
     @property
@@ -63,9 +69,14 @@ class Session:
     def directory(self) -> Iterator[Path]:
         """A fresh directory; from leaving on it is litter, removed with all that is in it while others work."""
         path = self.path / secrets.token_hex(8)
-        path.mkdir(mode=0o700)
+        with full_disk_explained(self.scratch.parent):
+            path.mkdir(mode=0o700)
         try:
             yield path
+        except OSError as error:
+            if error.errno in NO_ROOM and is_full(self.scratch):  # it may have been another disk that was full
+                raise full(self.scratch.parent) from error
+            raise
         finally:
             self.throw(path)
 
@@ -90,7 +101,12 @@ class Session:
         return self.path / secrets.token_hex(8)
 
     def claim(self, *digests: Digest) -> None:
-        """Keep prune away from these until the session ends. Claim first, then look whether they are here."""
+        """Keep prune away from these until the session ends. Claim first, then look whether they are here.
+
+        Where the store cannot be written nobody prunes, or nobody asks us.
+        """
+        if self._db.barred is not None:
+            return
         session = self.id
         holder, claimed = self._claimed
         fresh = [text for digest in digests if (text := str(digest)) not in claimed]
@@ -123,7 +139,7 @@ class Session:
         try:
             yield lease
         finally:
-            with self._db.write() as db:
+            with suppress(StoreFull), self._db.write() as db:  # it lives as long as the session, then
                 db.execute("DELETE FROM lease WHERE session = ? AND holder = ?", (session, holder))
 
     def end(self) -> None:
@@ -136,7 +152,7 @@ class Session:
                 self._litter.put(None)
                 self._broom.join()
                 self._broom = None
-            with self._db.write() as db:
+            with suppress(StoreFull), self._db.write() as db:  # leases of a session without a directory are dead, too
                 db.execute("DELETE FROM lease WHERE session = ?", (self._id,))
             discard(self.scratch / self._id)
             os.close(self._lock)
@@ -202,7 +218,15 @@ def unlocked(scratch: Path) -> Iterator[list[Path]]:
 
 
 def sweep(scratch: Path, db: Database) -> int:
-    """Remove the litter of dead sessions and their leases; how many there were."""
+    """Remove the litter of dead sessions and their leases; how many there were.
+
+    A session makes its directory before its first lease: leases without one are those of a session that ended, or
+    that a power cut has left half.
+    """
+    lone = [row for row in db.rows("SELECT DISTINCT session FROM lease") if not (scratch / row[0]).exists()]
+    if lone:
+        with db.write() as connection:
+            connection.executemany("DELETE FROM lease WHERE session = ?", lone)
     with unlocked(scratch) as litter:
         for path in litter:
             discard(path)

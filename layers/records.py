@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from layers.blobs import Blobs
-from layers.db import Database
+from layers.db import FRESH, Database
 from layers.digest import DiffID, Digest
-
-FRESH = 600.0
-"""Seconds within which a further use of a record is not worth writing down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Records:
         if not all(self._blobs.has(layer) for layer in layers):
             return None
         now = time.time()
-        if not 0 <= now - used < FRESH:
+        if not 0 <= now - used < FRESH and self._db.barred is None:
             with self._db.write() as db:
                 db.execute("UPDATE record SET used = ? WHERE key = ?", (now, key))
         return Record(key, json.loads(value), made, used)
@@ -58,6 +55,8 @@ class Records:
         """Remember `value` (a small JSON object) for `key`, standing on layers that are here."""
         now = time.time()
         text = json.dumps(value, separators=(",", ":"))
+        if diff_ids:
+            self._blobs.settle()
         with self._db.write() as db:
             db.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (key, text, now, now))
             db.execute("DELETE FROM edge WHERE parent = ?", (key,))

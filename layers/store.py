@@ -9,6 +9,8 @@
     caches/<key>.<n>/         directories that RUNs keep from one build to the next (layers.caches)
     scratch/<id>/             unfinished things of one process, locked by it     (layers.leases)
     locks/<name>              for work that only one process should do
+    reserve/                  room that prune gives up where a disk is full, to have what it needs    (layers.room)
+    damaged/                  bytes that a repair put aside, until the next prune    (layers.mend)
 
 Any number of processes and threads may share a store. The directory is for its owner alone
 (mode 0700): what images carry, setuid programs among it, is none of other users' business.
@@ -16,24 +18,28 @@ Any number of processes and threads may share a store. The directory is for its 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
 import weakref
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from layers import durable
 from layers.blobs import Blobs, full_disk_explained
 from layers.db import Database
 from layers.descriptor import Descriptor
 from layers.digest import DiffID, Digest
-from layers.errors import ArchiveInvalid, StoreFormat
+from layers.errors import ArchiveInvalid, LayerError, StoreFormat, StoreFull, StoreReadOnly
 from layers.images import Images
 from layers.leases import Lease, Session, sweep
 from layers.records import Records
+from layers.room import save_up
 from layers.variants import Variants
 
 if TYPE_CHECKING:
@@ -45,7 +51,7 @@ if TYPE_CHECKING:
     from layers.toc import Toc
     from layers.tree import Tree
 
-ROOMS = ("blobs/sha256", "partial", "tocs", "snapshots", "containers", "caches", "scratch", "locks")
+ROOMS = ("blobs/sha256", "partial", "tocs", "snapshots", "containers", "caches", "scratch", "locks", "reserve")
 MOST_ENTRIES = 400_000
 """Entries of all tables of contents that a process keeps in memory, some 200 bytes each."""
 
@@ -83,10 +89,10 @@ class Mounter(Protocol):
 class Store:
     """One store, opened by this process."""
 
-    def __init__(self, root: Path, mounter: Mounter | None) -> None:
+    def __init__(self, root: Path, mounter: Mounter | None, *, barred: LayerError | None = None) -> None:
         self.root = root
         self._mounter = mounter
-        self.db = Database(root / "db.sqlite")
+        self.db = Database(root / "db.sqlite", barred=barred)
         self.session = Session(root / "scratch", self.db)
         self.blobs = Blobs(root / "blobs", self.session.claim, self.session.directory)
         self.images = Images(self.db, self.blobs, self.session.claim)
@@ -99,17 +105,32 @@ class Store:
 
     @classmethod
     def open(cls, root: Path, *, mounter: Mounter | None = None) -> Store:
-        """Open the store in `root`, laying it out if there is none.
+        """Open the store in `root`, laying it out if there is none; one that may not be written is there to be read.
 
-        Raises StoreFormat for a directory of another kind or version, or one that cannot be written.
+        Raises StoreFormat for a directory of another kind or version, or one that cannot be made or read. Where the
+        store cannot be written, whatever would have to raises StoreReadOnly; if its disk is full, StoreFull.
         """
         root = root.absolute()
-        if not (root / "db.sqlite").exists():
-            lay_out(root)
-        elif not os.access(root, os.W_OK) or not os.access(root / "db.sqlite", os.W_OK):
-            raise StoreFormat(str(root), "it cannot be written; give yourself the right, or choose another with --root")
-        store = cls(root, mounter)
-        store.db.open()
+        barred: LayerError | None = None
+        try:
+            if not (root / "db.sqlite").exists():
+                lay_out(root)
+            elif not (os.access(root, os.W_OK) and os.access(root / "db.sqlite", os.W_OK)):
+                barred = StoreReadOnly(str(root))
+        except PermissionError as error:
+            why = "it may not be read; give yourself the right, or choose another with --root"
+            raise StoreFormat(str(root), why) from error
+        try:
+            store = cls(root, mounter, barred=barred)
+            store.db.open()
+            if barred is None:
+                save_up(root)
+        except StoreFull as full:
+            store = cls(root, mounter, barred=full)
+            try:
+                store.db.open()
+            except StoreFormat:
+                raise full from None
         return store
 
     def close(self) -> None:
@@ -152,8 +173,11 @@ class Store:
     def lock(self, name: str) -> Iterator[None]:
         """Only one process (and thread) is inside under one name; the kernel opens the lock when it dies."""
         path = self.root / "locks" / name
+        if self.db.barred is not None:
+            raise self.db.barred
         while True:
-            held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with full_disk_explained(self.root):
+                held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX)
                 try:
@@ -177,20 +201,24 @@ class Store:
         toc = self._tocs.get(diff_id)
         if toc is None:
             try:
-                toc = Toc.loads((self.root / "tocs" / diff_id.hex).read_bytes())
+                toc = Toc.loads(opened((self.root / "tocs" / diff_id.hex).read_bytes()))
             except (FileNotFoundError, ArchiveInvalid):  # a cache of another version, or torn by a crash
                 with self.blobs.open(diff_id) as raw:
                     toc = Toc.scan(raw)
-                self.keep_toc(diff_id, toc)
+                if self.db.barred is None:
+                    self.keep_toc(diff_id, toc)
             self._remember(diff_id, toc)
         return toc
 
     def keep_toc(self, diff_id: DiffID, toc: Toc) -> None:
-        """Keep the table of contents that whoever wrote or read a raw tar has at hand."""
+        """Keep the table of contents that whoever wrote or read a raw tar has at hand.
+
+        Not synced: it begins with its own checksum, and one that a power cut has torn is made anew.
+        """
         part = self.session.file()
         try:
             with full_disk_explained(self.root):
-                part.write_bytes(toc.dumps())
+                part.write_bytes(sealed(toc.dumps()))
                 os.replace(part, self.root / "tocs" / diff_id.hex)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -238,17 +266,39 @@ def close(session: Session, db: Database) -> None:
     db.close()
 
 
+def sealed(table: bytes) -> bytes:
+    """A table of contents as it is kept: behind its checksum."""
+    return b"%08x\n%b" % (zlib.crc32(table), table)
+
+
+def opened(kept: bytes) -> bytes:
+    """The table of contents of what was kept. Raises ArchiveInvalid if it is not as it was written."""
+    if sealed(kept[9:]) != kept:
+        raise ArchiveInvalid("a table of contents that is not as it was written")
+    return kept[9:]
+
+
 def lay_out(root: Path) -> None:
     """Make the directories of a new store, unless `root` holds something else. Raises StoreFormat."""
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make(root, 0o700)
         strangers = {entry.name for entry in os.scandir(root)} - {room.partition("/")[0] for room in ROOMS}
         if any(not name.startswith("db.sqlite") for name in strangers):
             raise StoreFormat(str(root), f"it holds {min(strangers)!r} and is no store; choose an empty directory")
         os.chmod(root, 0o700)
         for room in ROOMS:
-            (root / room).mkdir(parents=True, exist_ok=True)
+            durable.make(root / room)
     except (NotADirectoryError, FileExistsError) as error:
         raise StoreFormat(str(root), "it is no directory") from error
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            with full_disk_explained(nearest(root)):
+                raise
         raise StoreFormat(str(root), "it cannot be made or written; choose another with --root") from error
+
+
+def nearest(path: Path) -> Path:
+    """A path, or the lowest directory above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return path

@@ -6,6 +6,7 @@ says "running" while that lock is free belongs to a supervisor that died, and is
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -23,7 +24,7 @@ from builder.containers import names
 from builder.containers.errors import ContainerError, ContainerMissing, ContainerState, NameTaken
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
-from layers import NameAmbiguous
+from layers import NameAmbiguous, durable
 
 if TYPE_CHECKING:
     from layers import Store
@@ -106,6 +107,11 @@ class Container:
         except FileNotFoundError:  # removed meanwhile
             yield False
             return
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            yield False  # who may not write changes nothing
+            return
         try:
             until = time.monotonic() + patience
             while not (mine := _locked(fd)) and time.monotonic() < until:
@@ -183,9 +189,12 @@ class Containers:
             draft = self.folder / f".{identity}"
             draft.mkdir(mode=0o700)
             replace(settings, id=identity, name=name, hostname=hostname).write(draft / "config.json")
-            (draft / "pins").write_text("".join(f"{line}\n" for line in (settings.image, *settings.diff_ids)))
+            pins = "".join(f"{line}\n" for line in (settings.image, *settings.diff_ids))
+            durable.write(draft / "pins", pins.encode())
+            durable.sync(draft)
             final = self.folder / identity
             draft.rename(final)
+            durable.sync(self.folder)
         return Container(final)
 
     def remove(self, container: Container) -> None:
@@ -196,6 +205,7 @@ class Containers:
             container.record(replace(State.read(container.folder / "state.json"), status=Status.REMOVING))
             grave = self.folder / f".{container.id}"
             container.folder.rename(grave)
+            durable.sync(self.folder)  # else a power cut could leave it under its name, half removed
         shutil.rmtree(grave)
 
 

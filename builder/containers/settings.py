@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from layers import Chain, Digest
+from layers import Chain, Digest, durable
 from runner import Limits
 
 
@@ -84,4 +84,4 @@ class Settings:
 
     def write(self, path: Path) -> None:
         """Write them once."""
-        path.write_text(json.dumps(asdict(self)))
+        durable.write(path, json.dumps(asdict(self)).encode())

@@ -41,6 +41,8 @@ class State:
             value = json.loads(path.read_bytes())
         except FileNotFoundError:
             return cls()
+        except ValueError:
+            return cls(status=Status.EXITED, exit_code=137, error="its state was lost when this machine stopped")
         return cls(**{**value, "status": Status(value["status"])})
 
     def write(self, path: Path) -> None:

@@ -14,7 +14,7 @@ from builder.errors import Cancelled, StepFailed
 from builder.graph import Run, Step
 from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
-from layers import Chain
+from layers import Chain, room
 from runner import Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:
@@ -112,8 +112,13 @@ def run(
         if stop.is_set() and exit.code != 0:
             raise Cancelled("the build was stopped")
         if exit.code != 0 or exit.timed_out:
-            kept = _keep(bench, work, step, op, exit, output=tail.data) if settings.keep_failed else ""
-            raise failure(step, exit, settings.limits, tail.text, kept)
+            crowded = room.is_full(store.root)
+            keep = settings.keep_failed and not crowded
+            kept = _keep(bench, work, step, op, exit, output=tail.data) if keep else ""
+            failed = failure(step, exit, settings.limits, tail.text, kept)
+            if crowded:
+                failed.add_note(str(room.full(store.root)))
+            raise failed
         layer = capture(store, work.upper, store.tree(below), form=settings.form)
         store.snapshots.commit(work, layer.diff_id)
     return layer, exit.usage

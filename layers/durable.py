@@ -1,0 +1,36 @@
+"""What has to be on the disk before anything relies on it: names in directories, and small files.
+
+A name (made by link, rename or mkdir) is on the disk once its directory was synced, bytes once their file was
+(fsync(2)).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def sync(directory: Path) -> None:
+    """Let the names in a directory outlive a power cut."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
+
+
+def make(directory: Path, mode: int = 0o777) -> None:
+    """Make a directory and those above it that are missing, for good."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    for path in missing:
+        sync(path.parent)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a new file whose bytes outlive a power cut once its directory is synced."""
+    with path.open("xb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(file.fileno())
