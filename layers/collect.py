@@ -11,20 +11,24 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
-from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
+from layers import durable
 from layers.caches import Caches
 from layers.digest import Digest
+from layers.errors import StoreFull
 from layers.images import forget
+from layers.leases import unlocked
 from layers.lowers import boot_id
 from layers.partial import idle
 from layers.reference import Reference
+from layers.rows import Rows, pins
+from layers.sizes import Weights, disk_usage
+from layers.unneeded import Choice, Labels, Plan, Planner
 
 if TYPE_CHECKING:
     from layers.store import Store
@@ -32,204 +36,194 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was removed: names and ids of images, how many things of each kind, bytes given back to the disk."""
+    """What was removed, or would be: names and ids of images, how many things of each kind, bytes on the disk.
+
+    `counts` has images, names, records, snapshots, caches, leftovers and litter, `sizes` images, cache, snapshots,
+    caches, leftovers.
+    """
 
     names: tuple[Reference, ...]
     images: tuple[Digest, ...]
     counts: Mapping[str, int]
-    bytes: int
+    sizes: Mapping[str, int]
 
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """One kind of thing in the store; sizes are bytes on the disk, `reclaimable` what prune could free of them."""
-
-    total: int
-    active: int
-    size: int
-    reclaimable: int
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What takes how much room. Bytes that two kinds need are counted for the first one only."""
-
-    images: Share
-    containers: Share
-    cache: Share
-    snapshots: Share
-    caches: Share
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a store that say what needs what, read in one transaction, and the pins of its containers."""
-
-    names: Mapping[str, str]
-    """Name → document."""
-    documents: frozenset[str]
-    images: Mapping[str, tuple[str, float]]
-    """Manifest → (config, when it was added)."""
-    edges: Mapping[str, tuple[str, ...]]
-    referrers: Mapping[str, tuple[str, ...]]
-    """Document → what was pushed about it: signatures, bills of materials. They stay as long as it does."""
-    records: Mapping[str, float]
-    """Key → when it was last used."""
-    variants: Mapping[str, str]
-    """Compressed blob → DiffID."""
-    leased: frozenset[str]
-    pinned: frozenset[str]
-
-    @classmethod
-    def read(cls, db: Connection, containers: Path) -> Rows:
-        """Leases before pins: who makes a container holds a lease until its pins are written."""
-        edges: dict[str, list[str]] = {}
-        for parent, child in db.execute("SELECT parent, child FROM edge"):
-            edges.setdefault(parent, []).append(child)
-        referrers: dict[str, list[str]] = {}
-        for subject, digest in db.execute("SELECT subject, digest FROM served WHERE subject IS NOT NULL"):
-            referrers.setdefault(subject, []).append(digest)
-        return cls(
-            dict(db.execute("SELECT name, digest FROM ref")),
-            frozenset(text for (text,) in db.execute("SELECT digest FROM document")),
-            {manifest: (config, added) for manifest, config, added in db.execute("SELECT * FROM image")},
-            {parent: tuple(children) for parent, children in edges.items()},
-            {subject: tuple(digests) for subject, digests in referrers.items()},
-            dict(db.execute("SELECT key, used FROM record")),
-            dict(db.execute("SELECT digest, diff_id FROM variant")),
-            frozenset(text for (text,) in db.execute("SELECT digest FROM lease")),
-            frozenset(pins(containers)),
-        )
-
-    @cached_property
-    def used(self) -> frozenset[str]:
-        """Manifests of images that a container or a process needs now."""
-        roots = self.leased | self.pinned
-        return frozenset(
-            manifest for manifest, (config, _) in self.images.items() if manifest in roots or config in roots
-        )
-
-    def reach(self, roots: Iterable[str]) -> set[str]:
-        """The roots, all that they hold together, and what is attached to it."""
-        found: set[str] = set()
-        todo = list(roots)
-        while todo:
-            text = todo.pop()
-            if text not in found:
-                found.add(text)
-                todo += (*self.edges.get(text, ()), *self.referrers.get(text, ()))
-        return found
-
-    def with_forms(self, found: set[str]) -> set[str]:
-        """These and the compressed forms of the layers among them."""
-        return found | {digest for digest, diff_id in self.variants.items() if diff_id in found}
+    @property
+    def bytes(self) -> int:
+        """All that was given back to the disk."""
+        return sum(self.sizes.values())
 
 
 def prune(
-    store: Store, *, all: bool = False, until: float | None = None, images: bool = True, cache: bool = True
+    store: Store,
+    *,
+    all: bool = False,
+    images: bool = True,
+    cache: bool = True,
+    until: float | None = None,
+    unused: float | None = None,
+    labelled: Callable[[Labels], bool] | None = None,
+    keep: int | None = None,
+    dry: bool = False,
+    besides: Collection[str] = (),
 ) -> Pruned:
     """Remove images without a name, cache records whose layers no image has, and the bytes that nothing needs then.
 
-    `all` removes every image and record that no container and no process needs. `until` (seconds since the epoch)
-    spares images added and records used later. `images` and `cache` say which of the two to look at. The directories
-    that commands keep (`layers.caches`) cost most to fill again, so they go with `all` only, when nobody uses them.
+    The other words say more or less (`layers.unneeded.Choice`); `dry`: nothing is removed, only told, as if the
+    containers `besides` were gone. Raises StoreFull only if there is no room to write down what goes, and none can be
+    made.
     """
-    litter = store.sweep()
+    choice = Choice(all, images, cache, until, unused, labelled, keep)
+    if dry:
+        return forecast(store, choice, besides)
+    try:
+        done = remove(store, choice)
+    except StoreFull:
+        if not make_room(store):
+            raise
+        done = remove(store, choice)
+    with suppress(StoreFull):
+        store.db.shrink()
+    return done
+
+
+def remove(store: Store, choice: Choice) -> Pruned:
+    """Do it."""
+    planner = Planner(store, choice)
+    with unlocked(store.root / "scratch") as litter:
+        dead = sum(map(disk_usage, litter))
+    swept = store.sweep()
     with store.db.write(durable=True) as db:
-        rows = Rows.read(db, store.root / "containers")
-        names, manifests = unneeded_images(rows, all=all, until=until) if images else (set[str](), set[str]())
-        db.executemany("DELETE FROM ref WHERE name = ?", [(name,) for name in names])
-        for manifest in manifests:
-            forget(db, manifest)
-        records = unneeded_records(rows, manifests, all=all, until=until) if cache else set[str]()
-        db.executemany("DELETE FROM record WHERE key = ?", [(key,) for key in records])
-        db.executemany("DELETE FROM edge WHERE parent = ?", [(key,) for key in records])
-    freed, counts = sweep_bytes(store, forms=not all)
-    if all and cache:
+        plan = planner.plan(Rows.read(db, store.root / "containers"))
+        db.executemany("DELETE FROM ref WHERE name = ?", [(name,) for name in plan.names])
+        for document in plan.documents:
+            forget(db, document)
+        db.executemany("DELETE FROM record WHERE key = ?", [(key,) for key in plan.records])
+        db.executemany("DELETE FROM edge WHERE parent = ?", [(key,) for key in plan.records])
+    sizes, counts = sweep_bytes(store, plan.kinds(), forms=not choice.all)
+    if choice.all and choice.cache and choice.labelled is None:
         with store.scratch() as trash:
-            counts["caches"] = Caches(store).drop(trash, until)
-            freed += disk_usage(trash)
-    gone = {config for manifest, (config, _) in rows.images.items() if manifest in manifests}
-    gone -= {config for manifest, (config, _) in rows.images.items() if manifest not in manifests}
-    counts.update(images=len(gone), names=len(names), records=len(records), litter=litter)
+            counts["caches"] = Caches(store).drop(trash, choice.before)
+            sizes["caches"] = sum(map(disk_usage, trash.iterdir()))
+    sizes["leftovers"] += dead
+    counts["leftovers"] += swept
+    counts["litter"] = swept
+    return told(plan, counts, sizes)
+
+
+def forecast(store: Store, choice: Choice, besides: Collection[str]) -> Pruned:
+    """Say what would go, as far as others do nothing meanwhile."""
+    planner = Planner(store, choice)
+    with store.db.reading() as db:
+        rows = Rows.read(db, store.root / "containers")
+        plan = planner.plan(replace(rows, pinned=frozenset(pins(store.root / "containers", besides))))
+        snapshots = db.execute("SELECT chain, diff_id, boot_id FROM snapshot").fetchall()
+    left, kind = plan.left, plan.kinds()
+    live = left.live(forms=not choice.all)
+    sizes: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for text, size in Weights.measure(store).of.items():
+        if text not in live:
+            sizes[kind(text)] += size
+            counts[kind(text)] += 1
+    known = {
+        chain for chain, diff_id, boot in snapshots if not is_stale(left, live, chain, diff_id, boot)
+    } | left.leased
+    with unlocked(store.root / "scratch") as litter:
+        paths = [("leftovers", path) for path in (*litter, *leavings(store))]
+        paths += [("snapshots", path) for path in unknown_snapshots(store, known)]
+        for name, path in paths:
+            sizes[name] += disk_usage(path)
+            counts[name] += 1
+        counts["litter"] = len(litter)
+    if choice.all and choice.cache and choice.labelled is None:
+        for kept in Caches(store).all():
+            if not kept.in_use() and (choice.before is None or kept.used <= choice.before):
+                sizes["caches"] += disk_usage(kept.path)
+                counts["caches"] += 1
+    return told(plan, counts, sizes)
+
+
+def told(plan: Plan, counts: Counter[str], sizes: Counter[str]) -> Pruned:
+    """What went, for people."""
+    number = {"images": len(plan.ids), "names": len(plan.names), "records": len(plan.records)}
     return Pruned(
-        tuple(Reference.parse(name, default_tag=False) for name in sorted(names)),
-        tuple(Digest.parse(text) for text in sorted(gone)),
-        dict(counts),
-        freed,
+        tuple(Reference.parse(name, default_tag=False) for name in sorted(plan.names)),
+        tuple(Digest.parse(text) for text in sorted(plan.ids)),
+        {**number, **{kind: counts[kind] for kind in ("snapshots", "caches", "leftovers", "litter")}},
+        {kind: size for kind, size in sizes.items() if size},
     )
 
 
-def unneeded_images(rows: Rows, *, all: bool, until: float | None) -> tuple[set[str], set[str]]:
-    """Names to drop, and documents (manifests, indexes) to forget."""
-    young = {manifest for manifest, (_, added) in rows.images.items() if until is not None and added > until}
-    wanted = rows.used | young
-    kept_names = {
-        name
-        for name, target in rows.names.items()
-        if not all or target in rows.leased or rows.reach((target,)) & wanted
-    }
-    roots = {rows.names[name] for name in kept_names} | wanted | (rows.documents & (rows.leased | rows.pinned))
-    return set(rows.names) - kept_names, set(rows.documents - rows.reach(roots))
-
-
-def unneeded_records(rows: Rows, gone: set[str], *, all: bool, until: float | None) -> set[str]:
-    """Keys of records to drop, when the documents in `gone` are."""
-    held = rows.reach((*(rows.documents - gone), *rows.leased, *rows.pinned))
-    return {
-        key
-        for key, used in rows.records.items()
-        if (until is None or used <= until) and (all or not held.issuperset(rows.edges.get(key, ())))
-    }
-
-
-def sweep_bytes(store: Store, *, forms: bool) -> tuple[int, Counter[str]]:
-    """Remove files and directories that nothing needs; (bytes, how many of each kind)."""
+def sweep_bytes(store: Store, kind: Callable[[str], str], *, forms: bool) -> tuple[Counter[str], Counter[str]]:
+    """Remove files and directories that nothing needs; bytes, and how many of each kind."""
     counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     with store.scratch() as trash:
+
+        def throw(name: str, path: Path, *, more: bool = True) -> None:
+            with suppress(FileNotFoundError):
+                os.rename(path, trash / f"{len(thrown)}")
+                thrown.append(name)
+                counts[name] += more
+
+        thrown: list[str] = []
         with store.db.write(durable=True) as db:
             rows = Rows.read(db, store.root / "containers")
-            live = rows.reach((*rows.documents, *rows.records, *rows.leased, *rows.pinned))
-            live = rows.with_forms(live) if forms else live
-            for kind, path in dead_files(store, live):
-                os.rename(path, trash / f"{kind}.{path.name}")
-                counts[kind] += 1
+            live = rows.live(forms=forms)
+            durable.sync(store.root / "containers")  # else a power cut could bring back one whose layers go now
+            seen: set[str] = set()
+            for text, path in dead_files(store, live):
+                throw(kind(text), path, more=text not in seen)
+                seen.add(text)
             stale = [
                 chain
                 for chain, diff_id, boot in db.execute("SELECT chain, diff_id, boot_id FROM snapshot")
-                if chain not in rows.leased and (diff_id not in live or boot != boot_id())
+                if is_stale(rows, live, chain, diff_id, boot)
+                or not os.path.exists(store.root / "snapshots" / chain.partition(":")[2])
             ]
             db.executemany("DELETE FROM snapshot WHERE chain = ?", [(chain,) for chain in stale])
             known = {chain for (chain,) in db.execute("SELECT chain FROM snapshot")} | rows.leased
-            for entry in os.scandir(store.root / "snapshots"):
-                if f"sha256:{entry.name}" not in known:
-                    os.rename(entry.path, trash / f"snapshots.{entry.name}")
-                    counts["snapshots"] += 1
+            for path in list(unknown_snapshots(store, known)):
+                throw("snapshots", path)
         drop_locks(store.root / "locks")
-        for path in idle(store.root):
-            os.rename(path, trash / f"parts.{path.name}")
-            counts["parts"] += 1
-        for path in abandoned(store.root / "containers"):
-            with suppress(FileNotFoundError):
-                os.rename(path, trash / path.name)
-        return disk_usage(trash), counts
+        for path in leavings(store):
+            throw("leftovers", path)
+        for number, name in enumerate(thrown):
+            sizes[name] += disk_usage(trash / f"{number}")
+    return sizes, counts
+
+
+def is_stale(rows: Rows, live: set[str], chain: str, diff_id: str, boot: str) -> bool:
+    """True if nobody will use a snapshot any more."""
+    return chain not in rows.leased and (diff_id not in live or boot != boot_id())
+
+
+def unknown_snapshots(store: Store, known: set[str]) -> Iterator[Path]:
+    """Directories of snapshots that no row speaks of."""
+    for entry in os.scandir(store.root / "snapshots"):
+        if f"sha256:{entry.name}" not in known:
+            yield Path(entry.path)
 
 
 def dead_files(store: Store, live: set[str]) -> Iterator[tuple[str, Path]]:
-    """Blobs and tables of contents that are not live, by kind."""
+    """Blobs and tables of contents that are not live, by digest."""
     for digest in store.blobs.all():
-        if str(digest) not in live:
-            yield "blobs", store.blobs.path(digest)
+        if (text := str(digest)) not in live:
+            yield text, store.blobs.path(digest)
     for entry in os.scandir(store.root / "tocs"):
-        if f"sha256:{entry.name}" not in live:
-            yield "tocs", Path(entry.path)
+        if (text := f"sha256:{entry.name}") not in live:
+            yield text, Path(entry.path)
 
 
-def abandoned(containers: Path) -> list[Path]:
-    """Containers that were half made or half removed an hour ago."""
+def leavings(store: Store) -> Iterator[Path]:
+    """What a repair put aside, parts of blobs, and containers that were half made or half removed an hour ago."""
+    yield from list((store.root / "damaged").glob("*"))
+    if store.db.barred is None:
+        yield from idle(store.root)
     young = time.time() - 3600
-    hidden = (entry for entry in os.scandir(containers) if entry.name.startswith("."))
-    return [Path(entry.path) for entry in hidden if entry.stat(follow_symlinks=False).st_mtime < young]
+    for entry in list(os.scandir(store.root / "containers")):
+        if entry.name.startswith(".") and entry.stat(follow_symlinks=False).st_mtime < young:
+            yield Path(entry.path)
 
 
 def drop_locks(folder: Path) -> None:
@@ -245,83 +239,13 @@ def drop_locks(folder: Path) -> None:
                 os.close(held)
 
 
-def usage(store: Store) -> Usage:
-    """How much room images, containers, cache records and unpacked layers take."""
-    with store.db.write() as db:
-        rows = Rows.read(db, store.root / "containers")
-        chains = [chain for (chain,) in db.execute("SELECT chain FROM snapshot")]
-    sizes = {f"{path.parent.name}:{path.name}": blocks(path) for _, path in dead_files(store, set())}
-    by_images = rows.with_forms(rows.reach(rows.documents))
-    needed = rows.reach(rows.used)
-    by_cache = rows.with_forms(rows.reach(rows.records)) - by_images
-    snapshots = {chain: disk_usage(store.root / "snapshots" / chain.partition(":")[2]) for chain in chains}
-    idle = sum(size for chain, size in snapshots.items() if chain not in rows.leased)
-    total = sum(sizes.get(text, 0) for text in by_images)
-    active = sum(sizes.get(text, 0) for text in needed)
-    cached = sum(sizes.get(text, 0) for text in by_cache)
-    configs = {config for config, _ in rows.images.values()}
-    active_configs = {rows.images[manifest][0] for manifest in rows.used}
-    return Usage(
-        Share(len(configs), len(active_configs), total, total - active),
-        container_share(store.root / "containers"),
-        Share(len(rows.records), 0, cached, cached),
-        Share(len(snapshots), len(rows.leased.intersection(snapshots)), sum(snapshots.values()), idle),
-        cache_share(Caches(store)),
-    )
+def make_room(store: Store) -> bool:
+    """On a full disk, give up caches that need no row: tables of contents, which are made again from their tars.
 
-
-def cache_share(caches: Caches) -> Share:
-    """Directories that commands keep; active are those that one uses now."""
-    sizes = {kept: disk_usage(kept.path) for kept in caches.all()}
-    active = {kept for kept in sizes if kept.in_use()}
-    return Share(len(sizes), len(active), sum(sizes.values()), sum(sizes[kept] for kept in sizes.keys() - active))
-
-
-def container_share(folder: Path) -> Share:
-    """Containers on the disk; active are those whose lock somebody holds."""
-    sizes = {entry.path: disk_usage(Path(entry.path)) for entry in os.scandir(folder) if not entry.name.startswith(".")}
-    active = {path for path in sizes if is_locked(Path(path) / "lock")}
-    return Share(len(sizes), len(active), sum(sizes.values()), sum(sizes[path] for path in sizes.keys() - active))
-
-
-def is_locked(path: Path) -> bool:
-    """True if a process holds this lock file."""
-    with suppress(FileNotFoundError), open(path, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def pins(containers: Path) -> Iterator[str]:
-    """The digests that kept containers need."""
-    for entry in os.scandir(containers):
-        with suppress(OSError):
-            yield from (Path(entry.path) / "pins").read_text(encoding="ascii").split()
-
-
-def disk_usage(path: Path) -> int:
-    """Bytes that a tree takes on the disk, each inode once; other file systems are left out."""
-    seen: set[int] = set()
-    total = 0
-    todo = [str(path)]
-    device = os.lstat(path).st_dev if path.exists() else 0
-    while todo:
-        with suppress(OSError), os.scandir(todo.pop()) as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                if status.st_dev == device and status.st_ino not in seen:
-                    seen.add(status.st_ino)
-                    total += status.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(entry.path)
-    return total
-
-
-def blocks(path: Path) -> int:
-    """Bytes that a file takes on the disk; 0 if it is gone."""
-    try:
-        return os.lstat(path).st_blocks * 512
-    except FileNotFoundError:
-        return 0
+    True if anything went. The log of the database begins anew then, in the blocks that it has.
+    """
+    tables = list(os.scandir(store.root / "tocs"))
+    for entry in tables:
+        Path(entry.path).unlink(missing_ok=True)
+    store.db.rewind()
+    return bool(tables)

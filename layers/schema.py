@@ -42,7 +42,20 @@ def use_of_images(db: Connection) -> None:
     db.execute("UPDATE image SET used = added")
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (tables, use_of_images)
+def what_was_served(db: Connection) -> None:
+    """Version 3: which repository of ours a document was pushed to, and about which other one it says something.
+
+    Some stores of version 1 have the table already.
+    """
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS served (repository TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT, "
+        "PRIMARY KEY (repository, digest)) WITHOUT ROWID"
+    )
+    db.execute("CREATE INDEX IF NOT EXISTS served_digest ON served (digest)")
+    db.execute("CREATE INDEX IF NOT EXISTS served_subject ON served (subject)")
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (tables, use_of_images, what_was_served)
 """Step N makes a store of version N - 1 one of version N; version 0 is an empty file."""
 VERSION = len(STEPS)
 """Of the stores that this program writes (SQLite's user_version)."""

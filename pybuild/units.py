@@ -94,6 +94,21 @@ def seconds(value: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
 
 
+def parse_moment(text: str, *, now: datetime | None = None) -> float:
+    """Seconds since the epoch from a length of time before now (`24h`), a date and time, or those seconds themselves.
+
+    As docker's `until` reads them. Raises ValueError.
+    """
+    if PLAIN.match(text) and float(text) >= 1e9:
+        return float(text)
+    if PERIOD.match(text) or PLAIN.match(text):
+        return (now or datetime.now(UTC)).timestamp() - parse_period(text)
+    found = moment(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no moment; write for example 24h, 2026-01-31 or 2026-01-31T12:00:00Z")
+    return found.timestamp()
+
+
 def parse_period(text: str) -> float:
     """Seconds from `90`, `1m30s`, `1.5h`. Raises ValueError."""
     if PLAIN.match(text):

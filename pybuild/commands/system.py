@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
 import click
 
 from pybuild import __version__, units
@@ -21,7 +26,28 @@ KINDS = {
     "cache": "Build Cache",
     "snapshots": "Unpacked Layers",
     "caches": "Cache Mounts",
+    "leftovers": "Leftovers",
+    "bookkeeping": "Bookkeeping",
 }
+IMAGES = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "ID": "IMAGE ID",
+    "CreatedSince": "CREATED",
+    "Size": "SIZE",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+    "Containers": "CONTAINERS",
+}
+RECORDS = {
+    "ID": "CACHE ID",
+    "CacheType": "CACHE TYPE",
+    "Size": "SIZE",
+    "CreatedSince": "CREATED",
+    "LastUsedSince": "LAST USED",
+    "Shared": "SHARED",
+}
+CONTAINERS = {"ID": "CONTAINER ID", "Image": "IMAGE", "Size": "SIZE", "Status": "STATUS", "Names": "NAMES"}
 
 
 @click.group(epilog="\b\nExamples:\n  pybuild system df\n  pybuild system check --repair\n  pybuild system info")
@@ -29,11 +55,20 @@ def system() -> None:
     """Disk usage, checks and facts about this machine."""
 
 
-@system.command(epilog="\b\nExample:\n  pybuild system df")
+@system.command(epilog="\b\nExamples:\n  pybuild system df\n  pybuild system df -v\n  pybuild system df --format json")
+@click.option("-v", "--verbose", is_flag=True, help="Each image, container and cache record.")
 @click.option("--format", "template", metavar="TEMPLATE", help="A Go template, 'table TEMPLATE' or json.")
 @click.pass_obj
-def df(context: Context, template: str | None) -> None:
-    """Show what takes space in the store, and what 'prune --all' could free of it."""
+def df(context: Context, verbose: bool, template: str | None) -> None:
+    """Show what takes space in the store, and what 'prune --all' could free of it.
+
+    Sizes are blocks on the disk. What two kinds need is counted for the first of them only, so the sizes add up.
+    """
+    if verbose:
+        if template is not None:
+            raise click.UsageError("--format says how to show the table without -v")
+        show_everything(context)
+        return
     from layers import usage
 
     found = usage(context.store)
@@ -53,20 +88,115 @@ def df(context: Context, template: str | None) -> None:
     emit(rows, COLUMNS, template)
 
 
-@system.command(epilog="\b\nExamples:\n  pybuild system check\n  pybuild system check --repair")
-@click.option("--repair", is_flag=True, help="Remove what is damaged, make again what can be made again.")
+def show_everything(context: Context) -> None:
+    """The tables of `df -v`."""
+    from builder.containers import Containers
+    from layers.sizes import details, disk_usage
+
+    book = Containers(context.store).list()
+    sizes, records = details(context.store)
+    weight = {one.manifest: one for one in sizes}
+    rows = []
+    for image in context.store.images.list():
+        one = weight.get(str(image.manifest.descriptor.digest))
+        for name in image.references or (None,):
+            rows.append(
+                {
+                    "Repository": name.familiar_repository if name else "<none>",
+                    "Tag": (name.tag if name else None) or "<none>",
+                    "ID": image.id.short,
+                    "CreatedSince": units.age(units.moment(image.created)),
+                    "Size": units.size(one.size if one else 0),
+                    "SharedSize": units.size(one.shared if one else 0),
+                    "UniqueSize": units.size(one.size - one.shared if one else 0),
+                    "Containers": str(sum(container.settings.image == str(image.id) for container in book)),
+                }
+            )
+    click.echo("Images space usage:\n")
+    emit(rows, IMAGES, None)
+    click.echo("\nContainers space usage:\n")
+    emit(
+        [
+            {
+                "ID": one.id[:12],
+                "Image": one.settings.image_name,
+                "Size": units.size(disk_usage(one.folder)),
+                "Status": str(one.state().status),
+                "Names": one.name,
+            }
+            for one in book
+        ],
+        CONTAINERS,
+        None,
+    )
+    times = {record.key: record for record in context.store.records.list()}
+    click.echo(f"\nBuild cache usage: {units.size(sum(one.size for one in records if not one.shared))}\n")
+    emit(
+        [
+            {
+                "ID": one.key.partition(":")[2][:12],
+                "CacheType": str(times[one.key].value.get("parts", {}).get("kind", one.key.partition(":")[0])),
+                "Size": units.size(one.size),
+                "CreatedSince": since(times[one.key].made),
+                "LastUsedSince": since(times[one.key].used),
+                "Shared": "true" if one.shared else "false",
+            }
+            for one in records
+            if one.key in times
+        ],
+        RECORDS,
+        None,
+    )
+
+
+def since(moment: float) -> str:
+    """How long ago a moment was that is given in seconds since the epoch."""
+    return units.age(datetime.fromtimestamp(moment, UTC))
+
+
+@system.command(
+    epilog="\b\nExamples:\n  pybuild system check\n  pybuild system check --quick\n  pybuild system check --repair"
+)
+@click.option("--repair", is_flag=True, help="Make again what can be made again, put aside what is damaged.")
+@click.option("--quick", is_flag=True, help="Look at rows, links and sizes only, not at every byte.")
 @click.pass_obj
-def check(context: Context, repair: bool) -> int:
-    """Read every byte of the store and compare it with its name; 1 if something is damaged."""
+def check(context: Context, repair: bool, quick: bool) -> int:
+    """Compare everything in the store with its name and with what is said of it; 1 if something is damaged or lost.
+
+    Other commands may run meanwhile. --repair loses nothing that is whole: damaged bytes are moved to 'damaged' in the
+    store, and images are given up only if neither their bytes nor another form of them are left.
+    """
     from layers.check import check as look
 
-    found = look(context.store, repair=repair)
+    with reading(context.settings.color) as tell:
+        found = look(context.store, repair=repair, quick=quick, progress=tell)
     for damage in found.damages:
-        done = f" ({damage.repaired})" if damage.repaired else ""
-        click.echo(f"{damage.where}: {damage.what}{done}")
-    verdict = f"{len(found.damages)} damaged" if found.damages else "no damage"
+        click.echo(f"{damage.kind} {damage.where}: {damage.what}")
+        if damage.needed:
+            click.echo(f"    needed by: {', '.join(damage.needed)}")
+        click.echo(f"    repaired: {damage.repaired}" if damage.repaired else f"    help: {damage.remedy}")
+        if damage.lost:
+            click.echo(f"    lost: {', '.join(damage.lost)}; {damage.remedy}")
+    for words in found.leftovers:
+        click.echo(f"left over: {words}")
+    verdict = units.plural(len(found.damages), "damage") if found.damages else "no damage"
     click.echo(f"{units.plural(found.blobs, 'blob')}, {units.size(found.bytes)} read: {verdict}")
-    return int(any(not damage.repaired for damage in found.damages))
+    return int(any(not damage.repaired or damage.lost for damage in found.damages))
+
+
+@contextmanager
+def reading(color: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar of bytes on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True, no_color=not color), transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @system.command(epilog="\b\nExample:\n  pybuild system info")

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from layers import BlobMissing, NewLayer, Reference, Store, prune, usage
+from layers import BlobMissing, ImageConfig, NewLayer, Platform, Reference, Store, Usage, prune, usage
+from layers.image import describe
 from tests.support.stored import new_image, new_layer, on_disk
 
 
@@ -132,7 +134,8 @@ def test_what_is_only_half_made_is_left_to_its_maker(root: Path) -> None:
 def test_usage_counts_shared_layers_once(root: Path) -> None:
     with Store.open(root) as store:
         used = usage(store)
-        blocks = sum(store.blobs.path(digest).stat().st_blocks * 512 for digest in on_disk(store))
+        files = [*map(store.blobs.path, on_disk(store)), *(root / "tocs").iterdir()]
+        blocks = sum(path.stat().st_blocks * 512 for path in files)
         assert used.images.total == 2
         assert used.images.active == 0
         assert used.images.size == used.images.reclaimable == blocks
@@ -140,3 +143,122 @@ def test_usage_counts_shared_layers_once(root: Path) -> None:
         assert freed >= used.images.reclaimable
         with pytest.raises(BlobMissing):
             store.images.get("one:1")
+
+
+def du(root: Path) -> int:
+    """What du(1) says: bytes on the disk of everything below and with a directory."""
+    return int(subprocess.run(["du", "-sB1", root], capture_output=True, check=True).stdout.split()[0])
+
+
+def assert_adds_up(root: Path) -> None:
+    with Store.open(root) as store:
+        used = usage(store)
+        told = sum(getattr(used, field.name).size for field in fields(Usage))
+        assert told == pytest.approx(du(root), rel=0.01)
+
+
+def test_sizes_add_up_to_what_du_says(root: Path) -> None:
+    with Store.open(root) as store:
+        packed = store.variants.compress(layer_of(store, "low").diff_id, "gzip")
+        new_image(store, [layer_of(store, "low")], "packed:1", packed=[packed], created="2021-01-01T00:00:00Z")
+        store.records.keep("lone", {}, [new_layer(store, {"cached": b"c" * 300_000}).diff_id])
+        new_layer(store, {"orphan": b"o" * 200_000})
+    (root / "scratch/0123456789abcdef").mkdir()
+    (root / "scratch/0123456789abcdef/half").write_bytes(b"h" * 100_000)
+    (root / "snapshots/unknown").mkdir()
+    (root / "containers/changed").mkdir()
+    (root / "containers/changed/file").write_bytes(b"f" * 50_000)
+    with Store.open(root) as store:
+        used = usage(store)
+        assert used.leftovers.size > 300_000
+        assert used.cache.size > 300_000
+        assert used.containers.size > 50_000
+    assert_adds_up(root)
+    with Store.open(root) as store:
+        told = prune(store, dry=True)
+    assert_adds_up(root)
+    before = du(root)
+    with Store.open(root) as store:
+        done = prune(store)
+    assert done == told
+    assert before - du(root) == pytest.approx(done.bytes, rel=0.01)
+    assert_adds_up(root)
+
+
+def test_a_dry_run_tells_what_a_real_one_does_and_does_nothing(root: Path) -> None:
+    with Store.open(root) as store:
+        store.records.keep("lone", {}, [new_layer(store, {"cached": b"3"}).diff_id])
+    with Store.open(root) as store:
+        before = on_disk(store)
+        told = [prune(store, dry=True, all=all) for all in (False, True)]
+        assert on_disk(store) == before
+        assert len(store.images.list()) == 2
+    with Store.open(root) as store:
+        assert prune(store) == told[0]
+        done = prune(store, all=True)
+        assert done.bytes == told[1].bytes - told[0].bytes
+
+
+def test_labels_choose_images_and_spare_the_cache(root: Path) -> None:
+    with Store.open(root) as store:
+        low = layer_of(store, "low")
+        for stage in ("test", "release"):
+            config = ImageConfig.build(
+                platform=Platform.host(),
+                diff_ids=[low.diff_id],
+                history=[],
+                runtime={"Labels": {"stage": stage}},
+                created="2022-01-01T00:00:00Z",
+            )
+            store.images.add(describe(config, [low.descriptor]), config, [Reference.parse(stage)])
+        store.records.keep("lone", {}, [new_layer(store, {"cached": b"3"}).diff_id])
+    with Store.open(root) as store:
+        pruned = prune(store, all=True, labelled=lambda labels: labels.get("stage") == "test")
+        assert [str(name) for name in pruned.names] == ["docker.io/library/test:latest"]
+        assert (len(pruned.images), pruned.counts["records"]) == (1, 0)
+
+
+def test_unused_for_looks_at_the_last_use(root: Path) -> None:
+    with Store.open(root) as store:
+        with store.db.write() as db:
+            db.execute("UPDATE image SET used = 1000, added = 1000")
+        store.images.get("one:1")  # a use
+    with Store.open(root) as store:
+        assert len(prune(store, all=True, unused=time.time() - 3600).images) == 1
+    with Store.open(root) as store:
+        assert len(prune(store, all=True, until=time.time() - 3600).images) == 1
+
+
+def test_records_that_were_used_longest_ago_go_until_the_cache_is_small_enough(root: Path) -> None:
+    with Store.open(root) as store:
+        layers = [new_layer(store, {f"cached-{at}": b"c" * 100_000}) for at in range(4)]
+        for at, layer in enumerate(layers):
+            store.records.keep(f"key-{at}", {}, [layer.diff_id])
+        store.records.keep("shares", {}, [layers[0].diff_id])
+        store.records.keep("bare", {})
+        store.records.keep("of an image", {}, [layer_of(store, "low").diff_id])
+        with store.db.write() as db:
+            db.execute("UPDATE record SET used = 10 WHERE key = 'of an image'")
+            db.execute("UPDATE record SET used = 20 WHERE key = 'bare'")
+            for at in range(4):
+                db.execute("UPDATE record SET used = ? WHERE key = ?", (100 + at, f"key-{at}"))
+    with Store.open(root) as store:
+        before = usage(store).cache.size
+        assert 400_000 < before < 500_000
+        assert prune(store, images=False, keep=before).counts["records"] == 0
+        prune(store, images=False, all=True, keep=before - 150_000)
+        # key-0 frees nothing: its layer is that of "shares", too
+        assert [record.key for record in store.records.list()] == ["of an image", "bare", "key-3", "shares"]
+        assert usage(store).cache.size <= before - 150_000
+
+
+def test_the_database_shrinks_when_most_of_its_rows_are_gone(root: Path) -> None:
+    with Store.open(root) as store:
+        with store.db.write() as db:
+            db.executemany("INSERT INTO record VALUES (?, ?, 0, 0)", ((f"{at:064}", "{}" * 50) for at in range(20_000)))
+        store.records.keep("young", {})
+        store.db.rewind()
+        before = (root / "db.sqlite").stat().st_size
+        assert prune(store, all=True, unused=1).counts["records"] == 20_000
+        assert (root / "db.sqlite").stat().st_size < before / 4
+        assert [record.key for record in store.records.list()] == ["young"]

@@ -104,3 +104,22 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 )
 def test_measured_times(value: float, text: str) -> None:
     assert units.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("24h", 1_700_000_000 - 86400),
+        ("90", 1_700_000_000 - 90),
+        ("1600000000", 1_600_000_000),
+        ("2020-09-13T12:26:40Z", 1_600_000_000),
+        ("2020-09-13", 1_599_955_200),
+    ],
+)
+def test_moments(text: str, seconds: float) -> None:
+    assert units.parse_moment(text, now=datetime.fromtimestamp(1_700_000_000, UTC)) == seconds
+
+
+def test_no_moment() -> None:
+    with pytest.raises(ValueError, match="no moment"):
+        units.parse_moment("soon")

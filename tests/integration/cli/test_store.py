@@ -1,0 +1,88 @@
+"""prune, system df and system check as people use them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from layers import Store
+from tests.support.command import Pybuild
+from tests.support.stored import new_image, new_layer
+
+
+@pytest.fixture
+def pybuild(tmp_path: Path) -> Pybuild:
+    """A store of an image "app:1", one without a name, and a cache record; nothing is built for that."""
+    with Store.open(tmp_path / "store") as store:
+        low = new_layer(store, {"low": b"low" * 1000})
+        new_image(store, [low, new_layer(store, {"app": b"a" * 50_000})], "app:1")
+        new_image(store, [low, new_layer(store, {"old": b"o" * 50_000})], created="2019-01-01T00:00:00Z")
+        lone = new_layer(store, {"cached": b"c" * 70_000})
+        store.records.keep("step:0123456789abcdef", {"parts": {"kind": "run"}}, [lone.diff_id])
+    return Pybuild(tmp_path / "store")
+
+
+def test_a_dry_run_asks_nobody_and_removes_nothing(pybuild: Pybuild) -> None:
+    told = pybuild.text("prune", "--all", "--dry-run").splitlines()
+    assert told[0] == "Would untag: app:1"
+    assert sum(line.startswith("Would delete: sha256:") for line in told) == 2
+    assert any(line.startswith("Build cache: 1, ") for line in told)
+    assert told[-1].startswith("Total reclaimable space: ")
+    assert "app" in pybuild.text("images")
+    done = pybuild.text("prune", "--all", "--force").splitlines()
+    assert done[-1].split()[-1] == told[-1].split()[-1]
+    assert pybuild.text("images", "-q") == ""
+    assert pybuild.text("prune", "--all", "--force") == "Total reclaimed space: 0B"
+
+
+def test_filters_of_prune(pybuild: Pybuild) -> None:
+    assert "app" not in pybuild.text("prune", "--all", "--filter", "until=1h", "--dry-run")
+    assert "app" not in pybuild.text("prune", "--all", "--filter", "label=stage", "--dry-run")
+    assert "app" in pybuild.text("prune", "--all", "--filter", "label!=stage", "--dry-run")
+    assert "app" in pybuild.text("prune", "--all", "--filter", "until=2999-01-01", "--dry-run")
+    assert "Build cache" not in pybuild.text("prune", "--force", "--keep-storage", "1g")
+    assert "Build cache: 1" in pybuild.text("prune", "--force", "--keep-storage", "1k")
+    for wrong in (["--filter", "until=soon"], ["--filter", "size=1"], ["--keep-storage", "much"]):
+        assert "error:" in pybuild("prune", "--force", *wrong, code=2).stderr
+    assert "--force" in pybuild("prune", code=2).stderr
+
+
+def test_disk_usage(pybuild: Pybuild) -> None:
+    rows = [json.loads(line) for line in pybuild.text("system", "df", "--format", "json").splitlines()]
+    assert [row["Type"] for row in rows][:4] == ["Images", "Containers", "Build Cache", "Unpacked Layers"]
+    assert (rows[0]["TotalCount"], rows[2]["TotalCount"]) == ("2", "1")
+    assert pybuild.text("system", "df").splitlines()[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
+    every = pybuild.text("system", "df", "-v")
+    for words in ("SHARED SIZE   UNIQUE SIZE", "CACHE ID", "CONTAINER ID", "0123456789ab   run"):
+        assert words in every
+    assert "help:" in pybuild("system", "df", "-v", "--format", "json", code=2).stderr
+
+
+def test_check_tells_what_is_damaged_and_what_to_do(pybuild: Pybuild) -> None:
+    assert pybuild.text("system", "check").endswith("no damage")
+    with Store.open(pybuild.root) as store:
+        layer = store.images.get("app:1").config.diff_ids[-1]
+        path = store.blobs.path(layer)
+    path.chmod(0o600)
+    path.write_bytes(b"zeros" + bytes(100))
+    assert "no damage" in pybuild.text("system", "check", "--quick")
+    found = pybuild("system", "check", code=1).stdout
+    assert f"blob {layer}: the digest of its 105 bytes is sha256:" in found
+    assert "needed by: docker.io/library/app:1" in found
+    assert "help: pybuild system check --repair" in found
+    repaired = pybuild("system", "check", "--repair", code=1).stdout
+    assert f"repaired: moved to damaged/sha256.{layer.hex}" in repaired
+    assert "lost: app:1; pull or build it again" in repaired
+    assert pybuild.text("system", "check").endswith("no damage")
+
+
+@pytest.mark.root
+def test_containers_that_do_not_run_are_counted(pybuild: Pybuild) -> None:
+    pybuild("create", "--name", "idle", "app:1", "sh")
+    assert "app" not in pybuild.text("prune", "--all", "--dry-run")
+    told = pybuild.text("prune", "--all", "--containers", "--dry-run").splitlines()
+    assert told[:2] == ["Would delete container: idle", "Would untag: app:1"]
+    assert any(line.startswith("Containers: 1, ") for line in told)
+    done = pybuild.text("prune", "--all", "--containers", "--force").splitlines()
+    assert done[-1].split()[-1] == told[-1].split()[-1]
+    assert pybuild.text("ps", "-aq") == ""
