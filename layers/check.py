@@ -21,8 +21,8 @@ from layers.damage import REPAIR, Damage, Findings, Kind
 from layers.digest import LENGTHS, Digest
 from layers.documents import ImageConfig, Index, Manifest
 from layers.errors import ArchiveInvalid, BlobMismatch, BlobMissing, LayerError
-from layers.measure import Progress, Reader, Tally
 from layers.lowers import boot_id
+from layers.measure import Progress, Reader, Tally
 from layers.rows import Rows
 from layers.sizes import is_locked
 

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from layers import Pruned
 
 FILTERS = ("until", "unused-for", "label", "label!")
-KINDS = {"images": "Images", "cache": "Build cache", "snapshots": "Unpacked layers", "caches": "Cache mounts", "leftovers": "Leftovers"}
+KINDS = {
+    "images": "Images",
+    "cache": "Build cache",
+    "snapshots": "Unpacked layers",
+    "caches": "Cache mounts",
+    "leftovers": "Leftovers",
+}
 
 
 @click.command(
