@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import click
 
@@ -29,25 +28,6 @@ KINDS = {
     "leftovers": "Leftovers",
     "bookkeeping": "Bookkeeping",
 }
-IMAGES = {
-    "Repository": "REPOSITORY",
-    "Tag": "TAG",
-    "ID": "IMAGE ID",
-    "CreatedSince": "CREATED",
-    "Size": "SIZE",
-    "SharedSize": "SHARED SIZE",
-    "UniqueSize": "UNIQUE SIZE",
-    "Containers": "CONTAINERS",
-}
-RECORDS = {
-    "ID": "CACHE ID",
-    "CacheType": "CACHE TYPE",
-    "Size": "SIZE",
-    "CreatedSince": "CREATED",
-    "LastUsedSince": "LAST USED",
-    "Shared": "SHARED",
-}
-CONTAINERS = {"ID": "CONTAINER ID", "Image": "IMAGE", "Size": "SIZE", "Status": "STATUS", "Names": "NAMES"}
 
 
 @click.group(epilog="\b\nExamples:\n  pybuild system df\n  pybuild system check --repair\n  pybuild system info")
@@ -67,7 +47,9 @@ def df(context: Context, verbose: bool, template: str | None) -> None:
     if verbose:
         if template is not None:
             raise click.UsageError("--format says how to show the table without -v")
-        show_everything(context)
+        from pybuild.inventory import show
+
+        show(context)
         return
     from layers import usage
 
@@ -86,72 +68,6 @@ def df(context: Context, verbose: bool, template: str | None) -> None:
             }
         )
     emit(rows, COLUMNS, template)
-
-
-def show_everything(context: Context) -> None:
-    """The tables of `df -v`."""
-    from builder.containers import Containers
-    from layers.sizes import details, disk_usage
-
-    book = Containers(context.store).list()
-    sizes, records = details(context.store)
-    weight = {one.manifest: one for one in sizes}
-    rows = []
-    for image in context.store.images.list():
-        one = weight.get(str(image.manifest.descriptor.digest))
-        for name in image.references or (None,):
-            rows.append(
-                {
-                    "Repository": name.familiar_repository if name else "<none>",
-                    "Tag": (name.tag if name else None) or "<none>",
-                    "ID": image.id.short,
-                    "CreatedSince": units.age(units.moment(image.created)),
-                    "Size": units.size(one.size if one else 0),
-                    "SharedSize": units.size(one.shared if one else 0),
-                    "UniqueSize": units.size(one.size - one.shared if one else 0),
-                    "Containers": str(sum(container.settings.image == str(image.id) for container in book)),
-                }
-            )
-    click.echo("Images space usage:\n")
-    emit(rows, IMAGES, None)
-    click.echo("\nContainers space usage:\n")
-    emit(
-        [
-            {
-                "ID": one.id[:12],
-                "Image": one.settings.image_name,
-                "Size": units.size(disk_usage(one.folder)),
-                "Status": str(one.state().status),
-                "Names": one.name,
-            }
-            for one in book
-        ],
-        CONTAINERS,
-        None,
-    )
-    times = {record.key: record for record in context.store.records.list()}
-    click.echo(f"\nBuild cache usage: {units.size(sum(one.size for one in records if not one.shared))}\n")
-    emit(
-        [
-            {
-                "ID": one.key.partition(":")[2][:12],
-                "CacheType": str(times[one.key].value.get("parts", {}).get("kind", one.key.partition(":")[0])),
-                "Size": units.size(one.size),
-                "CreatedSince": since(times[one.key].made),
-                "LastUsedSince": since(times[one.key].used),
-                "Shared": "true" if one.shared else "false",
-            }
-            for one in records
-            if one.key in times
-        ],
-        RECORDS,
-        None,
-    )
-
-
-def since(moment: float) -> str:
-    """How long ago a moment was that is given in seconds since the epoch."""
-    return units.age(datetime.fromtimestamp(moment, UTC))
 
 
 @system.command(

@@ -106,7 +106,7 @@ def test_processes_that_meet_an_old_store_at_once_bring_it_up_to_date_once(tmp_p
     root = of_version(tmp_path / "store", 1)
     script = (
         "import sys; from pathlib import Path; from layers import Store\n"
-        "Store.open(Path(sys.argv[1])).images.get('one:1')"
+        "with Store.open(Path(sys.argv[1])) as store: store.images.get('one:1')"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", script, root], stderr=subprocess.PIPE, text=True) for _ in range(4)
