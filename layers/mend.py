@@ -151,7 +151,8 @@ class Mending:
                 with self._store.db.write(durable=True) as db:
                     query = "SELECT added, used FROM image WHERE manifest = ?"
                     times = db.execute(query, (str(document),)).fetchone() or (time.time(), time.time())
-                    forget(db, str(document))
+                    for table, column in (("image", "manifest"), ("edge", "parent"), ("document", "digest")):
+                        db.execute(f"DELETE FROM {table} WHERE {column} = ?", (str(document),))
                     learn(db, Descriptor(kind, document, len(raw)), children)
                     if config is not None:
                         db.execute("INSERT INTO image VALUES (?, ?, ?, ?)", (str(document), str(config), *times))
@@ -186,6 +187,8 @@ class Mending:
             if made.manifest.descriptor.digest == document:
                 return "its manifest was written anew"
             with self._store.db.write(durable=True) as db:
+                again = str(made.manifest.descriptor.digest)
+                db.execute("UPDATE OR IGNORE served SET digest = ? WHERE digest = ?", (again, text))
                 forget(db, text)
             return f"kept under another manifest, {made.target.digest}, of uncompressed layers"
         return ""

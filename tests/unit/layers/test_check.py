@@ -92,12 +92,15 @@ def test_an_image_whose_compressed_layer_is_lost_lives_on_with_its_raw_tar(
     store: Store, harm: Callable[[Path], None]
 ) -> None:
     image = store.images.get("two:2")
+    with store.db.write() as db:
+        db.execute("INSERT INTO served VALUES ('two', ?, NULL)", (str(image.manifest.descriptor.digest),))
     harm(store.blobs.path(image.manifest.layers[0].digest))
     assert "another manifest" in check(store, repair=True).damages[-1].repaired
     assert check(store).damages == ()
     again = store.images.get("two:2")
     assert (again.id, again.references) == (image.id, image.references)
     assert [layer.digest for layer in again.manifest.layers] == list(image.config.diff_ids)
+    assert store.db.rows("SELECT digest FROM served") == [(str(again.manifest.descriptor.digest),)]
 
 
 def test_a_compressed_layer_of_ours_is_made_again_from_its_raw_tar(store: Store) -> None:

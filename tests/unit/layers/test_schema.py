@@ -75,6 +75,20 @@ def test_a_store_of_each_version_becomes_one_of_this(tmp_path: Path, version: in
     assert tables(root / "db.sqlite") == tables(tmp_path / "fresh/db.sqlite")
 
 
+def test_a_store_that_has_a_table_before_its_version_keeps_it(tmp_path: Path) -> None:
+    root = of_version(tmp_path / "store", 1)
+    connection = sqlite3.connect(root / "db.sqlite")
+    connection.execute(
+        "CREATE TABLE served (repository TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT, "
+        "PRIMARY KEY (repository, digest)) WITHOUT ROWID"
+    )
+    connection.execute("INSERT INTO served VALUES ('app', 'sha256:0', NULL)")
+    connection.commit()
+    connection.close()
+    with Store.open(root) as store:
+        assert store.db.rows("SELECT repository FROM served") == [("app",)]
+
+
 def test_the_tables_of_this_version_are_written_down(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "written")
     connection.executescript((SCHEMAS / f"{schema.VERSION}.sql").read_text(encoding="utf-8"))
