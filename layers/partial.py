@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from layers import durable
 from layers.blobs import BlobWriter, full_disk_explained
 from layers.descriptor import Descriptor
 from layers.errors import LayerError
@@ -49,7 +50,8 @@ def partial(blobs: Blobs, wanted: Descriptor) -> Iterator[BlobWriter]:
             os.ftruncate(part, 0)
             kept = 0
         os.lseek(part, 0, os.SEEK_END)
-        (blobs.root / wanted.digest.algorithm).mkdir(exist_ok=True)
+        if not (blobs.root / wanted.digest.algorithm).exists():
+            durable.make(blobs.root / wanted.digest.algorithm)
         writer = BlobWriter(blobs, wanted.digest.algorithm, part, path, kept)
         undo.callback(writer.settle)
         try:

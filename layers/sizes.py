@@ -39,7 +39,7 @@ class Usage:
     caches: Share
     """Directories that RUNs keep from one build to the next; active are those that one uses now."""
     leftovers: Share
-    """What nothing needs: blobs of images that were removed, scratch of dead processes, what a repair put aside."""
+    """What nothing needs: blobs without an owner, parts of blobs, scratch of dead processes, what was put aside."""
     bookkeeping: Share
     """The database, directories, and what processes are just making."""
 
@@ -139,6 +139,7 @@ def leftovers(store: Store, orphans: dict[str, int], leased: frozenset[str], cha
     active = leased.intersection(orphans)
     litter = [Path(entry.path) for entry in os.scandir(store.root / "scratch") if not is_locked(Path(entry.path))]
     litter += (store.root / "damaged").glob("*")
+    litter += (path for path in (store.root / "partial").glob("*") if not is_locked(path))
     litter += (path for path in (store.root / "snapshots").iterdir() if f"sha256:{path.name}" not in chains)
     idle = sum(map(disk_usage, litter)) + sum(size for text, size in orphans.items() if text not in active)
     held = sum(orphans[text] for text in active)

@@ -166,6 +166,7 @@ def test_sizes_add_up_to_what_du_says(root: Path) -> None:
     (root / "scratch/0123456789abcdef").mkdir()
     (root / "scratch/0123456789abcdef/half").write_bytes(b"h" * 100_000)
     (root / "snapshots/unknown").mkdir()
+    (root / f"partial/sha256.{'0' * 64}").write_bytes(b"p" * 40_000)
     (root / "containers/changed").mkdir()
     (root / "containers/changed/file").write_bytes(b"f" * 50_000)
     with Store.open(root) as store:

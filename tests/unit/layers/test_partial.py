@@ -224,7 +224,7 @@ def test_prune_sweeps_what_nobody_holds(store: Store) -> None:
         done.set()
         other.join()
     found = prune(store)
-    assert (parts(store), found.counts["parts"]) == ([], 1)
+    assert (parts(store), found.counts["leftovers"]) == ([], 1)
     assert found.bytes >= 3000
 
 
