@@ -96,7 +96,7 @@ def believe(root: Path, least: set[str], most: set[str], *, work: bool) -> None:
 @pytest.fixture
 def boot(monkeypatch: pytest.MonkeyPatch) -> None:
     """We look at the disk in another boot than the commands wrote in."""
-    for module in ("overlay", "collect", "check"):
+    for module in ("lowers", "collect", "check"):
         monkeypatch.setattr(f"layers.{module}.boot_id", lambda: "the next boot")
 
 

@@ -11,7 +11,7 @@ from layers import BlobMissing, Descriptor, Digest, Image, Index, NewLayer, Refe
 from layers.check import check
 from layers.damage import Kind
 from layers.ingest import receive
-from layers.overlay import boot_id
+from layers.lowers import boot_id
 from layers.store import opened, sealed
 from tests.support.stored import new_image, new_layer, tar_of
 
