@@ -55,7 +55,7 @@ class Database:
 
         Raises StoreFormat, without having written anything, for what another program or a later version made.
         """
-        found = header(self.path)
+        found = None if self._has_log() else header(self.path)  # a power cut may have torn what the log makes whole
         if found is not None:
             refuse_strange(self.path, *found)
         with self._turn, self._explained():
@@ -170,8 +170,12 @@ class Database:
 
     def _as_it_lies(self) -> str:
         """How SQLite can read a file in WAL mode where it may not write: with its log, or as one that has none."""
+        return "mode=ro" if self._has_log() else "immutable=1"
+
+    def _has_log(self) -> bool:
+        """True if there is more than what the file itself says: transactions that were not moved into it yet."""
         log = self.path.with_name(f"{self.path.name}-wal")
-        return "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+        return log.exists() and log.stat().st_size > 0
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

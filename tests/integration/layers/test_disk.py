@@ -83,8 +83,9 @@ def until_it_fits(disk: Disk, pybuild: Pybuild, rooms: list[int], command: Calla
         if done.returncode:
             failed += 1
             assert "Traceback" not in done.stderr, done.stderr
-            assert done.stderr.count("error:") == 1, done.stderr
-            told = [line for line in done.stderr.splitlines() if f"the disk at {disk.root}" in line]
+            lines = done.stderr.splitlines()
+            assert sum(line.startswith("error:") for line in lines) == 1, done.stderr
+            told = [line for line in lines if f"the disk at {disk.root}" in line]
             assert len(told) == 1, done.stderr
             assert told[0].startswith(("error:", "note:")), done.stderr  # a note, where a program of the image failed
             assert "pybuild prune" in told[0], done.stderr
