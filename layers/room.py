@@ -15,9 +15,9 @@ from layers.errors import StoreFull
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 SCARCE = 1 << 20
 """Bytes below which a disk counts as full: a write that failed for lack of room has used up the rest."""
-RESERVE = 4
-"""Files in reserve, for the database's log and shared memory, and two directories."""
-SHARE = 64 << 10
+RESERVE = 8
+"""Files in reserve, for the database's log and shared memory, and a few directories."""
+SHARE = 32 << 10
 """Bytes of each."""
 FEW = 16
 """Inodes."""
