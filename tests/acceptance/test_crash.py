@@ -197,7 +197,7 @@ def test_eight_processes_on_one_store(pybuild: Pybuild, tmp_path: Path, registry
 def test_nobody_waits_for_a_blob_that_is_being_written(pybuild: Pybuild, tmp_path: Path) -> None:
     """A download that stands still holds no lock: builds, prunes and checks go on beside it."""
     pybuild.base("busybox")
-    context = project(tmp_path / "context", 5)
+    context = project(tmp_path / "context", 10)
     with Store.open(pybuild.root) as store, store.blobs.writer() as writer:
         writer.write(b"half of it, then the network stands still" * 100_000)
         began = time.monotonic()
