@@ -70,6 +70,7 @@ class Upload:
                     "DIGEST_INVALID", f"{writer.size} bytes came, whose digest is {writer.digest}, not {wanted}"
                 )
             writer.commit()
+            self._store.blobs.settle()  # what was answered stays, also if the manifest comes after a power cut
 
     def close(self) -> None:
         """Drop what is here."""

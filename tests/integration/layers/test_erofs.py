@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from layers import Chain, NewLayer, SnapshotMissing, Store, StoreFormat, UnsafePath, mountings
+from layers import Chain, NewLayer, SnapshotMissing, Store, UnsafePath, mountings
 from layers.erofs import BLOCK, CannotIndex, Image, devices
 from layers.index import EMBEDDED, Tar, index
 from layers.inodes import Inodes
@@ -315,20 +315,6 @@ def test_a_store_on_an_overlay_shows_layers_and_says_that_it_cannot_stack_more(d
                 assert (root / "low").read_bytes() == b"low"
             with pytest.raises(SnapshotMissing, match="Not every file system can carry one"):
                 use(store)
-
-    privately(body)
-
-
-def test_a_store_that_cannot_be_written_is_refused_in_words(disk: Path) -> None:
-    with Store.open(disk / "store"):
-        pass
-
-    def body() -> None:
-        view = linux.copy_mount(linux.AT_FDCWD, os.fsencode(disk))
-        linux.change_mount(view, add=linux.RDONLY)
-        linux.attach(view, linux.AT_FDCWD, os.fsencode(disk))
-        with pytest.raises(StoreFormat, match="cannot be written"):
-            Store.open(disk / "store", mounter=mounts)
 
     privately(body)
 

@@ -1,5 +1,6 @@
 """What layers hide, and who made what: told from tables of contents, and true of the merged tree."""
 
+import gc
 import io
 import re
 import time
@@ -207,11 +208,15 @@ def test_five_hundred_layers_and_fifty_thousand_entries_take_time_in_proportion(
         )
 
     def cost(stack: list[Toc]) -> float:
-        began = time.process_time()
-        found = waste(stack)
-        for path in ("usr", "usr/f000007", "no/such/path"):
-            Versions(stack).of(path)
-        spent = time.process_time() - began
+        gc.disable()  # what other tests have left is not looked through on our time
+        try:
+            began = time.process_time()
+            found = waste(stack)
+            for path in ("usr", "usr/f000007", "no/such/path"):
+                Versions(stack).of(path)
+            spent = time.process_time() - began
+        finally:
+            gc.enable()
         assert found.wasted == sum(sum(each.size for each in toc) for toc in stack[:-1])
         return spent
 
