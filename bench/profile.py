@@ -66,7 +66,7 @@ def native_diff(folder: Path, tag: str) -> str:
     from builder.containers.book import Containers
     from builder.containers.changes import places
     from layers import Store
-    from layers.lifted import Lifted
+    from layers.views.lifted import Lifted
 
     tool = Pybuild(folder / "pybuild")
     script = "for i in 0 1 2 3 4 5 6 7 8 9; do echo $i > /new-$i; echo $i >> /tree/0$i/000$i/$i.txt; done"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from builder.execute import Made
 from builder.graph import Outcome
 from layers import Descriptor, DiffID, History, ImageConfig, Manifest, NewLayer
-from layers.image import describe
+from layers.oci.image import describe
 
 COMMENT = "pybuild.dockerfile.v0"
 

@@ -18,7 +18,7 @@ from layers import (
     Reference,
     Repository,
 )
-from layers.mediatypes import INDEXES
+from layers.oci.mediatypes import INDEXES
 
 MOST = 4 << 20
 """Bytes of a document that are read."""

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from builder.errors import ContextError
 from builder.ignore import Ignore, State
 from layers import Entry, EntryType, UnsafePath
-from layers.paths import Root, decode, encode
-from layers.xattrs import incoming
-from layers.xattrs import read as read_xattrs
+from layers.disk.paths import Root, decode, encode
+from layers.tar.xattrs import incoming
+from layers.tar.xattrs import read as read_xattrs
 
 if TYPE_CHECKING:
     from layers import Store

@@ -24,7 +24,7 @@ from builder.events import StepFailed as FailedEvent
 from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step, origins
 from builder.ops.select import Selection, select
 from layers import Chain
-from layers.caches import Renewal
+from layers.home.caches import Renewal
 
 if TYPE_CHECKING:
     from builder.ops.attach import Shown
@@ -284,7 +284,7 @@ class Execution:
     # -- telling ---------------------------------------------------------------------------------
 
     def _now(self) -> str:
-        from layers.documents import timestamp
+        from layers.oci.documents import timestamp
 
         epoch = self.request.epoch
         return timestamp(datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC))

@@ -35,7 +35,7 @@ def export(
             _push(bench, request, output, emit)
             return
         case "oci" | "docker":
-            from layers.archive import save
+            from layers.moving.archive import save
 
             assert output.dest is not None
             with replacing(output.dest) as sink:
@@ -47,7 +47,7 @@ def export(
             assert output.dest is not None
             if len(images) > 1:
                 raise BuildError("type=tar holds one platform; build each of them alone")
-            from layers.merge import flat
+            from layers.making.merge import flat
 
             with replacing(output.dest) as sink:
                 flat(bench.store.tree(images[0].chain), sink)
@@ -58,9 +58,9 @@ def export(
 
 
 def _push(bench: Workbench, request: BuildRequest, output: Output, emit: Callable[[Event], None]) -> None:
-    from layers.places import Places
-    from layers.rewrite import Packed
-    from layers.transfer import copy
+    from layers.moving.places import Places
+    from layers.moving.rewrite import Packed
+    from layers.moving.transfer import copy
 
     if bench.remote is None:
         raise BuildError("this build may not use the network, so nothing can be pushed")
@@ -72,7 +72,7 @@ def _push(bench: Workbench, request: BuildRequest, output: Output, emit: Callabl
 
 def _local(store: Store, images: Sequence[Image], dest: Path) -> None:
     """Unpack into a directory; with several platforms into one below it for each."""
-    from layers.unpack import unpack
+    from layers.snapshot.unpack import unpack
 
     for image in images:
         place = dest if len(images) == 1 else dest / str(image.config.platform).replace("/", "_")

@@ -16,7 +16,7 @@ from layers import Platform, Reference
 from runner import Limits
 
 if TYPE_CHECKING:
-    from layers.packing import Form
+    from layers.making.packing import Form
 
 MAX_EPOCH = 253402300799
 """The last second of the year 9999: beyond it no timestamp can be written."""

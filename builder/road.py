@@ -24,8 +24,8 @@ from builder.request import BuildRequest
 from builder.span import NOWHERE, Span
 from builder.workbench import Workbench
 from layers import Descriptor, Image, Index, Platform
-from layers.documents import timestamp
-from layers.image import oci
+from layers.oci.documents import timestamp
+from layers.oci.image import oci
 
 
 class Road:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layers import Chain, History, ImageConfig, LayerError, Manifest, NewLayer, Reference
-from layers.image import BASE_DIGEST, BASE_NAME, edit, rewrite
+from layers.oci.image import BASE_DIGEST, BASE_NAME, edit, rewrite
 
 if TYPE_CHECKING:
     from layers import Image, Store
@@ -20,7 +20,7 @@ def squash(
     The history of the squashed layers stays as lines without a layer. The new layer belongs to `line`, which is put
     after them, or else to the last of them. Raises BlobMissing.
     """
-    from layers.merge import squash as merge
+    from layers.making.merge import squash as merge
 
     above = config.diff_ids[kept:]
     if len(above) < 2:

@@ -9,12 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from layers.accounts import Account, AccountMissing, Accounts
-from layers.chain import Chain
-from layers.descriptor import Descriptor
-from layers.digest import ChainID, DiffID, Digest
-from layers.documents import History, ImageConfig, Index, Manifest
-from layers.entry import Entry, EntryType
 from layers.errors import (
     ArchiveInvalid,
     BlobMismatch,
@@ -32,46 +26,52 @@ from layers.errors import (
     StoreReadOnly,
     UnsafePath,
 )
-from layers.platform import Platform
-from layers.reference import Reference
-from layers.repository import Mounts, Repository
-from layers.snapshots import Snapshotter, Workspace
+from layers.moving.repository import Mounts, Repository
+from layers.oci.chain import Chain
+from layers.oci.descriptor import Descriptor
+from layers.oci.digest import ChainID, DiffID, Digest
+from layers.oci.documents import History, ImageConfig, Index, Manifest
+from layers.oci.platform import Platform
+from layers.oci.reference import Reference
+from layers.snapshot.snapshots import Snapshotter, Workspace
+from layers.tar.entry import Entry, EntryType
+from layers.views.accounts import Account, AccountMissing, Accounts
 
 if TYPE_CHECKING:
-    from layers.blobs import Blobs, BlobWriter
-    from layers.collect import Pruned, prune
-    from layers.damage import Damage, Findings
-    from layers.image import Image, NewLayer
-    from layers.images import Images
-    from layers.leases import Lease
-    from layers.records import Record, Records
-    from layers.sizes import Share, Usage, usage
-    from layers.store import Mounter, Store
-    from layers.toc import Toc
-    from layers.tree import Tree
-    from layers.variants import Variants
+    from layers.home.blobs import Blobs, BlobWriter
+    from layers.home.collect import Pruned, prune
+    from layers.home.damage import Damage, Findings
+    from layers.home.images import Images
+    from layers.home.leases import Lease
+    from layers.home.records import Record, Records
+    from layers.home.sizes import Share, Usage, usage
+    from layers.home.store import Mounter, Store
+    from layers.home.variants import Variants
+    from layers.oci.image import Image, NewLayer
+    from layers.tar.toc import Toc
+    from layers.views.tree import Tree
 
 LAZY = {
-    "BlobWriter": "blobs",
-    "Blobs": "blobs",
-    "Damage": "damage",
-    "Findings": "damage",
-    "Image": "image",
-    "Images": "images",
-    "Lease": "leases",
-    "Mounter": "store",
-    "NewLayer": "image",
-    "Pruned": "collect",
-    "Record": "records",
-    "Records": "records",
-    "Share": "sizes",
-    "Store": "store",
-    "Toc": "toc",
-    "Tree": "tree",
-    "Usage": "sizes",
-    "Variants": "variants",
-    "prune": "collect",
-    "usage": "sizes",
+    "BlobWriter": "home.blobs",
+    "Blobs": "home.blobs",
+    "Damage": "home.damage",
+    "Findings": "home.damage",
+    "Image": "oci.image",
+    "Images": "home.images",
+    "Lease": "home.leases",
+    "Mounter": "home.store",
+    "NewLayer": "oci.image",
+    "Pruned": "home.collect",
+    "Record": "home.records",
+    "Records": "home.records",
+    "Share": "home.sizes",
+    "Store": "home.store",
+    "Toc": "tar.toc",
+    "Tree": "views.tree",
+    "Usage": "home.sizes",
+    "Variants": "home.variants",
+    "prune": "home.collect",
+    "usage": "home.sizes",
 }
 """Names that bring SQLite or the store with them, by module."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from layers.descriptor import Descriptor
+    from layers.oci.descriptor import Descriptor
 
 
 class LayerError(Exception):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layers.address import Address, Kind
+from layers.oci.address import Address, Kind
 
 if TYPE_CHECKING:
     from layers import Descriptor, Repository
@@ -29,16 +29,16 @@ def source(context: Context, address: Address, client: Client | None = None) -> 
         case Kind.REGISTRY:
             yield registry(context, address, client)
         case Kind.LAYOUT:
-            from layers.layout import Layout
+            from layers.moving.layout import Layout
 
             yield Layout.at(path)
         case Kind.DIRECTORY:
-            from layers.directory import Directory
+            from layers.moving.directory import Directory
 
             yield Directory.at(path)
         case Kind.OCI_ARCHIVE | Kind.DOCKER_ARCHIVE:
-            from layers.archive import reader
-            from layers.members import opened
+            from layers.moving.archive import reader
+            from layers.moving.members import opened
 
             with path.open("rb") as file, opened(file, context.store.scratch) as members:
                 yield reader(members, f"the archive {path}")
@@ -54,16 +54,16 @@ def target(context: Context, address: Address, client: Client | None = None) -> 
         case Kind.REGISTRY:
             yield registry(context, address, client)
         case Kind.LAYOUT:
-            from layers.layout import Layout
+            from layers.moving.layout import Layout
 
             yield Layout.create(path)
         case Kind.DIRECTORY:
-            from layers.directory import Directory
+            from layers.moving.directory import Directory
 
             yield Directory.create(path)
         case Kind.OCI_ARCHIVE | Kind.DOCKER_ARCHIVE:
             from builder.export import replacing
-            from layers.archivewriter import ArchiveWriter
+            from layers.moving.archivewriter import ArchiveWriter
 
             with replacing(path) as sink:
                 writer = ArchiveWriter(sink, docker=address.kind is Kind.DOCKER_ARCHIVE, where=f"the archive {path}")

@@ -17,7 +17,7 @@ import click
 from pybuild.formats.dive import number
 
 if TYPE_CHECKING:
-    from layers.efficiency import Efficiency
+    from layers.views.efficiency import Efficiency
 
 DEFAULTS: Mapping[str, str] = {
     "highestUserWastedPercent": "0.1",

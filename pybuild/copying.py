@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layers.address import Address, Kind
+from layers.oci.address import Address, Kind
 from pybuild.addressing import given, resolve, source, target
 
 if TYPE_CHECKING:
     from layers import Descriptor, Digest, Platform, Repository
-    from layers.rewrite import Rewritten
-    from layers.transfer import Progress
+    from layers.moving.rewrite import Rewritten
+    from layers.moving.transfer import Progress
     from pybuild.wiring import Context
     from registry.session import Client
 
@@ -75,9 +75,9 @@ def copy(
 ) -> Copied:
     """Copy an image. Raises what the places raise, and DocumentInvalid where the form cannot be had."""
     from layers import BlobMissing, DocumentInvalid
-    from layers.places import Places
-    from layers.rewrite import Rewritten
-    from layers.transfer import copy as transfer
+    from layers.moving.places import Places
+    from layers.moving.rewrite import Rewritten
+    from layers.moving.transfer import copy as transfer
 
     tag = given(destination)
     with ExitStack() as stack:
@@ -119,8 +119,8 @@ def view(
     if codec is None and form.kind is None:
         yield there
         return
-    from layers.forms import ScratchForms
-    from layers.rewrite import Packed, Rewritten
+    from layers.moving.forms import ScratchForms
+    from layers.moving.rewrite import Packed, Rewritten
 
     if origin is Kind.STORE:
         yield Packed(context.store, codec, form.level, force=force, kind=form.kind)

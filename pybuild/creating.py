@@ -157,7 +157,7 @@ def settings(context: Context, name: str, words: tuple[str, ...], options: dict[
 def found(context: Context, name: str, options: dict[str, Any]) -> Image:
     """The image, pulled if it is not here. Raises BlobMissing and the errors of a registry."""
     from layers import BlobMissing, Platform, ReferenceInvalid
-    from layers.transfer import copy
+    from layers.moving.transfer import copy
 
     platform = Platform.parse(options["platform"]) if options["platform"] else None
     if options["pull"] != "always":

@@ -41,7 +41,7 @@ CONTAINERS = {"ID": "CONTAINER ID", "Image": "IMAGE", "Size": "SIZE", "Status": 
 def show(context: Context) -> None:
     """Print images, containers and cache records."""
     from builder.containers import Containers
-    from layers.sizes import details, disk_usage
+    from layers.home.sizes import details, disk_usage
 
     book = Containers(context.store).list()
     sizes, records = details(context.store)

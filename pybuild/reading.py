@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
 def chosen(there: Repository, found: Descriptor, platform: Platform | None) -> Descriptor:
     """The image of an index that fits a platform, this machine's by default. Raises PlatformMissing."""
-    from layers import Index, Platform, mediatypes
-    from layers.repository import document
+    from layers import Index, Platform
+    from layers.moving.repository import document
+    from layers.oci import mediatypes
 
     if found.media_type not in mediatypes.INDEXES:
         return found
@@ -21,7 +22,7 @@ def chosen(there: Repository, found: Descriptor, platform: Platform | None) -> D
 def config(there: Repository, image: Descriptor) -> bytes:
     """The config of an image. Raises BlobMissing, BlobMismatch, DocumentInvalid."""
     from layers import Manifest
-    from layers.repository import document
+    from layers.moving.repository import document
 
     return document(there, Manifest.parse(document(there, image), image.media_type).config)
 
@@ -31,8 +32,8 @@ def summary(
 ) -> dict[str, Any]:
     """skopeo's object for what a name points to (skopeo-inspect(1)); of an index, one image and the index's digest."""
     from layers import ImageConfig, Manifest
-    from layers.documents import decode
-    from layers.repository import document
+    from layers.moving.repository import document
+    from layers.oci.documents import decode
 
     image = chosen(there, found, platform)
     manifest = Manifest.parse(document(there, image), image.media_type)

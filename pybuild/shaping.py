@@ -50,7 +50,7 @@ def keep(context: Context, manifest: Manifest, config: ImageConfig, name: Refere
 
 def now() -> str:
     """The time that new documents carry: SOURCE_DATE_EPOCH, or the clock. Raises click.UsageError."""
-    from layers.documents import timestamp
+    from layers.oci.documents import timestamp
 
     said = os.environ.get("SOURCE_DATE_EPOCH")
     if said and not said.isdigit():
@@ -68,7 +68,7 @@ def warn(sentence: str) -> None:
 def bring(context: Context, tars: Sequence[str]) -> list[NewLayer]:
     """Each tar, in any compression, as a layer; "-" is standard input. Raises ArchiveInvalid, UnsafePath, OSError."""
     from layers import ArchiveInvalid
-    from layers.ingest import bring as read
+    from layers.home.ingest import bring as read
 
     if tars.count("-") > 1:
         raise click.UsageError("standard input can be only one of the layers")

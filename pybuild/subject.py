@@ -19,7 +19,7 @@ import click
 if TYPE_CHECKING:
     from builder.containers.book import Container
     from layers import Chain, DiffID, Image, Store
-    from layers.files import Files
+    from layers.views.files import Files
 
 PATHS = (".", "..")
 
@@ -41,7 +41,7 @@ class Subject:
     @cached_property
     def below(self) -> Chain | None:
         """What it is an addition to, as `diff` with one argument sees it; None for what stands alone."""
-        from layers.lookup import home
+        from layers.home.lookup import home
 
         if self.container is not None:
             return self.container.settings.chain
@@ -63,7 +63,7 @@ class Subject:
 
             return tree(self.store, self.container)
         if self.folder is not None:
-            from layers.folder import Folder
+            from layers.views.folder import Folder
 
             return Folder(self.folder)
         chain = Chain((self.layer,)) if self.layer is not None else self.chain
@@ -85,7 +85,7 @@ def subject(store: Store, text: str) -> Subject:
             return Subject(text, store, container=Containers(store).get(text))
     if (chain := stack(store, text)) is not None:
         return Subject(text, store, chain=chain)
-    from layers.lookup import layer
+    from layers.home.lookup import layer
 
     if (diff_id := layer(store, text)) is not None:
         return Subject(text, store, layer=diff_id)
@@ -136,7 +136,7 @@ def step(text: str) -> tuple[str, int | None]:
 
 def transport(text: str) -> bool:
     """True for an image, or a step of one, that is not in the store. Raises ReferenceInvalid."""
-    from layers.address import Address, Kind
+    from layers.oci.address import Address, Kind
 
     return bool(text) and Address.parse(step(text)[0]).kind is not Kind.STORE
 
@@ -144,8 +144,8 @@ def transport(text: str) -> bool:
 def elsewhere(store: Store, text: str, platform: str | None = None) -> Image:
     """An image at a place that `text` names, with its layers here. Raises what the place raises."""
     from layers import Platform
-    from layers.address import Address
-    from layers.visit import visit
+    from layers.moving.visit import visit
+    from layers.oci.address import Address
     from pybuild.addressing import resolve, source
 
     address = Address.parse(text)

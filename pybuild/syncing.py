@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layers.address import Address, Kind
+from layers.oci.address import Address, Kind
 
 if TYPE_CHECKING:
     from layers import Reference

@@ -21,7 +21,7 @@ import oras.schemas
 import requests
 
 from layers import BlobMismatch, Descriptor, Digest, Reference
-from layers.mediatypes import OCI_EMPTY, OCI_MANIFEST
+from layers.oci.mediatypes import OCI_EMPTY, OCI_MANIFEST
 from registry.errors import ProtocolViolation
 from registry.referrers import note
 from registry.remote import RemoteRepository

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from layers import Descriptor, Digest, DocumentInvalid, Index
-from layers.documents import decode
-from layers.mediatypes import OCI_INDEX
+from layers.oci.documents import decode
+from layers.oci.mediatypes import OCI_INDEX
 from registry.errors import NotFound, ProtocolViolation, Unavailable
 from registry.transport import Response
 

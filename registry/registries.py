@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from layers import Reference, ReferenceInvalid
-from layers.reference import DEFAULT_HOST, looks_like_host
+from layers.oci.reference import DEFAULT_HOST, looks_like_host
 from registry.errors import RegistriesInvalid
 
 SYSTEM = Path("/etc/containers")

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from urllib.parse import quote, urljoin
 
 from layers import BlobMismatch, Descriptor, Digest, DigestInvalid, DocumentInvalid, Manifest, Reference, Repository
-from layers.mediatypes import INDEXES, MANIFESTS
+from layers.oci.mediatypes import INDEXES, MANIFESTS
 from registry.download import Download
 from registry.errors import NotFound, ProtocolViolation, RegistryError
 from registry.session import Client
@@ -267,7 +267,7 @@ def kind_of(answer: Response) -> str:
 
 def own_kind(data: bytes) -> str:
     """What a document says of itself, if it says anything."""
-    from layers.documents import decode
+    from layers.oci.documents import decode
 
     try:
         kind = decode(data, "manifest").get("mediaType")

@@ -24,7 +24,8 @@ from builder.containers import names
 from builder.containers.errors import ContainerError, ContainerMissing, ContainerState, NameTaken
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
-from layers import NameAmbiguous, durable
+from layers import NameAmbiguous
+from layers.disk import durable
 
 if TYPE_CHECKING:
     from layers import Store

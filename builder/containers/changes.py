@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from builder.containers.book import Container
 from builder.containers.errors import ContainerError
 from layers import BlobMissing, Chain, History, ImageConfig, Manifest, Platform, Reference
-from layers.documents import timestamp
-from layers.image import append, describe
+from layers.oci.documents import timestamp
+from layers.oci.image import append, describe
 
 if TYPE_CHECKING:
     from layers import Image, Store, Tree
@@ -25,7 +25,7 @@ OURS = ("/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.con
 
 def tree(store: Store, container: Container) -> Tree:
     """Its file system as it is now; nothing is copied."""
-    from layers.lifted import Lifted
+    from layers.views.lifted import Lifted
 
     below = store.tree(container.settings.chain)
     if not container.upper.is_dir():
@@ -89,7 +89,7 @@ def commit(
     squash: bool = False,
 ) -> Image:
     """An image of a container: its image's layers and one of what it changed. Raises BlobMissing, DockerfileErrors."""
-    from layers.capture import capture
+    from layers.making.capture import capture
 
     settings = container.settings
     below = settings.chain

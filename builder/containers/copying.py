@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from builder.containers.book import LIVE, PATIENCE, Container
 from builder.containers.errors import ContainerState, PathInvalid
 from layers import Chain
-from layers.paths import Root
+from layers.disk.paths import Root
 
 if TYPE_CHECKING:
     from tarfile import TarFile
@@ -238,8 +238,8 @@ def _member(tar: TarFile, at: int, name: bytes, called: str) -> None:
 
 def extract(store: Store, source: BinaryIO, target: Root, path: str) -> None:
     """Unpack a tar into a directory, owners kept. Raises PathInvalid, ArchiveInvalid, UnsafePath."""
-    from layers.toc import Toc
-    from layers.unpack import unpack
+    from layers.snapshot.unpack import unpack
+    from layers.tar.toc import Toc
 
     try:
         directory = stat.S_ISDIR(target.stat(path).st_mode)

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from layers import Chain, Digest, durable
+from layers import Chain, Digest
+from layers.disk import durable
 from runner import Limits
 
 

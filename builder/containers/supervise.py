@@ -20,7 +20,7 @@ from builder.containers.state import State, Status
 from builder.containers.terminal import Sink, Streams, forwarding, pump, raw_terminal
 from builder.process import environment, identity, network_files
 from layers import Account, Accounts
-from layers.paths import Root
+from layers.disk.paths import Root
 from runner import Mount, RunnerError, Sandbox
 
 if TYPE_CHECKING:

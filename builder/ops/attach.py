@@ -25,8 +25,8 @@ from builder.mounts import CACHE_MODE, BindMount, CacheMount, Mounted, SecretMou
 from builder.ops.select import MOUNTED, Selection, Source, mounted
 from builder.secrets import SecretUnreadable
 from layers import Chain, Digest
-from layers.caches import Caches
-from layers.paths import encode
+from layers.disk.paths import encode
+from layers.home.caches import Caches
 from runner import Mount
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class Attaching:
             path.mkdir()
             os.chmod(path, CACHE_MODE)
         else:
-            from layers.unpack import unpack
+            from layers.snapshot.unpack import unpack
 
             store, layer = self.bench.store, self._layer(shown)
             whole = path.with_name("whole")

@@ -20,9 +20,9 @@ def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], ste
 
     Raises what the registry raises, BlobMismatch and ArchiveInvalid, and Cancelled when `stop` is set.
     """
-    from layers.pipeline import Stopped
-    from layers.places import Places
-    from layers.transfer import copy
+    from layers.moving.places import Places
+    from layers.moving.transfer import copy
+    from layers.tar.pipeline import Stopped
 
     assert bench.remote is not None
     done: dict[Digest, int] = {}

@@ -20,13 +20,13 @@ from builder.graph import Copy, Step
 from builder.ops.last import Last
 from builder.ops.select import Item, Selection, Source
 from layers import Entry, EntryType
-from layers.xattrs import incoming
-from layers.xattrs import read as read_xattrs
+from layers.tar.xattrs import incoming
+from layers.tar.xattrs import read as read_xattrs
 
 if TYPE_CHECKING:
     from layers import NewLayer, Store, Tree
-    from layers.compose import Data
-    from layers.packing import Form
+    from layers.making.compose import Data
+    from layers.making.packing import Form
 
 HEREDOC_MODE = 0o644
 DIRECTORY_MODE = 0o755
@@ -188,7 +188,7 @@ def copy(
 
     Raises StepFailed, ContextError, AccountMissing, ArchiveInvalid.
     """
-    from layers.compose import compose
+    from layers.making.compose import compose
 
     op = step.op
     assert isinstance(op, Copy)
@@ -282,8 +282,8 @@ def _complete(placing: Placing) -> None:
 
 def _links(placing: Placing) -> list[Entry]:
     """What was placed, in canonical order; of names for one file the first carries it."""
-    from layers.normal import hard_link
-    from layers.tarball import ordered
+    from layers.tar.normal import hard_link
+    from layers.tar.tarball import ordered
 
     first: dict[object, str] = {}
     entries = ordered([placed.entry for placed in placing.placed.values()])
@@ -326,14 +326,14 @@ def _items(placing: Placing, entries: list[Entry], last: Last | None) -> Iterato
 
 def _unpacked(store: Store, placing: Placing, source: Item, origin: Context | TreeOrigin, stack: ExitStack) -> bool:
     """Place the members of an archive; False if the source is none."""
-    from layers.tarread import is_tar
+    from layers.tar.tarread import is_tar
 
     if source.entry.type is not EntryType.FILE or not source.entry.size:
         return False
-    from layers.codec import decompress
     from layers.errors import ArchiveInvalid
-    from layers.toc import Toc
-    from layers.tree import Tree
+    from layers.tar.codec import decompress
+    from layers.tar.toc import Toc
+    from layers.views.tree import Tree
 
     opened = origin.open_file(source.path)
     with os.fdopen(opened, "rb") if isinstance(opened, int) else opened as file:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layers import BlobMissing, Digest, Entry, EntryType
-from layers.compose import Taken
+from layers.making.compose import Taken
 
 if TYPE_CHECKING:
     from builder.graph import Copy

@@ -18,7 +18,7 @@ MODE = 0o755
 
 def mkdir(store: Store, below: Chain, step: Step, op: Mkdir, epoch: int | None) -> NewLayer:
     """Make the layer; one that is there already gives a layer of nothing. Raises StepFailed, AccountMissing."""
-    from layers.compose import compose
+    from layers.making.compose import compose
 
     tree = store.tree(below)
     account = tree.accounts().account(op.user)

@@ -14,7 +14,8 @@ from builder.errors import Cancelled, StepFailed
 from builder.graph import Run, Step
 from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
-from layers import Chain, room
+from layers import Chain
+from layers.home import room
 from runner import Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from builder.secrets import Secret
     from builder.workbench import Workbench
     from layers import NewLayer, Workspace
-    from layers.caches import Renewal
-    from layers.packing import Form
+    from layers.home.caches import Renewal
+    from layers.making.packing import Form
     from runner import Exit, Usage
 
 HOSTNAME = "buildkitsandbox"
@@ -67,7 +68,7 @@ def run(
 
     Raises StepFailed with the exit, Cancelled, and what attaching the mounts raises.
     """
-    from layers.capture import capture
+    from layers.making.capture import capture
 
     op = step.op
     assert isinstance(op, Run)

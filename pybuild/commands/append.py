@@ -41,7 +41,7 @@ def append(
     Names that begin with .wh. delete what lies below, as in any layer.
     """
     from layers import History, Platform
-    from layers.image import BASE_DIGEST, BASE_NAME, empty, rewrite, stack
+    from layers.oci.image import BASE_DIGEST, BASE_NAME, empty, rewrite, stack
     from pybuild.shaping import bring, keep, now
     from pybuild.subject import image as image_of
 

@@ -12,7 +12,7 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from layers import Image, Store
-    from layers.versions import Version, Versions
+    from layers.views.versions import Version, Versions
 
 COLUMNS = {
     "Kind": "WHAT",
@@ -51,7 +51,7 @@ def blame(
     LAYER counts from 1, the lowest. AT is where the bytes of a file are in the layer's uncompressed tar: offset+length.
     A directory is told layer by layer, with the paths and bytes that each has below it; --all lists them.
     """
-    from layers.versions import Versions
+    from layers.views.versions import Versions
     from pybuild.formats.table import emit
     from pybuild.subject import image as find
     from pybuild.subject import pattern
@@ -100,7 +100,7 @@ class Rows:
 
     def row(self, version: Version) -> dict[str, Any]:
         """One version. `Blob` is the file that holds the raw tar of the layer with the bytes."""
-        from layers.tree import pieces
+        from layers.views.tree import pieces
         from pybuild import units
         from pybuild.formats.names import shown
 

@@ -64,8 +64,9 @@ def copy(
 ) -> None:
     """Copy an image from SRC to DST; its digest is printed."""
     from builder.export import STREAMS
-    from layers import Platform, mediatypes
-    from layers.address import Address, Kind
+    from layers import Platform
+    from layers.oci import mediatypes
+    from layers.oci.address import Address, Kind
     from pybuild.copying import RAW, Form
     from pybuild.copying import copy as carry
 

@@ -23,7 +23,7 @@ from pybuild.wiring import Context
 def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> None:
     """Copy SOURCE to DEST; one of them is CONTAINER:PATH, and "-" for the other one a tar on our standard streams."""
     from builder.containers import Containers, copying
-    from layers.paths import Root
+    from layers.disk.paths import Root
 
     left, right = split(source), split(dest)
     book = Containers(context.store)

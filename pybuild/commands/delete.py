@@ -17,8 +17,8 @@ from pybuild.wiring import Context
 @click.pass_obj
 def delete(context: Context, place: str) -> None:
     """Delete the tag REF; other tags of the same image stay. Only a digest takes an image and all its tags away."""
-    from layers.address import Address, Kind
-    from layers.layout import Layout
+    from layers.moving.layout import Layout
+    from layers.oci.address import Address, Kind
     from pybuild.addressing import listing, source
 
     address = Address.parse(place)

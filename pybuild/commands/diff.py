@@ -12,9 +12,9 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from layers import Chain
-    from layers.changes import Change
-    from layers.files import Files
-    from layers.treediff import Difference, Reason
+    from layers.views.changes import Change
+    from layers.views.files import Files
+    from layers.views.treediff import Difference, Reason
     from pybuild.subject import Subject
 
 NAMES = ("content", "link", "mode", "mtime", "owner", "type", "xattr")
@@ -60,7 +60,7 @@ def diff(
     container is compared with its image, an image with itself before its last layer, a layer with those below it. What
     was in a deleted directory is not listed.
     """
-    from layers.treediff import Reason
+    from layers.views.treediff import Reason
     from pybuild.formats.tally import Tally
     from pybuild.subject import subject
 
@@ -112,7 +112,7 @@ def diff(
 def alone(one: Subject, *, every: bool, ignore: Collection[Reason]) -> tuple[Files, Files, Iterable[Difference]]:
     """What a container changed, the last layer of an image, or a layer: both sides and what leads from one to other."""
     from layers import Chain
-    from layers.lifted import Lifted
+    from layers.views.lifted import Lifted
 
     store = one.store
     if one.folder is not None:
@@ -131,7 +131,7 @@ def alone(one: Subject, *, every: bool, ignore: Collection[Reason]) -> tuple[Fil
 
 def differences(before: Files, after: Files, *, every: bool, ignore: Collection[Reason]) -> Iterator[Difference]:
     """What leads from one tree to another, the root itself left out."""
-    from layers.treediff import diff as trees
+    from layers.views.treediff import diff as trees
 
     return trees(before, after, ignore=ignore, reasons=every)
 
@@ -140,8 +140,8 @@ def judged(
     changes: Iterable[Change], before: Files, after: Files, *, every: bool, ignore: Collection[Reason]
 ) -> Iterator[Difference]:
     """What an upper directory says, docker's rows: a directory counts as changed when names in it came or went."""
-    from layers.changes import ChangeKind
-    from layers.treediff import Difference, compare
+    from layers.views.changes import ChangeKind
+    from layers.views.treediff import Difference, compare
 
     for change in changes:
         if change.implied:
@@ -162,8 +162,8 @@ def judged(
 def deletions(one: Subject) -> Iterator[Difference]:
     """What a layer that no image has deletes of whatever is below it."""
     from layers import EntryType
-    from layers.changes import ChangeKind
-    from layers.treediff import Difference
+    from layers.views.changes import ChangeKind
+    from layers.views.treediff import Difference
 
     assert one.layer is not None
     for entry in one.store.toc(one.layer):

@@ -19,7 +19,7 @@ from pybuild.wiring import Context
 def digest(context: Context, place: str, platform: str | None) -> None:
     """Print the digest of the manifest or index that REF points to."""
     from layers import Platform
-    from layers.address import Address
+    from layers.oci.address import Address
     from pybuild.addressing import resolve, source
     from pybuild.reading import chosen
 

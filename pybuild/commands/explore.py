@@ -111,7 +111,7 @@ def explore(
 
 def judge(name: str, layers: Sequence[Toc], given: Mapping[str, str], config: str | None) -> int:
     """Print what dive prints; 1 if a rule is broken. Options go before the file."""
-    from layers.efficiency import efficiency
+    from layers.views.efficiency import efficiency
     from pybuild.budget import DEFAULTS, judge, read
     from pybuild.formats.dive import report
 
@@ -128,8 +128,8 @@ def judge(name: str, layers: Sequence[Toc], given: Mapping[str, str], config: st
 
 def write(image: Image, layers: Sequence[Toc], target: str) -> None:
     """dive's JSON, and beside its numbers those of bytes that do not show."""
-    from layers.efficiency import efficiency
-    from layers.waste import waste
+    from layers.views.efficiency import efficiency
+    from layers.views.waste import waste
     from pybuild.formats import dive
 
     document = dive.export(image, layers, efficiency(layers))
@@ -144,7 +144,7 @@ def write(image: Image, layers: Sequence[Toc], target: str) -> None:
 
 def write_picture(name: str, image: Image, layers: Sequence[Toc], target: str) -> None:
     """The page of `pybuild.formats.treemap`."""
-    from layers.waste import waste
+    from layers.views.waste import waste
     from pybuild.formats.treemap import page
 
     lines = [line.created_by or "" for line, diff_id in image.lines if diff_id is not None]
@@ -155,8 +155,8 @@ def write_picture(name: str, image: Image, layers: Sequence[Toc], target: str) -
 def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
     """Layers, sums, and the paths with the most hidden bytes."""
     from builder.cache import lines
-    from layers.efficiency import efficiency
-    from layers.waste import waste
+    from layers.views.efficiency import efficiency
+    from layers.views.waste import waste
     from pybuild import units
     from pybuild.formats.names import shown
     from pybuild.formats.table import emit, table, truncated
@@ -195,7 +195,7 @@ def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
 def print_found(store: Store, image: Image, layers: Sequence[Toc], wanted: str) -> None:
     """Where each path that matches comes from, and whether it is there. Raises click.ClickException if none is."""
     from builder.cache import lines
-    from layers.versions import Versions
+    from layers.views.versions import Versions
     from pybuild import units
     from pybuild.formats.names import shown
     from pybuild.formats.table import table
@@ -225,7 +225,7 @@ def print_found(store: Store, image: Image, layers: Sequence[Toc], wanted: str) 
 
 def print_top(layers: Sequence[Toc], count: int) -> None:
     """The largest files that show, and the directories with the most bytes below them."""
-    from layers.waste import waste
+    from layers.views.waste import waste
     from pybuild import units
     from pybuild.formats.names import shown
     from pybuild.formats.table import table

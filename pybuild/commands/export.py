@@ -26,7 +26,7 @@ def export(context: Context, source: str, dest: str | None, platform: str | None
     """
     from builder.containers.changes import tree as files_of
     from builder.export import replacing
-    from layers.merge import flat
+    from layers.making.merge import flat
     from pybuild.subject import image, subject
 
     if dest is None and sys.stdout.isatty():

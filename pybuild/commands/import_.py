@@ -31,8 +31,8 @@ def import_(
 
     from builder.containers.changes import change
     from layers import History, ImageConfig, Platform, Reference
-    from layers.image import describe
-    from layers.ingest import bring
+    from layers.home.ingest import bring
+    from layers.oci.image import describe
     from pybuild.shaping import now
 
     if "://" in file:

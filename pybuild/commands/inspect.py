@@ -13,7 +13,7 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from layers import Image
-    from layers.address import Address
+    from layers.oci.address import Address
 
 
 class NotFound(click.ClickException):
@@ -50,7 +50,7 @@ def inspect(
 
     Of the local store docker's array is shown; of an image elsewhere (docker://REF, oci:DIR:NAME, ...) skopeo's object.
     """
-    from layers.address import Address, Kind
+    from layers.oci.address import Address, Kind
     from pybuild.exits import tell
 
     if raw or config:
@@ -91,7 +91,7 @@ def documents(context: Context, address: Address, *, raw: bool, config: bool, pl
     import sys
 
     from layers import Platform
-    from layers.repository import document
+    from layers.moving.repository import document
     from pybuild import reading
     from pybuild.addressing import resolve, source
 
@@ -112,7 +112,7 @@ def documents(context: Context, address: Address, *, raw: bool, config: bool, pl
 def seen(context: Context, address: Address, platform: str | None, *, tags: bool) -> dict[str, Any]:
     """skopeo's object for an image that is not in the store. Raises BlobMissing and the errors of a registry."""
     from layers import Platform
-    from layers.address import Kind
+    from layers.oci.address import Kind
     from pybuild.addressing import listing, resolve, source
     from pybuild.reading import summary
 
@@ -193,7 +193,7 @@ def image_json(image: Image) -> dict[str, Any]:
 
 def repo_digests(image: Image) -> list[str]:
     """`repository@digest` under which registries know it: only what came from one, or was sent as it is, has any."""
-    from layers.mediatypes import OCI_LAYER
+    from layers.oci.mediatypes import OCI_LAYER
 
     if all(layer.media_type == OCI_LAYER for layer in image.manifest.layers):
         return []

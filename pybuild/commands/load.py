@@ -16,7 +16,7 @@ from pybuild.wiring import Context
 @click.pass_obj
 def load(context: Context, source: str | None, quiet: bool) -> None:
     """Take in the images of an OCI or docker archive, plain or compressed."""
-    from layers.archive import load as read
+    from layers.moving.archive import load as read
 
     if source is None and sys.stdin.isatty():
         raise click.UsageError("no archive: add -i FILE, or redirect one to standard input")

@@ -61,7 +61,7 @@ def mutate(context: Context, /, image: str, name: Reference | None, platform: st
     Its layers, and all that is not asked for here, stay byte for byte; nothing asked for gives the same image.
     """
     from layers import History, Platform
-    from layers.image import edit, rewrite, stack
+    from layers.oci.image import edit, rewrite, stack
     from pybuild.shaping import bring, keep, now
     from pybuild.subject import image as image_of
 
@@ -89,8 +89,8 @@ def mutate(context: Context, /, image: str, name: Reference | None, platform: st
 
 def changed(runtime: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A config object after the options; a list or mapping that is asked for replaces, or adds by key."""
-    from layers.runtimespec import table
-    from layers.runtimespec import words as listed
+    from layers.bundles.runtimespec import table
+    from layers.bundles.runtimespec import words as listed
 
     value = dict(runtime)
     if given["entrypoint"]:
@@ -134,7 +134,7 @@ def write(context: Context, target: Any, name: Reference | None, dest: str) -> N
     from pathlib import Path
 
     from builder.export import replacing
-    from layers.archive import save
+    from layers.moving.archive import save
 
     with replacing(Path(dest)) as sink:
         save(context.store, [(target, (name,) if name else ())], sink, kind="docker")

@@ -79,7 +79,7 @@ def prune(
         if not click.confirm(f"This removes {what}. Go on?", err=True):
             raise click.ClickException("nothing was removed")
     if not dry_run:
-        from layers import room
+        from layers.home import room
         from runner import cgroups
 
         room.spend(context.settings.root)
@@ -125,7 +125,7 @@ def idle_containers(context: Context) -> tuple[list[Container], int]:
     """Containers that do not run, and the bytes that they take on the disk."""
     from builder.containers import Containers
     from builder.containers.book import LIVE
-    from layers.sizes import disk_usage
+    from layers.home.sizes import disk_usage
 
     found = [one for one in Containers(context.store).list() if one.state().status not in LIVE]
     return found, sum(disk_usage(one.folder) for one in found)

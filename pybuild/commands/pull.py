@@ -11,7 +11,7 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from layers import Descriptor, Platform, Reference, Repository
-    from layers.address import Address
+    from layers.oci.address import Address
 
 
 @click.command(
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def pull(context: Context, image: str, all_platforms: bool, platform: str | None, quiet: bool) -> None:
     """Fetch IMAGE into the store, every byte verified."""
     from layers import Platform
-    from layers.address import Address, Kind
-    from layers.places import Places
-    from layers.transfer import copy
+    from layers.moving.places import Places
+    from layers.moving.transfer import copy
+    from layers.oci.address import Address, Kind
 
     address = Address.parse(image, bare=Kind.REGISTRY)
     if address.kind is not Kind.REGISTRY:
@@ -67,7 +67,7 @@ def pull(context: Context, image: str, all_platforms: bool, platform: str | None
 def mismatch(context: Context, reference: Reference, found: Descriptor, platform: str | None) -> None:
     """Tell if the one image that a name has is for another platform than was wanted."""
     from layers import BlobMissing, Platform
-    from layers.mediatypes import INDEXES
+    from layers.oci.mediatypes import INDEXES
     from pybuild.exits import tell
 
     if found.media_type in INDEXES:
@@ -96,7 +96,7 @@ def runs(context: Context, reference: Reference) -> bool:
 
 def bring(context: Context, address: Address, platform: Platform | None, *, every: bool, quiet: bool) -> None:
     """Take an image in from a layout, an archive or a directory, under the whole names that it has there."""
-    from layers.transfer import copy
+    from layers.moving.transfer import copy
     from pybuild.addressing import resolve, source
 
     with (
@@ -120,9 +120,9 @@ def bring(context: Context, address: Address, platform: Platform | None, *, ever
 
 def known(address: Address, there: Repository, target: Descriptor) -> tuple[Reference, ...]:
     """The whole names of what an address means: the one that it says, else those that an archive has for it."""
-    from layers.archive import OciArchive
-    from layers.dockerarchive import DockerArchive
-    from layers.names import REF_NAME, reference_of
+    from layers.moving.archive import OciArchive
+    from layers.moving.dockerarchive import DockerArchive
+    from layers.moving.names import REF_NAME, reference_of
 
     if address.name and not address.name.startswith(("@", "sha256:", "sha384:", "sha512:")):
         name = reference_of({REF_NAME: address.name})

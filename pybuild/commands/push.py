@@ -40,7 +40,7 @@ def push(
 ) -> None:
     """Send IMAGE to the registry that its name (or DESTINATION) names."""
     from layers import Platform
-    from layers.address import Address, Kind
+    from layers.oci.address import Address, Kind
     from pybuild.copying import Form, copy
 
     if all_tags and destination:
@@ -85,7 +85,8 @@ def tags(store: Store, image: str) -> tuple[Reference, ...]:
 
 def complete(store: Store, name: str) -> bool:
     """True for a lone image, and for an index of which all images are here; else one of them is sent."""
-    from layers import Index, mediatypes
+    from layers import Index
+    from layers.oci import mediatypes
 
     found = store.repository().resolve(name)
     if found.media_type not in mediatypes.INDEXES:

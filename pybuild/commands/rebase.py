@@ -32,8 +32,8 @@ def rebase(
     base is, and stand in for --old-base and --new-base the next time.
     """
     from layers import Reference, ReferenceInvalid
-    from layers.image import BASE_DIGEST, BASE_NAME
-    from layers.rebase import rebase as run
+    from layers.making.rebase import rebase as run
+    from layers.oci.image import BASE_DIGEST, BASE_NAME
     from pybuild.shaping import keep, warn
     from pybuild.subject import image as image_of
 

@@ -63,9 +63,9 @@ def repack(
     from pathlib import Path
 
     from layers import History
-    from layers.bundle import refresh
-    from layers.bundle import repack as run
-    from layers.image import stack
+    from layers.bundles.bundle import refresh
+    from layers.bundles.bundle import repack as run
+    from layers.oci.image import stack
     from pybuild.shaping import keep, now, warn
 
     store = context.store

@@ -28,8 +28,8 @@ def save(context: Context, images: Sequence[str], dest: str | None, kind: str) -
     """Write images, with their names, to an archive that docker, podman and skopeo read."""
     from builder.export import replacing
     from layers import Reference, ReferenceInvalid
-    from layers.archive import Named
-    from layers.archive import save as write
+    from layers.moving.archive import Named
+    from layers.moving.archive import save as write
 
     if dest is None and sys.stdout.isatty():
         raise click.UsageError("an archive is not written to a terminal: add -o FILE, or redirect it")

@@ -52,7 +52,7 @@ def sync(
 ) -> int:
     """Copy all images of SRC to DST; prints each digest and where it is now."""
     from layers import LayerError
-    from layers.address import Kind
+    from layers.oci.address import Kind
     from pybuild.copying import Form, copy
     from pybuild.exits import explain, tell
     from pybuild.syncing import Colliding, directories, filtered, images, ways

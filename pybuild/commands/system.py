@@ -82,7 +82,7 @@ def check(context: Context, repair: bool, quick: bool) -> int:
     Other commands may run meanwhile. --repair loses nothing that is whole: damaged bytes are moved to 'damaged' in the
     store, and images are given up only if neither their bytes nor another form of them are left.
     """
-    from layers.check import check as look
+    from layers.home.check import check as look
 
     with reading(context.settings.color) as tell:
         found = look(context.store, repair=repair, quick=quick, progress=tell)

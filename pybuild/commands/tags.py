@@ -23,8 +23,8 @@ from pybuild.wiring import Context
 def tags(context: Context, place: str, form: str) -> None:
     """List the tags of REPO, one a line: docker://REPO, oci:DIR, an archive, or a repository of the local store."""
     from layers import BlobMissing, Reference
-    from layers.address import Address, Kind
-    from layers.repository import Tags
+    from layers.moving.repository import Tags
+    from layers.oci.address import Address, Kind
     from pybuild.addressing import listing, source
 
     address = Address.parse(place)

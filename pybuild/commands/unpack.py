@@ -38,8 +38,8 @@ def unpack(
     """
     from pathlib import Path
 
-    from layers.bundle import unpack_bundle
-    from layers.idmap import IdMap, IdRange
+    from layers.bundles.bundle import unpack_bundle
+    from layers.bundles.idmap import IdMap, IdRange
     from pybuild.subject import image as image_of
 
     if rootless:

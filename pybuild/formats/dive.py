@@ -1,4 +1,4 @@
-"""What dive 0.13 prints and writes, of the numbers in `layers.efficiency`, so that its readers need no change."""
+"""What dive 0.13 prints and writes, of the numbers in `layers.views.efficiency`, so that its readers need no change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pybuild.formats.names import shown
 
 if TYPE_CHECKING:
     from layers import Entry, Image, Toc
-    from layers.efficiency import Efficiency, Node
+    from layers.views.efficiency import Efficiency, Node
     from pybuild.budget import Verdict
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -22,7 +22,7 @@ _SPECIAL = {0o4000: 1 << 23, 0o2000: 1 << 22, 0o1000: 1 << 20}
 
 def export(image: Image, layers: Sequence[Toc], found: Efficiency) -> dict[str, Any]:
     """What `dive --json` writes."""
-    from layers.efficiency import nodes
+    from layers.views.efficiency import nodes
 
     commands = [line.created_by or "" for line, diff_id in image.lines if diff_id is not None]
     return {
@@ -53,7 +53,7 @@ def export(image: Image, layers: Sequence[Toc], found: Efficiency) -> dict[str, 
 
 def file(node: Node) -> dict[str, Any]:
     """One name in a layer; all is empty for a directory that the layer only implies."""
-    from layers.efficiency import written
+    from layers.views.efficiency import written
 
     entry = node.entry
     return {

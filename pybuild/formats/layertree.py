@@ -69,7 +69,7 @@ def place(top: Branch, below: Tree, path: str) -> Branch:
 
 def add(top: Branch, below: Tree, entry: Entry) -> None:
     """Something that the layer has."""
-    from layers.treediff import Reason, attributes
+    from layers.views.treediff import Reason, attributes
 
     old = below.get(entry.path)
     branch = place(top, below, entry.path)
@@ -84,7 +84,7 @@ def add(top: Branch, below: Tree, entry: Entry) -> None:
 
 def delete(top: Branch, below: Tree, path: str) -> None:
     """Something that the layer hides."""
-    from layers.treediff import subtree
+    from layers.views.treediff import subtree
 
     count, size = 0, 0
 

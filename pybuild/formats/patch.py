@@ -15,8 +15,8 @@ from pybuild.formats.names import quoted, shown
 
 if TYPE_CHECKING:
     from layers import Entry
-    from layers.files import Files
-    from layers.treediff import Difference
+    from layers.views.files import Files
+    from layers.views.treediff import Difference
 
 LARGEST = 256 << 10
 """Bytes of a file whose lines are compared: the comparison takes the square of that at worst."""
@@ -24,7 +24,7 @@ LARGEST = 256 << 10
 
 def patch(one: Difference, before: Files, after: Files) -> Iterator[bytes]:
     """The patch of one difference whose reasons are known, in pieces; of a removed directory, of all that was in it."""
-    from layers.treediff import Reason, subtree
+    from layers.views.treediff import Reason, subtree
 
     olds: list[Entry] = []
     if one.old is not None and (one.new is None or one.new.type is not one.old.type):

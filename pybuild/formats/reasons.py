@@ -12,8 +12,8 @@ from pybuild.formats.names import shown
 
 if TYPE_CHECKING:
     from layers import Entry
-    from layers.files import Files
-    from layers.treediff import Difference
+    from layers.views.files import Files
+    from layers.views.treediff import Difference
 
 FAR = 253_402_300_800 * 10**9
 """The year 10000, which datetime does not reach."""
@@ -21,7 +21,7 @@ FAR = 253_402_300_800 * 10**9
 
 def words(one: Difference, before: Files, after: Files) -> dict[str, str]:
     """Each reason of a modified path with what it was and what it is."""
-    from layers.treediff import Reason
+    from layers.views.treediff import Reason
 
     old, new = one.old, one.new
     if old is None or new is None:

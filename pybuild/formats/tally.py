@@ -13,8 +13,8 @@ from pybuild.formats.table import table
 
 if TYPE_CHECKING:
     from layers import Entry
-    from layers.files import Files
-    from layers.treediff import Difference
+    from layers.views.files import Files
+    from layers.views.treediff import Difference
 
 HEADS = ("DIRECTORY", "ADDED", "BYTES", "DELETED", "BYTES", "CHANGED", "BYTES")
 
@@ -43,7 +43,7 @@ class Tally:
     def count(self, one: Difference) -> None:
         """Add one to the table; what is in a removed directory too."""
         from layers import EntryType
-        from layers.treediff import subtree
+        from layers.views.treediff import subtree
 
         head, slash, _ = one.path.partition("/")
         folder = slash or EntryType.DIR in {entry.type for entry in (one.old, one.new) if entry is not None}

@@ -18,7 +18,7 @@ from pybuild import units
 from pybuild.formats.names import shown
 
 if TYPE_CHECKING:
-    from layers.waste import Waste
+    from layers.views.waste import Waste
 
 WIDTH, HEIGHT = 16.0, 9.0
 """The shape of the window that boxes are laid out for."""

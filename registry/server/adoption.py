@@ -13,10 +13,10 @@ from contextlib import suppress
 from functools import partial
 
 from layers import BlobMissing, Descriptor, ImageConfig, LayerError, Manifest, Reference, Store, StoreFormat, StoreFull
-from layers.ingest import ingest
-from layers.local import is_image
-from layers.rewrite import Packed
-from layers.transfer import copy
+from layers.home.ingest import ingest
+from layers.moving.rewrite import Packed
+from layers.moving.transfer import copy
+from layers.oci.documents import is_image
 from registry.server.holdings import Holdings
 
 JOBS = 4

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from sqlite3 import Connection
 
 from layers import Descriptor, Digest, Reference, Store
-from layers.images import forget, point
-from layers.rows import pins
+from layers.home.images import forget, point
+from layers.home.rows import pins
 from registry.server.faults import Fault
 
 ABOVE = """

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from layers import LayerError
-from layers.documents import MAX_DOCUMENT, decode
-from layers.mediatypes import MANIFESTS, OCI_INDEX
+from layers.oci.documents import MAX_DOCUMENT, decode
+from layers.oci.mediatypes import MANIFESTS, OCI_INDEX
 from registry.server import names
 from registry.server.faults import Fault
 from registry.server.messages import Answer, Request

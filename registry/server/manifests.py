@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from layers import BlobMissing, Descriptor, Digest, Index, LayerError, Manifest
-from layers.documents import MAX_DOCUMENT, decode
-from layers.mediatypes import FOREIGN_LAYERS, INDEXES, MANIFESTS
+from layers.oci.documents import MAX_DOCUMENT, decode
+from layers.oci.mediatypes import FOREIGN_LAYERS, INDEXES, MANIFESTS
 from registry.server import names
 from registry.server.adoption import adopt, outgoing
 from registry.server.faults import Fault

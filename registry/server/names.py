@@ -9,7 +9,7 @@ and are not served. The whole text must match before anything is made of it (dis
 from __future__ import annotations
 
 from layers import Digest, DigestInvalid, Reference, ReferenceInvalid
-from layers.reference import DEFAULT_HOST, NAME, TAG
+from layers.oci.reference import DEFAULT_HOST, NAME, TAG
 from registry.server.faults import Fault
 
 LONGEST = 255

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from layers import BlobWriter, Digest, Reference, Store
-from layers.blobs import full_disk_explained
-from layers.digest import LENGTHS
+from layers.home.blobs import full_disk_explained
+from layers.oci.digest import LENGTHS
 from registry.server import names, ranges
 from registry.server.faults import Fault
 from registry.server.messages import Answer, Request

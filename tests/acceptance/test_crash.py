@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from layers import Reference, Store, prune
-from layers.check import check
+from layers.home.check import check
 from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer
 from tests.support.residue import leaked

@@ -11,8 +11,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from layers import Descriptor, Digest, ImageConfig, Manifest, Platform, Store, mediatypes
-from layers.ingest import receive
+from layers import Descriptor, Digest, ImageConfig, Manifest, Platform, Store
+from layers.home.ingest import receive
+from layers.oci import mediatypes
 from tests.support.command import Pybuild
 from tests.support.images import Image, read_image
 from tests.support.stored import tar_of

@@ -27,14 +27,14 @@ from layers import (
     Reference,
     Repository,
     Store,
-    mediatypes,
 )
-from layers.archive import reader
-from layers.archivewriter import ArchiveWriter
-from layers.directory import Directory
-from layers.layout import Layout
-from layers.members import Members
-from layers.repository import Deletes, Tags
+from layers.moving.archive import reader
+from layers.moving.archivewriter import ArchiveWriter
+from layers.moving.directory import Directory
+from layers.moving.layout import Layout
+from layers.moving.members import Members
+from layers.moving.repository import Deletes, Tags
+from layers.oci import mediatypes
 from registry.errors import RegistryError
 from registry.remote import RemoteRepository
 from tests.support.registry import RegistryServer

@@ -11,8 +11,9 @@ import random
 import sys
 from pathlib import Path
 
-from layers import BlobMissing, Chain, Descriptor, Store, mediatypes, prune
-from layers.ingest import receive
+from layers import BlobMissing, Chain, Descriptor, Store, prune
+from layers.home.ingest import receive
+from layers.oci import mediatypes
 from runner import mounts
 from tests.support.modes import MODES
 from tests.support.stored import new_image, new_layer, tar_of

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from layers import NewLayer, Store
-from layers.ingest import bring
+from layers.home.ingest import bring
 
 
 class Member(NamedTuple):

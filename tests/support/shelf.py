@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-from layers import Digest, mediatypes
+from layers import Digest
+from layers.oci import mediatypes
 
 
 @dataclass

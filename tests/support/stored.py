@@ -7,8 +7,8 @@ import tarfile
 from collections.abc import Mapping
 
 from layers import Descriptor, Digest, History, Image, ImageConfig, NewLayer, Platform, Reference, Store
-from layers.image import describe
-from layers.ingest import commit
+from layers.home.ingest import commit
+from layers.oci.image import describe
 
 
 def tar_of(files: Mapping[str, bytes | str | None]) -> bytes:

@@ -200,7 +200,7 @@ def test_stages_that_the_target_does_not_need_are_not_planned(make: Build, event
 def test_squashed_images_hold_the_same_files(make: Build, store: Store, kind: str, count: int, history: bool) -> None:
     base = new_image(store, [new_layer(store, {"base": b"1"}), new_layer(store, {"more": b"2"})], "base:1")
     if not history:  # old builders wrote none
-        from layers.image import describe, edit
+        from layers.oci.image import describe, edit
 
         config = edit(base.config, diff_ids=base.config.diff_ids, history=[])
         store.images.add(describe(config, base.manifest.layers), config, [Reference.parse("base:1")])
@@ -271,7 +271,7 @@ def test_a_layer_that_goes_out_is_compressed_while_it_is_made(
     text = "FROM scratch AS other\nCOPY a b.txt /x/\nFROM scratch\nCOPY d /d\nCOPY --from=other /x/a /x\n"
     result = make(text, outputs=(output,))
     diff_ids = store.images.get(str(result.image_id)).chain.diff_ids
-    monkeypatch.setattr("layers.ingest.compress", None)  # would be called for a form that is not there
+    monkeypatch.setattr("layers.home.ingest.compress", None)  # would be called for a form that is not there
     forms = [store.variants.compress(diff_id, "zstd", 1) for diff_id in diff_ids]
     with tarfile.open(tmp_path / "out.tar") as archive:
         assert {f"blobs/sha256/{form.digest.hex}" for form in forms} < set(archive.getnames())
@@ -288,7 +288,7 @@ def test_a_failure_while_compressing_keeps_nothing(make: Build, store: Store, tm
         raise StoreFull("somewhere")
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoreFull):
-        patch.setattr("layers.tarball.TarWriter.close", full)
+        patch.setattr("layers.tar.tarball.TarWriter.close", full)
         make("FROM scratch\nCOPY . /\n", outputs=(Output("oci", tmp_path / "out.tar"),))
     assert threading.active_count() == before
     assert set(store.blobs.all()) == blobs

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layers.folder import Folder
-from layers.treediff import diff
+from layers.views.folder import Folder
+from layers.views.treediff import diff
 from pybuild.formats.patch import LARGEST, patch
 from tests.support.peers import need
 

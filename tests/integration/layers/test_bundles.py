@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from layers import Chain, DigestInvalid, EntryType, History, Image, Store, UnsafePath
-from layers.bundle import Origin, refresh, repack, unpack_bundle
+from layers.bundles.bundle import Origin, refresh, repack, unpack_bundle
+from layers.bundles.idmap import IdMap, IdRange
+from layers.bundles.rootfs import difference
+from layers.disk.paths import Root
+from layers.disk.removal import remove
 from layers.errors import BlobMissing, BundleInvalid, DocumentInvalid, FileChanged, IdUnmapped, LayerError
-from layers.idmap import IdMap, IdRange
-from layers.image import stack
-from layers.paths import Root
-from layers.removal import remove
-from layers.rootfs import difference
+from layers.oci.image import stack
 from runner import linux
 from tests.integration.layers.test_rounds import Mess, same, tree_view, view
 from tests.support.private import privately
@@ -46,7 +46,7 @@ def image(store: Store, *, runtime: dict[str, Any] | None = None) -> Image:
     top = put(store, ("links/x", b"data"), ("links/y", hard("links/x")), ("c.txt", soft("a")), (".wh.gone", b""))
     made = new_image(store, [bottom, top])
     if runtime is not None:
-        from layers.image import edit, rewrite
+        from layers.oci.image import edit, rewrite
 
         config = edit(made.config, diff_ids=made.config.diff_ids, history=made.config.history, runtime=runtime)
         made = store.images.add(rewrite(made.manifest, config, made.manifest.layers), config)
@@ -211,7 +211,7 @@ def owned(store: Store) -> Any:
     import io
     import tarfile
 
-    from layers.ingest import bring
+    from layers.home.ingest import bring
 
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from layers import Store, prune
-from layers.check import check
+from layers.home.check import check
 
 pytestmark = pytest.mark.root
 

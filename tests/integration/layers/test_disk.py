@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from layers import Store
-from layers.check import check
+from layers.home.check import check
 from runner import linux
 from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer
@@ -193,7 +193,7 @@ def test_a_store_in_use_can_be_read_where_it_cannot_be_written(disk: Disk, pybui
 
 def test_a_store_of_somebody_else_is_refused_in_words(pybuild: Pybuild) -> None:
     script = (
-        "import os, sys; from pathlib import Path; import layers.store; from layers import Store, StoreFormat\n"
+        "import os, sys; from pathlib import Path; import layers.home.store; from layers import Store, StoreFormat\n"
         "os.setegid(65534); os.seteuid(65534)\n"
         "try: Store.open(Path(sys.argv[1]))\n"
         "except StoreFormat as error: print(error)\n"

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from layers import Chain, NewLayer, SnapshotMissing, Store, UnsafePath, mountings
-from layers.erofs import BLOCK, CannotIndex, Image, devices
-from layers.index import EMBEDDED, Tar, index
-from layers.inodes import Inodes
+from layers import Chain, NewLayer, SnapshotMissing, Store, UnsafePath
+from layers.snapshot import mountings
+from layers.snapshot.erofs import BLOCK, CannotIndex, Image, devices
+from layers.snapshot.index import EMBEDDED, Tar, index
+from layers.snapshot.inodes import Inodes
 from runner import linux, mounts
 from tests.support.command import Pybuild
 from tests.support.members import Member, file, hard, layer, noted
@@ -337,11 +338,11 @@ MEASURE = """
 import re, sys, time
 from pathlib import Path
 from layers import Store
-from layers.digest import Digest
-from layers.index import Tar, index
-from layers.inodes import Inodes
-from layers.toc import Toc
-from layers.tree import Tree
+from layers.oci.digest import Digest
+from layers.snapshot.index import Tar, index
+from layers.snapshot.inodes import Inodes
+from layers.tar.toc import Toc
+from layers.views.tree import Tree
 table, size = Path(sys.argv[1]), int(sys.argv[2])
 begun = time.process_time()
 toc = Toc.loads(table.read_bytes())
@@ -353,7 +354,7 @@ print(time.process_time() - begun, peak, len(image.metadata))
 
 def test_a_hundred_thousand_entries_take_little_time_and_memory(tmp_path: Path) -> None:
     from layers import Entry, EntryType, Toc
-    from layers.tarball import ordered
+    from layers.tar.tarball import ordered
 
     found = [Entry(f"usr/d{number}", EntryType.DIR, 0o755, mtime_ns=number) for number in range(10_000)]
     for number in range(90_000):

@@ -20,9 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from layers import ArchiveInvalid, Chain, EntryType, Store, UnsafePath, spans
-from layers.capture import capture
-from layers.ingest import bring
+from layers import ArchiveInvalid, Chain, EntryType, Store, UnsafePath
+from layers.home.ingest import bring
+from layers.making.capture import capture
+from layers.snapshot import spans
 from tests.integration.layers.test_rounds import Node, same, tree_view, view
 from tests.support.members import Member, file, folder, hard, layer, node, noted, packed, soft
 from tests.support.modes import MODES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from layers import Chain, NewLayer, SnapshotMissing, Store, prune
-from layers.spans import indexed, unpacked
+from layers.snapshot.spans import indexed, unpacked
 from runner import mounts
 from tests.support.modes import MODES
 from tests.support.private import privately

@@ -8,7 +8,7 @@ import pytest
 
 from builder.containers import Containers
 from layers import Store, prune
-from layers.check import check
+from layers.home.check import check
 from tests.support.command import Pybuild
 from tests.support.peers import need
 from tests.support.powercut import Disk, record, replay
@@ -96,7 +96,7 @@ def believe(root: Path, least: set[str], most: set[str], *, work: bool) -> None:
 @pytest.fixture
 def boot(monkeypatch: pytest.MonkeyPatch) -> None:
     """We look at the disk in another boot than the commands wrote in."""
-    for module in ("lowers", "collect", "check"):
+    for module in ("snapshot.lowers", "home.collect", "home.check"):
         monkeypatch.setattr(f"layers.{module}.boot_id", lambda: "the next boot")
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from layers import Chain, Digest, EntryType, NewLayer, Store, Toc, Tree
-from layers.capture import capture
-from layers.check import check
-from layers.folder import Folder
-from layers.lifted import Lifted
-from layers.merge import squash
-from layers.treediff import Difference, Reason, diff
-from layers.unpack import unpack
+from layers.home.check import check
+from layers.making.capture import capture
+from layers.making.merge import squash
+from layers.snapshot.unpack import unpack
+from layers.views.folder import Folder
+from layers.views.lifted import Lifted
+from layers.views.treediff import Difference, Reason, diff
 from runner import mounts
 from tests.support.modes import MODES
 from tests.support.private import privately

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from layers import Descriptor, Manifest, Reference, mediatypes
-from layers.layout import Layout
-from layers.transfer import copy
+from layers import Descriptor, Manifest, Reference
+from layers.moving.layout import Layout
+from layers.moving.transfer import copy
+from layers.oci import mediatypes
 from registry.remote import RemoteRepository
 from registry.session import Client
 from registry.transport import Request, RequestsTransport, Response

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from layers import BlobMissing, Descriptor, Manifest, Reference, mediatypes
+from layers import BlobMissing, Descriptor, Manifest, Reference
+from layers.oci import mediatypes
 from registry.errors import NotFound, ProtocolViolation, RegistryError
 from registry.listing import Listing, catalog
 from registry.remote import RemoteRepository

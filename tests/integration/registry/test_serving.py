@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from layers import Reference, Store, prune
-from layers.check import check
+from layers.home.check import check
 from tests.support.command import Pybuild
 from tests.support.distribution import BINARY, Speaker, digest_of, finishing
 from tests.support.dockerd import DockerdUnavailable, dockerd

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from layers import Reference
-from layers.repository import Mounts
+from layers.moving.repository import Mounts
 from registry.errors import Denied, RegistryError, Unauthorized
 from registry.remote import RemoteRepository
 from tests.support.peers import need

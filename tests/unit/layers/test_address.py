@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from layers import ReferenceInvalid
-from layers.address import Address, Kind
+from layers.oci.address import Address, Kind
 
 HEX = "a" * 64
 WORDS = (

@@ -25,13 +25,13 @@ from layers import (
     Platform,
     Reference,
     Store,
-    mediatypes,
 )
-from layers.archive import load, reader, save
-from layers.archivewriter import ArchiveWriter
-from layers.dockerarchive import DockerArchive
-from layers.members import Members
-from layers.names import FULL_NAME, REF_NAME
+from layers.moving.archive import load, reader, save
+from layers.moving.archivewriter import ArchiveWriter
+from layers.moving.dockerarchive import DockerArchive
+from layers.moving.members import Members
+from layers.moving.names import FULL_NAME, REF_NAME
+from layers.oci import mediatypes
 from tests.support.stored import new_image, new_layer, tar_of
 
 ONE, TWO = tar_of({"one": b"1"}), tar_of({"two": b"2"})

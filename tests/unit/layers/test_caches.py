@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from layers import Digest, Store, prune, usage
-from layers.caches import Caches, Sharing
+from layers.home.caches import Caches, Sharing
 
 KEY = Digest.of(b"key")
 
@@ -126,7 +126,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from layers import Digest, Store
-from layers.caches import Caches
+from layers.home.caches import Caches
 def fill(path):
     path.mkdir()
     if sys.argv[2] == "making":

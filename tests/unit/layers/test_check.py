@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from layers import BlobMissing, Descriptor, Digest, Image, Index, NewLayer, Reference, Store, mediatypes, prune
-from layers.check import check
-from layers.damage import Kind
-from layers.ingest import receive
-from layers.lowers import boot_id
-from layers.store import opened, sealed
+from layers import BlobMissing, Descriptor, Digest, Image, Index, NewLayer, Reference, Store, prune
+from layers.disk.boot import boot_id
+from layers.home.check import check
+from layers.home.damage import Kind
+from layers.home.ingest import receive
+from layers.home.store import opened, sealed
+from layers.oci import mediatypes
 from tests.support.stored import new_image, new_layer, tar_of
 
 PACKED = gzip.compress(tar_of({"pulled": b"x" * 5000}), mtime=0)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid
-from layers.codec import LEVELS, PIECE, RANGES, CodecInvalid, codec_of, compress, decompress
+from layers.tar.codec import LEVELS, PIECE, RANGES, CodecInvalid, codec_of, compress, decompress
 
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from layers import BlobMissing, ImageConfig, NewLayer, Platform, Reference, Store, Usage, prune, usage
-from layers.image import describe
+from layers.oci.image import describe
 from tests.support.stored import new_image, new_layer, on_disk
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from layers.crew import side_by_side
+from layers.moving.crew import side_by_side
 from tests.support.soon import soon
 
 

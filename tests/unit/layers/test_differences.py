@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, Toc, Tree, UnsafePath
-from layers.changes import ChangeKind
-from layers.files import Files
-from layers.folder import Folder
-from layers.lifted import Lifted
-from layers.treediff import Difference, Reason, diff
+from layers.views.changes import ChangeKind
+from layers.views.files import Files
+from layers.views.folder import Folder
+from layers.views.lifted import Lifted
+from layers.views.treediff import Difference, Reason, diff
 from tests.support.recipes import Member, tar_of
 from tests.unit.layers.test_layer_rules import member, soft
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from layers import BlobMissing, Descriptor, Digest, DocumentInvalid, ImageConfig, Index, Manifest, Platform, mediatypes
-from layers.directory import VERSION, Directory
+from layers import BlobMissing, Descriptor, Digest, DocumentInvalid, ImageConfig, Index, Manifest, Platform
+from layers.moving.directory import VERSION, Directory
+from layers.oci import mediatypes
 from tests.support.stored import tar_of
 
 

@@ -20,9 +20,9 @@ from layers import (
     Manifest,
     Platform,
     PlatformMissing,
-    mediatypes,
 )
-from layers.documents import media_type_of, timestamp
+from layers.oci import mediatypes
+from layers.oci.documents import media_type_of, timestamp
 
 CONFIG = Descriptor.of(b"{}", mediatypes.OCI_CONFIG)
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from layers import Descriptor, Digest, DocumentInvalid, History, ImageConfig, Manifest, NewLayer, Platform, mediatypes
-from layers.documents import encode
-from layers.image import edit, empty, rewrite, stack
+from layers import Descriptor, Digest, DocumentInvalid, History, ImageConfig, Manifest, NewLayer, Platform
+from layers.oci import mediatypes
+from layers.oci.documents import encode
+from layers.oci.image import edit, empty, rewrite, stack
 
 DIFF = Digest.of(b"a layer")
 GZIP = Descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", Digest.of(b"packed"), 6)

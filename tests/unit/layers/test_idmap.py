@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import DocumentInvalid, Entry, EntryType
+from layers.bundles.idmap import IdMap, IdRange
 from layers.errors import IdUnmapped
-from layers.idmap import IdMap, IdRange
 
 
 @given(st.integers(0, 99), st.integers(0, 99))

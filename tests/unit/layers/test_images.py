@@ -18,9 +18,9 @@ from layers import (
     Reference,
     ReferenceInvalid,
     Store,
-    mediatypes,
 )
-from layers.image import append
+from layers.oci import mediatypes
+from layers.oci.image import append
 from tests.support.stored import new_image, new_layer
 
 

@@ -11,10 +11,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layers import ArchiveInvalid, BlobMismatch, Descriptor, Digest, DocumentInvalid, Store, UnsafePath, mediatypes
-from layers import ingest as module
-from layers.ingest import ingest, receive
-from layers.pipeline import Behind, Pipe, Stopped
+from layers import ArchiveInvalid, BlobMismatch, Descriptor, Digest, DocumentInvalid, Store, UnsafePath
+from layers.home import ingest as module
+from layers.home.ingest import ingest, receive
+from layers.oci import mediatypes
+from layers.tar.pipeline import Behind, Pipe, Stopped
 from tests.support.stored import new_layer, on_disk, tar_of
 
 TAR = tar_of({"etc/": None, "etc/motd": b"hello", "big": os.urandom(3 << 20)})

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, EntryType, UnsafePath
-from layers.changes import ChangeKind
-from layers.toc import Toc
-from layers.tree import Tree
-from layers.treediff import diff
+from layers.tar.toc import Toc
+from layers.views.changes import ChangeKind
+from layers.views.tree import Tree
+from layers.views.treediff import diff
 from tests.support.members import node, packed
 
 Member = tuple[str, Any]  # a name, and content (bytes), None (directory), or (type, link target)

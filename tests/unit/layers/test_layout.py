@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from layers import BlobMissing, Descriptor, Digest, DigestInvalid, DocumentInvalid, Manifest, NameAmbiguous, mediatypes
-from layers.layout import Layout
-from layers.names import FULL_NAME, REF_NAME, Names
+from layers import BlobMissing, Descriptor, Digest, DigestInvalid, DocumentInvalid, Manifest, NameAmbiguous
+from layers.moving.layout import Layout
+from layers.moving.names import FULL_NAME, REF_NAME, Names
+from layers.oci import mediatypes
 
 CONFIG = Descriptor.of(b"{}", mediatypes.OCI_EMPTY)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from layers import Digest, Store, leases
+from layers import Digest, Store
+from layers.home import leases
 
 ONE, TWO = Digest.of(b"1"), Digest.of(b"2")
 

@@ -18,8 +18,8 @@ from layers import (
     Platform,
     Repository,
     Store,
-    mediatypes,
 )
+from layers.oci import mediatypes
 from tests.support.stored import on_disk, tar_of
 
 TAR = tar_of({"a": b"a"})

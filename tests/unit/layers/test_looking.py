@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, Toc, Tree, UnsafePath
-from layers.changes import ChangeKind
-from layers.versions import Versions
-from layers.waste import Waste, waste
+from layers.views.changes import ChangeKind
+from layers.views.versions import Versions
+from layers.views.waste import Waste, waste
 from tests.support.recipes import Member, tar_of
 from tests.unit.layers.test_layer_rules import hard, member, soft
 

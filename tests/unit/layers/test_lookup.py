@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from layers import Digest, NameAmbiguous, Store
-from layers.lookup import choose, home, layer
+from layers.home.lookup import choose, home, layer
 from tests.support.stored import new_image, new_layer
 
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layers import Chain, EntryType, NewLayer, Store, Toc, UnsafePath
-from layers.ingest import bring
-from layers.merge import flat, squash
-from layers.tree import Tree
+from layers.home.ingest import bring
+from layers.making.merge import flat, squash
+from layers.views.tree import Tree
 from tests.unit.layers.test_layer_rules import Member, hard, said, soft, tar
 
 

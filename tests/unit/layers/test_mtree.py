@@ -10,8 +10,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers import mtree
-from layers.paths import Root
+from layers.bundles import mtree
+from layers.disk.paths import Root
 
 
 def unvis(word: str) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from layers import BlobMismatch, BlobMissing, Descriptor, DocumentInvalid, outside
+from layers import BlobMismatch, BlobMissing, Descriptor, DocumentInvalid
+from layers.moving import outside
 
 DATA = b"content" * 1000
 WANTED = Descriptor.of(DATA, "text/plain")

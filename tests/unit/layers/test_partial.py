@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layers import BlobMismatch, Descriptor, Store, prune
-from layers.mediatypes import OCI_LAYER, OCI_LAYER_GZIP
-from layers.repository import Gathers, Mounts, Resumes
-from layers.transfer import copy
+from layers.moving.repository import Gathers, Mounts, Resumes
+from layers.moving.transfer import copy
+from layers.oci.mediatypes import OCI_LAYER, OCI_LAYER_GZIP
 from tests.support.stored import new_image, new_layer, tar_of
 
 TAR = tar_of({"file": bytes(range(256)) * 4096})

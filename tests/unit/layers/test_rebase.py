@@ -7,8 +7,8 @@ import pytest
 
 from layers import History, Image, ImageConfig, NewLayer, Platform, Store
 from layers.errors import BaseMismatch
-from layers.image import BASE_DIGEST, BASE_NAME, append, describe
-from layers.rebase import rebase, upper_lines
+from layers.making.rebase import rebase, upper_lines
+from layers.oci.image import BASE_DIGEST, BASE_NAME, append, describe
 from tests.unit.layers.test_layer_rules import hard, soft
 from tests.unit.layers.test_merge import put
 

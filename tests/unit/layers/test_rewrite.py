@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import zstandard
 
-from layers import BlobMismatch, Descriptor, Digest, DocumentInvalid, ImageConfig, Manifest, Platform, mediatypes
-from layers.forms import ScratchForms
-from layers.layout import Layout
-from layers.rewrite import Rewritten
-from layers.transfer import copy
+from layers import BlobMismatch, Descriptor, Digest, DocumentInvalid, ImageConfig, Manifest, Platform
+from layers.moving.forms import ScratchForms
+from layers.moving.layout import Layout
+from layers.moving.rewrite import Rewritten
+from layers.moving.transfer import copy
+from layers.oci import mediatypes
 from tests.support.stored import tar_of
 
 ONE, TWO = tar_of({"one": b"1" * 3000}), tar_of({"two": b"2" * 3000})

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from layers import Account, DocumentInvalid, ImageConfig, Platform
-from layers.idmap import IdMap, IdRange
-from layers.runtimespec import runtime_spec
+from layers.bundles.idmap import IdMap, IdRange
+from layers.bundles.runtimespec import runtime_spec
 
 
 def spec(runtime: dict[str, Any], ids: IdMap = IdMap(), *, system: str = "linux/arm/v6") -> dict[str, Any]:  # noqa: B008

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from layers import History, ImageConfig, Platform, Reference, Store, prune, usage
-from layers.check import check
-from layers.image import describe
+from layers.home.check import check
+from layers.oci.image import describe
 from tests.support.stored import new_layer
 
 IMAGES, LAYERS, RECORDS = 500, 10, 20_000

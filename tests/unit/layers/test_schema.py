@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from layers import Store, StoreFormat, db, schema
+from layers import Store, StoreFormat
+from layers.home import db, schema
 from tests.support.stored import new_image, new_layer
 
 SCHEMAS = Path(__file__).parent / "schemas"

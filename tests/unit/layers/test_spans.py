@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import Chain, Digest
-from layers.spans import FLATTEN, MOST_LAYERS, RADIX, Span, indexed, unpacked
+from layers.snapshot.spans import FLATTEN, MOST_LAYERS, RADIX, Span, indexed, unpacked
 
 depths = st.integers(1, 5000)
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers import ArchiveInvalid, Entry, EntryType, UnsafePath, pax
-from layers.paths import decode, encode
-from layers.tarball import TarWriter, order, ordered
-from layers.tarread import entries
+from layers import ArchiveInvalid, Entry, EntryType, UnsafePath
+from layers.disk.paths import decode, encode
+from layers.tar import pax
+from layers.tar.tarball import TarWriter, order, ordered
+from layers.tar.tarread import entries
 
 KINDS = {
     tarfile.REGTYPE: EntryType.FILE,
@@ -203,7 +204,7 @@ def test_names_are_made_plain(name: str) -> None:
     "form", [["--format=gnu"], *(["--format=pax", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0"))]
 )
 def test_sparse_files_of_gnu_tar(tmp_path: Path, form: list[str]) -> None:
-    from layers.tree import Content
+    from layers.views.tree import Content
 
     file = tmp_path / "holes"
     with file.open("wb") as target:

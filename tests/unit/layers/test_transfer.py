@@ -22,11 +22,11 @@ from layers import (
     PlatformMissing,
     Repository,
     Store,
-    mediatypes,
 )
-from layers.layout import Layout
-from layers.rewrite import Packed
-from layers.transfer import DEPTH, copy
+from layers.moving.layout import Layout
+from layers.moving.rewrite import Packed
+from layers.moving.transfer import DEPTH, copy
+from layers.oci import mediatypes
 from tests.support.stored import tar_of
 
 URL = "https://example.org/layer"

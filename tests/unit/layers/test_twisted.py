@@ -8,8 +8,9 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from layers import ImageConfig, Index, LayerError, Manifest, mediatypes
-from layers.documents import encode
+from layers import ImageConfig, Index, LayerError, Manifest
+from layers.oci import mediatypes
+from layers.oci.documents import encode
 from tests.support.documents import json_values
 
 

@@ -9,8 +9,8 @@ import click
 import pytest
 
 from layers import Descriptor, History, Image, ImageConfig, NewLayer, Platform, Toc
-from layers.efficiency import Efficiency, efficiency
-from layers.image import describe
+from layers.oci.image import describe
+from layers.views.efficiency import Efficiency, efficiency
 from pybuild.budget import DEFAULTS, judge, read, size
 from pybuild.formats import dive
 from tests.support.recipes import DIVE_SAYS, SEEDS, recipe, tar_of

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import Entry, EntryType, Toc, Tree
-from layers.treediff import diff
+from layers.views.treediff import diff
 from pybuild.formats.layertree import lines
 from pybuild.formats.names import quoted, shown
 from pybuild.formats.reasons import words

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from layers import BlobMissing, ReferenceInvalid
-from layers.address import Address, Kind
+from layers.oci.address import Address, Kind
 from pybuild.copying import Form
 from pybuild.settings import Settings
 from pybuild.syncing import Colliding, directories, filtered, images, ways

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layers.waste import Piece, Waste
+from layers.views.waste import Piece, Waste
 from pybuild.formats.treemap import DEEPEST, WHOLE, page, squares
 
 sizes = st.lists(st.integers(1, 10**12), min_size=1, max_size=25).map(lambda found: sorted(found, reverse=True))

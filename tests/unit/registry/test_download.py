@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from layers import BlobMismatch
-from layers.descriptor import Descriptor
+from layers.oci.descriptor import Descriptor
 from registry.errors import NotFound, ProtocolViolation, Unavailable
 from registry.remote import RemoteRepository
 from tests.support.quick import named, noise, quick, repository

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from layers import BlobMismatch, Descriptor, DocumentInvalid, LayerError, PlatformMissing, Reference, Store
-from layers.mediatypes import OCI_LAYER_GZIP
-from layers.platform import Platform
-from layers.transfer import copy
+from layers.moving.transfer import copy
+from layers.oci.mediatypes import OCI_LAYER_GZIP
+from layers.oci.platform import Platform
 from registry.errors import ProtocolViolation, RegistryError
 from tests.support.quick import CONFIG, LAYER, named, quick, repository, serve_image
 from tests.support.rude import FOREVER, OCI_INDEX, OCI_MANIFEST, Reply, Rude, rude

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from layers import Reference
-from layers.reference import NAME
+from layers.oci.reference import NAME
 from registry.server import Address, names, ranges
 from registry.server.faults import Fault
 

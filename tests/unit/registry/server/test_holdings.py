@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from layers import Descriptor, Digest, Image, Index, Platform, Reference, Store, prune
-from layers.check import check
+from layers.home.check import check
 from registry.server import Address, RegistryServer, uploads
 from registry.server.faults import Fault
 from registry.server.holdings import Holdings

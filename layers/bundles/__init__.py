@@ -1,0 +1,1 @@
+"""Images as OCI runtime bundles, and bundles as images."""

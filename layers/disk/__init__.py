@@ -1,0 +1,1 @@
+"""What other people's trees ask of whoever walks, writes and removes them."""

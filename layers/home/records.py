@@ -1,0 +1,86 @@
+"""What earlier work came to: cache records, from a key to a small value.
+
+A record names the layers that its value stands on, and is found only while they are all here;
+finding it claims them, so a prune that runs meanwhile leaves them alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layers.home.blobs import Blobs
+from layers.home.db import FRESH, Database
+from layers.oci.digest import DiffID, Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the cache; times are seconds since the epoch."""
+
+    key: str
+    value: Mapping[str, Any]
+    made: float
+    used: float
+
+
+class Records:
+    """The records of one store."""
+
+    def __init__(self, db: Database, blobs: Blobs, claim: Callable[..., None]) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._claim = claim
+
+    def find(self, key: str) -> Record | None:
+        """The record, if it is known and all its layers are here, which are claimed for this process."""
+        row = self._db.row("SELECT value, made, used FROM record WHERE key = ?", key)
+        if row is None:
+            return None
+        value, made, used = row
+        layers = self.layers(key)
+        self._claim(*layers)
+        if not all(self._blobs.has(layer) for layer in layers):
+            return None
+        now = time.time()
+        if not 0 <= now - used < FRESH and self._db.barred is None:
+            with self._db.write() as db:
+                db.execute("UPDATE record SET used = ? WHERE key = ?", (now, key))
+        return Record(key, json.loads(value), made, used)
+
+    def keep(self, key: str, value: Mapping[str, Any], diff_ids: Sequence[DiffID] = ()) -> None:
+        """Remember `value` (a small JSON object) for `key`, standing on layers that are here."""
+        now = time.time()
+        text = json.dumps(value, separators=(",", ":"))
+        if diff_ids:
+            self._blobs.settle()
+        with self._db.write() as db:
+            db.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (key, text, now, now))
+            db.execute("DELETE FROM edge WHERE parent = ?", (key,))
+            db.executemany("INSERT OR IGNORE INTO edge VALUES (?, ?)", [(key, str(layer)) for layer in diff_ids])
+
+    def forget(self, key: str) -> None:
+        """Drop a record; its layers go with the next prune, if nothing else needs them."""
+        with self._db.write() as db:
+            db.execute("DELETE FROM record WHERE key = ?", (key,))
+            db.execute("DELETE FROM edge WHERE parent = ?", (key,))
+
+    def layers(self, key: str) -> tuple[DiffID, ...]:
+        """The layers that a record stands on."""
+        return tuple(Digest.parse(child) for (child,) in self._db.rows("SELECT child FROM edge WHERE parent = ?", key))
+
+    def on(self, layer: DiffID) -> tuple[Record, ...]:
+        """The records that stand on a layer, the least recently used first."""
+        rows = self._db.rows(
+            "SELECT key, value, made, used FROM record JOIN edge ON parent = key WHERE child = ? ORDER BY used",
+            str(layer),
+        )
+        return tuple(Record(key, json.loads(value), made, used) for key, value, made, used in rows)
+
+    def list(self) -> tuple[Record, ...]:
+        """All records, the least recently used first."""
+        rows = self._db.rows("SELECT key, value, made, used FROM record ORDER BY used")
+        return tuple(Record(key, json.loads(value), made, used) for key, value, made, used in rows)

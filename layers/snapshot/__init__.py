@@ -1,0 +1,1 @@
+"""Chains of layers as directories: indexed and mounted, or unpacked; laid over one another, or copied."""

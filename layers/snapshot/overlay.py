@@ -1,0 +1,146 @@
+"""Snapshots for overlayfs: the directories of a chain (`layers.snapshot.lowers`), laid over one another by a mount."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layers.errors import SnapshotMissing
+from layers.oci.chain import Chain
+from layers.snapshot.lowers import Lowers
+
+if TYPE_CHECKING:
+    from layers.home.store import Mounter, Store
+    from layers.oci.digest import DiffID
+    from layers.snapshot.snapshots import Workspace
+    from layers.views.changes import Change
+
+
+@dataclass
+class OverlayWorkspace:
+    """A writable overlay; a `layers.Workspace`."""
+
+    root: Path
+    upper: Path
+    base: Chain
+    store: Store
+    lasting: bool
+    """True if the upper directory belongs to a folder that stays."""
+    mounted: ExitStack = field(default_factory=ExitStack)
+
+    def changes(self) -> Iterator[Change]:
+        """What differs from the chain, sorted by path, parents before children."""
+        from layers.views.upper import changes
+
+        return changes(self.upper, self.store.tree(self.base))
+
+    def keep(self, folder: Path) -> None:
+        """Move the upper directory to `folder/upper`."""
+        self.mounted.close()
+        os.rename(self.upper, folder / "upper")
+
+
+class OverlaySnapshots:
+    """Chains as overlay mounts of this process's private mount namespace; a `layers.Snapshotter`."""
+
+    def __init__(self, store: Store, mounter: Mounter) -> None:
+        self._store = store
+        self._mounter = mounter
+        self._lowers = Lowers(store, mounter)
+
+    def has(self, chain: Chain) -> bool:
+        """True if no layer of the chain needs to be indexed or unpacked first."""
+        return self._lowers.has(chain)
+
+    def how(self) -> str:
+        """How layers become directories here, and why not in a better way."""
+        return self._lowers.how()
+
+    @contextmanager
+    def view(self, chain: Chain) -> Iterator[Path]:
+        """A read-only mount of the chain. Raises SnapshotMissing."""
+        with self._lowers.of(chain) as lowers, self._store.scratch() as scratch, ExitStack() as mounted:
+            (scratch / "empty").mkdir()  # an overlay without an upper needs two directories, and not the same one
+            self._mount(mounted, [*lowers, scratch / "empty"], scratch / "merged")
+            yield scratch / "merged"
+
+    @contextmanager
+    def prepare(self, chain: Chain) -> Iterator[Workspace]:
+        """A writable mount over the chain, dropped on leaving unless committed or kept. Raises SnapshotMissing."""
+        with self._lowers.of(chain) as lowers, self._store.scratch() as scratch:
+            work = OverlayWorkspace(scratch / "merged", scratch / "upper", chain, self._store, lasting=False)
+            with work.mounted:
+                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=scratch / "work", volatile=True)
+                yield work
+
+    @contextmanager
+    def attach(self, chain: Chain, folder: Path) -> Iterator[Workspace]:
+        """A writable mount over the chain that changes `folder/upper`. Raises SnapshotMissing."""
+        with self._lowers.of(chain) as lowers:
+            work = OverlayWorkspace(folder / "merged", folder / "upper", chain, self._store, lasting=True)
+            with work.mounted:
+                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=folder / "work")
+                yield work
+
+    def commit(self, work: Workspace, diff_id: DiffID) -> None:
+        """Take the upper directory of a prepared workspace as the directory of the layer that was made of it."""
+        if not isinstance(work, OverlayWorkspace) or work.lasting or not work.upper.exists():
+            return
+        chain = work.base.push(diff_id)
+        key = chain.ids[-1]
+        with self._store.lease(*chain.ids), self._store.lock(f"snapshot.{key.hex}"):
+            if not self._lowers.missing(key):
+                return
+            work.mounted.close()
+            with self._store.scratch() as scratch:
+                os.rename(work.upper, scratch / "fs")
+                self._lowers.publish(scratch, key, chain, len(chain))
+
+    def remove(self, chain: Chain) -> None:
+        """Forget the directory of the chain's uppermost layer."""
+        if chain.id is not None:
+            with self._store.scratch() as scratch, self._store.db.write() as db:
+                db.execute("DELETE FROM snapshot WHERE chain = ?", (str(chain.id),))
+                with suppress(FileNotFoundError):
+                    os.rename(self._store.root / "snapshots" / chain.id.hex, scratch / "old")
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _mount(
+        self,
+        mounted: ExitStack,
+        lowers: Sequence[Path],
+        target: Path,
+        *,
+        upper: Path | None = None,
+        work: Path | None = None,
+        volatile: bool = False,
+    ) -> None:
+        """Mount on `target`, which `mounted` will undo; directories are made as needed."""
+        target.mkdir(exist_ok=True)
+        if upper is not None and work is not None:
+            if not upper.exists():
+                upper.mkdir()
+                copy_attributes(lowers[0], upper)
+            work.mkdir(exist_ok=True)
+        try:
+            self._mounter.overlay(lowers, target, upper=upper, work=work, volatile=volatile)
+        except OSError as error:
+            why = f"its overlay cannot be mounted: {error.strerror}; the kernel's log may say more"
+            raise SnapshotMissing(str(target), f"{why}. Not every file system can carry one: see --root") from error
+        mounted.callback(self._mounter.unmount, target)
+
+
+def copy_attributes(source: Path, target: Path) -> None:
+    """Give a directory owner, mode, attributes and times of another one, but for overlayfs's own marks."""
+    status = os.stat(source)
+    os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, status.st_mode & 0o7777)
+    for name in os.listxattr(source):
+        if not name.startswith(("trusted.overlay.", "user.overlay.")):
+            os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
