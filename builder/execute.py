@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from runner import Usage
 
 
+LOOK_SECONDS = 0.1
+"""How often Python looks at signals: one that comes just before a wait without end is not seen."""
 LEAST_JOBS = 4
 """Steps at the same time where nobody says how many: most wait for the disk or the network now and then."""
 
@@ -96,7 +98,7 @@ class Execution:
                             running[pool.submit(self._do, step)] = step
                     if not running:
                         break
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    done, _ = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
                     for future in done:
                         del running[future]
                         error = future.exception()

@@ -19,7 +19,7 @@ Made = TypeVar("Made")
 GRACE = 0.5
 """Seconds that threads get to notice that all is over."""
 LOOK_SECONDS = 0.1
-"""How often `stop` is looked at."""
+"""How often `stop` is looked at, and Python at signals: one that comes just before a wait without end is not seen."""
 
 
 def side_by_side(
@@ -70,7 +70,7 @@ def side_by_side(
             thread.start()
         with turn:
             while running and not failures:
-                turn.wait(None if stop is None else LOOK_SECONDS)
+                turn.wait(LOOK_SECONDS)
                 if stop is not None and stop.is_set():
                     raise Stopped
     except BaseException:

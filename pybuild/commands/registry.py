@@ -23,6 +23,9 @@ While it runs:
   pybuild -t app . && skopeo copy docker://127.0.0.1:5000/app:latest dir:app    what was built can be pulled
   docker push 127.0.0.1:5000/app:2 && pybuild run --rm app:2                    what was pushed can be run"""
 
+LOOK_SECONDS = 0.5
+"""How often Python looks at signals: one that comes just before a wait without end is not seen."""
+
 
 @click.group(epilog="\b\nExample:\n  pybuild registry serve --port 0")
 def registry() -> None:
@@ -97,7 +100,8 @@ def serve(
                 report=say,
             ) as server:
                 click.echo(str(server.address))
-                stop.wait()
+                while not stop.wait(LOOK_SECONDS):
+                    pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
