@@ -76,11 +76,11 @@ def main() -> int:
         if us is not None and "scaling" in asked.parts:
             grown = scaling.measure(us, folder / "scaling", BASE, server.host)
             text += f"\n\n## How cost grows\n\n{scaling.table(grown)}"
-    print(text)
-    for (case, tool), why in figures.failures.items():
-        print(f"\n{tool} failed at {case}:\n{why}", file=sys.stderr)
-    if asked.write:
-        PAGE.write_text(text + "\n")
+        print(text)
+        for (case, tool), why in figures.failures.items():
+            print(f"\n{tool} failed at {case}:\n{why}", file=sys.stderr)
+        if asked.write:
+            PAGE.write_text(text + "\n")
     return int(any(tool == report.US for _, tool in figures.failures))
 
 

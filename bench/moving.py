@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.tools import Docker, Pybuild, call
+from bench.tools import Docker, Pybuild, call, unmount_below
 
 NOISE = 4 * 42 << 20
 SMALL_FILES = 50_000
@@ -142,10 +142,13 @@ def small(base: str) -> Callable[[Path, random.Random], str]:
 def measure(moving: Moving, base: str, rounds: int) -> dict[str, Times]:
     """All of it, in turn."""
     many, big = moving.layout("small", small(base)), moving.layout("noise", noise)
-    for number in range(rounds):
-        moving.unpack(many, number)
-        moving.push(big)
-        moving.pull(big, number)
+    try:
+        for number in range(rounds):
+            moving.unpack(many, number)
+            moving.push(big)
+            moving.pull(big, number)
+    finally:
+        unmount_below(moving.folder)
     return moving.figures
 
 

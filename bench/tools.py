@@ -233,9 +233,14 @@ def buildah(folder: Path) -> Iterator[Buildah]:
     try:
         yield Buildah(folder)
     finally:
-        points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        for point in sorted((point for point in points if point.startswith(str(folder))), reverse=True):
-            subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
+        unmount_below(folder)
+
+
+def unmount_below(folder: Path) -> None:
+    """Take away what tools have left mounted."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((point for point in points if point.startswith(str(folder))), reverse=True):
+        subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
 
 
 @contextmanager

@@ -78,12 +78,27 @@ class TarWriter:
         descriptor from its position on. Raises ArchiveInvalid if there are fewer, UnsafePath for a name that a
         layer cannot hold.
         """
-        self._write(header(entry))
+        head, size = header(entry), entry.size
+        if isinstance(data, int) and entry.type is EntryType.FILE and len(head) + size < CHUNK - self._used:
+            return self._add_small(entry, head, data, size)
+        self._write(head)
         start = self._flushed + self._used
-        if entry.type is EntryType.FILE and entry.size:
-            self._copy(entry, data)
-            self._write(_ZEROS[: -entry.size % BLOCK])
+        if entry.type is EntryType.FILE and size:
+            self._copy(entry, data, size)
+            self._write(_ZEROS[: -size % BLOCK])
         return start
+
+    def _add_small(self, entry: Entry, head: bytes, data: int, size: int) -> int:
+        """The same for a file that fits into what is left of the buffer: most do, and cost a third then."""
+        start = self._used + len(head)
+        self._buffer[self._used : start] = head
+        count = os.readv(data, [self._buffer[start : start + size]]) if size else 0
+        self._used = start + count
+        offset = self._flushed + start
+        if count < size:
+            self._copy(entry, data, size - count)
+        self._write(_ZEROS[: -size % BLOCK])
+        return offset
 
     def take(self, entry: Entry, tar: int, start: int, end: int) -> int:
         """Write the header of a file, and for what follows it the bytes from `start` to `end` of another tar.
@@ -127,7 +142,7 @@ class TarWriter:
             self._flushed += self._used
             self._used = 0
 
-    def _copy(self, entry: Entry, data: BinaryIO | bytes | int | None) -> None:
+    def _copy(self, entry: Entry, data: BinaryIO | bytes | int | None, left: int) -> None:
         if isinstance(data, bytes):
             if len(data) != entry.size:
                 raise ArchiveInvalid(f"{entry.path!r} should have {entry.size} bytes but has {len(data)}")
@@ -136,7 +151,6 @@ class TarWriter:
         if data is None:
             raise ArchiveInvalid(f"{entry.path!r} has {entry.size} bytes, but none were given")
         fill = _filler(data)
-        left = entry.size
         while left:
             stop = min(CHUNK, self._used + left)
             count = fill(self._buffer[self._used : stop])

@@ -65,4 +65,4 @@ def read(target: str | int) -> dict[str, bytes]:
         if error.errno in _UNSUPPORTED:
             return {}
         raise
-    return {name: os.getxattr(target, name, follow_symlinks=follow) for name in sorted(names)}
+    return {name: os.getxattr(target, name, follow_symlinks=follow) for name in sorted(names)} if names else {}
