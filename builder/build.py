@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from builder.events import Event
 from builder.request import BuildRequest
 from builder.span import Span
 from builder.workbench import Workbench
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers import Descriptor, Digest, Platform

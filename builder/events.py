@@ -8,10 +8,11 @@ added later, never renamed or removed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from builder.span import NOWHERE, Span
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers import Digest, Platform

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step, origins
 from builder.ops.select import Selection, select
 from layers import Chain
 from layers.home.caches import Renewal
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.ops.attach import Shown

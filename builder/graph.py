@@ -7,12 +7,13 @@ step can answer (names of users and groups, symlinks, wildcards).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from builder.mounts import BindMount, CacheMount, Mounted
 from builder.span import NOWHERE, Span
 from layers import Chain, Descriptor, History, ImageConfig, Manifest, Platform, Reference
+from layers.quick import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from posixpath import normpath
 
 from builder.errors import ContextError
+from layers.quick import dataclass
 
 BOM = "\ufeff"
 

@@ -7,8 +7,9 @@ the plan makes of one, once WORKDIR is known and `from` has become a step.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.dockerfile import RunMount

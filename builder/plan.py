@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import singledispatchmethod
 from typing import Any
 
@@ -52,6 +52,7 @@ from builder.request import BuildRequest
 from builder.span import NOWHERE, Span
 from builder.stages import SCRATCH, Stage, Stages, platform_arguments
 from layers import History, Platform, Reference, ReferenceInvalid
+from layers.quick import dataclass
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PROXY_NAMES = frozenset((*PROXIES, *(name.lower() for name in PROXIES)))

@@ -7,12 +7,13 @@ flags are mappings. Making it out of flags is the roof's business.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from builder.secrets import Secret
 from layers import Platform, Reference
+from layers.quick import dataclass
 from runner import Limits
 
 if TYPE_CHECKING:

@@ -5,7 +5,9 @@ the text it points into, so whoever holds one (a plan step, a warning, an error)
 the excerpt without asking anybody else.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from layers.quick import dataclass
 
 
 @dataclass(frozen=True, slots=True)

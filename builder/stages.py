@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from builder.dockerfile import Arg, Copy, Dockerfile, From, Instruction, Run, expand, nearest
@@ -17,6 +17,7 @@ from builder.dockerfile.expansion import Lookup
 from builder.errors import DockerfileError, StageCycle, StageMissing
 from builder.span import Span
 from layers import Platform
+from layers.quick import dataclass
 
 SCRATCH = "scratch"
 """The image without anything in it; never the name of a stage."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layers import Reference
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers import Repository, Store

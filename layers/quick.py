@@ -1,28 +1,22 @@
-"""Values that are made by the ten thousand, made fast.
+"""Values: frozen dataclasses that cost little to declare and to make.
 
-A frozen dataclass sets each of its fields through `object.__setattr__`, which costs four times what an assignment does.
-What `quick` gives is the same class to the type checker, frozen, but assigns at run time.
+To the type checker this is `dataclasses.dataclass`, and it proves that nobody changes what is frozen. At run time that
+is not enforced, for it costs twice: each class takes 0.3 ms longer to declare, which every start of the command pays
+for all of them, and each value four times as long to make, which counts where there are ten thousands.
 """
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, field, fields, make_dataclass
-from typing import Any, TypeVar
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
-Value = TypeVar("Value")
+__all__ = ["dataclass"]
 
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
 
-def quick(kind: type[Value]) -> type[Value]:
-    """A frozen dataclass whose instances are made fast; that nobody changes them is for the type checker to prove."""
-    twin = make_dataclass(kind.__name__, [(one.name, one.type, _again(one)) for one in fields(kind)])  # type: ignore[arg-type]
-    kind.__init__ = twin.__init__  # type: ignore[misc, method-assign]
-    del kind.__setattr__
-    del kind.__delattr__
-    return kind
-
-
-def _again(one: Field[Any]) -> Any:
-    """The same field, for another class."""
-    if one.default_factory is not MISSING:
-        return field(default_factory=one.default_factory)
-    return field(default=one.default) if one.default is not MISSING else field()
+    def dataclass(kind: type | None = None, /, *, frozen: bool = False, **options: Any) -> Any:
+        """As `dataclasses.dataclass`; what is frozen can be hashed, and is trusted to stay as it is."""
+        declare = dataclasses.dataclass(unsafe_hash=frozen, **options)
+        return declare if kind is None else declare(kind)

@@ -12,7 +12,7 @@ import sys
 
 from pybuild.catalogue import chosen, route
 
-GARBAGE = 100_000
+GARBAGE = 1_000_000
 """Objects between two looks for cycles; Python's own choice is 700."""
 
 

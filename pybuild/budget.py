@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from layers.quick import dataclass
 from pybuild.formats.dive import number
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layers.oci.address import Address, Kind
+from layers.quick import dataclass
 from pybuild.addressing import given, resolve, source, target
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.containers.book import Container

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layers.oci.address import Address, Kind
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers import Reference

@@ -17,10 +17,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from layers.quick import dataclass
 from registry.errors import CredentialsInvalid
 
 HUB = "https://index.docker.io/v1/"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from layers.quick import dataclass
 from registry.errors import Unavailable
 from registry.transport import Response
 

@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from builder.containers.settings import Settings
 from builder.containers.state import State, Status
 from layers import NameAmbiguous
 from layers.disk import durable
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers import Store

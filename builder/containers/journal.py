@@ -10,9 +10,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from layers.quick import dataclass
 
 STREAMS = {1: "stdout", 2: "stderr"}
 LONGEST = 16 << 10

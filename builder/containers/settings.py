@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Literal
 
 from layers import Chain, Digest
 from layers.disk import durable
+from layers.quick import dataclass
 from runner import Limits
 
 

@@ -8,13 +8,13 @@ that points at the word, at the character where possible.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from builder.dockerfile.instructions import Heredoc, Word
 from builder.dockerfile.lalr import Node, Parser, Token, Unparseable
 from builder.errors import DockerfileError
 from builder.span import Span
+from layers.quick import dataclass
 
 Lookup = Callable[[str], str | None]
 """The value of a variable, or None if it is not set."""

@@ -6,10 +6,11 @@ Two instructions are equal when they mean the same: where they stand and how the
 spelled (`span`, `text`) does not count.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from builder.span import NOWHERE, Span
+from layers.quick import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ that is worth some 30 ms at every start.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from builder.dockerfile.tables import tables
+from layers.quick import dataclass
 
 END = "$END"
 

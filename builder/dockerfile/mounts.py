@@ -9,7 +9,7 @@ import csv
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, cast
 
 from builder.dockerfile.expansion import Lookup, check, expand
@@ -17,6 +17,7 @@ from builder.dockerfile.instructions import MountFlag, Word
 from builder.dockerfile.suggest import nearest
 from builder.errors import DockerfileError
 from builder.span import Span
+from layers.quick import dataclass
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing = Literal["shared", "private", "locked"]

@@ -6,7 +6,7 @@ carries its span, and `fail` makes errors that point at one.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from builder.dockerfile.expansion import check
@@ -17,6 +17,7 @@ from builder.dockerfile.quotes import unquote
 from builder.dockerfile.suggest import nearest
 from builder.errors import DockerfileError
 from builder.span import Span
+from layers.quick import dataclass
 
 FlagKind = Literal["text", "many", "bool"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import modes
@@ -20,6 +20,7 @@ from builder.graph import Copy, Step
 from builder.ops.last import Last
 from builder.ops.select import Item, Selection, Source
 from layers import Entry, EntryType
+from layers.quick import dataclass
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
 

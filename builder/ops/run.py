@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
 from layers import Chain
 from layers.home import room
+from layers.quick import dataclass
 from runner import Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
@@ -19,7 +18,7 @@ from builder.errors import ContextError
 from builder.graph import Copy, Step
 from builder.ignore import Ignore, character_class
 from layers import Entry, EntryType, UnsafePath
-from layers.quick import quick
+from layers.quick import dataclass
 
 QUOTING = r"a name with a bracket in it is written \[ or [[]"
 MOUNTED = "mounted"
@@ -55,7 +54,6 @@ class Origin(Protocol):
         ...
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing to put down: its place below the source (a file's name, if it is the source), and where it is.

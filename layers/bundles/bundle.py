@@ -18,7 +18,6 @@ import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -34,6 +33,7 @@ from layers.making.compose import compose
 from layers.oci.descriptor import Descriptor
 from layers.oci.documents import decode
 from layers.oci.mediatypes import MANIFESTS
+from layers.quick import dataclass
 from layers.snapshot.unpack import unpack
 from layers.tar.entry import Entry, EntryType
 from layers.tar.tarball import ordered

@@ -15,7 +15,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,6 +23,7 @@ from layers.errors import BlobMismatch, BlobMissing
 from layers.home import room
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers.tar.pipeline import Behind

@@ -16,10 +16,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers.home.store import Store

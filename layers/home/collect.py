@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from layers.home.sizes import Weights, disk_usage
 from layers.home.unneeded import Choice, Labels, Plan, Planner
 from layers.oci.digest import Digest
 from layers.oci.reference import Reference
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers.home.store import Store

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from layers.home.blobs import Blobs
 from layers.home.db import FRESH, Database
 from layers.oci.digest import DiffID, Digest
+from layers.quick import dataclass
 
 
 @dataclass(frozen=True, slots=True)

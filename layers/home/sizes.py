@@ -7,12 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layers.home.caches import Caches
 from layers.home.rows import Rows
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers.home.store import Store

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.making.packing import Form, Packing
 from layers.oci.image import NewLayer
+from layers.quick import dataclass
 from layers.tar.entry import Entry, EntryType
 from layers.tar.pipeline import Behind
 from layers.tar.tarball import BLOCK, TarWriter

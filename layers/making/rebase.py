@@ -6,12 +6,12 @@ What the upper layers delete or link to may be gone in the new base: that is fou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layers.errors import BaseMismatch
 from layers.oci.documents import History, ImageConfig, Manifest
 from layers.oci.image import BASE_DIGEST, BASE_NAME, edit, rewrite
+from layers.quick import dataclass
 from layers.tar.entry import EntryType
 
 if TYPE_CHECKING:

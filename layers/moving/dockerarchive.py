@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO
 
@@ -25,6 +24,7 @@ from layers.oci.digest import DiffID, Digest
 from layers.oci.documents import ImageConfig, Manifest
 from layers.oci.image import describe
 from layers.oci.reference import Reference
+from layers.quick import dataclass
 from layers.tar import tarread
 from layers.tar.codec import codec_of
 

@@ -12,12 +12,12 @@ word before a colon that is a transport's is one: an image of the store that is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from layers.errors import DigestInvalid, ReferenceInvalid
 from layers.oci.digest import Digest
 from layers.oci.reference import Reference
+from layers.quick import dataclass
 
 
 class Kind(Enum):

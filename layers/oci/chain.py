@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cached_property
 
 from layers.oci.digest import ChainID, DiffID, Digest
+from layers.quick import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 
 from layers.errors import DigestInvalid
+from layers.quick import dataclass
 
 LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 HEX = re.compile(r"[0-9a-f]+\Z")

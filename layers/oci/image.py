@@ -6,7 +6,6 @@ Nothing here touches the disk: an edit gives a config and a manifest, `Images.ad
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from layers.errors import DocumentInvalid
@@ -17,6 +16,7 @@ from layers.oci.digest import DiffID, Digest
 from layers.oci.documents import History, ImageConfig, Manifest, decode, encode
 from layers.oci.platform import Platform
 from layers.oci.reference import Reference
+from layers.quick import dataclass
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from layers.errors import DocumentInvalid
+from layers.quick import dataclass
 
 ARCHITECTURES = {
     "x86_64": ("amd64", None),

@@ -8,10 +8,11 @@ match before any path or URL is built from it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from layers.errors import DigestInvalid, ReferenceInvalid
 from layers.oci.digest import Digest
+from layers.quick import dataclass
 
 DEFAULT_HOST = "docker.io"
 DEFAULT_TAG = "latest"

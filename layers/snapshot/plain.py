@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from layers.disk.paths import encode
 from layers.errors import BlobMissing, SnapshotMissing
 from layers.home.leases import discard
 from layers.oci.chain import Chain
+from layers.quick import dataclass
 from layers.snapshot.lowers import Job
 from layers.snapshot.overlay import copy_attributes
 from layers.snapshot.spans import Span

@@ -7,10 +7,10 @@ the file system, without a leading or trailing slash; "" is the root itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
-from layers.quick import quick
+from layers.quick import dataclass
 
 
 class EntryType(StrEnum):
@@ -27,7 +27,6 @@ class EntryType(StrEnum):
     OPAQUE = "opaque"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of a layer. Sizes are bytes, times nanoseconds since the epoch.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from layers.errors import LayerError
+from layers.quick import dataclass
 
 MAX_ID = (1 << 32) - 2
 NUMBER = re.compile(r"[0-9]{1,10}\Z")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from layers.quick import dataclass
 from layers.tar.entry import Entry
 
 

@@ -9,9 +9,9 @@ it, that of a file nothing, opaque directories nothing. A deletion of what is no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from layers.disk.paths import encode
+from layers.quick import dataclass
 from layers.tar.entry import Entry, EntryType
 from layers.tar.toc import Toc
 

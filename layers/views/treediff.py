@@ -7,11 +7,11 @@ compared only where all else leaves the question open, and never when both are t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from layers.disk.paths import encode
+from layers.quick import dataclass
 from layers.tar.entry import Entry, EntryType
 from layers.views.changes import ChangeKind
 from layers.views.tree import Tree

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from layers.disk.paths import MAX_HOPS, encode
+from layers.quick import dataclass
 from layers.tar.entry import Entry, EntryType
 from layers.tar.toc import Toc
 from layers.views.changes import ChangeKind

@@ -7,9 +7,9 @@ names it has, and shows as long as one of its names does, be it a hard link of a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
+from layers.quick import dataclass
 from layers.tar.entry import Entry, EntryType
 from layers.tar.toc import Toc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from pathlib import Path
@@ -23,6 +24,8 @@ While it runs:
   pybuild -t app . && skopeo copy docker://127.0.0.1:5000/app:latest dir:app    what was built can be pulled
   docker push 127.0.0.1:5000/app:2 && pybuild run --rm app:2                    what was pushed can be run"""
 
+GARBAGE = 10_000
+"""Objects between two looks for cycles."""
 LOOK_SECONDS = 0.5
 """How often Python looks at signals: one that comes just before a wait without end is not seen."""
 
@@ -99,6 +102,7 @@ def serve(
                 log=say if log else None,
                 report=say,
             ) as server:
+                gc.set_threshold(GARBAGE)  # this process lives for days
                 click.echo(str(server.address))
                 while not stop.wait(LOOK_SECONDS):
                     pass

@@ -12,11 +12,11 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
 from layers import StoreFull
+from layers.quick import dataclass
 from registry.server.faults import Fault
 from registry.server.htpasswd import Htpasswd
 from registry.server.messages import Answer, Request

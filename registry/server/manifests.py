@@ -7,12 +7,12 @@ use it says so better than a 404 would.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import Any
 
 from layers import BlobMissing, Descriptor, Digest, Index, LayerError, Manifest
 from layers.oci.documents import MAX_DOCUMENT, decode
 from layers.oci.mediatypes import FOREIGN_LAYERS, INDEXES, MANIFESTS
+from layers.quick import dataclass
 from registry.server import names
 from registry.server.adoption import adopt, outgoing
 from registry.server.faults import Fault

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote
 
+from layers.quick import dataclass
 from registry.server.wire import Body, Head, Malformed
 
 MOST_PARAMETERS = 200

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from layers import Store
+from layers.quick import dataclass
 from registry.server.holdings import Holdings
 from registry.server.uploads import Uploads
 

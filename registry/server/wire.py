@@ -12,8 +12,8 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from layers.quick import dataclass
 from registry.server.faults import Fault
 
 MOST_HEAD = 64 << 10
