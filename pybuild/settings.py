@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from layers.quick import dataclass
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 
