@@ -22,7 +22,7 @@ from bench import moving, report, scaling
 from bench.cases import CASES, Bench, Case
 from bench.floor import plain_put
 from bench.profile import native_diff, where_time_goes
-from bench.tools import Docker, Pybuild, Tool, ToolFailed, buildah, newest_docker
+from bench.tools import Docker, Podman, Pybuild, Tool, ToolFailed, buildah, newest_docker
 from bench.workload import Workload
 from runner import mounts
 from tests.support.bases import rootfs
@@ -41,7 +41,7 @@ def main() -> int:
     options.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of: {' '.join(PARTS)}"
     )
-    options.add_argument("--tools", nargs="+", metavar="TOOL", help="of: pybuild buildkit docker buildah")
+    options.add_argument("--tools", nargs="+", metavar="TOOL", help="of: pybuild buildkit docker buildah podman")
     options.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     asked = options.parse_args()
     cases = [case for case in CASES if "build" in asked.parts and (not asked.only or case.name in asked.only)]
@@ -93,6 +93,8 @@ def _tools(folder: Path, stack: ExitStack, wanted: list[str] | None) -> list[Too
     found += [] if docker is None else [docker]
     if Path("/usr/bin/buildah").exists():
         found.append(stack.enter_context(buildah(folder / "buildah")))
+    if Path("/usr/bin/podman").exists():
+        found.append(stack.enter_context(buildah(folder / "podman", Podman)))
     kept = [tool for tool in found if not wanted or tool.name in wanted]
     tar = shared / "rootfs.tar"
     tar.write_bytes(rootfs("busybox").read_bytes())

@@ -226,12 +226,35 @@ class Buildah:
             shutil.rmtree(self.folder / place, ignore_errors=True)
 
 
+@dataclass
+class Podman(Buildah):
+    """podman, which builds as buildah does and runs what it pulls."""
+
+    name: str = "podman"
+
+    def __post_init__(self) -> None:
+        self.version = call(["podman", "--version"]).split()[2]
+
+    def _say(self, *words: str, place: str = "store") -> str:
+        verb = ["build" if word == "bud" else word for word in words[:1]]
+        manager = ["--cgroup-manager", "cgroupfs", "--runtime", "/usr/sbin/runc"]
+        return call(["podman", *self._store(place), *manager, *verb, *words[1:]])
+
+    def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
+        options = ["--layers"] if cache else ["--layers", "--no-cache"]
+        self._say("build", "-q", "--network", "none", "--pull=never", *options, "-t", tag, str(context))
+
+    def pull(self, reference: str) -> None:
+        self._say("pull", "-q", "--tls-verify=false", reference, place="pulled")
+        self._say("run", "--rm", "--network", "none", "--ulimit", "host", reference, "true", place="pulled")
+
+
 @contextmanager
-def buildah(folder: Path) -> Iterator[Buildah]:
-    """buildah with its stores below `folder`; the mounts that it leaves there are taken away in the end."""
+def buildah(folder: Path, kind: type[Buildah] = Buildah) -> Iterator[Buildah]:
+    """buildah, or podman, with stores below `folder`; the mounts that it leaves there are taken away in the end."""
     folder.mkdir()
     try:
-        yield Buildah(folder)
+        yield kind(folder)
     finally:
         unmount_below(folder)
 
