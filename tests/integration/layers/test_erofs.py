@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,11 @@ from layers.snapshot import mountings
 from layers.snapshot.erofs import BLOCK, CannotIndex, Image, devices
 from layers.snapshot.index import EMBEDDED, Tar, index
 from layers.snapshot.inodes import Inodes
-from runner import linux, mounts
+from runner import mounts
 from tests.support.command import Pybuild
 from tests.support.members import Member, file, hard, layer, noted
 from tests.support.modes import MODES, Looping
+from tests.support.mounted import mounted
 from tests.support.private import privately
 from tests.support.soon import soon
 
@@ -261,17 +261,6 @@ def test_a_process_takes_few_loop_devices(disk: Path, monkeypatch: pytest.Monkey
 
 
 # -- places ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def mounted(kind: bytes, options: dict[bytes, bytes | None], target: Path) -> Iterator[None]:
-    made = linux.new_mount(kind, options)
-    linux.attach(made, linux.AT_FDCWD, os.fsencode(target))
-    os.close(made)
-    try:
-        yield
-    finally:
-        mounts.unmount(target)
 
 
 def use(store: Store) -> str:

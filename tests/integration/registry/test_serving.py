@@ -24,6 +24,7 @@ from layers.home.check import check
 from tests.support.command import Pybuild
 from tests.support.distribution import BINARY, Speaker, digest_of, finishing
 from tests.support.dockerd import DockerdUnavailable, dockerd
+from tests.support.mounted import mounted
 from tests.support.peers import need
 from tests.support.registry import RegistryServer
 from tests.support.serving import served, serving
@@ -326,16 +327,12 @@ def test_servers_killed_at_random_while_clients_push(pybuild: Pybuild) -> None:
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=8m", "none", disk)
-    try:
-        with served(disk / "store") as server:
-            say = Speaker(server.host)
-            reply = say("POST", f"blobs/uploads/?digest={digest_of(b'no matter')}", b"x" * (16 << 20), BINARY)
-            assert (reply.status, "no space left" in reply.body.decode()) == (507, True)
-            say = Speaker(server.host)
-            assert say.blob(b"small")
-    finally:
-        run("umount", disk)
+    with mounted(b"tmpfs", {b"size": b"8m"}, disk), served(disk / "store") as server:
+        say = Speaker(server.host)
+        reply = say("POST", f"blobs/uploads/?digest={digest_of(b'no matter')}", b"x" * (16 << 20), BINARY)
+        assert (reply.status, "no space left" in reply.body.decode()) == (507, True)
+        say = Speaker(server.host)
+        assert say.blob(b"small")
 
 
 # -- the command ---------------------------------------------------------------------------------
