@@ -137,7 +137,7 @@ def _page(figures: report.Figures, cases: list[Case], tools: list[Tool], rounds:
 Measured {day} by `./do bench --write` on {report.machine()}. Medians of {rounds} rounds (lowest–highest), whole
 processes, the tools in turn within each round. {report.versions({tool.name: tool.version for tool in tools})}.
 BuildKit's daemon is warm. Every RUN has no network. A pull ends with the first use of the image: a container that
-runs `true`, or for buildah the unpacked store. A ratio below 1 means that pybuild is faster.
+runs `true`, or for buildah and podman the unpacked store. A ratio below 1 means that pybuild is faster.
 
 {report.table(figures, cases, [tool.name for tool in tools])}
 

@@ -228,7 +228,7 @@ class Buildah:
 
 @dataclass
 class Podman(Buildah):
-    """podman, which builds as buildah does and runs what it pulls."""
+    """podman, which builds as buildah does."""
 
     name: str = "podman"
 
@@ -246,7 +246,6 @@ class Podman(Buildah):
 
     def pull(self, reference: str) -> None:
         self._say("pull", "-q", "--tls-verify=false", reference, place="pulled")
-        self._say("run", "--rm", "--network", "none", "--ulimit", "host", reference, "true", place="pulled")
 
 
 @contextmanager
