@@ -22,7 +22,7 @@ from runner import Usage
 if TYPE_CHECKING:
     from layers import NewLayer, Record, Store
 
-FORMAT = 2
+FORMAT = 3
 """Counts up whenever a step's result changes for the same inputs; older records are then never found."""
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from builder.errors import ContextError
 from builder.ignore import Ignore, State
 from layers import Entry, EntryType, UnsafePath
+from layers.tar.entry import whole_seconds
 from layers.disk.paths import Root, decode, encode
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
@@ -104,14 +105,14 @@ class Context:
         kind = KINDS[stat.S_IFMT(mode)]
         if kind is EntryType.FILE:
             size = status.st_size if stat.S_ISREG(mode) else 0
-            return Entry(path, kind, mode & 0o7777, 0, 0, size, status.st_mtime_ns)
+            return Entry(path, kind, mode & 0o7777, 0, 0, size, whole_seconds(status.st_mtime_ns))
         device = kind in (EntryType.CHAR, EntryType.BLOCK)
         linkname = self._root.readlink(path) if kind is EntryType.SYMLINK else ""
         return Entry(
             path,
             kind,
             mode & 0o7777,
-            mtime_ns=status.st_mtime_ns,
+            mtime_ns=whole_seconds(status.st_mtime_ns),
             linkname=linkname,
             major=os.major(status.st_rdev) if device else 0,
             minor=os.minor(status.st_rdev) if device else 0,

@@ -20,17 +20,16 @@ from layers.errors import FileChanged, UnsafePath
 from layers.making.compose import Data
 from layers.quick import dataclass
 from layers.tar import xattrs
-from layers.tar.entry import Entry, EntryType
+from layers.tar.entry import Entry, EntryType, same_time
 from layers.tar.normal import hard_link
 from layers.tar.tarball import ordered
 from layers.views.contents import Contents
 from layers.views.tree import Tree
-from layers.views.upper import KINDS, entry_of, same_attributes
+from layers.views.upper import KINDS, entry_of, in_whole_seconds, same_attributes
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """What opening says of a path that has become something else."""
-_SECOND = 1_000_000_000
 State = tuple[int, int, int]
 
 
@@ -120,7 +119,7 @@ class _Comparison:
             if (entry.path and entry.path in ways) or old is None or not same_attributes(old, entry):
                 found.append(entry)
                 ways.add(entry.path.rpartition("/")[0])
-        return Difference(tuple(ordered(found)), states)
+        return Difference(tuple(map(in_whole_seconds, ordered(found))), states)
 
     def _directory(self, path: str) -> list[str]:
         """Note what is in a directory; the directories in it."""
@@ -193,7 +192,7 @@ class _Comparison:
         new = seen.entry
         if new.type is EntryType.SYMLINK:
             old = replace(old, mode=new.mode)  # links have none, whatever a tar says
-        if not same_attributes(old, new) or not _same_time(old.mtime_ns, new.mtime_ns):
+        if not same_attributes(old, new) or not same_time(old.mtime_ns, new.mtime_ns):
             return False
         if (old.size, old.linkname, old.major, old.minor) != (new.size, new.linkname, new.major, new.minor):
             return False
@@ -204,11 +203,6 @@ class _Comparison:
             return self._contents.equal(layer, old, descriptor)
         finally:
             os.close(descriptor)
-
-
-def _same_time(one: int, two: int) -> bool:
-    """Equal, or a second's rounding apart: most layers and some file systems know whole seconds only."""
-    return one == two or (abs(one - two) < _SECOND and (one % _SECOND == 0 or two % _SECOND == 0))
 
 
 def _open(root: Root, path: str, state: State) -> int:

@@ -13,6 +13,10 @@ from enum import StrEnum
 from layers.quick import dataclass
 
 
+SECOND = 1_000_000_000
+"""Nanoseconds."""
+
+
 class EntryType(StrEnum):
     """Kinds of entry; WHITEOUT and OPAQUE are the deletions of OCI image-spec, layer.md, "Whiteouts"."""
 
@@ -25,6 +29,19 @@ class EntryType(StrEnum):
     FIFO = "fifo"
     WHITEOUT = "whiteout"
     OPAQUE = "opaque"
+
+
+def whole_seconds(time_ns: int) -> int:
+    """A time as layers that are made here have it, and those of docker, containerd and BuildKit: the start of its second.
+
+    A fraction would take one kibibyte of PAX header for every file. What others wrote into their layers is kept.
+    """
+    return time_ns - time_ns % SECOND
+
+
+def same_time(one: int, two: int) -> bool:
+    """Equal, or a second's rounding apart: most layers and some file systems know whole seconds only."""
+    return one == two or (abs(one - two) < SECOND and (one % SECOND == 0 or two % SECOND == 0))
 
 
 @dataclass(frozen=True, slots=True)

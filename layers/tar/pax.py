@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from layers.errors import ArchiveInvalid
+from layers.tar.entry import SECOND
 
 _TIME = re.compile(rb"(-?)([0-9]{1,18})(?:\.([0-9]*))?")
-SECOND = 1_000_000_000
 
 
 def record(key: bytes, value: bytes) -> bytes:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from layers.disk.paths import encode
 from layers.errors import ArchiveInvalid, UnsafePath
 from layers.tar import pax
-from layers.tar.entry import Entry, EntryType
+from layers.tar.entry import SECOND, Entry, EntryType
 
 BLOCK = 512
 CHUNK = 1 << 20
@@ -217,7 +217,7 @@ def header(entry: Entry) -> bytes:
     if size > _MAX_SIZE:
         extra.append((b"size", b"%d" % size))
         size = 0
-    mtime, fraction = divmod(entry.mtime_ns, pax.SECOND)
+    mtime, fraction = divmod(entry.mtime_ns, SECOND)
     if fraction or not 0 <= mtime <= _MAX_SIZE:
         extra.append((b"mtime", pax.time(entry.mtime_ns)))
         mtime = min(max(mtime, 0), _MAX_SIZE)

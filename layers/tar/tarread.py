@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 from layers.disk.paths import PATH_BYTES, decode, normalise
 from layers.errors import ArchiveInvalid, UnsafePath
 from layers.tar import pax, sparse
-from layers.tar.entry import Entry, EntryType
+from layers.tar.entry import SECOND, Entry, EntryType
 
 BLOCK = 512
 MAX_EXTENDED = 1 << 20  # bytes of one PAX header or GNU long name
@@ -182,7 +182,7 @@ class _Scan:
             name = long_name
         elif magic[:6] == b"ustar\0" and prefix[0]:
             name = prefix.partition(b"\0")[0] + b"/" + name
-        mtime_ns = _number(mtime, at, "mtime", negative=True) * pax.SECOND
+        mtime_ns = _number(mtime, at, "mtime", negative=True) * SECOND
         user, group = _number(uid, at, "uid"), _number(gid, at, "gid")
         xattrs: dict[str, bytes] = {}
         target = (link.partition(b"\0")[0] if long_link is None else long_link) if kind in _LINKS else b""

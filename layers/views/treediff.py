@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from layers.disk.paths import encode
 from layers.quick import dataclass
-from layers.tar.entry import Entry, EntryType
+from layers.tar.entry import Entry, EntryType, same_time
 from layers.views.changes import ChangeKind
 from layers.views.tree import Tree
 
@@ -128,7 +128,7 @@ def attributes(old: Entry, new: Entry) -> Iterator[Reason]:
         yield Reason.OWNER
     if dict(old.xattrs) != dict(new.xattrs):
         yield Reason.XATTR
-    if old.mtime_ns != new.mtime_ns:
+    if not same_time(old.mtime_ns, new.mtime_ns):
         yield Reason.MTIME
 
 

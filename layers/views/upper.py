@@ -10,13 +10,14 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from layers.disk.paths import Root, encode
 from layers.errors import UnsafePath
 from layers.tar import xattrs
-from layers.tar.entry import Entry, EntryType
+from layers.tar.entry import Entry, EntryType, whole_seconds
 from layers.tar.normal import hard_link
 from layers.views.changes import Change, ChangeKind
 from layers.views.tree import Tree
@@ -54,7 +55,11 @@ def changes(upper: Path, below: Tree, hidden: Collection[str] = ()) -> Iterator[
             same = old is not None and same_attributes(old, entry)
             if entry.path not in ways and (same or (old is None and entry.path in hidden)):
                 continue
-            implied = same and entry.path not in listed and (old is not None and old.mtime_ns == entry.mtime_ns)
+            implied = (
+                same
+                and entry.path not in listed
+                and (old is not None and whole_seconds(old.mtime_ns) == entry.mtime_ns)
+            )
         head = entry.path.rpartition("/")[0]
         ways.add(head)
         if kind is not ChangeKind.MODIFIED:
@@ -65,7 +70,8 @@ def changes(upper: Path, below: Tree, hidden: Collection[str] = ()) -> Iterator[
 
 def root_change(upper: Path, below: Tree) -> Entry | None:
     """The entry of the root itself, if its owner, mode or attributes were changed."""
-    entry = entry_of("", EntryType.DIR, os.lstat(upper), "", xattrs.incoming(xattrs.read(str(upper))))
+    exact = entry_of("", EntryType.DIR, os.lstat(upper), "", xattrs.incoming(xattrs.read(str(upper))))
+    entry = in_whole_seconds(exact)
     old = below.get("")
     return None if old is not None and same_attributes(old, entry) else entry
 
@@ -142,7 +148,7 @@ class _Scan:
             return None
         if not marks.keys().isdisjoint(_INCOMPLETE):
             raise UnsafePath(path, "overlayfs left only a reference to lower layers here (redirect_dir or metacopy)")
-        entry = entry_of(path, kind, status, linkname, xattrs.incoming(marks))
+        entry = in_whole_seconds(entry_of(path, kind, status, linkname, xattrs.incoming(marks)))
         old = self._below.get(path)
         change = ChangeKind.ADDED if old is None else ChangeKind.MODIFIED
         if kind is EntryType.DIR:
@@ -156,7 +162,7 @@ class _Scan:
 
     def _is_same(self, place: int, name: str, old: Entry, new: Entry) -> bool:
         """True if a file, though copied up, is what it was; one of several names is not, as it is a file alone now."""
-        if not same_attributes(old, new) or (old.size, old.mtime_ns) != (new.size, new.mtime_ns):
+        if not same_attributes(old, new) or (old.size, whole_seconds(old.mtime_ns)) != (new.size, new.mtime_ns):
             return False
         if (old.linkname, old.major, old.minor) != (new.linkname, new.major, new.minor):
             return False
@@ -177,13 +183,18 @@ def _removed(path: str) -> _Found:
 
 
 def entry_of(path: str, kind: EntryType, status: os.stat_result, linkname: str, kept: Mapping[str, bytes]) -> Entry:
-    """What lstat, readlink and the attributes of a path say, as an entry."""
+    """What lstat, readlink and the attributes of a path say, as an entry; its time is exact, no layer's yet."""
     size = status.st_size if kind is EntryType.FILE else 0
     device = status.st_rdev if kind in (EntryType.CHAR, EntryType.BLOCK) else 0
     return Entry(
         path, kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, size, status.st_mtime_ns, linkname,
         os.major(device), os.minor(device), kept,
     )  # fmt: skip
+
+
+def in_whole_seconds(entry: Entry) -> Entry:
+    """The same as a layer that is made here says it."""
+    return replace(entry, mtime_ns=whole_seconds(entry.mtime_ns))
 
 
 def same_attributes(old: Entry, new: Entry) -> bool:
