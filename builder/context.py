@@ -15,13 +15,14 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from builder.errors import ContextError
 from builder.ignore import Ignore, State
+from builder.statcache import StatCache, stamp
 from layers import Entry, EntryType, UnsafePath
-from layers.tar.entry import whole_seconds
 from layers.disk.paths import Root, decode, encode
+from layers.tar.entry import whole_seconds
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from layers import Store
 
 HOPS = 40
-RACY = 50_000_000
-"""Nanoseconds: a file that changed this shortly before it was read may change again within one tick of its clock."""
 CHUNK = 1 << 20
 UTF8 = sys.getfilesystemencoding() == "utf-8"
 """Whether names come as layers spell them already."""
@@ -43,13 +42,12 @@ KINDS = {
     stat.S_IFIFO: EntryType.FIFO,
     stat.S_IFSOCK: EntryType.FILE,
 }
-Stamp = tuple[int, int, int, int]
 
 
 class Context:
     """One directory; paths are relative to it, "" is the directory itself. Threads may share it."""
 
-    def __init__(self, directory: Path, ignore: Ignore, known: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, directory: Path, ignore: Ignore, known: StatCache | None = None) -> None:
         self.directory = directory
         self.ignore = ignore
         self._root = Root(directory)
@@ -59,8 +57,7 @@ class Context:
         self._folder: tuple[str, int] | None = None
         """The directory that a file was opened in last: most of the next ones are in it, too."""
         self._turn = threading.Lock()
-        self._known = dict(known or {})
-        self._fresh: dict[str, Any] = {}
+        self._known = known or StatCache()
 
     @classmethod
     def open(cls, directory: Path, dockerfile: Path | None, store: Store | None = None) -> Context:
@@ -74,17 +71,17 @@ class Context:
                 ignore = Ignore.parse(name.read_bytes(), name.name)
                 break
         record = None if store is None else store.records.find(cls.key(directory))
-        return cls(directory, ignore, record.value if record else None)
+        return cls(directory, ignore, StatCache.load(record.value) if record else None)
 
     @staticmethod
     def key(directory: Path) -> str:
         """Where the stat cache of a directory is kept."""
-        return f"context:{directory.resolve()}"
+        return f"stats:{directory.resolve()}"
 
     def remember(self, store: Store) -> None:
         """Keep what was learnt about files, if anything was."""
-        if self._fresh:
-            store.records.keep(self.key(self.directory), {**self._known, **self._fresh})
+        if self._known.grown:
+            store.records.keep(self.key(self.directory), self._known.dump())
 
     def close(self) -> None:
         """Give the descriptors back; nothing can be opened any more. Idempotent."""
@@ -98,14 +95,13 @@ class Context:
 
     def get(self, path: str) -> Entry | None:
         """The entry of a path, None if there is nothing or it is ignored. Symlinks are not followed."""
-        status = self._status(path)
-        if status is None or not self._seen(path, status):
+        status = self._statuses.get(path) or self._status(path)
+        if status is None or (self.ignore and not self._seen(path, status)):
             return None
         mode = status.st_mode
-        kind = KINDS[stat.S_IFMT(mode)]
-        if kind is EntryType.FILE:
-            size = status.st_size if stat.S_ISREG(mode) else 0
-            return Entry(path, kind, mode & 0o7777, 0, 0, size, whole_seconds(status.st_mtime_ns))
+        if (form := stat.S_IFMT(mode)) == stat.S_IFREG:
+            return Entry(path, EntryType.FILE, mode & 0o7777, 0, 0, status.st_size, whole_seconds(status.st_mtime_ns))
+        kind = KINDS[form]
         device = kind in (EntryType.CHAR, EntryType.BLOCK)
         linkname = self._root.readlink(path) if kind is EntryType.SYMLINK else ""
         return Entry(
@@ -166,7 +162,7 @@ class Context:
 
     def inode(self, path: str) -> object | None:
         """What names of one file have in common; None for a file with one name."""
-        status = self._status(path)
+        status = self._statuses.get(path)
         return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
 
     def open_file(self, path: str) -> int:
@@ -194,12 +190,9 @@ class Context:
         """Of a file's bytes and attributes; of anything else the attributes. Read only if the stat cache is silent."""
         if entry.type is EntryType.SYMLINK:
             return ""
-        status = self._status(path)
-        assert status is not None
-        now = list(stamp(status))
-        for cache in (self._fresh, self._known):
-            if (known := cache.get(path)) is not None and known[:4] == now:
-                return str(known[4])
+        status = self._statuses[path]
+        if (known := self._known.find(path, status)) is not None:
+            return known
         began = time.time_ns()
         hasher = hashlib.sha256()
         if stat.S_ISREG(status.st_mode):
@@ -213,8 +206,7 @@ class Context:
         else:
             _count(hasher, self.attributes(path))
         found = hasher.hexdigest()
-        if began - max(status.st_mtime_ns, status.st_ctime_ns) > RACY:
-            self._fresh[path] = [*now, found]
+        self._known.note(path, status, began, found)
         return found
 
     def ignored(self, path: str) -> str:
@@ -257,8 +249,3 @@ class Context:
 def _count(hasher: hashlib._Hash, xattrs: Mapping[str, bytes]) -> None:
     for key, value in sorted(xattrs.items()):
         hasher.update(key.encode() + b"\0" + value + b"\0")
-
-
-def stamp(status: os.stat_result) -> Stamp:
-    """What changes when a file does."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -252,10 +252,13 @@ def _directory(placing: Placing, source: Source, origin: Context | TreeOrigin) -
     elif target:
         placing.placed[target] = Placed(replace(there, mtime_ns=mtime_ns))
     prefix = f"{target}/" if target else ""
+    placed, fresh, shaped, read = placing.placed, placing.fresh, placing.shaped, origin.open_file
     for item in source.items:
         path = prefix + item.relative
-        entry = placing.shaped(path, item.entry)
-        if entry.type is EntryType.DIR:
+        entry = shaped(path, item.entry)
+        if entry.type is EntryType.FILE and path not in placed and path.rpartition("/")[0] in fresh:
+            placed[path] = Placed(entry, read, item.path, item.group, item.content)  # most are such
+        elif entry.type is EntryType.DIR:
             placing.directory(path, _whole(origin, item.path, entry))
         else:
             placing.put(path, _placed(item, entry, origin))

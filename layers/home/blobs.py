@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from layers.tar.pipeline import Behind
 
 CHUNK = 1 << 20
+STRETCH = 1 << 23
+"""Bytes after which the disk is told to begin: a blob of fewer is written at once."""
 GATHER = 1 << 16
 """Bytes below which writes are gathered: a tar header is no reason for a system call."""
 
@@ -149,6 +151,7 @@ class BlobWriter:
         self._hasher = hashlib.new(algorithm)
         self._hashing: Behind | None = None
         self._gathered = bytearray()
+        self._written = self._begun = 0
         self.size = 0
 
     def write(self, data: bytes) -> int:
@@ -242,12 +245,17 @@ class BlobWriter:
             view = view[here:]
         try:
             while view:
-                view = view[os.write(self._part, view) :]
+                count = os.write(self._part, view)
+                self._written += count
+                view = view[count:]
         except OSError as error:
             if error.errno not in room.NO_ROOM:
                 raise
             freed = os.fstat(self._part).st_blocks * 512
             raise room.full(self._blobs.root.parent, needed=self.size, freed=freed) from error
+        if (count := self._written - self._begun) >= STRETCH:
+            durable.begin(self._part, self.kept + self._begun, count)
+            self._begun = self._written
 
 
 @contextmanager

@@ -210,15 +210,15 @@ class Store:
             self._remember(diff_id, toc)
         return toc
 
-    def keep_toc(self, diff_id: DiffID, toc: Toc) -> None:
-        """Keep the table of contents that whoever wrote or read a raw tar has at hand.
+    def keep_toc(self, diff_id: DiffID, toc: Toc, table: bytes | None = None) -> None:
+        """Keep the table of contents that whoever wrote or read a raw tar has at hand; `table`: what its `dumps` gave.
 
         Not synced: it begins with its own checksum, and one that a power cut has torn is made anew.
         """
         part = self.session.file()
         try:
             with full_disk_explained(self.root):
-                part.write_bytes(sealed(toc.dumps()))
+                part.write_bytes(sealed(table or toc.dumps()))
                 os.replace(part, self.root / "tocs" / diff_id.hex)
         except BaseException:
             part.unlink(missing_ok=True)

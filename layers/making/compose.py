@@ -72,8 +72,9 @@ def compose(store: Store, items: Iterable[tuple[Entry, Data]], form: Form | None
             tar.close()
         with blob.flushing():
             toc = Toc.placed(entries)
+            table = toc.dumps()
         diff_id, size = blob.commit()
         if packing is not None:
             packing.finish(diff_id)
-    store.keep_toc(diff_id, toc)
+    store.keep_toc(diff_id, toc, table)
     return NewLayer(diff_id, size)

@@ -12,7 +12,6 @@ from enum import StrEnum
 
 from layers.quick import dataclass
 
-
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -32,7 +31,7 @@ class EntryType(StrEnum):
 
 
 def whole_seconds(time_ns: int) -> int:
-    """A time as layers that are made here have it, and those of docker, containerd and BuildKit: the start of its second.
+    """A time as layers made here have it, and docker's, containerd's and BuildKit's: the start of its second.
 
     A fraction would take one kibibyte of PAX header for every file. What others wrote into their layers is kept.
     """

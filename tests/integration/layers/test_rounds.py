@@ -99,7 +99,7 @@ def tree_view(tree: Tree) -> dict[str, Node]:
 
 def whole(node: Node | None) -> Node | None:
     """The same with its time in whole seconds, as layers have it."""
-    return node and (*node[:7], node[7] // 10**9, *node[8:])
+    return node and (*node[:7], *(when // 10**9 for when in node[7:8]), *node[8:])
 
 
 def same(ours: dict[str, Node], kernel: dict[str, Node], what: str) -> None:

@@ -118,7 +118,7 @@ def test_neither_a_file_nor_a_directory_on_the_way_may_become_a_link(tmp_path: P
 
 def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "c", a="one", b="two")
-    monkeypatch.setattr("builder.context.RACY", -(10**18))  # as if both had been written long ago
+    monkeypatch.setattr("builder.statcache.RACY", -(10**18))  # as if both had been written long ago
     with Store.open(tmp_path / "store") as store:
         first = Context.open(tmp_path / "c", None, store)
         before = {name: first.digest(name, entry_of(first, name)) for name in "ab"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, UnsafePath
 from layers.disk.paths import decode, encode
-from layers.tar import pax
+from layers.tar.entry import SECOND
 from layers.tar.tarball import TarWriter, order, ordered
 from layers.tar.tarread import entries
 
@@ -99,10 +99,10 @@ def test_others_writing_is_read(items: list[Entry]) -> None:
                 member = tarfile.TarInfo(entry.path)
                 member.type, member.mode, member.linkname = CODES[entry.type], entry.mode, entry.linkname
                 member.uid, member.gid, member.size = entry.uid, entry.gid, entry.size
-                member.mtime = entry.mtime_ns // pax.SECOND
+                member.mtime = entry.mtime_ns // SECOND
                 member.devmajor, member.devminor = entry.major, entry.minor
                 tar.addfile(member, io.BytesIO(bytes(entry.size)))
-        wanted = [replace(entry, xattrs={}, mtime_ns=entry.mtime_ns // pax.SECOND * pax.SECOND) for entry in items]
+        wanted = [replace(entry, xattrs={}, mtime_ns=entry.mtime_ns // SECOND * SECOND) for entry in items]
         assert [plain(entry) for entry in read(buffer.getvalue())] == wanted
 
 
