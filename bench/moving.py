@@ -20,6 +20,23 @@ from bench.tools import Docker, Pybuild, call, unmount_below
 NOISE = 4 * 42 << 20
 SMALL_FILES = 50_000
 STREAM = Path(__file__).with_name("stream.py")
+BARE = "curl, which verifies and keeps nothing"
+"""All blobs at the same time by one curl each: what the registry and the kernel alone take."""
+PUT = """
+url=$1; shift
+for blob; do
+    {
+        place=$(curl -s -i -X POST "$url/v2/noise/blobs/uploads/" | tr -d '\\r' | sed -n 's/^Location: //Ip')
+        curl -s -f -o /dev/null -H Expect: -T "$blob" "$place&digest=sha256:${blob##*/}"
+    } &
+done
+wait
+"""
+GET = """
+url=$1; shift
+for blob; do curl -s -f -o /dev/null "$url/v2/noise/blobs/sha256:$blob" & done
+wait
+"""
 Times = dict[str, list[float]]
 
 
@@ -73,7 +90,7 @@ class Moving:
     def push(self, layout: Path) -> None:
         """To a registry that has nothing."""
         work = f"push of {NOISE >> 20} MiB in four layers to an empty registry"
-        for tool in ("pybuild", "skopeo", "docker", "hashing loop"):
+        for tool in ("pybuild", "skopeo", "docker", "hashing loop", BARE):
             target = f"{self.empty_registry()}/noise:1"
             match tool:
                 case "pybuild":
@@ -92,8 +109,11 @@ class Moving:
                     call(docker.daemon.command("pull", "-q", source))
                     self.time(work, docker.name, lambda: docker.push(source, target))  # noqa: B023
                     continue
-                case _:
+                case "hashing loop":
                     command = [sys.executable, "-I", str(STREAM), "push", str(layout), target]
+                case _:
+                    host = target.partition("/")[0]
+                    command = ["sh", "-c", PUT, "sh", f"http://{host}", *map(str, (layout / "blobs/sha256").iterdir())]
             self.time(work, tool, lambda: call(command))  # noqa: B023
 
     def pull(self, layout: Path, number: int) -> None:
@@ -112,6 +132,8 @@ class Moving:
             self.time(work, docker.name, lambda: call(docker.daemon.command("pull", "-q", source)))
         stream = [sys.executable, "-I", str(STREAM), "pull", str(place), source]
         self.time(work, "hashing loop", lambda: call(stream))
+        blobs = [blob.name for blob in (layout / "blobs/sha256").iterdir()]
+        self.time(work, BARE, lambda: call(["sh", "-c", GET, "sh", f"http://{source.partition('/')[0]}", *blobs]))
         for used in self.folder.glob(f"pulled-{number}*"):
             shutil.rmtree(used)
 
