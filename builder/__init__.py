@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         StageMissing,
         StepFailed,
     )
+    from builder.policy import Lifetime
     from builder.request import BuildRequest, Output
     from builder.secrets import Secret
     from builder.stages import Stage, Stages, platform_arguments
@@ -36,6 +37,7 @@ _HOMES = {
         "StageMissing",
         "StepFailed",
     ),
+    "policy": ("Lifetime",),
     "request": ("BuildRequest", "Output"),
     "secrets": ("Secret",),
     "stages": ("Stage", "Stages", "platform_arguments"),
@@ -51,6 +53,7 @@ __all__ = [
     "ContextError",
     "DockerfileError",
     "DockerfileErrors",
+    "Lifetime",
     "Output",
     "Secret",
     "Stage",

@@ -26,6 +26,10 @@ FORMAT = 3
 """Counts up whenever a step's result changes for the same inputs; older records are then never found."""
 
 
+LONGEST = 500
+"""Characters of a part that are kept as they are; of a longer one the digest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """The name of a result, and what went into it."""
@@ -35,10 +39,37 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Where:
+    """Where a step stands, so that it is known again when it has changed.
+
+    home: the directory and the Dockerfile of the build; of the stage, its place there, and the words of the step.
+    base: the image that it stands on directly, as `name@digest`.
+    """
+
+    home: str = ""
+    stage: str = ""
+    position: int = 0
+    title: str = ""
+    base: str = ""
+    arguments: tuple[str, ...] = ()
+    """Which of its variables are build arguments."""
+
+    @property
+    def id(self) -> str:
+        """A short name for the instruction."""
+        text = json.dumps([self.home, self.stage, self.title])
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+NOWHERE = Where()
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A result that was found: the layer, when it was made (RFC 3339), what making it took.
 
-    `line` is where the step stood in a Dockerfile (`name:line`) when it was last built.
+    `line` is where the step stood in a Dockerfile (`name:line`) when it was last built, `made` when this store learnt
+    of it (seconds since the epoch).
     """
 
     diff_id: Digest
@@ -47,6 +78,14 @@ class Kept:
     seconds: float
     usage: Usage | None
     line: str
+    made: float = 0.0
+
+    @property
+    def layer(self) -> NewLayer:
+        """Its layer as one that was just made."""
+        from layers import NewLayer
+
+        return NewLayer(self.diff_id, self.size)
 
 
 def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = ()) -> Key:
@@ -110,11 +149,18 @@ def copy_key(below: Chain, op: Copy, step: Step, content: str) -> Key:
 def _key(kind: str, below: Chain, step: Step, **parts: Any) -> Key:
     named = {"kind": kind, "below": str(below.id or ""), "platform": str(step.platform), **parts}
     text = json.dumps([FORMAT, named], sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogateescape")
-    shown = {
-        key: value if len(str(value)) < 500 else hashlib.sha256(str(value).encode("utf-8", "replace")).hexdigest()
-        for key, value in named.items()
-    }
-    return Key(f"step:{hashlib.sha256(text).hexdigest()}", shown)
+    return Key(f"step:{hashlib.sha256(text).hexdigest()}", named)
+
+
+def shortened(value: Any) -> Any:
+    """A part of a key as it is kept: long texts in it by their digests."""
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"sha256:{hashlib.sha256(value.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    if isinstance(value, Mapping):
+        return {key: shortened(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [shortened(one) for one in value]
+    return value
 
 
 def find(store: Store, key: Key) -> Kept | None:
@@ -122,6 +168,11 @@ def find(store: Store, key: Key) -> Kept | None:
     record: Record | None = store.records.find(key.text)
     if record is None:
         return None
+    return kept(record)
+
+
+def kept(record: Record) -> Kept:
+    """What a record says."""
     value = record.value
     usage = value.get("usage")
     return Kept(
@@ -131,11 +182,20 @@ def find(store: Store, key: Key) -> Kept | None:
         float(value["seconds"]),
         Usage(**usage) if usage else None,
         value.get("line", ""),
+        record.made,
     )
 
 
 def keep(
-    store: Store, key: Key, layer: NewLayer, *, created: str, seconds: float, usage: Usage | None, line: str
+    store: Store,
+    key: Key,
+    layer: NewLayer,
+    where: Where = NOWHERE,
+    *,
+    created: str,
+    seconds: float,
+    usage: Usage | None,
+    line: str,
 ) -> None:
     """Remember a result."""
     value = {
@@ -144,8 +204,9 @@ def keep(
         "created": created,
         "seconds": round(seconds, 6),
         "usage": asdict(usage) if usage else None,
-        "parts": dict(key.parts),
+        "parts": shortened(key.parts),
         "line": line,
+        "where": shortened({name: value for name, value in asdict(where).items() if value}),
     }
     store.records.keep(key.text, value, [layer.diff_id])
 

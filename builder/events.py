@@ -50,7 +50,9 @@ class StepStarted:
 
     step: int
     reason: str = ""
-    """Why the cache did not have it, where that is known."""
+    """Why it is made anew, where that is known: the first input that differs from last time."""
+    changes: tuple[str, ...] = ()
+    """Every input that differs, if that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,29 +9,30 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from builder import cache
+from builder import cache, inputs
 from builder.build import StepReport
 from builder.context import Context
+from builder.cutoff import settled
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
 from builder.events import Event, StepCached, StepFinished, StepOutput, StepStarted
 from builder.events import StepFailed as FailedEvent
-from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step, origins
-from builder.ops.select import Selection, select
-from layers import Chain
+from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step
+from builder.looking import Looked, Looking
+from builder.order import Order
+from builder.policy import expiry, refusal
+from layers import Chain, LayerError, NewLayer
 from layers.home.caches import Renewal
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.ops.attach import Shown
-    from builder.ops.copy import TreeOrigin
+    from builder.cache import Kept, Where
     from builder.request import BuildRequest
     from builder.workbench import Workbench
-    from layers import NewLayer
     from runner import Usage
 
 
@@ -76,11 +77,16 @@ class Execution:
         self._leaving = frozenset(line.step for line in outcome.lines)
         """Steps whose layers are the image's own."""
         self._renewal = Renewal()
-        self._refused = {name.lower() for name in request.no_cache_filter}
+        self._filtered = {name.lower() for name in request.no_cache_filter}
+        self._choosy = bool(request.no_cache or request.no_cache_filter or request.always)
+        self.looking = Looking(bench.store, request, context)
+        self.steps: dict[int, Step] = {}
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
         waiting = self._waiting = {step.id: step for step in steps}
+        self.steps = dict(waiting)
+        order = Order(waiting.values())
         running: dict[Future[None], Step] = {}
         failure: BaseException | None = None
         jobs = self.request.jobs or max(LEAST_JOBS, 2 * (os.cpu_count() or 1))
@@ -89,20 +95,23 @@ class Execution:
         watcher.start()
         try:
             with ThreadPoolExecutor(max(jobs, 1), thread_name_prefix="pybuild-step") as pool:
-                while (waiting and failure is None) or running:
-                    if failure is None and not self.stop.is_set():
-                        for step in [
-                            step for step in waiting.values() if all(need in self.made for need in step.needs)
-                        ]:
-                            del waiting[step.id]
+                while (order.ready and failure is None) or running:
+                    while order.ready and failure is None and not self.stop.is_set():
+                        step = order.ready.popleft()
+                        del waiting[step.id]
+                        if self._at_once(step):
+                            order.done(step)
+                        else:
                             running[pool.submit(self._do, step)] = step
                     if not running:
                         break
                     done, _ = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
                     for future in done:
-                        del running[future]
+                        step = running.pop(future)
                         error = future.exception()
-                        if error is not None and (failure is None or isinstance(failure, Cancelled)):
+                        if error is None:
+                            order.done(step)
+                        elif failure is None or isinstance(failure, Cancelled):
                             failure = error
                             self._halt.set()
         finally:
@@ -125,6 +134,39 @@ class Execution:
 
     # -- one step --------------------------------------------------------------------------------
 
+    def _at_once(self, step: Step) -> bool:
+        """Find what needs no look at files and is cached, without a thread for it."""
+        if isinstance(step.op, Copy) or (isinstance(step.op, Run) and step.op.mounts) or self._refused(step):
+            return False
+        if isinstance(step.op, Base):
+            if step.op.image is not None and not step.op.image.local:
+                return False
+            self._base(step, step.op)
+            return True
+        try:
+            return self._found(step, self._look(step))[0]
+        except LayerError:
+            return False  # a thread meets it once more, and tells
+
+    def _look(self, step: Step) -> Looked:
+        return self.looking.look(step, {id: self.made[id].chain for id in step.needs})
+
+    def _found(self, step: Step, looked: Looked) -> tuple[bool, Kept | None, str]:
+        """Whether the cache has a step's result; what it has, though that may not count, and why not."""
+        kept = cache.find(self.bench.store, looked.key)
+        refused = self._refused(step)
+        if kept is not None and not refused:
+            refused = expiry(self.request, step, time.time() - kept.made)
+        if kept is None or refused:
+            return False, kept, refused
+        created = kept.created if self.request.epoch is None else self._now()
+        self.made[step.id] = Made(looked.below.push(kept.diff_id), created, kept.size)
+        if kept.line != step.span.place:
+            cache.move(self.bench.store, looked.key, kept, step.span.place)
+        self.emit(StepCached(step.id))
+        self._report(step, "cached", kept.seconds, kept.usage)
+        return True, kept, ""
+
     def _do(self, step: Step) -> None:
         """Do one step, or find it in the cache; errors are told before they are raised."""
         began = time.monotonic()
@@ -132,28 +174,22 @@ class Execution:
             if isinstance(step.op, Base):
                 self._base(step, step.op)
                 return
-            assert step.base is not None
-            below = self.made[step.base].chain
-            origin, selection = self._selected(step)
-            shown = self._shown(step)
-            key = self._key(step, below, selection, shown)
-            if not self._anew(step) and (kept := cache.find(self.bench.store, key)) is not None:
-                self.made[step.id] = Made(below.push(kept.diff_id), kept.created, kept.size)
-                if kept.line != step.span.place:
-                    cache.move(self.bench.store, key, kept, step.span.place)
-                self.emit(StepCached(step.id))
-                self._report(step, "cached", kept.seconds, kept.usage)
+            looked = self._look(step)
+            found, former, refused = self._found(step, looked)
+            if found:
                 return
             if self._halt.is_set():
                 raise Cancelled("the build was stopped")
-            self.emit(StepStarted(step.id))
-            layer, usage = self._work(step, below, origin, selection, shown)
+            where = self.looking.where(step, self.steps)
+            reason, changes = self._why(step, looked, where, refused)
+            self.emit(StepStarted(step.id, reason, changes))
+            layer, usage = self._work(step, looked, former)
             seconds = time.monotonic() - began
-            created = self._now()
-            line = step.span.place
-            cache.keep(self.bench.store, key, layer, created=created, seconds=seconds, usage=usage, line=line)
-            self.made[step.id] = Made(below.push(layer.diff_id), created, layer.size)
-            self._report(step, "ran", seconds, usage)
+            same = former is not None and former.diff_id == layer.diff_id
+            created = former.created if same and former is not None and self.request.epoch is None else self._now()
+            result = Made(looked.below.push(layer.diff_id), created, layer.size)
+            self._keep(step, looked, where, result, seconds=seconds, usage=usage)
+            self._report(step, "ran", seconds, usage, reason)
             self.emit(StepFinished(step.id, seconds, usage, layer.size, layer.diff_id))
         except Cancelled:
             raise
@@ -197,71 +233,63 @@ class Execution:
         self._report(step, "ran", seconds, None)
         self.emit(StepFinished(step.id, seconds))
 
-    def _selected(self, step: Step) -> tuple[Context | TreeOrigin | None, Selection | None]:
-        """What a COPY puts down, and where it is read."""
-        if not isinstance(step.op, Copy):
-            return None, None
-        from builder.ops.copy import TreeOrigin
+    def _refused(self, step: Step) -> str:
+        return refusal(self.request, step) if self._choosy else ""
 
-        origin: Context | TreeOrigin | None
-        if step.op.origin is not None:
-            origin = TreeOrigin(self.bench.store.tree(self.made[step.op.origin].chain))
-        else:
-            origin = self.context()
-        if origin is None:
-            if step.op.sources:
-                help = "give the directory with the files instead of -"
-                raise ContextError("this build has no files to copy: it has no context", span=step.span, help=help)
-            return None, Selection((), step.op.files)
-        return origin, select(origin, step.op, step)
+    def _why(self, step: Step, looked: Looked, where: Where, refused: str) -> tuple[str, tuple[str, ...]]:
+        """Why a step is made anew, if anybody wants to know, and all that has changed."""
+        if refused or not self.request.explain:
+            return refused, ()
+        from builder.explain import explain
 
-    def _shown(self, step: Step) -> Sequence[Shown]:
-        """What the mounts of a RUN show."""
-        if not isinstance(step.op, Run) or not step.op.mounts:
-            return ()
-        from builder.ops.attach import look
+        assert step.base is not None
+        found = explain(self.bench.store, where, looked.key, looked.lists(), below=self._moved(step.base))
+        return found.reason, tuple(map(str, found.changes))
 
-        chains = {id: self.made[id].chain for id in origins(step.op)}
-        return look(self.bench.store, step, chains, self.context)
+    def _moved(self, base: int) -> str:
+        """That the step below was made anew, if it was: then its result is no news."""
+        report = self.reports[base]
+        return (
+            f"{report.title} ran again" if report.status == "ran" and not isinstance(self.steps[base].op, Base) else ""
+        )
 
-    def _key(self, step: Step, below: Chain, selection: Selection | None, shown: Sequence[Shown]) -> cache.Key:
-        match step.op:
-            case Run():
-                return cache.run_key(below, step.op, step, [one.content for one in shown])
-            case Mkdir():
-                return cache.mkdir_key(below, step.op, step)
-            case Copy():
-                assert selection is not None
-                return cache.copy_key(below, step.op, step, selection.digest())
-        raise AssertionError(step.op)
+    def _keep(
+        self, step: Step, looked: Looked, where: Where, result: Made, *, seconds: float, usage: Usage | None
+    ) -> None:
+        store, line = self.bench.store, step.span.place
+        layer = NewLayer(result.chain.diff_ids[-1], result.size)
+        cache.keep(store, looked.key, layer, where, created=result.created, seconds=seconds, usage=usage, line=line)
+        if lists := looked.lists():
+            inputs.keep(store, where, lists, layer.diff_id)
+        self.made[step.id] = result
 
-    def _anew(self, step: Step) -> bool:
-        return self.request.no_cache or step.stage.lower() in self._refused
-
-    def _work(
-        self,
-        step: Step,
-        below: Chain,
-        origin: Context | TreeOrigin | None,
-        selection: Selection | None,
-        shown: Sequence[Shown],
-    ) -> tuple[NewLayer, Usage | None]:
-        store = self.bench.store
+    def _work(self, step: Step, looked: Looked, kept: Kept | None) -> tuple[NewLayer, Usage | None]:
+        """Make a step's layer; that of the record `kept` again if only times differ, unless nothing cached counts."""
+        store, below = self.bench.store, looked.below
+        former = None if kept is None or self.request.no_cache else kept.layer
         form = self.request.form if step.id in self._leaving else None
+        anew = self.request.no_cache or step.stage.lower() in self._filtered
         match step.op:
             case Run():
                 from builder.ops.run import Settings, run
 
                 self._ran = True
                 wanted = self.request
-                renewal = self._renewal if self._anew(step) else None
-                settings = Settings(wanted.limits, wanted.keep_failed, form, wanted.secrets, wanted.agents, renewal)
+                settings = Settings(
+                    wanted.limits,
+                    wanted.keep_failed,
+                    form,
+                    wanted.secrets,
+                    wanted.agents,
+                    self._renewal if anew else None,
+                    former,
+                )
                 return run(
                     self.bench,
                     below,
                     step,
                     settings,
-                    shown,
+                    looked.shown,
                     context=self.context,
                     output=lambda stream, data: self.emit(StepOutput(step.id, stream, data)),
                     stop=self._halt,
@@ -270,13 +298,14 @@ class Execution:
             case Mkdir():
                 from builder.ops.mkdir import mkdir
 
-                return mkdir(store, below, step, step.op, self.request.epoch), None
+                return settled(store, below, former, mkdir(store, below, step, step.op, self.request.epoch)), None
             case Copy():
                 from builder.ops.copy import copy
 
-                assert selection is not None
+                assert looked.selection is not None
                 there = store.tree(below)
-                return copy(store, there, step, selection, origin, anew=self._anew(step), form=form), None
+                layer = copy(store, there, step, looked.selection, looked.origin, anew=anew, form=form)
+                return settled(store, below, former, layer), None
         raise AssertionError(step.op)
 
     def _more(self) -> int:
@@ -291,7 +320,7 @@ class Execution:
         epoch = self.request.epoch
         return timestamp(datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC))
 
-    def _report(self, step: Step, status: str, seconds: float, usage: Usage | None) -> None:
+    def _report(self, step: Step, status: str, seconds: float, usage: Usage | None, reason: str = "") -> None:
         made = self.made[step.id]
         self.reports[step.id] = StepReport(
             step.id,
@@ -303,6 +332,7 @@ class Execution:
             usage,
             made.chain.diff_ids[-1] if made.chain.diff_ids else None,
             made.size,
+            reason,
         )
 
     def _tell(self, step: Step, error: Exception, began: float) -> None:

@@ -56,6 +56,7 @@ class Run:
 
     env is what the Dockerfile sets, declared build arguments included; `proxies` are added to it but do not
     count for the cache. `user` is the text of USER. `hosts` are (name, address) pairs. `mounts` in the order written.
+    `arguments` are the names in `env` that ARG has declared.
     """
 
     args: tuple[str, ...]
@@ -68,6 +69,7 @@ class Run:
     proxies: Mapping[str, str] = field(default_factory=dict)
     shm_size: int = 64 << 20
     mounts: tuple[Mounted, ...] = ()
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

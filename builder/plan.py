@@ -429,6 +429,7 @@ class Planner:
             {name: value for name, value in build_args.items() if name in PROXY_NAMES and name not in env},
             self.request.shm_size,
             self._mounts(instruction, state),
+            tuple(state.arguments),
         )
         title = instruction.text.strip() or f"RUN {' '.join(args)}"
         step = self._step(op, state.top, title, instruction.span, state.platform)

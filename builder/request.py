@@ -11,6 +11,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from builder.policy import Lifetime
 from builder.secrets import Secret
 from layers import Platform, Reference
 from layers.quick import dataclass
@@ -47,7 +48,8 @@ class BuildRequest:
 
     context: the directory that COPY reads; None for a build without files. dockerfile: its path, by default
     `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name` what messages call it.
-    no_cache_filter: stages that run anew. pull: ask registries even for images that are here. network: of RUN.
+    no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
+    explain: tell why a step is made anew. pull: ask registries even for images that are here. network: of RUN.
     squash: "new" makes one layer of all that this build adds, "all" one of the whole image. epoch: seconds,
     SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system
     of a failed RUN. secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the
@@ -66,6 +68,9 @@ class BuildRequest:
     platforms: tuple[Platform, ...] = ()
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
+    lifetimes: tuple[Lifetime, ...] = ()
+    explain: bool = False
     pull: bool = False
     limits: Limits = field(default_factory=Limits)
     network: Literal["none", "host"] = "host"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,16 +45,11 @@ class Road:
         """All of it. Raises what `builder.build.build` promises."""
         began = time.monotonic()
         request, store = self.request, self.bench.store
-        dockerfile = self._parse()
         platforms = request.platforms or (Platform.host(),)
         images: list[Image] = []
         reports: list[StepReport] = []
         with store.lease():
-            for platform in platforms:
-                bases = Bases(self.bench, pull=request.pull)
-                graph = plan(dockerfile, request, platform, bases, self._warn, named=self.bench.named)
-                offset = max((report.id for report in reports), default=0)
-                graph = renumbered(graph, offset)
+            for graph in self.graphs():
                 image, done = self._one(graph, several=len(platforms) > 1)
                 images.append(image)
                 reports += done
@@ -78,6 +73,22 @@ class Road:
             size,
             time.monotonic() - began,
         )
+
+    def graphs(self) -> Iterator[BuildGraph]:
+        """The plan for each platform, with ids of its own for every step. Raises DockerfileError and its like."""
+        dockerfile, offset = self._parse(), 0
+        for platform in self.request.platforms or (Platform.host(),):
+            bases = Bases(self.bench, pull=self.request.pull)
+            graph = plan(dockerfile, self.request, platform, bases, self._warn, named=self.bench.named)
+            yield renumbered(graph, offset)
+            offset += len(graph.steps)
+
+    def close(self) -> None:
+        """Keep what was learnt about the files of the context, and close it."""
+        if self._context is not None:
+            self._context.remember(self.bench.store)
+            self._context.close()
+            self._context = None
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -106,7 +117,7 @@ class Road:
             return inside
         return request.dockerfile
 
-    def _files(self) -> Context | None:
+    def files(self) -> Context | None:
         """The context, opened when the first COPY asks."""
         if self.request.context is None:
             return None
@@ -123,15 +134,12 @@ class Road:
         """Build one platform's image; it is kept without a name."""
         self.emit(Planned(tuple(planned(step, several=several) for step in graph.steps)))
         execution = Execution(
-            self.request, self.bench, graph.outcome, context=self._files, emit=self.emit, stop=self.stop
+            self.request, self.bench, graph.outcome, context=self.files, emit=self.emit, stop=self.stop
         )
         try:
             execution.run(graph.steps)
         finally:
-            if self._context is not None:
-                self._context.remember(self.bench.store)
-                self._context.close()
-                self._context = None
+            self.close()
         if self.stop.is_set():
             raise Cancelled("the build was stopped")
         outcome = graph.outcome

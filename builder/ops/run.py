@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.cutoff import settled
 from builder.errors import Cancelled, StepFailed
 from builder.graph import Run, Step
 from builder.ops.attach import Attaching, Shown
@@ -42,7 +43,8 @@ TAIL = 20
 class Settings:
     """What a RUN has to know beside its step.
 
-    `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew.
+    `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `former`: what the
+    same command has made of the same files before.
     """
 
     limits: Limits
@@ -51,6 +53,7 @@ class Settings:
     secrets: Mapping[str, Secret]
     agents: Mapping[str, Path]
     renewal: Renewal | None
+    former: NewLayer | None = None
 
 
 def run(
@@ -122,8 +125,10 @@ def run(
                 failed.add_note(str(room.full(store.root)))
             raise failed
         layer = capture(store, work.upper, store.tree(below), form=settings.form)
-        store.snapshots.commit(work, layer.diff_id)
-    return layer, exit.usage
+        result = settled(store, below, settings.former, layer)
+        if result is layer:  # else the directory has other times than the layer
+            store.snapshots.commit(work, layer.diff_id)
+    return result, exit.usage
 
 
 def _script(files: Path, op: Run) -> Mount:

@@ -103,6 +103,21 @@ class Selection:
         lines += [[name, text] for name, text in self.files]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
+    def listing(self) -> dict[str, list[object]]:
+        """Each path of the origin with what of it counts: kind, mode, owner, size, link, and a name for its content."""
+        found: dict[str, list[object]] = {}
+        for source in self.sources:
+            for item in (source.top, *source.items):
+                entry = item.entry
+                found[item.path or "."] = [
+                    entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname, item.content[:16],
+                ]  # fmt: skip
+        for name, text in self.files:
+            data = text.encode("utf-8", "surrogateescape")
+            content = hashlib.sha256(data).hexdigest()[:16]
+            found[f"<<{name}"] = [EntryType.FILE, 0, 0, 0, len(data), "", content]
+        return found
+
 
 def select(origin: Origin, op: Copy, step: Step) -> Selection:
     """Look the sources up. Raises ContextError for one that is not there."""

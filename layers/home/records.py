@@ -80,6 +80,27 @@ class Records:
         )
         return tuple(Record(key, json.loads(value), made, used) for key, value, made, used in rows)
 
+    def where(self, prefix: str, **texts: str) -> tuple[Record, ...]:
+        """Records whose keys begin so and whose values say this, the newest first; `a_b` is the field b of the field a.
+
+        Their layers may be gone.
+        """
+        fields = [f"$.{name.replace('_', '.')}" for name in texts]
+        conditions = "".join(" AND json_extract(value, ?) = ?" for _ in fields)
+        values = [word for pair in zip(fields, texts.values(), strict=True) for word in pair]
+        rows = self._db.rows(
+            f"SELECT key, value, made, used FROM record WHERE key >= ? AND key < ?{conditions} ORDER BY made DESC",
+            prefix,
+            prefix[:-1] + chr(ord(prefix[-1]) + 1),
+            *values,
+        )
+        return tuple(Record(key, json.loads(value), made, used) for key, value, made, used in rows)
+
+    def known(self, key: str) -> Record | None:
+        """A record whether or not its layers are here; nothing is claimed."""
+        row = self._db.row("SELECT value, made, used FROM record WHERE key = ?", key)
+        return None if row is None else Record(key, json.loads(row[0]), row[1], row[2])
+
     def list(self) -> tuple[Record, ...]:
         """All records, the least recently used first."""
         rows = self._db.rows("SELECT key, value, made, used FROM record ORDER BY used")

@@ -16,7 +16,7 @@ from pybuild.transfers import mirrors
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from builder import BuildRequest, BuildResult, Output
+    from builder import BuildRequest, BuildResult, Lifetime, Output
     from runner import Limits
 
 EPILOG = """
@@ -109,6 +109,20 @@ PERIOD = typed(units.parse_period)
 @click.option(
     "--no-cache-filter", "no_cache_filter", multiple=True, metavar="STAGE", help="Run the steps of a stage anew."
 )
+@click.option(
+    "--always", multiple=True, metavar="STEP", help="Run a step anew: STAGE/NUMBER, or its words as in 'RUN apt-get *'."
+)
+@click.option(
+    "--cache-ttl",
+    "lifetimes",
+    multiple=True,
+    metavar="[STEP=]TIME",
+    help="How old a result may be, as in 24h or 'RUN apt-get *=24h'.",
+)
+@click.option("--explain", is_flag=True, help="Say of each step that runs which input has changed.")
+@click.option("--dry-run", is_flag=True, help="Say which steps would run, why, and how long they took last time.")
+@click.option("--format", "template", metavar="TEMPLATE", help="Of --dry-run: a Go template, 'table TEMPLATE' or json.")
+@click.option("--exit-code", is_flag=True, help="Of --dry-run: 1 if a step would run.")
 @click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
 @click.option("-m", "--memory", callback=SIZE, metavar="BYTES", help="Memory of each RUN, as in 512m.")
 @click.option("--memory-swap", metavar="BYTES", help="Memory and swap together; -1 for no limit on swap.")
@@ -175,7 +189,7 @@ PERIOD = typed(units.parse_period)
 @click.option("--sbom", multiple=True, hidden=True)
 @mirrors
 @click.pass_obj
-def build(roof: Context, /, **options: Any) -> None:
+def build(roof: Context, /, **options: Any) -> int:
     """Build an image from PATH, the directory that COPY reads, and the Dockerfile in it.
 
     PATH - reads the Dockerfile from standard input; such a build has no files to copy.
@@ -188,6 +202,12 @@ def build(roof: Context, /, **options: Any) -> None:
         if words:
             raise click.UsageError(f"--{name.replace('_', '-')} {words[0]}: {sentence}")
     request = requested(options)
+    if options["dry_run"]:
+        from pybuild.foretold import show as foretell
+
+        return foretell(roof, request, options["template"], exit_code=options["exit_code"])
+    if options["template"] is not None or options["exit_code"]:
+        raise click.UsageError("--format and --exit-code say how to show what --dry-run finds")
     kind = "quiet" if options["quiet"] else options["progress"] or os.environ.get("PYBUILD_PROGRESS") or "auto"
     roof.sweep()
     with renderer(kind, color=roof.settings.color) as show, roof.interruptible():
@@ -199,6 +219,7 @@ def build(roof: Context, /, **options: Any) -> None:
         Path(options["iidfile"]).write_text(str(result.image_id))
     if options["metadata_file"]:
         Path(options["metadata_file"]).write_text(json.dumps(metadata(request, result), indent=2) + "\n")
+    return 0
 
 
 def requested(options: dict[str, Any]) -> BuildRequest:
@@ -239,6 +260,9 @@ def requested(options: dict[str, Any]) -> BuildRequest:
             platforms=tuple(dict.fromkeys(platforms)),
             no_cache=options["no_cache"],
             no_cache_filter=options["no_cache_filter"],
+            always=options["always"],
+            lifetimes=tuple(lifetime(text) for text in options["lifetimes"]),
+            explain=options["explain"],
             pull=options["pull"],
             limits=limits(options),
             network="none" if options["network"] == "none" else "host",
@@ -341,6 +365,17 @@ def limits(options: dict[str, Any]) -> Limits:
         pids=options["pids_limit"],
         seconds=options["timeout"],
     )
+
+
+def lifetime(text: str) -> Lifetime:
+    """`24h`, or `PATTERN=24h`. Raises ValueError."""
+    from builder import Lifetime
+
+    pattern, _, period = text.rpartition("=")
+    try:
+        return Lifetime(units.parse_period(period), pattern)
+    except ValueError as error:
+        raise ValueError(f"--cache-ttl {text!r}: {error}") from error
 
 
 def host(text: str) -> tuple[str, str]:

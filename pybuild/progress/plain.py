@@ -21,7 +21,7 @@ from builder.events import (
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import LONGEST, failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, because, failure, harmless, label, outcome, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -49,6 +49,8 @@ class Plain:
             case StepStarted(step):
                 self._started[step] = time.monotonic()
                 self._say(step, label(self._steps[step]), bold=True)
+                for line in because(event):
+                    self._say(step, line)
             case StepCached(step):
                 self._say(step, label(self._steps[step]), bold=True)
                 self._say(step, "CACHED")

@@ -29,7 +29,7 @@ from builder.events import (
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import LONGEST, failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, because, failure, harmless, label, outcome, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -48,6 +48,7 @@ class Line:
         self.started = 0.0
         self.ended = 0.0
         self.note = ""
+        self.why: list[str] = []
         self.tail: deque[str] = deque(maxlen=KEPT)
         self._rest = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -75,6 +76,7 @@ class Line:
         if len(left) > room:
             left = left[: room - 1] + "…"
         lines = [Text(f"{left}{' ' * (width - len(left) - len(right))}{right}", style=style, no_wrap=True, end="")]
+        lines += [Text(f"  {line}"[:width], style="dim", no_wrap=True, end="") for line in self.why]
         if running or mark == "✗":
             count = TAIL if running else KEPT
             tail = [*self.tail, *([overwritten(self._rest)] if self._rest else [])][-count:]
@@ -120,6 +122,7 @@ class Terminal:
                 lines.update({step.id: Line(step) for step in steps})
             case StepStarted(step):
                 lines[step].state, lines[step].started = "running", time.monotonic()
+                lines[step].why = because(event)
             case StepCached(step):
                 lines[step].state = "cached"
             case StepOutput(step, _, data):

@@ -10,7 +10,7 @@ from pybuild import units
 
 if TYPE_CHECKING:
     from builder import BuildResult
-    from builder.events import PlannedStep, StepFailed, Warned
+    from builder.events import PlannedStep, StepFailed, StepStarted, Warned
 
 LONGEST = 65_536
 """Characters of a line that never ends which are kept in memory."""
@@ -47,6 +47,12 @@ def failure(event: StepFailed) -> str:
     if event.oom_killed:
         return "OUT OF MEMORY"
     return "FAILED" if event.exit_code is None else f"FAILED ({event.exit_code})"
+
+
+def because(event: StepStarted) -> list[str]:
+    """Why a step is made anew, and what else has changed; nothing if nobody asked."""
+    more = [f"        {change}" for change in event.changes[1:]]
+    return [harmless(line) for line in (f"because {event.reason}", *more)] if event.reason else []
 
 
 def warning(event: Warned) -> str:

@@ -1,0 +1,108 @@
+"""What a build would do, without doing it: which steps the cache has, why it lacks the others, how long those took.
+
+Nothing is fetched but documents of base images, nothing is run, nothing is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+from builder import cache
+from builder.explain import Change, Explanation, explain
+from builder.graph import Base, BuildGraph, Step, origins
+from builder.looking import Looked, Looking
+from builder.policy import expiry, refusal
+from layers import Chain
+from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.road import Road
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What would become of a step: `hit`, `miss`, or `fetch` for a base image that is elsewhere.
+
+    `seconds`: what it took last time, None if it never ran here. `changes`: every input that differs.
+    """
+
+    step: Step
+    state: Literal["hit", "miss", "fetch"]
+    reason: str = ""
+    changes: tuple[Change, ...] = ()
+    seconds: float | None = None
+
+
+def forecast(road: Road) -> list[Expected]:
+    """What would become of every step of every platform. Raises what planning and looking at files raise."""
+    with road.bench.store.lease():
+        try:
+            return [found for graph in road.graphs() for found in Forecast(road).of(graph)]
+        finally:
+            road.close()
+
+
+class Forecast:
+    """One graph."""
+
+    def __init__(self, road: Road) -> None:
+        self._request = road.request
+        self._store = road.bench.store
+        self._looking = Looking(self._store, road.request, road.files)
+        self._chains: dict[int, Chain] = {}
+        self._absent: set[int] = set()
+        """Bases whose layers are elsewhere: their chains are known, their files are not."""
+        self._steps: dict[int, Step] = {}
+
+    def of(self, graph: BuildGraph) -> list[Expected]:
+        """Its steps, in their order."""
+        self._steps = {step.id: step for step in graph.steps}
+        return [self._step(step) for step in graph.steps]
+
+    def _step(self, step: Step) -> Expected:
+        if isinstance(step.op, Base):
+            image = step.op.image
+            self._chains[step.id] = image.chain if image is not None else Chain(())
+            if image is None or image.local:
+                return Expected(step, "hit")
+            self._absent.add(step.id)
+            return Expected(step, "fetch", "it is not in the store")
+        assert step.base is not None
+        unread = next((one for one in origins(step.op) if one in self._absent or one not in self._chains), None)
+        if unread is not None:
+            return self._over_unknown(step, None, self._steps[unread])
+        if step.base not in self._chains:
+            looked = self._looking.look(step, {**self._chains, step.base: Chain(())})
+            return self._over_unknown(step, looked, self._steps[step.base])
+        looked = self._looking.look(step, self._chains)
+        kept = cache.find(self._store, looked.key)
+        refused = refusal(self._request, step)
+        if kept is not None and not refused:
+            refused = expiry(self._request, step, time.time() - kept.made)
+        if kept is not None and not refused:
+            self._chains[step.id] = looked.below.push(kept.diff_id)
+            return Expected(step, "hit", seconds=kept.seconds)
+        if refused:
+            return Expected(step, "miss", refused, seconds=kept.seconds if kept is not None else None)
+        return self._missed(step, looked)
+
+    def _over_unknown(self, step: Step, looked: Looked | None, unknown: Step) -> Expected:
+        """A step that stands on what is not there yet, or reads it (not `looked`); its own changes can be said."""
+        below = f"{unknown.title} {'is fetched first' if isinstance(unknown.op, Base) else 'runs again'}"
+        if refused := refusal(self._request, step):
+            return Expected(step, "miss", refused, seconds=self._explained(step, None, below).seconds)
+        return self._missed(step, looked, below)
+
+    def _missed(self, step: Step, looked: Looked | None, below: str = "") -> Expected:
+        found = self._explained(step, looked, below)
+        return Expected(step, "miss", found.reason, found.changes, found.seconds)
+
+    def _explained(self, step: Step, looked: Looked | None, below: str) -> Explanation:
+        where = self._looking.where(step, self._steps)
+        key = cache.Key("", {"kind": KINDS[type(step.op).__name__]}) if looked is None else looked.key
+        lists = looked.lists() if looked is not None else {}
+        return explain(self._store, where, key, lists, below=below)
+
+
+KINDS = {"Run": "run", "Mkdir": "mkdir", "Copy": "copy"}

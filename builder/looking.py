@@ -1,0 +1,103 @@
+"""What a step reads, looked up before it is known whether it has to run: files, what mounts show, and so its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from builder import cache
+from builder.errors import ContextError
+from builder.graph import Base, Copy, Mkdir, Run, Step, origins
+from builder.ops.select import Selection, select
+from layers import Chain
+from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.context import Context
+    from builder.inputs import Listing
+    from builder.ops.attach import Shown
+    from builder.ops.copy import TreeOrigin
+    from builder.request import BuildRequest
+    from layers import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A step's inputs: what it stands on, what a COPY puts down and where that is, what the mounts of a RUN show."""
+
+    below: Chain
+    key: cache.Key
+    origin: Context | TreeOrigin | None = None
+    selection: Selection | None = None
+    shown: Sequence[Shown] = ()
+
+    def lists(self) -> dict[str, Listing]:
+        """The files that it reads, as far as they were looked at, by the digest of them that is in the key."""
+        found: dict[str, Listing] = {
+            one.content: Selection((one.source,)).listing()
+            for one in self.shown
+            if one.content and one.source is not None
+        }
+        if self.selection is not None:
+            found[self.key.parts["content"]] = self.selection.listing()
+        return found
+
+
+class Looking:
+    """Looks for the steps of one build; `context` gives its files."""
+
+    def __init__(self, store: Store, request: BuildRequest, context: Callable[[], Context | None]) -> None:
+        self._store = store
+        self._request = request
+        self._context = context
+        self._home = home(request)
+
+    def look(self, step: Step, chains: Mapping[int, Chain]) -> Looked:
+        """The inputs of a step over the results of those it needs. Raises ContextError, StepFailed."""
+        assert step.base is not None
+        below = chains[step.base]
+        match step.op:
+            case Run() as op:
+                shown = self._shown(step, chains) if op.mounts else ()
+                return Looked(below, cache.run_key(below, op, step, [one.content for one in shown]), shown=shown)
+            case Mkdir() as op:
+                return Looked(below, cache.mkdir_key(below, op, step))
+            case Copy() as op:
+                origin, selection = self._selected(step, op, chains)
+                return Looked(below, cache.copy_key(below, op, step, selection.digest()), origin, selection)
+        raise AssertionError(step.op)
+
+    def where(self, step: Step, steps: Mapping[int, Step]) -> cache.Where:
+        """Where a step stands, for the next time."""
+        assert step.base is not None
+        below = steps[step.base].op
+        base = ""
+        if isinstance(below, Base) and below.image is not None:
+            base = f"{below.image.reference.familiar}@{below.image.config.digest}"
+        arguments = step.op.arguments if isinstance(step.op, Run) else ()
+        return cache.Where(self._home, step.stage, step.position, step.title, base, arguments)
+
+    def _selected(
+        self, step: Step, op: Copy, chains: Mapping[int, Chain]
+    ) -> tuple[Context | TreeOrigin | None, Selection]:
+        from builder.ops.copy import TreeOrigin
+
+        tree = None if op.origin is None else self._store.tree(chains[op.origin])
+        origin = self._context() if tree is None else TreeOrigin(tree)
+        if origin is None:
+            if op.sources:
+                help = "give the directory with the files instead of -"
+                raise ContextError("this build has no files to copy: it has no context", span=step.span, help=help)
+            return None, Selection((), op.files)
+        return origin, select(origin, op, step)
+
+    def _shown(self, step: Step, chains: Mapping[int, Chain]) -> Sequence[Shown]:
+        from builder.ops.attach import look
+
+        return look(self._store, step, {id: chains[id] for id in origins(step.op)}, self._context)
+
+
+def home(request: BuildRequest) -> str:
+    """What makes two builds builds of the same thing: the directory and the name of the Dockerfile."""
+    context = "" if request.context is None else str(request.context.resolve())
+    return f"{context}:{request.name}"
