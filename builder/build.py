@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What became of one step. `size` is the bytes of its layer's tar."""
+    """What became of one step. `size` is the bytes of its layer's tar, `key` what its result is kept under."""
 
     id: int
     title: str
@@ -32,6 +32,7 @@ class StepReport:
     diff_id: Digest | None = None
     size: int | None = None
     reason: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,12 @@ def kept(record: Record) -> Kept:
     )
 
 
+def where_of(record: Record) -> Where:
+    """Where the step of a record stood."""
+    told = record.value.get("where", {})
+    return Where(**{**told, "arguments": tuple(told.get("arguments", ()))})
+
+
 def keep(
     store: Store,
     key: Key,

@@ -81,6 +81,9 @@ class Execution:
         self._choosy = bool(request.no_cache or request.no_cache_filter or request.always)
         self.looking = Looking(bench.store, request, context)
         self.steps: dict[int, Step] = {}
+        self.keys: dict[int, str] = {}
+        self.read: dict[int, list[str]] = {}
+        """Digests of what steps read of the context."""
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
@@ -149,7 +152,11 @@ class Execution:
             return False  # a thread meets it once more, and tells
 
     def _look(self, step: Step) -> Looked:
-        return self.looking.look(step, {id: self.made[id].chain for id in step.needs})
+        looked = self.looking.look(step, {id: self.made[id].chain for id in step.needs})
+        self.keys[step.id] = looked.key.text
+        if digests := looked.of_context(step.op):
+            self.read[step.id] = digests
+        return looked
 
     def _found(self, step: Step, looked: Looked) -> tuple[bool, Kept | None, str]:
         """Whether the cache has a step's result; what it has, though that may not count, and why not."""
@@ -333,6 +340,7 @@ class Execution:
             made.chain.diff_ids[-1] if made.chain.diff_ids else None,
             made.size,
             reason,
+            self.keys.get(step.id, ""),
         )
 
     def _tell(self, step: Step, error: Exception, began: float) -> None:

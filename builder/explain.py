@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from builder import inputs
-from builder.cache import Key, Where, shortened
+from builder.cache import Key, Where, shortened, where_of
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def nearest(store: Store, where: Where, key: Key, before: float | None = None) -
     records = store.records.where("step:", where_home=where.home, where_stage=where.stage, parts_kind=kind)
     found = [one for one in records if one.key != key.text and (before is None or one.made < before)]
     title = str(shortened(where.title))
-    alike = [one for one in found if one.value["where"].get("title") == title]
-    alike = alike or [one for one in found if one.value["where"].get("position") == where.position]
+    alike = [one for one in found if one.value.get("where", {}).get("title") == title]
+    alike = alike or [one for one in found if one.value.get("where", {}).get("position") == where.position]
     if not alike:
         records = store.records.where("step:", where_title=title, parts_kind=kind)
         alike = [one for one in records if one.key != key.text and (before is None or one.made < before)]
@@ -133,7 +133,7 @@ def differences(
 ) -> Iterator[Change]:
     """Every input that differs: the step's own first, then what it stands on."""
     old, new = near.value["parts"], shortened(key.parts)
-    there = Where(**{**near.value["where"], "arguments": tuple(near.value["where"].get("arguments", ()))})
+    there = where_of(near)
     for name in sorted((old.keys() | new.keys()) - {"kind", "below", "content", "env", "mounts"}):
         if old.get(name) != new.get(name):
             yield Change(name, WORDS.get(name, name), "changed", _words(old.get(name)), _words(new.get(name)))

@@ -45,4 +45,4 @@ def find(store: Store, where: Where, digest: str) -> Listing | None:
 
 
 def _keys(where: Where) -> tuple[str, str]:
-    return f"inputs:{where.id}.0", f"inputs:{where.id}.1"
+    return f"inputs:{where.id}", f"inputs:{where.id[::-1]}"  # two names, as different as their ids in lists have to be

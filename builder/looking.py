@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder import cache
 from builder.errors import ContextError
-from builder.graph import Base, Copy, Mkdir, Run, Step, origins
+from builder.graph import Base, Copy, Mkdir, Op, Run, Step, origins
 from builder.ops.select import Selection, select
 from layers import Chain
 from layers.quick import dataclass
@@ -41,6 +41,12 @@ class Looked:
         if self.selection is not None:
             found[self.key.parts["content"]] = self.selection.listing()
         return found
+
+    def of_context(self, op: Op) -> list[str]:
+        """The digests of what it reads of the build's own files."""
+        if isinstance(op, Copy):
+            return [self.key.parts["content"]] if op.origin is None else []
+        return [one.content for one in self.shown if one.content and one.chain is None]
 
 
 class Looking:

@@ -12,6 +12,7 @@ from pathlib import Path
 from builder.assemble import assemble
 from builder.bases import Bases
 from builder.build import BuildResult, StepReport
+from builder.builds import note
 from builder.context import Context
 from builder.dockerfile import Dockerfile, parse
 from builder.errors import Cancelled, ContextError
@@ -38,6 +39,8 @@ class Road:
         self.bench = bench
         self.emit = emit
         self.stop = stop
+        self.text = b""
+        """The Dockerfile, once it is read."""
         self._context: Context | None = None
         self._turn = threading.Lock()
 
@@ -95,15 +98,18 @@ class Road:
     def _parse(self) -> Dockerfile:
         request = self.request
         if request.text is not None:
+            self.text = request.text
             return parse(request.text, request.name)
         path = self._dockerfile()
         try:
-            return parse(path.read_bytes(), str(request.dockerfile or "Dockerfile"))
+            self.text = path.read_bytes()
+            return parse(self.text, str(request.dockerfile or "Dockerfile"))
         except FileNotFoundError as error:
             where = request.context or Path()
             help = "name another one with --file"
             if request.dockerfile is None and (where / "Containerfile").exists():
-                return parse((where / "Containerfile").read_bytes(), "Containerfile")
+                self.text = (where / "Containerfile").read_bytes()
+                return parse(self.text, "Containerfile")
             raise ContextError(f"there is no {path}", help=help) from error
         except IsADirectoryError as error:
             raise ContextError(f"{path} is a directory, not a Dockerfile") from error
@@ -132,6 +138,7 @@ class Road:
 
     def _one(self, graph: BuildGraph, *, several: bool) -> tuple[Image, list[StepReport]]:
         """Build one platform's image; it is kept without a name."""
+        began = time.time()
         self.emit(Planned(tuple(planned(step, several=several) for step in graph.steps)))
         execution = Execution(
             self.request, self.bench, graph.outcome, context=self.files, emit=self.emit, stop=self.stop
@@ -153,6 +160,7 @@ class Road:
             kept = 0 if self.request.squash == "all" or outcome.base is None else len(outcome.base.chain)
             manifest, config = squash(self.bench.store, manifest, config, kept)
         image = self.bench.store.images.add(manifest, config)
+        note(self, graph, execution, image, began)
         return image, [execution.reports[step.id] for step in graph.steps]
 
     def _index(self, images: list[Image]) -> Descriptor:

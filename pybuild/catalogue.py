@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
             "pybuild.commands.build:build", "Build an image from a Dockerfile (the default command).", True
         ),
         "parse": Listed("pybuild.commands.parse:parse", "Show what a Dockerfile means, step by step."),
+        "cache": Listed("pybuild.commands.cache:cache", "List, explain and remove what builds have kept."),
     },
     "Images": {
         "images": Listed("pybuild.commands.images:images", "List images."),

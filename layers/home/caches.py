@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,12 @@ class Kept:
     name: str
     path: Path
     used: float
+
+    @property
+    def id(self) -> str:
+        """A short name of its own: digits of its key, and its number unless that is 0."""
+        key, _, number = self.path.name.partition(".")
+        return key[:12] if number == "0" else f"{key[:12]}.{number}"
 
     def in_use(self) -> bool:
         """True if a command uses it now."""
@@ -101,13 +107,14 @@ class Caches:
     def renew(self, key: Digest) -> None:
         """Let the directories of a key begin anew, but for those that somebody uses now."""
         with self._store.scratch() as trash:
-            self._move([kept for kept in self.all() if kept.path.stem == key.hex], trash)
+            self.move([kept for kept in self.all() if kept.path.stem == key.hex], trash)
 
     def drop(self, trash: Path, until: float | None) -> int:
         """Move those that nobody uses, and nobody has used since `until`, to `trash`; how many."""
-        return self._move([kept for kept in self.all() if until is None or kept.used <= until], trash)
+        return self.move([kept for kept in self.all() if until is None or kept.used <= until], trash)
 
-    def _move(self, unwanted: list[Kept], trash: Path) -> int:
+    def move(self, unwanted: Iterable[Kept], trash: Path) -> int:
+        """Move these to `trash`, but for those that somebody uses now; how many."""
         moved = 0
         for kept in unwanted:
             with suppress(FileNotFoundError), _locked(kept.path) as ours:

@@ -96,6 +96,27 @@ class Records:
         )
         return tuple(Record(key, json.loads(value), made, used) for key, value, made, used in rows)
 
+    def latest(self, prefix: str) -> Record | None:
+        """The record made last of those whose keys begin so, whether or not its layers are here."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        row = self._db.row(
+            "SELECT key, value, made, used FROM record WHERE key >= ? AND key < ? ORDER BY made DESC LIMIT 1",
+            prefix,
+            end,
+        )
+        return None if row is None else Record(row[0], json.loads(row[1]), row[2], row[3])
+
+    def trim(self, prefix: str, most: int) -> None:
+        """Drop the oldest of the records whose keys begin so, but for `most`."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        with self._db.write() as db:
+            found = db.execute(
+                "SELECT key FROM record WHERE key >= ? AND key < ? ORDER BY made DESC LIMIT -1 OFFSET ?",
+                (prefix, end, most),
+            ).fetchall()
+            db.executemany("DELETE FROM record WHERE key = ?", found)
+            db.executemany("DELETE FROM edge WHERE parent = ?", found)
+
     def known(self, key: str) -> Record | None:
         """A record whether or not its layers are here; nothing is claimed."""
         row = self._db.row("SELECT value, made, used FROM record WHERE key = ?", key)

@@ -75,11 +75,16 @@ class ImageSize:
 
 @dataclass(frozen=True, slots=True)
 class RecordSize:
-    """One cache record, bytes on the disk of its layers, and whether an image or another record needs them too."""
+    """One cache record, bytes on the disk of its layers, and whether an image or another record needs them too.
+
+    `held`: an image, a container or a process needs them, so that dropping the record frees nothing.
+    """
 
     key: str
     size: int
     shared: bool
+    held: bool = False
+    layers: tuple[str, ...] = ()
 
 
 def details(store: Store) -> tuple[list[ImageSize], list[RecordSize]]:
@@ -94,11 +99,13 @@ def details(store: Store) -> tuple[list[ImageSize], list[RecordSize]]:
         for manifest, found in reached.items()
     ]
     takers = Counter(layer for key in rows.records for layer in rows.edges.get(key, ()))
+    needed = rows.reach((*rows.documents, *rows.leased, *rows.pinned))
     records = []
     for key in rows.records:
         layers = rows.edges.get(key, ())
         shared = any(layer in users or takers[layer] > 1 for layer in layers)
-        records.append(RecordSize(key, weights.sum(rows.with_forms(set(layers))), shared))
+        held = bool(layers) and needed.issuperset(layers)
+        records.append(RecordSize(key, weights.sum(rows.with_forms(set(layers))), shared, held, layers))
     return images, records
 
 
