@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         StepFailed,
     )
     from builder.policy import Lifetime
-    from builder.request import BuildRequest, Output
+    from builder.request import BuildRequest, CacheSource, CacheTarget, Output
     from builder.secrets import Secret
     from builder.stages import Stage, Stages, platform_arguments
     from builder.workbench import Workbench
@@ -38,7 +38,7 @@ _HOMES = {
         "StepFailed",
     ),
     "policy": ("Lifetime",),
-    "request": ("BuildRequest", "Output"),
+    "request": ("BuildRequest", "CacheSource", "CacheTarget", "Output"),
     "secrets": ("Secret",),
     "stages": ("Stage", "Stages", "platform_arguments"),
     "workbench": ("Workbench",),
@@ -49,6 +49,8 @@ __all__ = [
     "BuildError",
     "BuildRequest",
     "BuildResult",
+    "CacheSource",
+    "CacheTarget",
     "Cancelled",
     "ContextError",
     "DockerfileError",

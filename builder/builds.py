@@ -69,7 +69,7 @@ def told(report: StepReport) -> dict[str, Any]:
 def inputs(road: Road, graph: BuildGraph, execution: Execution) -> dict[str, Any]:
     """All that decided what was built, as JSON; what was not given is left out."""
     request = road.request
-    read = [digest for step in graph.steps for digest in execution.read.get(step.id, ())]
+    read = [digest for step in graph.steps for digest in execution.finder.read.get(step.id, ())]
     bases = [step.op.image for step in graph.steps if isinstance(step.op, Base) and step.op.image is not None]
     found = {
         "dockerfile": {"name": request.name, "digest": str(Digest.of(road.text))},

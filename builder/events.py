@@ -123,9 +123,9 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An output is complete. `kind`: store, oci, docker, tar, local or registry; `name`: tag, file or directory."""
+    """An output is complete. `kind`: of what sort it is, as below; `name`: a tag, file or directory."""
 
-    kind: Literal["store", "oci", "docker", "tar", "local", "registry"]
+    kind: Literal["store", "oci", "docker", "tar", "local", "registry", "cache"]
     name: str
     digest: Digest | None = None
     size: int | None = None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from builder import cache, inputs
@@ -19,20 +20,24 @@ from builder.build import StepReport
 from builder.context import Context
 from builder.cutoff import settled
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
-from builder.events import Event, StepCached, StepFinished, StepOutput, StepStarted
+from builder.events import Event, StepCached, StepFinished, StepOutput, StepProgress, StepStarted
 from builder.events import StepFailed as FailedEvent
+from builder.finding import Finder, Found
 from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step
-from builder.looking import Looked, Looking
+from builder.looking import Looked
 from builder.order import Order
-from builder.policy import expiry, refusal
+from builder.sharing.known import CacheBroken, Imports
 from layers import Chain, LayerError, NewLayer
 from layers.home.caches import Renewal
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.cache import Kept, Where
+    from pathlib import Path
+
+    from builder.cache import Kept
     from builder.request import BuildRequest
     from builder.workbench import Workbench
+    from layers import Digest
     from runner import Usage
 
 
@@ -63,7 +68,9 @@ class Execution:
         context: Callable[[], Context | None],
         emit: Callable[[Event], None],
         stop: threading.Event,
+        imports: Imports,
     ) -> None:
+        self._halt = threading.Event()  # stops running commands when a step elsewhere failed, or the user says so
         self.request = request
         self.bench = bench
         self.context = context
@@ -71,19 +78,14 @@ class Execution:
         self.stop = stop
         self.made: dict[int, Made] = {}
         self.reports: dict[int, StepReport] = {}
-        self._halt = threading.Event()  # stops running commands when a step elsewhere failed, or the user says so
         self._waiting: dict[int, Step] = {}
         self._ran = False
         self._leaving = frozenset(line.step for line in outcome.lines)
         """Steps whose layers are the image's own."""
         self._renewal = Renewal()
         self._filtered = {name.lower() for name in request.no_cache_filter}
-        self._choosy = bool(request.no_cache or request.no_cache_filter or request.always)
-        self.looking = Looking(bench.store, request, context)
+        self.finder = Finder(bench.store, request, context, imports, stop=self._halt, fetched=self._fetched)
         self.steps: dict[int, Step] = {}
-        self.keys: dict[int, str] = {}
-        self.read: dict[int, list[str]] = {}
-        """Digests of what steps read of the context."""
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
@@ -139,7 +141,7 @@ class Execution:
 
     def _at_once(self, step: Step) -> bool:
         """Find what needs no look at files and is cached, without a thread for it."""
-        if isinstance(step.op, Copy) or (isinstance(step.op, Run) and step.op.mounts) or self._refused(step):
+        if isinstance(step.op, Copy) or (isinstance(step.op, Run) and step.op.mounts) or self.finder.refused(step):
             return False
         if isinstance(step.op, Base):
             if step.op.image is not None and not step.op.image.local:
@@ -147,32 +149,34 @@ class Execution:
             self._base(step, step.op)
             return True
         try:
-            return self._found(step, self._look(step))[0]
+            looked = self.finder.look(step, self._chains(step))
+            return self._hit(step, looked, self.finder.find(step, looked))
         except LayerError:
             return False  # a thread meets it once more, and tells
 
-    def _look(self, step: Step) -> Looked:
-        looked = self.looking.look(step, {id: self.made[id].chain for id in step.needs})
-        self.keys[step.id] = looked.key.text
-        if digests := looked.of_context(step.op):
-            self.read[step.id] = digests
-        return looked
-
-    def _found(self, step: Step, looked: Looked) -> tuple[bool, Kept | None, str]:
-        """Whether the cache has a step's result; what it has, though that may not count, and why not."""
-        kept = cache.find(self.bench.store, looked.key)
-        refused = self._refused(step)
-        if kept is not None and not refused:
-            refused = expiry(self.request, step, time.time() - kept.made)
-        if kept is None or refused:
-            return False, kept, refused
+    def _hit(self, step: Step, looked: Looked, found: Found) -> bool:
+        """Take what was found, if it counts."""
+        if (kept := found.hit) is None:
+            return False
         created = kept.created if self.request.epoch is None else self._now()
         self.made[step.id] = Made(looked.below.push(kept.diff_id), created, kept.size)
         if kept.line != step.span.place:
             cache.move(self.bench.store, looked.key, kept, step.span.place)
         self.emit(StepCached(step.id))
         self._report(step, "cached", kept.seconds, kept.usage)
-        return True, kept, ""
+        return True
+
+    def adopt(self) -> None:
+        """Keep what shared caches had of those steps whose layers were fetched after all."""
+        for step, looked, kept in self.finder.taken:
+            if self.reports[step.id].status == "cached" and self.bench.store.here(kept.diff_id):
+                self._keep(step, looked, self.made[step.id], seconds=kept.seconds, usage=None)
+
+    def _fetched(self, step: Step, count: int) -> None:
+        self.emit(StepProgress(step.id, "fetched", count))
+
+    def _chains(self, step: Step) -> dict[int, Chain]:
+        return {id: self.made[id].chain for id in step.needs}
 
     def _do(self, step: Step) -> None:
         """Do one step, or find it in the cache; errors are told before they are raised."""
@@ -181,24 +185,26 @@ class Execution:
             if isinstance(step.op, Base):
                 self._base(step, step.op)
                 return
-            looked = self._look(step)
-            found, former, refused = self._found(step, looked)
-            if found:
+            looked = self.finder.look(step, self._chains(step))
+            found = self.finder.find(step, looked)
+            if self._hit(step, looked, found):
                 return
             if self._halt.is_set():
                 raise Cancelled("the build was stopped")
-            where = self.looking.where(step, self.steps)
-            reason, changes = self._why(step, looked, where, refused)
+            looked = self.finder.looking.whole(step, looked, self._chains(step))
+            reason, changes = self._why(step, looked, found.refused)
             self.emit(StepStarted(step.id, reason, changes))
-            layer, usage = self._work(step, looked, former)
+            self.finder.supply.need(*self._chains(step).values())
+            former = self._former(found.kept)
+            layer, usage = self._work(step, looked, None if former is None else former.layer)
             seconds = time.monotonic() - began
-            same = former is not None and former.diff_id == layer.diff_id
-            created = former.created if same and former is not None and self.request.epoch is None else self._now()
+            same = former is not None and former.diff_id == layer.diff_id and self.request.epoch is None
+            created = former.created if same and former is not None else self._now()
             result = Made(looked.below.push(layer.diff_id), created, layer.size)
-            self._keep(step, looked, where, result, seconds=seconds, usage=usage)
+            self._keep(step, looked, result, seconds=seconds, usage=usage)
             self._report(step, "ran", seconds, usage, reason)
             self.emit(StepFinished(step.id, seconds, usage, layer.size, layer.diff_id))
-        except Cancelled:
+        except (Cancelled, CacheBroken):
             raise
         except StepFailed as error:
             self._tell(step, error, began)
@@ -233,6 +239,14 @@ class Execution:
             return
         from builder.ops.base import fetch
 
+        if self.finder.imports.sources:  # then perhaps nobody needs its files
+            image = op.image
+            bring = partial(fetch, self.bench, image, self.emit, step.id, self._halt)
+            self.finder.supply.offer(image.chain.diff_ids, bring)
+            self.made[step.id] = Made(image.chain, image.config.created or created)
+            self.emit(StepCached(step.id))
+            self._report(step, "cached", 0.0, None)
+            return
         self.emit(StepStarted(step.id))
         fetch(self.bench, op.image, self.emit, step.id, self._halt)
         self.made[step.id] = Made(op.image.chain, op.image.config.created or created)
@@ -240,16 +254,18 @@ class Execution:
         self._report(step, "ran", seconds, None)
         self.emit(StepFinished(step.id, seconds))
 
-    def _refused(self, step: Step) -> str:
-        return refusal(self.request, step) if self._choosy else ""
+    def _former(self, kept: Kept | None) -> Kept | None:
+        """A result that a step would rather have again than the same with other times."""
+        return kept if kept is not None and not self.request.no_cache and self.bench.store.here(kept.diff_id) else None
 
-    def _why(self, step: Step, looked: Looked, where: Where, refused: str) -> tuple[str, tuple[str, ...]]:
+    def _why(self, step: Step, looked: Looked, refused: str) -> tuple[str, tuple[str, ...]]:
         """Why a step is made anew, if anybody wants to know, and all that has changed."""
         if refused or not self.request.explain:
             return refused, ()
         from builder.explain import explain
 
         assert step.base is not None
+        where = self.finder.looking.where(step, self.steps)
         found = explain(self.bench.store, where, looked.key, looked.lists(), below=self._moved(step.base))
         return found.reason, tuple(map(str, found.changes))
 
@@ -260,20 +276,19 @@ class Execution:
             f"{report.title} ran again" if report.status == "ran" and not isinstance(self.steps[base].op, Base) else ""
         )
 
-    def _keep(
-        self, step: Step, looked: Looked, where: Where, result: Made, *, seconds: float, usage: Usage | None
-    ) -> None:
+    def _keep(self, step: Step, looked: Looked, result: Made, *, seconds: float, usage: Usage | None) -> None:
         store, line = self.bench.store, step.span.place
+        where = self.finder.looking.where(step, self.steps)
         layer = NewLayer(result.chain.diff_ids[-1], result.size)
         cache.keep(store, looked.key, layer, where, created=result.created, seconds=seconds, usage=usage, line=line)
         if lists := looked.lists():
             inputs.keep(store, where, lists, layer.diff_id)
         self.made[step.id] = result
+        self.finder.since.setdefault(step.id, time.time())
 
-    def _work(self, step: Step, looked: Looked, kept: Kept | None) -> tuple[NewLayer, Usage | None]:
-        """Make a step's layer; that of the record `kept` again if only times differ, unless nothing cached counts."""
+    def _work(self, step: Step, looked: Looked, former: NewLayer | None) -> tuple[NewLayer, Usage | None]:
+        """Make a step's layer; the `former` one again if only times differ."""
         store, below = self.bench.store, looked.below
-        former = None if kept is None or self.request.no_cache else kept.layer
         form = self.request.form if step.id in self._leaving else None
         anew = self.request.no_cache or step.stage.lower() in self._filtered
         match step.op:
@@ -290,6 +305,7 @@ class Execution:
                     wanted.agents,
                     self._renewal if anew else None,
                     former,
+                    self._mount_data if self.finder.imports.mounts else None,
                 )
                 return run(
                     self.bench,
@@ -314,6 +330,12 @@ class Execution:
                 layer = copy(store, there, step, looked.selection, looked.origin, anew=anew, form=form)
                 return settled(store, below, former, layer), None
         raise AssertionError(step.op)
+
+    def _mount_data(self, path: Path, key: Digest) -> bool:
+        """Fill a new cache mount with what a shared cache has of it; False if none has."""
+        from builder.sharing.mounts import fill
+
+        return fill(self.bench.store, self.finder.imports, key, path)
 
     def _more(self) -> int:
         """RUNs that have not begun."""
@@ -340,7 +362,7 @@ class Execution:
             made.chain.diff_ids[-1] if made.chain.diff_ids else None,
             made.size,
             reason,
-            self.keys.get(step.id, ""),
+            self.finder.keys.get(step.id, ""),
         )
 
     def _tell(self, step: Step, error: Exception, began: float) -> None:

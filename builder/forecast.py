@@ -5,14 +5,14 @@ Nothing is fetched but documents of base images, nothing is run, nothing is kept
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Literal
 
 from builder import cache
 from builder.explain import Change, Explanation, explain
+from builder.finding import Finder
 from builder.graph import Base, BuildGraph, Step, origins
-from builder.looking import Looked, Looking
-from builder.policy import expiry, refusal
+from builder.looking import Looked
+from builder.sharing.supply import Unfetched
 from layers import Chain
 from layers.quick import dataclass
 
@@ -38,6 +38,7 @@ def forecast(road: Road) -> list[Expected]:
     """What would become of every step of every platform. Raises what planning and looking at files raise."""
     with road.bench.store.lease():
         try:
+            road.imports = road.imported()
             return [found for graph in road.graphs() for found in Forecast(road).of(graph)]
         finally:
             road.close()
@@ -47,9 +48,9 @@ class Forecast:
     """One graph."""
 
     def __init__(self, road: Road) -> None:
-        self._request = road.request
         self._store = road.bench.store
-        self._looking = Looking(self._store, road.request, road.files)
+        self._finder = Finder(self._store, road.request, road.files, road.imports, sealed=True)
+        self._looking = self._finder.looking
         self._chains: dict[int, Chain] = {}
         self._absent: set[int] = set()
         """Bases whose layers are elsewhere: their chains are known, their files are not."""
@@ -75,22 +76,26 @@ class Forecast:
         if step.base not in self._chains:
             looked = self._looking.look(step, {**self._chains, step.base: Chain(())})
             return self._over_unknown(step, looked, self._steps[step.base])
-        looked = self._looking.look(step, self._chains)
-        kept = cache.find(self._store, looked.key)
-        refused = refusal(self._request, step)
-        if kept is not None and not refused:
-            refused = expiry(self._request, step, time.time() - kept.made)
-        if kept is not None and not refused:
+        try:
+            looked = self._finder.look(step, self._chains)
+        except Unfetched:
+            return self._over_unknown(step, None, self._steps[origins(step.op)[0]])
+        found = self._finder.find(step, looked)
+        seconds = found.kept.seconds if found.kept is not None else None
+        if (kept := found.hit) is not None:
             self._chains[step.id] = looked.below.push(kept.diff_id)
-            return Expected(step, "hit", seconds=kept.seconds)
-        if refused:
-            return Expected(step, "miss", refused, seconds=kept.seconds if kept is not None else None)
-        return self._missed(step, looked)
+            return Expected(step, "hit", seconds=seconds)
+        if found.refused:
+            return Expected(step, "miss", found.refused, seconds=seconds)
+        try:
+            return self._missed(step, self._looking.whole(step, looked, self._chains))
+        except Unfetched:
+            return self._missed(step, looked)
 
     def _over_unknown(self, step: Step, looked: Looked | None, unknown: Step) -> Expected:
         """A step that stands on what is not there yet, or reads it (not `looked`); its own changes can be said."""
         below = f"{unknown.title} {'is fetched first' if isinstance(unknown.op, Base) else 'runs again'}"
-        if refused := refusal(self._request, step):
+        if refused := self._finder.refused(step):
             return Expected(step, "miss", refused, seconds=self._explained(step, None, below).seconds)
         return self._missed(step, looked, below)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder import cache
 from builder.errors import ContextError
+from builder.facts import Facts, selected
 from builder.graph import Base, Copy, Mkdir, Op, Run, Step, origins
 from builder.ops.select import Selection, select
 from layers import Chain
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A step's inputs: what it stands on, what a COPY puts down and where that is, what the mounts of a RUN show."""
+    """A step's inputs: what it stands on, what a COPY puts down and where that is, what the mounts of a RUN show.
+
+    A COPY whose digest was known has no selection (`Looking.whole`).
+    """
 
     below: Chain
     key: cache.Key
@@ -52,7 +56,10 @@ class Looked:
 class Looking:
     """Looks for the steps of one build; `context` gives its files."""
 
-    def __init__(self, store: Store, request: BuildRequest, context: Callable[[], Context | None]) -> None:
+    def __init__(
+        self, store: Store, request: BuildRequest, context: Callable[[], Context | None], facts: Facts
+    ) -> None:
+        self.facts = facts
         self._store = store
         self._request = request
         self._context = context
@@ -69,8 +76,8 @@ class Looking:
             case Mkdir() as op:
                 return Looked(below, cache.mkdir_key(below, op, step))
             case Copy() as op:
-                origin, selection = self._selected(step, op, chains)
-                return Looked(below, cache.copy_key(below, op, step, selection.digest()), origin, selection)
+                content, (origin, selection) = self._content(step, op, chains)
+                return Looked(below, cache.copy_key(below, op, step, content), origin, selection)
         raise AssertionError(step.op)
 
     def where(self, step: Step, steps: Mapping[int, Step]) -> cache.Where:
@@ -83,13 +90,39 @@ class Looking:
         arguments = step.op.arguments if isinstance(step.op, Run) else ()
         return cache.Where(self._home, step.stage, step.position, step.title, base, arguments)
 
+    def whole(self, step: Step, looked: Looked, chains: Mapping[int, Chain]) -> Looked:
+        """The same with the files themselves, for a step whose digest was known without a look at them."""
+        if not isinstance(step.op, Copy) or looked.selection is not None:
+            return looked
+        origin, selection = self._selected(step, step.op, chains)
+        return Looked(looked.below, cache.copy_key(looked.below, step.op, step, selection.digest()), origin, selection)
+
+    def _content(
+        self, step: Step, op: Copy, chains: Mapping[int, Chain]
+    ) -> tuple[str, tuple[Context | TreeOrigin | None, Selection | None]]:
+        """The digest of what a COPY puts down, and the files unless it was known."""
+        if op.origin is None:
+            origin, selection = self._selected(step, op, chains)
+            return selection.digest(), (origin, selection)
+        fact = selected(chains[op.origin], op)
+        if (known := self.facts.find(fact)) is not None:
+            return known, (None, None)
+        origin, selection = self._selected(step, op, chains)
+        found = selection.digest()
+        self.facts.keep(fact, found, chains[op.origin])
+        return found, (origin, selection)
+
     def _selected(
         self, step: Step, op: Copy, chains: Mapping[int, Chain]
     ) -> tuple[Context | TreeOrigin | None, Selection]:
         from builder.ops.copy import TreeOrigin
 
-        tree = None if op.origin is None else self._store.tree(chains[op.origin])
-        origin = self._context() if tree is None else TreeOrigin(tree)
+        origin: Context | TreeOrigin | None
+        if op.origin is not None:
+            self.facts.supply.need(chains[op.origin])
+            origin = TreeOrigin(self._store.tree(chains[op.origin]))
+        else:
+            origin = self._context()
         if origin is None:
             if op.sources:
                 help = "give the directory with the files instead of -"
@@ -100,7 +133,8 @@ class Looking:
     def _shown(self, step: Step, chains: Mapping[int, Chain]) -> Sequence[Shown]:
         from builder.ops.attach import look
 
-        return look(self._store, step, {id: chains[id] for id in origins(step.op)}, self._context)
+        needed = {id: chains[id] for id in origins(step.op)}
+        return look(self._store, step, needed, self._context, self.facts.supply.need)
 
 
 def home(request: BuildRequest) -> str:

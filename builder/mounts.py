@@ -7,6 +7,8 @@ the plan makes of one, once WORKDIR is known and `from` has become a step.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from layers.quick import dataclass
@@ -122,6 +124,14 @@ def mounted(flag: RunMount, cwd: str, origin: int | None, number: int) -> Mounte
             target = target or f"/run/buildkit/ssh_agent.{number}"
             mode = SSH_MODE if flag.mode is None else flag.mode
             return SshMount(flag.id or "default", target, flag.required, mode, flag.uid or 0, flag.gid or 0)
+
+
+def in_namespace(mount: Mounted, build_args: Mapping[str, str]) -> Mounted:
+    """A cache under the name that BUILDKIT_CACHE_MOUNT_NS gives it, so that builds that say otherwise share none."""
+    namespace = build_args.get("BUILDKIT_CACHE_MOUNT_NS")
+    if not namespace or not isinstance(mount, CacheMount):
+        return mount
+    return replace(mount, id=f"{namespace}/{mount.id}")
 
 
 def _inside(path: str) -> str:

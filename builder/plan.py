@@ -46,7 +46,7 @@ from builder.errors import DockerfileError
 from builder.graph import Base, BaseImage, BuildGraph, Line, Mkdir, Op, Outcome, Script, Step
 from builder.graph import Copy as CopyOp
 from builder.graph import Run as RunOp
-from builder.mounts import Mounted, SshMount, mounted
+from builder.mounts import Mounted, SshMount, in_namespace, mounted
 from builder.process import DEFAULT_PATH, assignments
 from builder.request import BuildRequest
 from builder.span import NOWHERE, Span
@@ -57,6 +57,8 @@ from layers.quick import dataclass
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PROXY_NAMES = frozenset((*PROXIES, *(name.lower() for name in PROXIES)))
 UNUSED_IS_FINE = PROXY_NAMES | {"SOURCE_DATE_EPOCH"}
+MAGIC = "BUILDKIT_"
+"""How arguments begin that are for the builder, not for the Dockerfile."""
 REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 
 Images = Callable[[Reference, Platform, Span], BaseImage]
@@ -128,7 +130,8 @@ def plan(
     target = planner.stages.target(request.target)
     planner.stages.order(target, planner.scope.get)  # every circle in the file, before anything is fetched
     state = planner.result(target)
-    for name in sorted(request.build_args.keys() - planner.used - UNUSED_IS_FINE):
+    unused = request.build_args.keys() - planner.used - UNUSED_IS_FINE
+    for name in sorted(name for name in unused if not name.startswith(MAGIC)):
         warn(f"build argument {name} was not consumed: no ARG declares it", NOWHERE)
     runtime = dict(state.runtime)
     if request.labels:
@@ -443,7 +446,7 @@ class Planner:
             origin = self._origin(wanted.from_, flag.span, state) if wanted.from_ else None
             number = sum(isinstance(one, SshMount) for one in found)
             try:
-                found.append(mounted(wanted, state.cwd, origin, number))
+                found.append(in_namespace(mounted(wanted, state.cwd, origin, number), self.request.build_args))
             except ValueError as error:
                 raise DockerfileError(flag.span, str(error)) from error
         return tuple(found)

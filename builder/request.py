@@ -42,6 +42,33 @@ class Output:
             raise ValueError(f"an output of type {self.kind} {'takes no' if self.dest else 'needs a'} dest")
 
 
+@dataclass(frozen=True, slots=True)
+class CacheSource:
+    """A shared cache to read: `where` is a reference, or the directory of a layout with `name`, a tag or digest."""
+
+    kind: Literal["local", "registry"]
+    where: str
+    name: str = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheTarget:
+    """A shared cache to write. inline: into the image's own config.
+
+    mode: min has the layers of the image, max those of all steps. codec, level: how they are compressed.
+    ignore_error: failing to write it is a warning only. mounts: with what the cache mounts of the build hold.
+    """
+
+    kind: Literal["local", "registry", "inline"]
+    where: str = ""
+    name: str = "latest"
+    mode: Literal["min", "max"] = "min"
+    codec: Literal["none", "gzip", "zstd"] = "gzip"
+    level: int | None = None
+    ignore_error: bool = False
+    mounts: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """One build.
@@ -49,11 +76,11 @@ class BuildRequest:
     context: the directory that COPY reads; None for a build without files. dockerfile: its path, by default
     `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name` what messages call it.
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
-    explain: tell why a step is made anew. pull: ask registries even for images that are here. network: of RUN.
-    squash: "new" makes one layer of all that this build adds, "all" one of the whole image. epoch: seconds,
-    SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system
-    of a failed RUN. secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the
-    usual one), for RUN --mount=type=ssh.
+    explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
+    that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
+    image. epoch: seconds, SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep
+    the file system of a failed RUN. secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id
+    ("default" is the usual one), for RUN --mount=type=ssh.
     """
 
     context: Path | None
@@ -71,6 +98,8 @@ class BuildRequest:
     always: tuple[str, ...] = ()
     lifetimes: tuple[Lifetime, ...] = ()
     explain: bool = False
+    cache_from: tuple[CacheSource, ...] = ()
+    cache_to: tuple[CacheTarget, ...] = ()
     pull: bool = False
     limits: Limits = field(default_factory=Limits)
     network: Literal["none", "host"] = "host"

@@ -21,10 +21,11 @@ from builder.execute import Execution
 from builder.graph import BuildGraph, Copy, Run, Step
 from builder.mounts import BindMount, CacheMount, Mounted
 from builder.plan import plan
-from builder.request import BuildRequest
+from builder.request import BuildRequest, CacheTarget
+from builder.sharing.known import CacheBroken, Imports
 from builder.span import NOWHERE, Span
 from builder.workbench import Workbench
-from layers import Descriptor, Image, Index, Platform
+from layers import Descriptor, Image, ImageConfig, Index, Manifest, Platform
 from layers.oci.documents import timestamp
 from layers.oci.image import oci
 
@@ -41,6 +42,8 @@ class Road:
         self.stop = stop
         self.text = b""
         """The Dockerfile, once it is read."""
+        self.imports = Imports()
+        self._done: list[tuple[BuildGraph, Execution]] = []
         self._context: Context | None = None
         self._turn = threading.Lock()
 
@@ -52,6 +55,7 @@ class Road:
         images: list[Image] = []
         reports: list[StepReport] = []
         with store.lease():
+            self.imports = self.imported()
             for graph in self.graphs():
                 image, done = self._one(graph, several=len(platforms) > 1)
                 images.append(image)
@@ -67,6 +71,8 @@ class Road:
 
                 for output in request.outputs:
                     export(self.bench, request, output, images, target=target, emit=self.emit)
+            for place in request.cache_to:
+                self._share(place)
         size = sum(image.size for image in images)
         return BuildResult(
             target,
@@ -92,6 +98,15 @@ class Road:
             self._context.remember(self.bench.store)
             self._context.close()
             self._context = None
+
+    def imported(self) -> Imports:
+        """The shared caches, read; one that cannot be is told of."""
+        if not self.request.cache_from:
+            return Imports()
+        from builder.sharing.imports import load
+
+        platforms = self.request.platforms or (Platform.host(),)
+        return Imports(load(self.bench, self.request.cache_from, platforms, self._warn))
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -140,15 +155,7 @@ class Road:
         """Build one platform's image; it is kept without a name."""
         began = time.time()
         self.emit(Planned(tuple(planned(step, several=several) for step in graph.steps)))
-        execution = Execution(
-            self.request, self.bench, graph.outcome, context=self.files, emit=self.emit, stop=self.stop
-        )
-        try:
-            execution.run(graph.steps)
-        finally:
-            self.close()
-        if self.stop.is_set():
-            raise Cancelled("the build was stopped")
+        execution = self._executed(graph)
         outcome = graph.outcome
         below = () if outcome.base is None else oci(outcome.base.manifest.layers)
         epoch = self.request.epoch
@@ -159,9 +166,70 @@ class Road:
 
             kept = 0 if self.request.squash == "all" or outcome.base is None else len(outcome.base.chain)
             manifest, config = squash(self.bench.store, manifest, config, kept)
+        if any(place.kind == "inline" for place in self.request.cache_to):
+            manifest, config = self._inline(graph, execution, manifest, config)
         image = self.bench.store.images.add(manifest, config)
+        execution.adopt()
+        self._done.append((graph, execution))
         note(self, graph, execution, image, began)
         return image, [execution.reports[step.id] for step in graph.steps]
+
+    def _executed(self, graph: BuildGraph) -> Execution:
+        """All steps done, and the layers of the image here; a shared cache that breaks its word is left out."""
+        while True:
+            execution = Execution(
+                self.request,
+                self.bench,
+                graph.outcome,
+                context=self.files,
+                emit=self.emit,
+                stop=self.stop,
+                imports=self.imports,
+            )
+            try:
+                execution.run(graph.steps)
+                if not self.stop.is_set():
+                    execution.finder.supply.need(execution.made[graph.outcome.top].chain)
+                    return execution
+            except CacheBroken as broken:
+                self.imports = self.imports.without(broken.source)
+                self._warn(f"{broken}; it is not used any more")
+                continue
+            finally:
+                self.close()
+            raise Cancelled("the build was stopped")
+
+    def _inline(
+        self, graph: BuildGraph, execution: Execution, manifest: Manifest, config: ImageConfig
+    ) -> tuple[Manifest, ImageConfig]:
+        """The documents of an image with the cache records of its own layers in them."""
+        from builder.sharing.document import inline
+        from builder.sharing.exports import of_steps
+        from layers.oci.image import rewrite
+
+        places = {diff_id: place for place, diff_id in enumerate(config.diff_ids)}
+        results = [one for one in of_steps(graph, execution, mode="min") if one.diff_id in places]
+        if self.request.squash is not None:
+            self._warn("a squashed image carries no cache: use --cache-to type=local or type=registry")
+            return manifest, config
+        config = inline(config, [(places[one.diff_id], one) for one in results])
+        return rewrite(manifest, config, manifest.layers), config
+
+    def _share(self, place: CacheTarget) -> None:
+        """Write a shared cache. Raises what hinders that, or warns."""
+        if place.kind == "inline":
+            return
+        from builder.sharing.exports import export
+
+        try:
+            found = export(self.bench, place, self._done)
+        except Exception as error:  # of a registry, whose errors are of another room
+            if not place.ignore_error:
+                error.add_note(f"the image is built; its cache could not be written to {place.where}")
+                raise
+            self._warn(f"cache {place.where}: {error}")
+        else:
+            self.emit(Exported("cache", place.where, found.digest))
 
     def _index(self, images: list[Image]) -> Descriptor:
         """One document over the images of all platforms."""

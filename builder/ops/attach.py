@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from builder.context import Context
 from builder.errors import Cancelled, StepFailed
 from builder.graph import Copy, Run, Step
-from builder.mounts import CACHE_MODE, BindMount, CacheMount, Mounted, SecretMount, SshMount, TmpfsMount
+from builder.mounts import CACHE_MODE, BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
 from builder.ops.select import MOUNTED, Selection, Source, mounted
 from builder.secrets import SecretUnreadable
 from layers import Chain, Digest
@@ -58,32 +58,42 @@ NOTHING = Shown("", "")
 """Of mounts that show nothing of the build's."""
 
 
-def look(store: Store, step: Step, chains: Mapping[int, Chain], context: Callable[[], Context | None]) -> list[Shown]:
-    """What each mount of a RUN shows. Raises ContextError for a source that is not there."""
+def look(
+    store: Store,
+    step: Step,
+    chains: Mapping[int, Chain],
+    context: Callable[[], Context | None],
+    need: Callable[[Chain], None],
+) -> list[Shown]:
+    """What each mount of a RUN shows; `need` has layers here. Raises ContextError for a source that is not there."""
     assert isinstance(step.op, Run)
-    return [_look(store, step, mount, chains, context) for mount in step.op.mounts]
+    found = []
+    for mount in step.op.mounts:
+        if isinstance(mount, BindMount | CacheMount) and mount.origin is not None:
+            found.append(_in_layers(store, step, mount, chains[mount.origin], need))
+        else:
+            found.append(_in_context(step, mount, context) if isinstance(mount, BindMount) else NOTHING)
+    return found
 
 
-def _look(
-    store: Store, step: Step, mount: Mounted, chains: Mapping[int, Chain], context: Callable[[], Context | None]
+def _in_context(step: Step, mount: BindMount, context: Callable[[], Context | None]) -> Shown:
+    files = context()
+    if files is None:
+        help = "give the directory with the files instead of -"
+        raise StepFailed(step.title, "this build has no files to mount", span=step.span, help=help)
+    return _seen(mounted(files, mount.source, step), None)
+
+
+def _in_layers(
+    store: Store, step: Step, mount: BindMount | CacheMount, chain: Chain, need: Callable[[Chain], None]
 ) -> Shown:
-    if not isinstance(mount, BindMount | CacheMount):
-        return NOTHING
-    if mount.origin is None:
-        if isinstance(mount, CacheMount):
-            return NOTHING
-        files = context()
-        if files is None:
-            help = "give the directory with the files instead of -"
-            raise StepFailed(step.title, "this build has no files to mount", span=step.span, help=help)
-        return _seen(mounted(files, mount.source, step), None)
     from builder.ops.copy import TreeOrigin
 
     # Layers never change, so what was read of them once need not be read again.
-    chain = chains[mount.origin]
     key = f"mounted:{Digest.of(encode(f'{chain.id} {mount.source}')).hex}"
     record = store.records.find(key) if chain.diff_ids else None
     if record is None:
+        need(chain)
         shown = _seen(mounted(TreeOrigin(store.tree(chain)), mount.source, step), chain)
         if chain.diff_ids:
             store.records.keep(key, {"path": shown.path, "content": shown.content}, chain.diff_ids[-1:])
@@ -181,15 +191,14 @@ class Attaching:
         groups: dict[Digest, list[int]] = {}
         for number, mount in enumerate(op.mounts):
             if isinstance(mount, CacheMount):
-                groups.setdefault(_cache_key(mount, shown[number]), []).append(number)
+                groups.setdefault(cache_key(mount, shown[number]), []).append(number)
         found: dict[int, Path] = {}
         for key in sorted(groups, key=str):
             mounts = [mount for number in groups[key] if isinstance(mount := op.mounts[number], CacheMount)]
             sharing = min((mount.sharing for mount in mounts), key=STRICTEST.index)
             first, one = mounts[0], shown[groups[key][0]]
 
-            def make(path: Path, mount: CacheMount = first, one: Shown = one) -> None:
-                self._fill(path, mount, one)
+            make = partial(self._fill, key=key, mount=first, shown=one)
 
             caches = Caches(self.bench.store)
             if self.settings.renewal is not None:
@@ -198,8 +207,10 @@ class Attaching:
             found.update(dict.fromkeys(groups[key], place))
         return found
 
-    def _fill(self, path: Path, mount: CacheMount, shown: Shown) -> None:
+    def _fill(self, path: Path, key: Digest, mount: CacheMount, shown: Shown) -> None:
         """Make a new cache."""
+        if self.settings.mount_data is not None and self.settings.mount_data(path, key):
+            return
         if shown.chain is None:
             path.mkdir()
             os.chmod(path, CACHE_MODE)
@@ -286,6 +297,15 @@ class Attaching:
         found.mounts.append(Mount(mount.target, path))
 
 
-def _cache_key(mount: CacheMount, shown: Shown) -> Digest:
+def cache_key(mount: CacheMount, shown: Shown) -> Digest:
     """What is one cache: the id, what it begins with, and whose it is. The name itself leads nowhere."""
     return Digest.of(json.dumps([mount.id, shown.content, mount.mode, mount.uid, mount.gid]).encode())
+
+
+def cache_keys(op: Run, shown: Sequence[Shown]) -> dict[str, str]:
+    """The keys of the caches that a RUN mounts, and their names."""
+    return {
+        cache_key(mount, one).hex: mount.id
+        for mount, one in zip(op.mounts, shown, strict=True)
+        if isinstance(mount, CacheMount)
+    }

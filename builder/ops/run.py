@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from builder.context import Context
     from builder.secrets import Secret
     from builder.workbench import Workbench
-    from layers import NewLayer, Workspace
+    from layers import Digest, NewLayer, Workspace
     from layers.home.caches import Renewal
     from layers.making.packing import Form
     from runner import Exit, Usage
@@ -44,7 +44,7 @@ class Settings:
     """What a RUN has to know beside its step.
 
     `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `former`: what the
-    same command has made of the same files before.
+    same command has made of the same files before. `mount_data` fills a new cache directory, if it knows how.
     """
 
     limits: Limits
@@ -54,6 +54,7 @@ class Settings:
     agents: Mapping[str, Path]
     renewal: Renewal | None
     former: NewLayer | None = None
+    mount_data: Callable[[Path, Digest], bool] | None = None
 
 
 def run(

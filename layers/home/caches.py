@@ -43,6 +43,16 @@ class Kept:
         key, _, number = self.path.name.partition(".")
         return key[:12] if number == "0" else f"{key[:12]}.{number}"
 
+    @contextmanager
+    def shared(self) -> Iterator[Path]:
+        """What is in it, while nobody removes it; commands may go on using it. Raises FileNotFoundError."""
+        held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_SH)
+            yield self.path / "data"
+        finally:
+            os.close(held)
+
     def in_use(self) -> bool:
         """True if a command uses it now."""
         with suppress(FileNotFoundError), _locked(self.path) as held:

@@ -30,8 +30,6 @@ Examples:
   pybuild build -o type=oci,dest=app.tar .
   pybuild build - < Dockerfile"""
 LATER = {
-    "cache_from": "caches are not imported yet; the local store is the cache",
-    "cache_to": "caches are not exported yet; the local store is the cache",
     "build_context": "named contexts are not supported yet; COPY from a stage or an image instead",
     "provenance": "attestations are not made yet",
     "sbom": "attestations are not made yet",
@@ -182,8 +180,18 @@ PERIOD = typed(units.parse_period)
 @click.option(
     "--keep-failed/--discard-failed", default=True, help="Keep the file system of a RUN that failed (the default)."
 )
-@click.option("--cache-from", multiple=True, hidden=True)
-@click.option("--cache-to", multiple=True, hidden=True)
+@click.option(
+    "--cache-from",
+    multiple=True,
+    metavar="SPEC",
+    help="Use a shared cache: type=registry,ref=NAME (also an image with an inline one), type=local,src=DIR.",
+)
+@click.option(
+    "--cache-to",
+    multiple=True,
+    metavar="SPEC",
+    help="Write one: type=registry,ref=NAME, type=local,dest=DIR, type=inline; mode=min|max, mounts=true.",
+)
 @click.option("--build-context", multiple=True, hidden=True)
 @click.option("--provenance", multiple=True, hidden=True)
 @click.option("--sbom", multiple=True, hidden=True)
@@ -226,6 +234,7 @@ def requested(options: dict[str, Any]) -> BuildRequest:
     """The flags as one value. Raises click.UsageError and what the values themselves raise."""
     from builder import BuildRequest
     from layers import Platform, Reference
+    from pybuild.cacheflags import source, targets
     from pybuild.secrets import agent, secret
 
     place, text, name = sources(options["context"], options["file"])
@@ -263,6 +272,8 @@ def requested(options: dict[str, Any]) -> BuildRequest:
             always=options["always"],
             lifetimes=tuple(lifetime(text) for text in options["lifetimes"]),
             explain=options["explain"],
+            cache_from=tuple(map(source, options["cache_from"])),
+            cache_to=targets(options["cache_to"], options["build_args"]),
             pull=options["pull"],
             limits=limits(options),
             network="none" if options["network"] == "none" else "host",

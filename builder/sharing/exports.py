@@ -1,0 +1,123 @@
+"""A shared cache written after a build: documents last, blobs that are there already not sent again."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from builder.sharing import document as documents
+from builder.sharing.document import Document, MountData, Result
+from builder.sharing.places import opened
+from layers import Chain, Descriptor, DiffID, Manifest
+from layers.moving.repository import ReadOnly
+
+if TYPE_CHECKING:
+    from builder.execute import Execution
+    from builder.graph import BuildGraph
+    from builder.request import CacheTarget
+    from builder.workbench import Workbench
+    from layers import Repository, Store
+
+Done = Sequence[tuple["BuildGraph", "Execution"]]
+
+
+def export(bench: Workbench, target: CacheTarget, done: Done) -> Descriptor:
+    """Write what a build knows to a place; the manifest there. Raises what the place raises."""
+    from layers.moving.places import Places
+    from layers.moving.transfer import copy
+
+    repository, name = opened(bench, target, write=True)
+    results = {one.key: one for graph, execution in done for one in of_steps(graph, execution, mode=target.mode)}
+    facts = {key: fact for _, execution in done for key, fact in execution.finder.facts.used.items()}
+    mounts: dict[str, MountData] = {}
+    if target.mounts:
+        names = {key: name for _, execution in done for key, name in execution.finder.mounts.items()}
+        mounts = {one.key: one for one in of_mounts(bench.store, names)}
+    diff_ids = [*(one.diff_id for one in results.values()), *(one.diff_id for one in mounts.values())]
+    layers = blobs(bench.store, repository, dict.fromkeys(diff_ids), target, done)
+    config, manifest = documents.build(Document(results, layers, facts if target.mode == "max" else {}, mounts))
+    shelf = Shelf(bench.store, config, manifest)
+    return copy(shelf, manifest.descriptor, repository, name, places=Places(bench.store))
+
+
+def of_steps(graph: BuildGraph, execution: Execution, *, mode: str) -> Iterable[Result]:
+    """What the steps came to: with `min` those whose layers are the image's own, with `max` all."""
+    own = {line.step for line in graph.outcome.lines}
+    for step in graph.steps:
+        report = execution.reports[step.id]
+        if report.key and report.diff_id is not None and (mode == "max" or step.id in own):
+            made = execution.made[step.id]
+            line = step.span.place[: documents.LONGEST]
+            seconds, since = round(report.seconds, 6), int(execution.finder.since[step.id])
+            yield Result(report.key, report.diff_id, made.size, made.created, seconds, line, since)
+
+
+def of_mounts(store: Store, names: Mapping[str, str]) -> Iterable[MountData]:
+    """What the cache mounts hold now, each made into a layer; those that are not here are left out."""
+    from layers.home.caches import Caches
+    from layers.making.capture import capture
+
+    for kept in Caches(store).all():
+        key, _, number = kept.path.name.partition(".")
+        if key in names and number == "0":
+            with suppress(FileNotFoundError), kept.shared() as data:
+                status = os.stat(data)
+                layer = capture(store, data, store.tree(Chain()))
+                name = names[key][: documents.LONGEST]
+                yield MountData(key, name, layer.diff_id, status.st_mode & 0o7777, status.st_uid, status.st_gid)
+
+
+def sources(done: Done) -> dict[DiffID, Descriptor]:
+    """The forms that imported layers have in the caches that they are from."""
+    found: dict[DiffID, Descriptor] = {}
+    for _, execution in done:
+        for source in execution.finder.imports.sources:
+            found.update(source.document.layers)
+    return found
+
+
+def blobs(
+    store: Store,
+    repository: Repository,
+    diff_ids: Iterable[DiffID],
+    target: CacheTarget,
+    done: Done,
+) -> dict[DiffID, Descriptor]:
+    """The form that each layer takes; one that was never fetched stays where it is if the target has it."""
+    found, there = {}, sources(done)
+    for diff_id in diff_ids:
+        if not store.here(diff_id):
+            if (blob := there.get(diff_id)) is not None and repository.has(blob):
+                found[diff_id] = blob
+                continue
+            for _, execution in done:
+                execution.finder.supply.need(Chain((diff_id,)))
+        found[diff_id] = store.variants.compress(diff_id, target.codec, target.level)
+    return found
+
+
+class Shelf(ReadOnly):
+    """The cache as a repository to copy from: its documents in memory, its layers in the store."""
+
+    where = "a cache that is read"
+
+    def __init__(self, store: Store, config: bytes, manifest: Manifest) -> None:
+        self.store = store
+        self.manifest = manifest
+        self._documents = {manifest.config.digest: config, manifest.descriptor.digest: manifest.raw}
+
+    def resolve(self, name: str) -> Descriptor:
+        """There is one thing here."""
+        return self.manifest.descriptor
+
+    def has(self, wanted: Descriptor) -> bool:
+        """True for the documents and for what the store has."""
+        return wanted.digest in self._documents or self.store.blobs.has(wanted.digest)
+
+    def open(self, wanted: Descriptor) -> BinaryIO:
+        """The bytes of some content. Raises BlobMissing."""
+        document = self._documents.get(wanted.digest)
+        return self.store.blobs.open(wanted.digest) if document is None else io.BytesIO(document)
