@@ -76,7 +76,7 @@ class Context:
     @staticmethod
     def key(directory: Path) -> str:
         """Where the stat cache of a directory is kept."""
-        return f"stats:{directory.resolve()}"
+        return f"context:{directory.resolve()}"
 
     def remember(self, store: Store) -> None:
         """Keep what was learnt about files, if anything was."""

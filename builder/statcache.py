@@ -69,8 +69,10 @@ class StatCache:
 
     @classmethod
     def load(cls, packed: Mapping[str, Any]) -> StatCache:
-        """What `dump` gave."""
+        """What `dump` gave; nothing, if that was of an earlier form."""
         cache = cls()
+        if "stamps" not in packed:
+            return cache
         paths = packed["paths"].split("//") if packed["digests"] else []
         cache._at = dict(zip(paths, range(len(paths)), strict=True))
         cache._stamps.frombytes(b64decode(packed["stamps"]))
