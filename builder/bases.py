@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from builder.errors import DockerfileError
 from builder.graph import BaseImage
 from builder.span import Span
@@ -38,6 +40,17 @@ class Bases:
         if key not in self._found:
             self._found[key] = self._find(reference, platform, span)
         return self._found[key]
+
+    def known(self, named: Callable[[str], Reference]) -> Callable[[str, Platform, Span], BaseImage | None]:
+        """The same by name, with None for whatever cannot be had: the plan has told why, or will."""
+
+        def find(name: str, platform: Platform, span: Span) -> BaseImage | None:
+            try:
+                return self(named(name), platform, span)
+            except Exception:
+                return None
+
+        return find
 
     def _find(self, reference: Reference, platform: Platform, span: Span) -> BaseImage:
         images = self._bench.store.images

@@ -119,6 +119,8 @@ class Warned:
     rule: str = ""
     span: Span = NOWHERE
     step: int | None = None
+    url: str = ""
+    """Where the rule is explained."""
 
 
 @dataclass(frozen=True, slots=True)

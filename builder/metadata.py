@@ -32,9 +32,10 @@ def ports(words: Iterable[str]) -> list[str]:
     """`80`, `80/udp`, `8000-8002/tcp` as the keys of ExposedPorts, sorted. Raises ValueError with the reason."""
     found: set[str] = set()
     for word in words:
-        if not (match := PORT.match(word)):
-            hint = "; publishing is the business of run" if ":" in word else ""
-            raise ValueError(f"invalid containerPort: {word}{hint}")
+        host, _, port = word.rpartition(":")
+        if not (match := PORT.match(port)):
+            raise ValueError(f"invalid containerPort: {port}")
+        _published(host, match)
         first, last = int(match[1]), int(match[2] or match[1])
         protocol = (match[3] or "tcp").lower()
         if protocol not in PROTOCOLS:
@@ -43,6 +44,24 @@ def ports(words: Iterable[str]) -> list[str]:
             raise ValueError(f"invalid containerPort: {word}; ports are 0 to 65535, a range goes upwards")
         found.update(f"{number}/{protocol}" for number in range(first, last + 1))
     return sorted(found)
+
+
+def _published(host: str, port: re.Match[str]) -> None:
+    """Check the `[address:]port` before a port, which EXPOSE takes and does not use. Raises ValueError."""
+    address, _, outer = host.rpartition(":")
+    if outer:
+        if not (match := PORT.match(outer)) or match[3] or int(match[2] or match[1]) > 65535:
+            raise ValueError(f"invalid hostPort: {outer}")
+        inside, outside = (int(one[2] or one[1]) - int(one[1]) for one in (port, match))
+        if inside and inside != outside:
+            raise ValueError(f"invalid ranges specified for container and host Ports: {port[0]} and {outer}")
+    if address:
+        import ipaddress
+
+        try:
+            ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise ValueError(f"invalid IP address: {address}") from None
 
 
 def signal(text: str) -> str:

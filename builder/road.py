@@ -19,6 +19,7 @@ from builder.errors import Cancelled, ContextError
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
 from builder.graph import BuildGraph, Copy, Run, Step
+from builder.ignore import Ignore
 from builder.mounts import BindMount, CacheMount, Mounted
 from builder.plan import plan
 from builder.request import BuildRequest, CacheTarget
@@ -89,6 +90,8 @@ class Road:
         for platform in self.request.platforms or (Platform.host(),):
             bases = Bases(self.bench, pull=self.request.pull)
             graph = plan(dockerfile, self.request, platform, bases, self._warn, named=self.bench.named)
+            if not offset:
+                self._check(dockerfile, platform, bases)
             yield renumbered(graph, offset)
             offset += len(graph.steps)
 
@@ -147,6 +150,30 @@ class Road:
                 dockerfile = None if self.request.text is not None else self._dockerfile()
                 self._context = Context.open(self.request.context, dockerfile, self.bench.store)
             return self._context
+
+    def _check(self, dockerfile: Dockerfile, platform: Platform, bases: Bases) -> None:
+        """Tell what is allowed and yet probably not meant. Raises CheckFailed where that is an error (`error=true`)."""
+        from builder.checks import check
+        from builder.checks.rules import BUILDKIT
+
+        def ignore() -> Ignore | None:
+            files = self.files()
+            return None if files is None else files.ignore
+
+        request = self.request
+        report = check(
+            dockerfile,
+            BUILDKIT,
+            base=bases.known(self.bench.named),
+            target=request.target,
+            build_args=request.build_args,
+            platform=platform,
+            ignore=ignore,
+        )
+        for finding in report.findings:
+            self.emit(Warned(finding.message, finding.rule.name, finding.span, url=finding.rule.url))
+        if report.failure is not None:
+            raise report.failure
 
     def _warn(self, message: str, span: Span = NOWHERE) -> None:
         self.emit(Warned(message, span=span))

@@ -21,7 +21,7 @@ from builder.events import (
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import LONGEST, because, failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -40,6 +40,7 @@ class Plain:
         self._started: dict[int, float] = {}
         self._lines: dict[tuple[int, int], tuple[codecs.IncrementalDecoder, str]] = {}
         self._told: dict[int, float] = {}
+        self._checked: list[Warned] = []
 
     def __call__(self, event: Event) -> None:
         """Write what an event says."""
@@ -66,6 +67,8 @@ class Plain:
                 if step not in self._started:  # it failed before it began: its files are missing
                     self._say(step, label(self._steps[step]), bold=True)
                 self._say(step, failure(event))
+            case Warned(rule=rule) if rule:
+                self._checked.append(event)
             case Warned():
                 self._write(warning(event))
             case Exported(kind, name) if kind != "store":
@@ -73,12 +76,19 @@ class Plain:
 
     def finish(self, result: BuildResult, names: Sequence[str]) -> None:
         """Write the summary."""
+        self._warnings()
         self._write(outcome(result, names))
 
     def close(self) -> None:
         """Write what came without a line end."""
         for step, _ in list(self._lines):
             self._flush(step)
+        self._warnings()
+
+    def _warnings(self) -> None:
+        for line in checked(self._checked):
+            self._write(line)
+        self._checked = []
 
     def _say(self, step: int, text: str, *, bold: bool = False) -> None:
         if self._color and bold:

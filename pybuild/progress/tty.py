@@ -29,7 +29,7 @@ from builder.events import (
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import LONGEST, because, failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -109,6 +109,7 @@ class Terminal:
     def __init__(self, out: TextIO, *, color: bool) -> None:
         self._console = Console(file=out, no_color=not color, highlight=False)
         self._screen = Screen()
+        self._checked: list[Warned] = []
         self._live: Live | None = Live(
             self._screen, console=self._console, refresh_per_second=PER_SECOND, vertical_overflow="visible"
         )
@@ -134,6 +135,8 @@ class Terminal:
                 lines[step].state, lines[step].ended = "done", time.monotonic()
             case StepFailed(step):
                 lines[step].state, lines[step].ended = failure(event), time.monotonic()
+            case Warned(rule=rule) if rule:
+                self._checked.append(event)
             case Warned():
                 self._console.print(Text(warning(event), style="yellow"))
             case Exported(kind, name) if kind != "store":
@@ -149,3 +152,5 @@ class Terminal:
         if self._live is not None:
             self._live.stop()
             self._live = None
+            for line in checked(self._checked):
+                self._console.print(Text(line, style="yellow" if not line.startswith(" - ") else ""))

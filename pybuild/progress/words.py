@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pybuild import units
@@ -53,6 +53,18 @@ def because(event: StepStarted) -> list[str]:
     """Why a step is made anew, and what else has changed; nothing if nobody asked."""
     more = [f"        {change}" for change in event.changes[1:]]
     return [harmless(line) for line in (f"because {event.reason}", *more)] if event.reason else []
+
+
+def checked(warnings: Sequence[Warned]) -> Iterator[str]:
+    """What checks found, told when everything else is over; each once, in the order of the file."""
+    lines = dict.fromkeys(
+        f" - {event.rule}: {harmless(event.message)} (line {event.span.line})"
+        for event in sorted(warnings, key=lambda event: event.span.line)
+    )
+    if lines:
+        yield ""
+        yield f" {units.plural(len(lines), 'warning')} found (use 'pybuild check' to expand):"
+        yield from lines
 
 
 def warning(event: Warned) -> str:

@@ -44,6 +44,7 @@ GOOD: list[Event] = [
     StepOutput(2, 1, "\u00fc".encode()[-1:] + b"n\nlast"),
     StepFinished(2, 1.25),
     Warned("look here", "SomeRule"),
+    Warned("look there"),
     Exported("store", "app:latest"),
     Exported("oci", "app.tar"),
 ]
@@ -77,7 +78,10 @@ def test_plain_lines_stay_and_name_their_step() -> None:
         "#2 [builder 2/3] RUN make ⏎ make install",
     ]
     assert [line.split(" ", 2)[::2] for line in lines[3:5]] == [["#2", "grün"], ["#2", "last"]]
-    assert lines[5:] == ["#2 DONE 1.2s", "warning: SomeRule: look here", "exported oci app.tar"]
+    assert lines[5:] == [
+        *("#2 DONE 1.2s", "warning: look there", "exported oci app.tar", ""),
+        *(" 1 warning found (use 'pybuild check' to expand):", " - SomeRule: look here (line 1)"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +170,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Event]], list[str]]
 
 def test_the_screen_ends_with_a_line_a_step(drawn: Callable[[list[Event]], list[str]]) -> None:
     lines = drawn(GOOD)
-    assert "warning: SomeRule: look here" in lines
+    assert "warning: look there" in lines
+    assert lines[-1] == " - SomeRule: look here (line 1)"
     assert "exported oci app.tar" in lines
     steps = [line for line in lines if line.startswith("✓")]
     assert steps[0].startswith("✓ [builder 1/3] FROM scratch")

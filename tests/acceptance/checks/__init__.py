@@ -1,0 +1,1 @@
+"""What BuildKit's checks say of many small Dockerfiles, kept as data."""
