@@ -51,7 +51,7 @@ from builder.process import DEFAULT_PATH, assignments
 from builder.request import BuildRequest
 from builder.span import NOWHERE, Span
 from builder.stages import SCRATCH, Stage, Stages, platform_arguments
-from layers import History, Platform, Reference, ReferenceInvalid
+from layers import DocumentInvalid, History, Platform, Reference, ReferenceInvalid
 from layers.quick import dataclass
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -239,7 +239,14 @@ class Planner:
         if opening.platform is None:
             return self.platform
         text = expand(opening.platform, self.scope.get)
-        return Platform.parse(text) if text else self.platform
+        if not text:
+            help = "a variable in it is empty: declare it by ARG before the first FROM, or give it a default"
+            what = f"empty platform value from expression {opening.platform.text}"
+            raise DockerfileError(opening.platform.span, what, help=help)
+        try:
+            return Platform.parse(text)
+        except DocumentInvalid as error:
+            raise DockerfileError(opening.platform.span, f"failed to parse platform {text}: {error.why}") from error
 
     def _triggered(self, state: State, stage: Stage) -> list[Instruction]:
         """ONBUILD of the base: what this stage does first."""

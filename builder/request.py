@@ -80,7 +80,8 @@ class BuildRequest:
     that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
     image. epoch: seconds, SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep
     the file system of a failed RUN. secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id
-    ("default" is the usual one), for RUN --mount=type=ssh.
+    ("default" is the usual one), for RUN --mount=type=ssh. strict: what is usually passed over in silence
+    is an error.
     """
 
     context: Path | None
@@ -112,6 +113,7 @@ class BuildRequest:
     keep_failed: bool = True
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     agents: Mapping[str, Path] = field(default_factory=dict)
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.epoch is not None and not 0 <= self.epoch <= MAX_EPOCH:

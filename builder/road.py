@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from builder.assemble import assemble
@@ -15,7 +16,7 @@ from builder.build import BuildResult, StepReport
 from builder.builds import note
 from builder.context import Context
 from builder.dockerfile import Dockerfile, parse
-from builder.errors import Cancelled, ContextError
+from builder.errors import Cancelled, ContextError, DockerfileErrors
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
 from builder.graph import BuildGraph, Copy, Run, Step
@@ -152,26 +153,38 @@ class Road:
             return self._context
 
     def _check(self, dockerfile: Dockerfile, platform: Platform, bases: Bases) -> None:
-        """Tell what is allowed and yet probably not meant. Raises CheckFailed where that is an error (`error=true`)."""
-        from builder.checks import check
-        from builder.checks.rules import BUILDKIT
+        """Tell what is allowed and yet probably not meant. Raises CheckFailed, and DockerfileErrors if strict."""
+        from builder.checks import BUILDKIT, check
 
         def ignore() -> Ignore | None:
             files = self.files()
             return None if files is None else files.ignore
 
-        request = self.request
+        request, rules = self.request, BUILDKIT
+        matches: Callable[[str], bool] | None = None
+        if request.strict:
+            from builder.checks.strict import of_builds
+            from builder.checks.wildcards import matches as match
+
+            rules = of_builds()
+            if request.context is not None:
+                matches = partial(match, request.context, ignore())
         report = check(
             dockerfile,
-            BUILDKIT,
+            rules,
             base=bases.known(self.bench.named),
             target=request.target,
             build_args=request.build_args,
             platform=platform,
             ignore=ignore,
+            matches=matches,
+            secrets=frozenset(request.secrets),
         )
         for finding in report.findings:
-            self.emit(Warned(finding.message, finding.rule.name, finding.span, url=finding.rule.url))
+            if finding.rule.severity != "error":
+                self.emit(Warned(finding.message, finding.rule.name, finding.span, url=finding.rule.url))
+        if report.errors:
+            raise DockerfileErrors(report.errors)
         if report.failure is not None:
             raise report.failure
 

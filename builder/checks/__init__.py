@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from builder.checks.check import Report, check
     from builder.checks.options import CheckFailed, Options
     from builder.checks.rule import Edit, Finding, Rule
-    from builder.checks.rules import RULES, find
+    from builder.checks.rules import BUILDKIT, every, find
 
 _HOMES = {
     "check": ("Report", "check"),
     "options": ("CheckFailed", "Options"),
     "rule": ("Edit", "Finding", "Rule"),
-    "rules": ("RULES", "find"),
+    "rules": ("BUILDKIT", "every", "find"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["RULES", "CheckFailed", "Edit", "Finding", "Options", "Report", "Rule", "check", "find"]
+__all__ = ["BUILDKIT", "CheckFailed", "Edit", "Finding", "Options", "Report", "Rule", "check", "every", "find"]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,15 @@ class Report:
     options: Options
 
     @property
+    def errors(self) -> tuple[DockerfileError, ...]:
+        """What strictness makes of the findings that are errors."""
+        return tuple(
+            DockerfileError(one.span, one.message, help=f"{one.rule.name}; without --strict this is passed over")
+            for one in self.findings
+            if one.rule.severity == "error"
+        )
+
+    @property
     def failure(self) -> CheckFailed | None:
         """The error that it is with `error=true`; None if it is none."""
         return CheckFailed(self.findings) if self.options.error and self.findings else None
@@ -41,6 +50,7 @@ def check(
     platform: Platform | None = None,
     ignore: Callable[[], Ignore | None] = lambda: None,
     matches: Callable[[str], bool] | None = None,
+    secrets: frozenset[str] | None = None,
     skip: Iterable[str] = (),
     experimental: Iterable[str] = (),
 ) -> Report:
@@ -61,7 +71,9 @@ def check(
     known = platform_arguments(platform, host, target or "")
     scope = _scope(stages, {**known, **given}) or known
     wanted = stages.all if every_stage and target is None else _needed(stages, goal, scope)
-    subject = Subject(dockerfile, stages, wanted, given, scope, _scope(stages, known), platform, base, ignore, matches)
+    subject = Subject(
+        dockerfile, stages, wanted, given, known, scope, _scope(stages, known), platform, base, ignore, matches, secrets
+    )
     heard = [rule for rule in rules if options.hears(rule)]
     quiet = _quiet(subject)
     found = [finding for finding in _look(subject, heard) if not named(quiet.get(finding.span.line, ()), finding.rule)]

@@ -10,7 +10,7 @@ from builder.dockerfile import From, Word, expand
 from builder.errors import DockerfileError
 from builder.span import Span
 from builder.stages import SCRATCH
-from layers import Platform, Reference, ReferenceInvalid
+from layers import DocumentInvalid, Platform, Reference, ReferenceInvalid
 
 SLIPS = 2
 
@@ -92,7 +92,7 @@ def from_platform_flag_const_disallowed(visit: Visit) -> Iterator[Found]:
     text = value(flag, {})
     try:
         platform = Platform.parse(text)
-    except Exception:  # told by the plan
+    except DocumentInvalid:  # told by the plan
         return
     if not any(word in visit.stage.name for word in (platform.os, platform.architecture)):
         yield Found(f'FROM --platform flag should not use constant value "{text}"')
@@ -126,7 +126,7 @@ def invalid_base_image_platform(visit: Visit) -> Iterator[Found]:
     flag = visit.instruction.platform
     try:
         wanted = Platform.parse(value(flag, subject.scope)) if flag else subject.platform
-    except Exception:  # told by the plan
+    except DocumentInvalid:  # told by the plan
         return
     image = subject.base(name, wanted, visit.span)
     met = None if image is None else image.config.platform

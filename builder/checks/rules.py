@@ -5,7 +5,7 @@ from __future__ import annotations
 from builder.checks import commands, origin, spelling, values
 from builder.checks.rule import DOCS, Rule
 
-BUILDKIT = (
+BUILDKIT: tuple[Rule, ...] = (
     Rule(
         "NoEmptyContinuation",
         "Empty continuation lines will become errors in a future release",
@@ -165,10 +165,15 @@ BUILDKIT = (
     ),
 )
 
-RULES: tuple[Rule, ...] = BUILDKIT
+
+def every() -> tuple[Rule, ...]:
+    """BuildKit's rules, and those beyond them."""
+    from builder.checks.more import MORE
+
+    return (*BUILDKIT, *MORE)
 
 
 def find(name: str) -> Rule | None:
     """The rule of a name or an alias, whatever the case."""
     wanted = name.lower()
-    return next((rule for rule in RULES if wanted in (one.lower() for one in (rule.name, *rule.aliases))), None)
+    return next((rule for rule in every() if wanted in (one.lower() for one in (rule.name, *rule.aliases))), None)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 
 from builder.dockerfile import (
+    Add,
     Arg,
     Cmd,
+    Copy,
     Entrypoint,
     Env,
     From,
@@ -30,7 +32,7 @@ from builder.ignore import Ignore
 from builder.process import DEFAULT_PATH, assignments
 from builder.span import Span
 from builder.stages import SCRATCH, Stage, Stages
-from layers import Platform
+from layers import DocumentInvalid, Platform
 from layers.quick import dataclass
 
 Bases = Callable[[str, Platform, Span], BaseImage | None]
@@ -42,21 +44,24 @@ LAST_COUNTS = (Cmd, Entrypoint, Healthcheck)
 class Subject:
     """One Dockerfile and the build it is for.
 
-    `wanted`: the stages that are checked, in the order of the file. `scope`: the variables of FROM lines, `defaults`
-    the same without build arguments (None: they have no value). `ignore` reads the ignore
+    `wanted`: the stages that are checked, in the order of the file. `known`: the platform's variables; `scope`: those
+    of FROM lines, `defaults` the same without build arguments (None: they have no value). `ignore` reads the ignore
     file, None without one; `matches` says whether a wildcard has files in the context, None without a context.
+    `secrets`: those that the build is given, None if nobody knows.
     """
 
     dockerfile: File
     stages: Stages
     wanted: tuple[Stage, ...]
     build_args: Mapping[str, str]
+    known: Mapping[str, str]
     scope: Mapping[str, str]
     defaults: Mapping[str, str] | None
     platform: Platform
     base: Bases
     ignore: Callable[[], Ignore | None] = lambda: None
     matches: Callable[[str], bool] | None = None
+    secrets: frozenset[str] | None = None
 
     @property
     def lines(self) -> tuple[LogicalLine, ...]:
@@ -85,6 +90,10 @@ class Standing:
     user: str = ""
     triggers: tuple[str, ...] = ()
     last: dict[str, Visit] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
+    """What COPY and ADD have made in this stage, and in which line."""
+    programs: set[str] = field(default_factory=set)
+    """Programs that RUN has called in this stage, of those that a rule remembers."""
 
     def child(self) -> Standing:
         """Where a stage begins that is FROM the one that ended here."""
@@ -196,7 +205,7 @@ def _start(subject: Subject, stage: Stage) -> Standing:
 def _platform(subject: Subject, opening: From) -> Platform:
     try:
         return Platform.parse(value(opening.platform, subject.scope)) if opening.platform else subject.platform
-    except Exception:  # told by the plan
+    except DocumentInvalid:  # told by the plan
         return subject.platform
 
 
@@ -227,5 +236,13 @@ def _pass(visit: Visit) -> None:
         at.workdir_set = True
     elif isinstance(instruction, OnBuild):
         at.triggers = (*at.triggers, instruction.trigger)
+    elif isinstance(instruction, Copy | Add):
+        dest = visit.text(instruction.dest)
+        place = posixpath.normpath(posixpath.join(at.cwd or "/", dest))
+        at.written[place] = visit.span.line
+        if dest.endswith("/") or dest in (".", ""):
+            names = [visit.text(word) for word in instruction.sources]
+            bases = (posixpath.basename(name.rstrip("/")) for name in names if name.rstrip("/") not in ("", "."))
+            at.written.update({posixpath.join(place, base): visit.span.line for base in bases})
     elif isinstance(instruction, LAST_COUNTS):
         at.last[type(instruction).__name__] = visit

@@ -192,6 +192,13 @@ PERIOD = typed(units.parse_period)
     metavar="SPEC",
     help="Write one: type=registry,ref=NAME, type=local,dest=DIR, type=inline; mode=min|max, mounts=true.",
 )
+@click.option(
+    "--call",
+    metavar="check|outline|targets[,format=json]",
+    help="Tell something of the Dockerfile instead of building it.",
+)
+@click.option("--strict", is_flag=True, help="What is usually passed over in silence is an error.")
+@click.option("--check", "call", flag_value="check", help="The same as --call=check.")
 @click.option("--build-context", multiple=True, hidden=True)
 @click.option("--provenance", multiple=True, hidden=True)
 @click.option("--sbom", multiple=True, hidden=True)
@@ -210,6 +217,12 @@ def build(roof: Context, /, **options: Any) -> int:
         if words:
             raise click.UsageError(f"--{name.replace('_', '-')} {words[0]}: {sentence}")
     request = requested(options)
+    if options["call"]:
+        from pybuild.calling import call, parsed
+
+        what, as_json, harmless = parsed(options["call"])
+        if what != "build":
+            return call(roof, request, what, as_json=as_json, harmless=harmless)
     if options["dry_run"]:
         from pybuild.foretold import show as foretell
 
@@ -284,6 +297,7 @@ def requested(options: dict[str, Any]) -> BuildRequest:
             jobs=options["jobs"],
             keep_failed=options["keep_failed"],
             secrets=dict(secret(spec) for spec in options["secrets"]),
+            strict=options["strict"],
             agents=dict(agent(spec) for spec in options["agents"]),
             **given,
         )

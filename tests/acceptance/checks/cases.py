@@ -1,6 +1,7 @@
 """The Dockerfiles that checks are compared on (`cases.txt`, a section each); BuildKit's answers are `golden.json`."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +47,17 @@ class CheckCase:
         return place
 
 
+def sections(file: Path) -> Iterator[tuple[str, str]]:
+    """The names and texts of a file of Dockerfiles."""
+    for section in re.split(r"^==== ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        name, _, text = section.partition("\n")
+        yield name, text
+
+
 def cases() -> list[CheckCase]:
     """Every case, in order."""
     found = []
-    for section in re.split(r"^==== ", CASES.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-        name, _, text = section.partition("\n")
+    for name, text in sections(CASES):
         heads: dict[str, list[str]] = {"ignore": [], "target": [], "args": []}
         while (head := re.match(r"(ignore|target|args): (.*)\n", text)) is not None:
             heads[head[1]].append(head[2])
