@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from builder.dockerfile import ExecForm, Run, ShellForm
 from layers.quick import dataclass
@@ -59,6 +60,14 @@ def commands(run: Run) -> tuple[Command, ...]:
     return split(form.heredocs[0].text if form.alone and not form.shebang else "" if form.alone else form.text)
 
 
+def _unquoted(quote: re.Match[str]) -> str:
+    """What stands in quotes, or behind a backslash."""
+    if quote[2] is not None:
+        return re.sub(r'\\(["\\$`])', r"\1", quote[2])
+    return quote[1] or quote[3] or ""
+
+
+@lru_cache(maxsize=64)  # every rule about RUN asks
 def split(script: str) -> tuple[Command, ...]:
     """The simple commands of a script, in order."""
     return tuple(_split(script))
@@ -76,7 +85,7 @@ def _split(script: str) -> Iterator[Command]:
         elif kind == "word":
             if not words and (found[0] in _KEYWORDS or _ASSIGNMENT.match(found[0])):
                 continue
-            words.append(_QUOTES.sub(lambda quote: quote[1] or quote[2] or quote[3] or "", found[0]))
+            words.append(_QUOTES.sub(_unquoted, found[0]))
         elif kind == "redirect":
             skip = True
         elif kind == "operator":

@@ -8,7 +8,8 @@ def nearest(word: str, known: Iterable[str], *, slips: int = 2) -> tuple[str, ..
 
     Case does not count; nothing is farther than `slips`, and never so far that no letter would be left.
     """
-    distances = {name: distance(word.lower(), name.lower()) for name in known}
+    near = (name for name in known if abs(len(name) - len(word)) <= slips)  # the others are farther for sure
+    distances = {name: distance(word.lower(), name.lower()) for name in near}
     least = min((value for name, value in distances.items() if value < len(name)), default=slips + 1)
     return tuple(sorted(name for name, value in distances.items() if value == least <= slips))
 
