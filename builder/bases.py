@@ -87,8 +87,9 @@ def read(remote: Repository, reference: Reference, name: str, platform: Platform
         chosen = Index.parse(content(remote, target), target.media_type).choose(platform)
     manifest = Manifest.parse(content(remote, chosen), chosen.media_type)
     config = ImageConfig.parse(content(remote, manifest.config))
-    if not platform.accepts(config.platform):
+    if target.media_type in INDEXES and not platform.accepts(config.platform):
         raise PlatformMissing(str(platform), (str(config.platform),))
+    # A manifest that is all there is for whatever platform is taken; a check tells that it is another one's.
     return BaseImage(reference, target, manifest, config, False)
 
 

@@ -42,11 +42,12 @@ def new_image(
     *names: str,
     created: str = "2020-01-01T00:00:00Z",
     packed: list[Descriptor] | None = None,
+    platform: Platform | None = None,
 ) -> Image:
     """An image of these layers under these names; its manifest names `packed`, if given, in their place."""
     history = [History(created, f"layer {number}") for number in range(len(layers))]
     config = ImageConfig.build(
-        platform=Platform.host(),
+        platform=platform or Platform.host(),
         diff_ids=[layer.diff_id for layer in layers],
         history=history,
         runtime={},
