@@ -19,6 +19,8 @@ from layers.quick import dataclass
 Lookup = Callable[[str], str | None]
 """The value of a variable, or None if it is not set."""
 
+DEEPEST = 100
+"""How many substitutions may lie in one another: more are no text of a person, and would exhaust our stack."""
 _SPECIAL = re.compile(r"[$'\"\\`]")
 
 
@@ -171,11 +173,25 @@ def _tree(word: Word) -> Node:
 @lru_cache(maxsize=4096)
 def _parse(text: str, escape: str, span: Span, *, heredoc: bool = False, first_line: int = 0) -> Node:
     try:
-        return _parser(escape, heredoc).parse("word", text)
+        tree = _parser(escape, heredoc).parse("word", text)
+        if text.count("${") > DEEPEST and _depth(tree) > DEEPEST:
+            raise DockerfileError(span, f"substitutions in substitutions, more than {DEEPEST} deep")
+        return tree
     except Unparseable as error:
         reason, position = _reason(text, error)
         where = _line(span, text, position, first_line) if heredoc else _within(span, text, position)
         raise DockerfileError(where, reason) from None
+
+
+def _depth(tree: Node) -> int:
+    """How deep substitutions lie in substitutions; found without going deep itself."""
+    deepest, waiting = 0, [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        inner = (child for child in node.children if isinstance(child, Node))
+        waiting += [(child, depth + (child.rule == "variable")) for child in inner]
+    return deepest
 
 
 @cache

@@ -110,8 +110,10 @@ class Parser:
             for how, value in zip(taken, values[cut:], strict=True):
                 if how == "keep":
                     children.append(value)
-                elif how == "splice":
+                elif how == "splice" and children:
                     children.extend(value)
+                elif how == "splice":
+                    children = value  # nobody else has it; copied for each member, a long list would cost its square
             del values[cut:], stack[cut + 1 :]
             values.append(children if symbol[0] == "_" else Node(name, children))
             stack.append(states[stack[-1]][symbol][0])
