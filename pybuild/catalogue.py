@@ -64,10 +64,20 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "create": Listed("pybuild.commands.create:create", "Make a container without starting it.", True, 125),
         "start": Listed("pybuild.commands.start:start", "Start containers that are not running.", True, 125),
         "exec": Listed("pybuild.commands.exec:exec_", "Run a command in a running container.", True, 125),
+        "attach": Listed("pybuild.commands.attach:attach", "See and feed a running container."),
         "ps": Listed("pybuild.commands.ps:ps", "List containers."),
         "logs": Listed("pybuild.commands.logs:logs", "Show what a container wrote."),
         "stop": Listed("pybuild.commands.stop:stop", "Stop containers, gently first."),
         "kill": Listed("pybuild.commands.kill:kill", "Send a signal to containers."),
+        "restart": Listed("pybuild.commands.restart:restart", "Stop containers and start them again.", True),
+        "pause": Listed("pybuild.commands.pause:pause", "Freeze running containers."),
+        "unpause": Listed("pybuild.commands.unpause:unpause", "Let paused containers go on."),
+        "update": Listed("pybuild.commands.update:update", "Change the limits of containers."),
+        "top": Listed("pybuild.commands.top:top", "Show the processes of a container."),
+        "stats": Listed("pybuild.commands.stats:stats", "Show what containers use."),
+        "port": Listed("pybuild.commands.port:port", "Show where ports are published."),
+        "events": Listed("pybuild.commands.events:events", "Show what happens to containers and images."),
+        "rename": Listed("pybuild.commands.rename:rename", "Give a container another name."),
         "wait": Listed("pybuild.commands.wait:wait", "Wait until containers end; print their exit codes."),
         "rm": Listed("pybuild.commands.rm:rm", "Remove containers."),
         "cp": Listed("pybuild.commands.cp:cp", "Copy files between a container and the host.", True),
@@ -95,6 +105,10 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "version": Listed("pybuild.commands.version:version", "Show versions of pybuild and what it stands on."),
     },
 }
+HIDDEN: Mapping[str, Listed] = {
+    "container prune": Listed("pybuild.commands.container_prune:prune", "Remove all containers that do not run."),
+}
+"""Commands that only a noun leads to."""
 COMMANDS: Mapping[str, Listed] = {name: listed for section in SECTIONS.values() for name, listed in section.items()}
 
 NOUNS: Mapping[str, Mapping[str, str]] = {
@@ -112,6 +126,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "ls": "ps",
         "list": "ps",
         "remove": "rm",
+        "prune": "container prune",
         **{name: name for name in ("ps", "inspect", *SECTIONS["Containers"], "diff", "export")},
     },
     "builder": {"build": "build", "prune": "prune"},
@@ -162,4 +177,4 @@ def chosen(words: Sequence[str]) -> Listed | None:
     name = words[at]
     if name in NOUNS:
         name = NOUNS[name].get(words[at + 1] if at + 1 < len(words) else "", "")
-    return COMMANDS.get(name)
+    return COMMANDS.get(name, HIDDEN.get(name))

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 import click
 
 from pybuild import __version__
-from pybuild.catalogue import COMMANDS, NOUNS, SECTIONS, Listed, chosen, route, start
+from pybuild.catalogue import COMMANDS, HIDDEN, NOUNS, SECTIONS, Listed, chosen, route, start
 from pybuild.settings import Settings
 from pybuild.wiring import Context
 
@@ -94,7 +94,7 @@ class Roof(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command, or a hidden noun such as `image`."""
         if (verbs := NOUNS.get(cmd_name)) is not None:
-            table = {verb: COMMANDS[name] for verb, name in verbs.items()}
+            table = {verb: {**COMMANDS, **HIDDEN}[name] for verb, name in verbs.items()}
             return LazyGroup(cmd_name, table, help=f"Docker's names for what pybuild does with: {cmd_name}.")
         return super().get_command(ctx, cmd_name)
 

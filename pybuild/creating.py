@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pybuild import units
+from pybuild import lifecycle, units
 from pybuild.commands.build import SIZE, host
 from pybuild.wiring import Context
 
@@ -66,6 +66,7 @@ OPTIONS = (
         help="When to ask the registry for the image.",
     ),
     click.option("--cidfile", metavar="FILE", help="Write its id there."),
+    *lifecycle.OPTIONS,
     click.option("-p", "--publish", multiple=True, hidden=True),
     click.option("--privileged", is_flag=True, hidden=True),
 )
@@ -82,7 +83,9 @@ def creation(command: Command) -> Command:
     return command
 
 
-def settings(context: Context, name: str, words: tuple[str, ...], options: dict[str, Any]) -> Settings:
+def settings(
+    context: Context, name: str, words: tuple[str, ...], options: dict[str, Any], *, detach: bool = False
+) -> Settings:
     """What `docker create` would make of the same flags and image. Raises UsageError and what a pull raises."""
     from builder.containers import Settings
     from builder.containers.book import now
@@ -135,7 +138,11 @@ def settings(context: Context, name: str, words: tuple[str, ...], options: dict[
         hostname=options["hostname"] or "",
         entrypoint=used_entrypoint,
         cmd=argv[len(used_entrypoint) :],
-        labels={**(runtime.get("Labels") or {}), **dict(label.partition("=")[::2] for label in options["labels"])},
+        labels={
+            **(runtime.get("Labels") or {}),
+            **lifecycle.labels(options["label_files"]),
+            **dict(label.partition("=")[::2] for label in options["labels"]),
+        },
         tty=options["tty"],
         interactive=options["interactive"],
         remove=options["remove"],
@@ -151,6 +158,7 @@ def settings(context: Context, name: str, words: tuple[str, ...], options: dict[
         stop_signal=stop_signal,
         shm_size=options["shm_size"] or 64 << 20,
         limits=limits,
+        **lifecycle.settings(options, runtime, detach=detach),
     )
 
 
@@ -172,7 +180,8 @@ def found(context: Context, name: str, options: dict[str, Any]) -> Image:
         return context.store.images.get(name, platform)
     if options["pull"] != "always" and context.store.images.target(reference):
         return context.store.images.get(str(reference), platform)
-    click.echo(f"Unable to find image '{reference.familiar}' locally; pulling it", err=True)
+    if not options["quiet"]:
+        click.echo(f"Unable to find image '{reference.familiar}' locally; pulling it", err=True)
     wanted = str(reference.digest) if reference.digest else str(reference.tag)
     repository = context.store.repository()
     copy(context.registry(reference), wanted, repository, str(reference), platform=platform, keep_index=True)

@@ -54,8 +54,11 @@ def conclude(action: Callable[[], object], *, failure: int, debug: bool) -> int:
 
 def code(error: BaseException, failure: int) -> int:
     """The exit code that an error deserves."""
+    from builder.containers.errors import CommandRefused
     from builder.errors import Cancelled, StepFailed
 
+    if isinstance(error, CommandRefused):
+        return error.exit_code
     if isinstance(error, StepFailed) and error.exit is not None:
         return error.exit.code or failure
     return INTERRUPTED if isinstance(error, Cancelled) else failure

@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime
 
 SUFFIXES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+BINARY_SUFFIXES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 BINARY = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([bkmgtp]?)(?:i?b)?\Z", re.IGNORECASE)
 PERIODS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -26,6 +27,16 @@ def size(count: int, *, digits: int = 3) -> str:
         if float(f"{value:.{digits}g}") < 1000 or suffix == SUFFIXES[-1]:
             return f"{value:.{digits}g}{suffix}"
         value /= 1000
+    raise AssertionError("the last suffix takes every number")
+
+
+def binary(count: int) -> str:
+    """Bytes as `1.5MiB`: powers of 1024, four significant digits, as docker shows memory."""
+    value = float(count)
+    for suffix in BINARY_SUFFIXES:
+        if value < 1024 or suffix == BINARY_SUFFIXES[-1]:
+            return f"{value:.4g}{suffix}"
+        value /= 1024
     raise AssertionError("the last suffix takes every number")
 
 

@@ -97,6 +97,31 @@ class Cgroup:
                         setting.limit, setting.controller, "is not there for this process", _DELEGATE
                     )
 
+    def put(self, setting: ceilings.Setting) -> None:
+        """Write one limit where its controller is. Raises LimitUnavailable."""
+        place = self.legacy.get(setting.controller, self.unified)
+        if place is None:
+            raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process", _DELEGATE)
+        _put(place, setting)
+
+    def extend(self, controller: str) -> None:
+        """Have a version-1 controller too, if this host has it: a group of this name there, with everyone inside."""
+        there = discover()
+        if controller not in there.legacy or not self.paths:
+            return
+        path = there.legacy[controller] / self.paths[0].name
+        legacy = dict(self.legacy)
+        if path not in legacy.values():
+            _make(path, self._locks)
+            if controller == "cpuset":
+                for name in ("cpuset.cpus", "cpuset.mems"):
+                    _write(path / name, (path.parent / name).read_text().strip())
+            while strangers := self.processes() - set(map(int, (path / "cgroup.procs").read_text().split())):
+                for pid in strangers:
+                    with suppress(ProcessLookupError):
+                        _write(path / "cgroup.procs", str(pid))
+        self.legacy = {**legacy, controller: path}
+
     @property
     def paths(self) -> list[Path]:
         """Every directory once."""

@@ -19,7 +19,7 @@ import termios
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
 
-from runner.job import FIRST_BIND, FIRST_JOIN, ROOT, START, STATUS, STDIN, Job, Seed
+from runner.job import FIRST_BIND, FIRST_JOIN, REFUSED, ROOT, START, STATUS, STDIN, Job, Seed
 from runner.linux import (
     CLONE_NEWCGROUP,
     CLONE_NEWNET,
@@ -263,6 +263,8 @@ class Child:
                 message += b" in PATH=" + self.job.env.get(b"PATH", b"(unset)")
         else:
             message, code = b"cannot be executed (%s)" % os.strerror(worst).encode(), 126
+        with suppress(OSError):
+            os.write(self.status, marshal.dumps((REFUSED, code, name + b": " + message)))
         with suppress(OSError):
             os.write(2, b"pybuild: " + name + b": " + message + b"\n")
         os._exit(code)

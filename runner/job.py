@@ -18,6 +18,10 @@ REPLY, STATUS, FIRST_JOIN = range(3)
 STDIN, STDOUT, STDERR, ROOT, FIRST_BIND = range(5)
 
 START, ENTER = "start", "enter"
+REFUSED = "refused"
+"""What a child tells instead of the step that broke when all was well but for its program; then its exit code, why."""
+HUSH = b"hush"
+"""A message instead of a seed: whoever listens to the spawner's stderr is to be let go."""
 
 
 class Record:

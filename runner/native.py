@@ -76,6 +76,11 @@ class Running:
     timed_out: bool = False
     _over: bool = False
 
+    @property
+    def refused(self) -> str:
+        """Why its program could not be executed, or nothing; it ends with 126 or 127 then."""
+        return self._birth.refused
+
     def fileno(self) -> int:
         """Readable when it has ended."""
         return self._birth.reply.fileno()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.errors import SandboxBroken, SandboxUnavailable
-from runner.job import Job, Seed
+from runner.job import HUSH, REFUSED, Job, Seed
 from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from runner.zygote import serve; serve()"
@@ -34,6 +34,8 @@ class Birth:
     pidfd: int
     reply: socket.socket
     master: int | None
+    refused: str = ""
+    """Why there was nothing to execute; then it ends at once, with 126 or 127."""
 
     def ended(self) -> tuple[int, bool]:
         """Wait for the end: (exit code or signal number, whether it was a signal)."""
@@ -67,7 +69,7 @@ class Sown:
             born, given, _, _ = socket.recv_fds(self._reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
             for one in given:
                 undo.callback(os.close, one)
-            master = None
+            master, refused = None, ""
             while told := _told(status):
                 answer, more = told
                 if answer == b"tty":
@@ -76,6 +78,9 @@ class Sown:
                     continue
                 if answer:
                     step, number, detail = marshal.loads(answer)
+                    if step == REFUSED:
+                        refused = os.fsdecode(detail)
+                        break
                     raise SandboxBroken(step, number, os.fsdecode(detail))
                 break
             if not born:
@@ -83,7 +88,7 @@ class Sown:
                     "the process that starts sandboxes has died", "look for its message above or in the kernel log"
                 )
             undo.pop_all()
-            return Birth(marshal.loads(born)[1], given[0], self._reply, master)
+            return Birth(marshal.loads(born)[1], given[0], self._reply, master, refused)
 
     def drop(self) -> None:
         """It is not needed; returns when it has gone."""
@@ -127,6 +132,12 @@ class Spawner:
                 self._channel = None
                 with suppress(ChildProcessError):
                     os.waitpid(self._pid, 0)
+
+    def hush(self) -> None:
+        """Let it say nothing any more: its stderr is its maker's, which others may wait to see closed."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.send(HUSH)
 
     def sow(self, seed: Seed, descriptors: Sequence[int]) -> "Sown":
         """Have a process made that will wait for its job; does not wait for it.

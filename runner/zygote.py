@@ -19,7 +19,7 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
 
 from runner.child import AF_UNIX, IGNORED, MOST_DESCRIPTORS, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, Child
-from runner.job import FIRST_JOIN, REPLY, START, STATUS, Seed
+from runner.job import FIRST_JOIN, HUSH, REPLY, START, STATUS, Seed
 from runner.linux import (
     CLONE_NEWNS,
     CLONE_NEWPID,
@@ -72,6 +72,11 @@ class Zygote:
         message, extra, _, _ = self.channel.recvmsg(LARGEST, CMSG_SPACE(4 * MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
         if not message:
             return False
+        if message == HUSH:
+            nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nothing, 2)
+            os.close(nothing)
+            return True
         data = extra[0][2]
         descriptors = list(struct.unpack(f"{len(data) // 4}i", data))
         try:

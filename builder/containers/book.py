@@ -18,12 +18,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.containers import names
 from builder.containers.errors import ContainerError, ContainerMissing, ContainerState, NameTaken
 from builder.containers.settings import Settings
-from builder.containers.state import State, Status
+from builder.containers.state import LIVE, State, Status
+from builder.containers.telling import tell
 from layers import NameAmbiguous
 from layers.disk import durable
 from layers.quick import dataclass
@@ -31,7 +32,6 @@ from layers.quick import dataclass
 if TYPE_CHECKING:
     from layers import Store
 
-LIVE = frozenset({Status.RUNNING, Status.PAUSED})
 KILLED = 137
 LOOK = 0.02
 """Seconds between two looks at a lock or a state."""
@@ -92,7 +92,15 @@ class Container:
                             error="its supervisor was killed, and the container with it",
                         )
                         self.record(state)
+                        tell(self.folder, self.settings, "die", exitCode=str(KILLED))
         return state
+
+    def change(self, **words: Any) -> Container:
+        """Write some settings anew; the caller holds the store's lock "containers"."""
+        fresh = Container(self.folder)
+        replace(fresh.settings, **words).write(self.folder / "config.json")
+        durable.sync(self.folder)
+        return Container(self.folder)
 
     def record(self, state: State) -> None:
         """Say a new state."""
@@ -173,10 +181,8 @@ class Containers:
 
     def create(self, settings: Settings) -> Container:
         """Make its folder, whole or not at all; an empty name is chosen, an empty id drawn. Raises NameTaken."""
-        if settings.name and not names.is_name(settings.name):
-            raise ContainerError(
-                f"invalid container name {settings.name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed"
-            )
+        if settings.name:
+            checked(settings.name)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.store.lock("containers"):
             taken = {container.name: container.id for container in self.list()}
@@ -197,18 +203,59 @@ class Containers:
             final = self.folder / identity
             draft.rename(final)
             durable.sync(self.folder)
-        return Container(final)
+        made = Container(final)
+        tell(final, made.settings, "create")
+        return made
+
+    def rename(self, container: Container, name: str) -> Container:
+        """Give it another name. Raises NameTaken, ContainerError."""
+        checked(name)
+        with self.store.lock("containers"):
+            for other in self.list():
+                if other.name == name:
+                    raise NameTaken(name, other.id)
+            old = container.name
+            changed = container.change(name=name)
+        tell(changed.folder, changed.settings, "rename", oldName=f"/{old}")
+        return changed
+
+    def update(self, container: Container, **words: Any) -> Container:
+        """Other `limits` or another `restart` policy, remembered; what runs is told by its supervisor."""
+        with self.store.lock("containers"):
+            return container.change(**words)
+
+    def forsaken(self) -> None:
+        """Remove what should have removed itself, but its supervisor was killed first."""
+        for container in self.list():
+            with suppress(OSError, ContainerState):
+                if container.settings.remove and container.state().status is Status.EXITED:
+                    self.remove(container)
 
     def remove(self, container: Container) -> None:
         """Delete one that nobody runs. Raises ContainerState."""
         with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine:
             if not mine:
-                raise ContainerState(container.name, "it is running: stop it first, or use rm -f")
-            container.record(replace(State.read(container.folder / "state.json"), status=Status.REMOVING))
+                if not container.folder.exists():  # it has removed itself
+                    return
+                raise ContainerState(container.name, f"it is {container.state().status}: stop it first, or use rm -f")
+            settings, state = container.settings, State.read(container.folder / "state.json")
+            container.record(replace(state, status=Status.REMOVING))
             grave = self.folder / f".{container.id}"
             container.folder.rename(grave)
             durable.sync(self.folder)  # else a power cut could leave it under its name, half removed
-        shutil.rmtree(grave)
+            try:
+                shutil.rmtree(grave)
+            except OSError as error:
+                grave.rename(container.folder)
+                container.record(replace(state, status=Status.DEAD, error=f"it could not be removed: {error}"))
+                raise ContainerState(settings.name, f"it could not be removed ({error}): try rm again") from error
+        tell(container.folder, settings, "destroy")
+
+
+def checked(name: str) -> None:
+    """Raise ContainerError for what cannot be a name."""
+    if not names.is_name(name):
+        raise ContainerError(f"invalid container name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed")
 
 
 def is_id(text: str) -> bool:

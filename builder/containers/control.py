@@ -1,17 +1,24 @@
-"""Signals and waiting: what can be done to a running container from outside."""
+"""What can be done to a container from outside: orders for whoever runs it, and waiting for its end."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from builder.containers.book import KILLED, LIVE, LOOK, Container
+from builder.containers import line
+from builder.containers.book import KILLED, Container
 from builder.containers.errors import ContainerState
-from builder.containers.state import State, Status
+from builder.containers.state import ACTIVE, LIVE, State, Status
+
+HARD = 10.0
+"""Seconds within which SIGKILL ends what is not stuck in the kernel."""
+LOOK = 0.005
 
 
 def number_of(text: str) -> int:
@@ -24,80 +31,133 @@ def number_of(text: str) -> int:
         raise ValueError(f"{text!r} is no signal") from None
 
 
+def order(container: Container, do: str, **words: Any) -> dict[str, Any]:
+    """Ask whoever runs it. Raises ContainerState if nobody does, or if that cannot be done now."""
+    found = line.call(container.folder)
+    if found is None:
+        raise ContainerState(container.name, "is not running")
+    with found:
+        try:
+            answer = line.ask(found, {"do": do, **words})
+        except TimeoutError as error:
+            raise ContainerState(
+                container.name, f"its supervisor has not answered for {line.PATIENCE:.0f} seconds"
+            ) from error
+    if answer is None:
+        raise ContainerState(container.name, "is not running")
+    if "error" in answer:
+        raise ContainerState(container.name, answer["error"])
+    return answer
+
+
 def send(container: Container, number: int) -> None:
     """Send a signal to its first process. Raises ContainerState if it does not run."""
-    state = container.state()
-    if state.status not in LIVE:
-        raise ContainerState(container.name, "is not running")
-    try:
-        pidfd = os.pidfd_open(state.pid)
-    except ProcessLookupError:
-        raise ContainerState(container.name, "is not running") from None
-    try:
-        again = container.state()  # between the two looks the number may have become another process's
-        if again.status not in LIVE or again.pid != state.pid:
-            raise ContainerState(container.name, "is not running")
-        signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(pidfd)
+    order(container, "signal", number=number)
 
 
-def stop(container: Container, *, grace: float) -> State:
-    """Ask it to end, and after `grace` seconds end it. One that does not run is left as it is."""
-    state = container.state()
-    if state.status not in LIVE:
+def kill(container: Container) -> State:
+    """SIGKILL, and wait for the end. Raises ContainerState."""
+    send(container, signal.SIGKILL)
+    return _awaited(container, HARD)
+
+
+def stop(container: Container, *, grace: float | None = None, number: int | None = None) -> State:
+    """Ask it to end, and after `grace` seconds end it; by default as its settings say, -1 waits for ever.
+
+    One that does not run is left as it is. Raises ContainerState.
+    """
+    if (state := container.state()).status not in LIVE:
         return state
+    patience, words = _patience(container, grace, number)
     try:
-        send(container, container.settings.stop_signal)
-        if (ended := until(container, grace)) is not None:
-            return ended
-        send(container, signal.SIGKILL)
+        order(container, "stop", **words)
     except ContainerState:
-        pass
-    return wait(container)
+        if container.folder.exists() and container.state().status in LIVE:
+            raise
+    return _awaited(container, patience)
 
 
-def until(container: Container, seconds: float) -> State | None:
-    """Its state when it has ended, None if it still runs after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while (state := container.state()).status in LIVE:
-        if time.monotonic() > deadline:
-            return None
+def restart(container: Container, *, grace: float | None = None, number: int | None = None) -> None:
+    """Have whoever runs it stop it and start it again; returns when it has begun anew. Raises ContainerState."""
+    before = container.state().started
+    patience, words = _patience(container, grace, number)
+    order(container, "restart", **words)
+    until = time.monotonic() + patience + HARD
+    while (state := container.state()).started == before or state.status is Status.RESTARTING:
+        if state.status not in LIVE:
+            raise ContainerState(container.name, f"could not be started again: {state.error}")
+        if time.monotonic() > until:
+            raise ContainerState(container.name, "has not come back")
         time.sleep(LOOK)
-    return state
 
 
-def wait(container: Container) -> State:
-    """Wait for its end, when its supervisor lets go of the lock; in the lock the code outlives a container of --rm."""
-    if container.state().status not in LIVE:
-        return container.state()
+def _patience(container: Container, grace: float | None, number: int | None) -> tuple[float, dict[str, Any]]:
+    seconds = container.settings.stop_timeout if grace is None else grace
+    signal_number = container.settings.stop_signal if number is None else number
+    if seconds < 0:
+        return float("inf"), {"number": signal_number, "grace": None}
+    return seconds + HARD, {"number": signal_number, "grace": seconds}
+
+
+def _awaited(container: Container, seconds: float) -> State:
+    """Wait until its supervisor lets go of the lock; in the lock the code outlives a container of --rm."""
     try:
         held = os.open(container.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return container.state()
     try:
-        fcntl.flock(held, fcntl.LOCK_SH)
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise ContainerState(container.name, "was killed, but does not end: see the kernel's log") from None
+                time.sleep(LOOK)
         code = os.pread(held, 16, 0)
     finally:
         os.close(held)
-    if container.folder.exists() and (state := container.state()).status is Status.EXITED:
+    if container.folder.exists() and (state := container.state()).status not in LIVE:
         return state
     return State(status=Status.EXITED, exit_code=int(code or KILLED))
 
 
+def wait(container: Container) -> State:
+    """Wait for its next end."""
+    if container.state().status not in LIVE:
+        return container.state()
+    if (found := line.call(container.folder)) is not None:
+        with found:
+            answer = line.ask(found, {"do": "attach", "output": False, "gives": False})
+            found.settimeout(None)
+            if answer is not None and (packet := _last(found)):
+                return State(status=Status.EXITED, exit_code=json.loads(packet[1:])["code"])
+    return _awaited(container, float("inf"))
+
+
+def _last(found: Any) -> bytes:
+    try:
+        packet: bytes = found.recv(line.LARGEST)
+    except ConnectionResetError:
+        return b""
+    return packet
+
+
 @contextmanager
 def frozen(container: Container, *, wanted: bool) -> Iterator[None]:
-    """While inside nothing of a running container moves, where this host can freeze."""
+    """While inside nothing of a running container moves, where this host can freeze; a paused one stays so."""
     from runner import LimitUnavailable
     from runner.cgroups import group_of
+    from runner.freezer import freeze
 
     state = container.state()
-    group = group_of(state.pid) if wanted and state.status in LIVE else None
+    group = group_of(state.pid) if wanted and state.status in ACTIVE else None
+    if group is not None and group.frozen:
+        group = None
     try:
         if group is not None:
-            group.freeze()
+            freeze(group)
     except (LimitUnavailable, OSError):
         group = None
     try:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.containers.book import LIVE, PATIENCE, Container
+from builder.containers.book import PATIENCE, Container
 from builder.containers.errors import ContainerState, PathInvalid
+from builder.containers.state import ACTIVE
 from layers import Chain
 from layers.disk.paths import Root
 
@@ -29,7 +30,7 @@ _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 def root_of(store: Store, container: Container) -> Iterator[Root]:
     """The file system of a container, running or not. Raises ContainerState if it is just being started."""
     state = container.state()
-    if state.status in LIVE:
+    if state.status in ACTIVE:
         with Root(f"/proc/{state.pid}/root") as root:
             yield root
         return

@@ -37,3 +37,11 @@ class ContainerState(ContainerError):
 
 class PathInvalid(ContainerError):
     """A path to copy from or to does not fit."""
+
+
+class CommandRefused(ContainerError):
+    """Its command could not be executed: `exit_code` is 127 if it was not found, else 126."""
+
+    def __init__(self, name: str, why: str, code: int) -> None:
+        super().__init__(f"container {name}: {why}")
+        self.exit_code = code

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.containers.book import Container, Containers
 from builder.containers.changes import size as changed_bytes
-from builder.containers.state import Status
+from builder.containers.state import LIVE, Status
 from runner import DEFAULT_CAPABILITIES
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def describe(container: Container) -> dict[str, Any]:
     """The object of a container at hand."""
     settings, state = container.settings, container.state()
     limits, capabilities = settings.limits, frozenset(settings.capabilities)
-    running = state.status in (Status.RUNNING, Status.PAUSED)
+    running = state.status in LIVE
     return {
         "Id": container.id,
         "Created": settings.created,
@@ -39,14 +39,15 @@ def describe(container: Container) -> dict[str, Any]:
             "Status": state.status.value,
             "Running": running,
             "Paused": state.status is Status.PAUSED,
-            "Restarting": False,
+            "Restarting": state.status is Status.RESTARTING,
             "OOMKilled": state.oom_killed,
-            "Dead": False,
+            "Dead": state.status is Status.DEAD,
             "Pid": state.pid if running else 0,
             "ExitCode": state.exit_code,
             "Error": state.error,
             "StartedAt": state.started or NEVER,
             "FinishedAt": state.finished or NEVER,
+            **({"Health": state.health.json()} if state.health is not None else {}),
         },
         "Image": settings.image,
         "ResolvConfPath": str(container.folder / "files/resolv.conf"),
@@ -54,7 +55,7 @@ def describe(container: Container) -> dict[str, Any]:
         "HostsPath": str(container.folder / "files/hosts"),
         "LogPath": str(container.log),
         "Name": f"/{settings.name}",
-        "RestartCount": 0,
+        "RestartCount": state.restarts,
         "Driver": "overlayfs",
         "Platform": "linux",
         "HostConfig": {
@@ -62,6 +63,7 @@ def describe(container: Container) -> dict[str, Any]:
                 f"{volume.source}:{volume.target}{':ro' if volume.readonly else ''}" for volume in settings.volumes
             ],
             "NetworkMode": settings.network,
+            "RestartPolicy": {"Name": settings.restart.name, "MaximumRetryCount": settings.restart.maximum},
             "AutoRemove": settings.remove,
             "CapAdd": sorted(capabilities - DEFAULT_CAPABILITIES),
             "CapDrop": sorted(DEFAULT_CAPABILITIES - capabilities),
@@ -85,11 +87,13 @@ def describe(container: Container) -> dict[str, Any]:
             }
             for volume in settings.volumes
         ],
+        "NetworkSettings": {"Ports": {}},
         "Config": {
             "Hostname": settings.hostname,
             "User": settings.user,
             "Tty": settings.tty,
             "OpenStdin": settings.interactive,
+            "StdinOnce": settings.interactive and settings.input_ends,
             "Env": [f"{key}={value}" for key, value in settings.env.items()],
             "Cmd": list(settings.cmd) or None,
             "Image": settings.image_name,
@@ -97,6 +101,8 @@ def describe(container: Container) -> dict[str, Any]:
             "Entrypoint": list(settings.entrypoint) or None,
             "Labels": dict(settings.labels),
             "StopSignal": stop_signal(settings.stop_signal),
+            "StopTimeout": int(settings.stop_timeout),
+            **({"Healthcheck": settings.healthcheck.json()} if settings.healthcheck is not None else {}),
         },
         "Usage": {"MemoryPeak": state.memory_peak, "CpuSeconds": state.cpu_seconds},
     }

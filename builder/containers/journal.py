@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from layers.quick import dataclass
 
 STREAMS = {1: "stdout", 2: "stderr"}
 LONGEST = 16 << 10
+LOOK = 0.05
+"""Seconds between two looks for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +79,66 @@ def split_lines(data: bytes) -> list[bytes]:
     return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-def read(path: Path, *, tail: int | None = None) -> list[Record]:
-    """All records, or the last `tail`."""
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which records are wanted: the last `tail` of those (None: all), within two moments in seconds since the epoch."""
+
+    tail: int | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def holds(self, record: Record) -> bool:
+        """Whether a record lies between the moments."""
+        if self.since is None and self.until is None:
+            return True
+        moment = datetime.fromisoformat(record.time).timestamp()
+        return (self.since is None or moment >= self.since) and (self.until is None or moment <= self.until)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that comes can be wanted."""
+        return self.until is not None and time.time() > self.until
+
+
+def read(path: Path, wanted: Range = Range()) -> list[Record]:  # noqa: B008 it is a value
+    """The records that are wanted."""
     try:
         with path.open("rb") as file:
-            lines = [line for line in file if line.endswith(b"\n")]
+            return list(_old(file, wanted))
     except FileNotFoundError:
         return []
-    return [parse(line) for line in (lines if tail is None else lines[len(lines) - min(tail, len(lines)) :])]
 
 
-def follow(path: Path, alive: Callable[[], bool], *, tail: int | None = None) -> Iterator[Record]:
-    """What is there, and what comes until nobody writes any more."""
+def _old(file: BinaryIO, wanted: Range) -> Iterator[Record]:
+    """What is wanted of what is there; a line that is being written is left for later."""
+    found: deque[Record] = deque(maxlen=wanted.tail)
+    while line := file.readline():
+        if not line.endswith(b"\n"):
+            file.seek(-len(line), os.SEEK_CUR)
+            break
+        if wanted.holds(record := parse(line)):
+            if wanted.tail is None:
+                yield record
+            else:
+                found.append(record)
+    yield from found
+
+
+def follow(path: Path, alive: Callable[[], bool], wanted: Range = Range()) -> Iterator[Record]:  # noqa: B008
+    """What is there, and what comes until nobody writes any more or it is too late."""
+    while not path.exists():
+        if not alive():
+            return
+        time.sleep(LOOK)
     with path.open("rb") as file:
-        lines = file.readlines()
-        rest = b""
-        if lines and not lines[-1].endswith(b"\n"):
-            rest = lines.pop()
-        for line in lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]:
-            yield parse(line)
+        yield from _old(file, wanted)
+        rest = replace(wanted, tail=None)
         while True:
-            last = not alive()
-            while piece := file.readline():
-                rest += piece
-                if rest.endswith(b"\n"):
-                    yield parse(rest)
-                    rest = b""
+            last = wanted.over or not alive()
+            yield from _old(file, rest)
             if last:
                 return
-            time.sleep(0.05)
+            time.sleep(LOOK)
 
 
 def parse(line: bytes) -> Record:

@@ -1,13 +1,16 @@
-"""What a container was created as; fixed for its life."""
+"""What a container was created as; only `rename` and `update` change it."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Literal
 
+from builder.containers.health import Healthcheck
+from builder.containers.restart import RestartPolicy
 from layers import Chain, Digest
 from layers.disk import durable
 from layers.quick import dataclass
@@ -28,7 +31,9 @@ class Settings:
     """All that `run` and `create` can ask for, resolved: no default is left to be looked up later.
 
     `image` is the id, `image_name` what the user typed. `user` is USER's text, resolved at each start
-    in the container's own passwd. `tmpfs` maps targets to a size in bytes or None.
+    in the container's own passwd. `tmpfs` maps targets to a size in bytes or None. `input_ends`: the end of the first
+    attached client's input is the command's, too. `stop_timeout` is seconds between the stop signal and SIGKILL.
+    `shell` runs CMD-SHELL health checks.
     """
 
     id: str
@@ -61,6 +66,11 @@ class Settings:
     stop_signal: int = 15
     shm_size: int = 64 << 20
     limits: Limits = field(default_factory=Limits)
+    input_ends: bool = True
+    stop_timeout: float = 10.0
+    restart: RestartPolicy = RestartPolicy()
+    healthcheck: Healthcheck | None = None
+    shell: tuple[str, ...] = ("/bin/sh", "-c")
 
     @property
     def chain(self) -> Chain:
@@ -76,14 +86,21 @@ class Settings:
     def read(cls, path: Path) -> Settings:
         """The settings on disk."""
         value: dict[str, Any] = json.loads(path.read_bytes())
-        for key in ("diff_ids", "args", "entrypoint", "cmd", "capabilities"):
-            value[key] = tuple(value[key])
+        for key in ("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell"):
+            if key in value:
+                value[key] = tuple(value[key])
         value["hosts"] = tuple((name, address) for name, address in value["hosts"])
         value["tmpfs"] = tuple((target, size) for target, size in value["tmpfs"])
         value["volumes"] = tuple(Volume(**volume) for volume in value["volumes"])
         value["limits"] = Limits(**value["limits"])
+        value["restart"] = RestartPolicy(**value.get("restart", {}))
+        if check := value.get("healthcheck"):
+            value["healthcheck"] = Healthcheck(**{**check, "test": tuple(check["test"])})
         return cls(**value)
 
     def write(self, path: Path) -> None:
-        """Write them once."""
-        durable.write(path, json.dumps(asdict(self)).encode())
+        """Write them, whole or not at all; for good once the folder is synced."""
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        durable.write(draft, json.dumps(asdict(self)).encode())
+        draft.replace(path)

@@ -8,17 +8,26 @@ from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
+from builder.containers.health import Health
 from layers.quick import dataclass
 
 
 class Status(StrEnum):
-    """The states that docker names."""
+    """The states that docker names. Dead is what could not be removed."""
 
     CREATED = "created"
     RUNNING = "running"
     PAUSED = "paused"
+    RESTARTING = "restarting"
     EXITED = "exited"
+    DEAD = "dead"
     REMOVING = "removing"
+
+
+ACTIVE = frozenset({Status.RUNNING, Status.PAUSED})
+"""There is a process."""
+LIVE = ACTIVE | {Status.RESTARTING}
+"""Somebody runs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,8 @@ class State:
     cgroup: str = ""
     memory_peak: int | None = None
     cpu_seconds: float = 0.0
+    restarts: int = 0
+    health: Health | None = None
 
     @classmethod
     def read(cls, path: Path) -> State:
@@ -45,7 +56,8 @@ class State:
             return cls()
         except ValueError:
             return cls(status=Status.EXITED, exit_code=137, error="its state was lost when this machine stopped")
-        return cls(**{**value, "status": Status(value["status"])})
+        health = value.get("health")
+        return cls(**{**value, "status": Status(value["status"]), "health": Health.of(health) if health else None})
 
     def write(self, path: Path) -> None:
         """Replace the state on disk."""

@@ -1,34 +1,39 @@
-"""Runs a container: mounts its file system, starts its command, keeps its log and state until it has ended.
+"""Runs a container: mounts its file system, starts its command, keeps its log and state until it has ended for good.
 
-Whoever supervises holds the container's lock; the lock of one that was killed is free, and the kernel has taken its
-mounts and processes along.
+Whoever supervises holds the container's lock and answers on its line; the lock of one that was killed is free, and the
+kernel has taken its mounts and processes along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from builder.containers import journal
-from builder.containers.book import LIVE, PATIENCE, Container, now
-from builder.containers.errors import ContainerState
+from builder.containers import journal, line
+from builder.containers.book import PATIENCE, Container, now
+from builder.containers.errors import CommandRefused, ContainerState
+from builder.containers.foreground import Foreground
+from builder.containers.health import Health
+from builder.containers.loop import Loop, Timer
+from builder.containers.orders import Desk
+from builder.containers.prober import Prober
+from builder.containers.restart import pause
+from builder.containers.sandboxes import entering, order
 from builder.containers.settings import Settings
-from builder.containers.state import State, Status
-from builder.containers.terminal import Sink, Streams, forwarding, pump, raw_terminal
-from builder.process import environment, identity, network_files
-from layers import Account, Accounts
-from layers.disk.paths import Root
-from runner import Mount, RunnerError, Sandbox
+from builder.containers.state import LIVE, State, Status
+from builder.containers.switchboard import Switchboard
+from builder.containers.telling import tell
+from builder.containers.terminal import LINGER, Streams, forwarding
+from runner import Exit, RunnerError
 
 if TYPE_CHECKING:
-    from layers import Store
-    from runner.native import Native
-
-LIMIT = 8 << 20
-"""Bytes of passwd and group that are read."""
+    from layers import Store, Workspace
+    from runner.native import Native, Running
 
 
 def supervise(
@@ -36,105 +41,236 @@ def supervise(
     runtime: Native,
     container: Container,
     *,
-    sink: Sink | None,
-    stdin: int | None,
+    foreground: Foreground | None = None,
     started: Callable[[], None] = lambda: None,
 ) -> State:
-    """Run it to its end; `sink` gets its output besides the log. `started` is called once it runs.
+    """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
-    Raises ContainerState if somebody else runs it; AccountMissing, SandboxBroken, LimitUnavailable if it cannot begin.
+    Raises ContainerState if somebody else runs it; AccountMissing, SandboxBroken, LimitUnavailable, CommandRefused if
+    it cannot begin.
     """
-    settings = container.settings
     with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine, ExitStack() as stack:
         if not mine:
             raise ContainerState(container.name, "it is running already")
         (container.folder / "lock").write_bytes(b"")
-        work = stack.enter_context(store.snapshots.attach(settings.chain, container.folder))
-        log = journal.Writer(container.log)
-        stack.callback(log.close)
-        streams = Streams(stdin=settings.interactive, terminal=settings.tty)
-        stack.callback(streams.close)
-        sandbox = order(container, work.root)
-        try:
-            running = runtime.start(sandbox, streams.given, tty=settings.tty)
-        except RunnerError as error:
-            container.record(State(status=Status.EXITED, finished=now(), exit_code=125, error=str(error)))
-            raise
-        streams.started()
-        state = State(status=Status.RUNNING, pid=running.pid, started=now())
-        container.record(state)
-        started()
-
-        def told(stream: int, data: bytes) -> None:
-            log(stream, data)
-            if sink is not None:
-                sink(stream, data)
-
-        with forwarding(running), raw_terminal(running):
-            pump(running, streams, told, stdin=stdin)
-        exit = running.wait()
-        state = replace(
-            state,
-            status=Status.EXITED,
-            pid=0,
-            finished=now(),
-            exit_code=exit.code,
-            oom_killed=exit.oom_killed,
-            memory_peak=exit.usage.memory_peak,
-            cpu_seconds=exit.usage.user_seconds + exit.usage.system_seconds,
-        )
-        (container.folder / "lock").write_text(str(exit.code))
-        container.record(state)
+        work = stack.enter_context(store.snapshots.attach(container.settings.chain, container.folder))
+        supervisor = Supervisor(store, runtime, container, work, foreground, started)
+        stack.callback(supervisor.close)
+        state = supervisor.live()
+        (container.folder / "lock").write_text(str(state.exit_code))
         return state
 
 
-def order(container: Container, root: Path) -> Sandbox:
-    """What the runner is asked for."""
-    settings = container.settings
-    account = who(root, settings.user)
-    files = container.folder / "files"
-    files.mkdir(exist_ok=True)
-    mounts = [
-        *network_files(files, hostname=settings.hostname, hosts=settings.hosts, network=settings.network),
-        *(Mount(target, kind="tmpfs", size=size) for target, size in settings.tmpfs),
-        *(Mount(volume.target, Path(volume.source), readonly=volume.readonly) for volume in settings.volumes),
-    ]
-    covered = {mount.target for mount in mounts[3:]}
-    mounts = [mount for number, mount in enumerate(mounts) if number >= 3 or mount.target not in covered]
-    return Sandbox(
-        root,
-        settings.command,
-        process_environment(settings, account),
-        settings.cwd or "/",
-        identity(account),
-        settings.hostname,
-        tuple(mounts),
-        settings.network,
-        frozenset(settings.capabilities),
-        settings.seccomp,
-        settings.no_new_privileges,
-        settings.readonly,
-        settings.init,
-        settings.limits,
-        shm_size=settings.shm_size,
-        stop_signal=settings.stop_signal,
-    )
+@dataclass
+class Supervisor:
+    """A container's life, from its start to the end after which nobody starts it again.
 
+    `stopped`: somebody asked for the end. `again`: somebody asked for a start after the end. `asked`: by which word.
+    """
 
-def process_environment(settings: Settings, account: Account) -> dict[str, str]:
-    """As docker has it: PATH, HOSTNAME, TERM with a terminal, then what was asked for, HOME last."""
-    own = {"HOSTNAME": settings.hostname, **({"TERM": "xterm"} if settings.tty else {})}
-    return environment([], account, own, settings.env)
+    store: Store
+    runtime: Native
+    container: Container
+    work: Workspace
+    foreground: Foreground | None
+    started: Callable[[], None]
+    loop: Loop = field(default_factory=Loop)
+    running: Running | None = None
+    state: State = field(default_factory=State)
+    stopped: bool = False
+    again: bool = False
+    asked: str = ""
+    deadline: Timer | None = None
+    prober: Prober | None = None
+    others: dict[str, Running] = field(default_factory=dict)
+    """Commands of `exec -d`, by the ids of their events."""
 
+    def __post_init__(self) -> None:
+        self.log = journal.Writer(self.container.log)
+        self.board = Switchboard(self.loop, self.said, input_ends=self.settings.input_ends)
+        self.desk = Desk(self, line.listen(self.container.folder))
+        self.state = replace(self.container.state(), restarts=0, error="")
 
-def who(root: Path, user: str) -> Account:
-    """USER's text in the file system's own accounts. Raises AccountMissing."""
+    @property
+    def settings(self) -> Settings:
+        """What it was created as, and updated to."""
+        return self.container.settings
 
-    def read(path: str) -> bytes | None:
+    def tell(self, action: str, **attributes: str) -> None:
+        """Note an event."""
+        tell(self.container.folder, self.settings, action, **attributes)
+
+    def record(self, **words: object) -> None:
+        """Say a new state."""
+        self.state = replace(self.state, **words)  # type: ignore[arg-type]
+        self.container.record(self.state)
+
+    def said(self, stream: int, data: bytes) -> None:
+        """Output: into the log, and to our own streams."""
+        self.log(stream, data)
+        if self.foreground is not None:
+            self.foreground.show(stream, data)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.desk.close()
+        self.log.close()
+        self.loop.close()
+
+    def live(self) -> State:
+        """From the first start to the last end."""
+        wait = 0.0
+        with forwarding(self.pass_on):
+            while True:
+                begun = time.monotonic()
+                exit = self.once()
+                again, self.again = self.again, False
+                if not again and (self.stopped or not self.settings.restart.wants(exit.code, self.state.restarts)):
+                    break
+                wait = 0.0 if again else pause(wait, time.monotonic() - begun)
+                restarts = 0 if again else self.state.restarts + 1
+                self.record(**ended(exit), status=Status.RESTARTING, restarts=restarts)
+                self.die(exit)
+                self.leave(exit.code)
+                self.loop.run(lambda: self.stopped or self.again, seconds=wait)
+                if self.stopped:
+                    self.record(status=Status.EXITED)
+                    return self.state
+                self.again = False
+        self.record(**ended(exit), status=Status.EXITED)
+        self.die(exit)
+        self.loop.run(lambda: not self.board.clients, seconds=LINGER)
+        return self.state
+
+    def once(self) -> Exit:
+        """One run of its command."""
+        settings = self.settings
+        streams = Streams(stdin=settings.interactive, terminal=settings.tty)
         try:
-            return place.read(path, LIMIT)
-        except OSError:
-            return None
+            running = self.runtime.start(order(self.container, self.work.root), streams.given, tty=settings.tty)
+            streams.started()
+            if running.refused:
+                raise CommandRefused(settings.name, running.refused, running.wait().code)
+            self.begin(running, streams)
+            over: list[float] = []
+            self.loop.watch(running.fileno(), lambda: self.over(over))
+            self.loop.run(lambda: bool(over) and (self.board.silent or time.monotonic() > over[0] + LINGER))
+        except (RunnerError, CommandRefused) as error:
+            code = error.exit_code if isinstance(error, CommandRefused) else 125
+            status = Status.EXITED if self.state.started else Status.CREATED
+            self.record(status=status, pid=0, finished=now(), exit_code=code, error=str(error))
+            raise
+        finally:
+            self.board.unplug()
+            streams.close()
+        self.running = None
+        if self.foreground is not None:
+            self.foreground.release()
+        if running.master is not None:
+            os.close(running.master)
+        return running.wait()
 
-    with Root(root) as place:
-        return Accounts.read(read).account(user)
+    def begin(self, running: Running, streams: Streams) -> None:
+        """It runs: let everybody know."""
+        self.running = running
+        if self.foreground is not None:
+            self.foreground.take(running, self.board, lambda: self.leave(0))
+        self.board.plug(running, streams)
+        check = self.settings.healthcheck
+        words = check.words(self.settings.shell) if check is not None else ()
+        health = replace(self.state.health or Health(), status="starting", streak=0) if words else None
+        self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False)
+        if check is not None and health is not None:
+            self.prober = Prober(self.loop, check, lambda given: self.enter(words, given), self.checked, health)
+            self.prober.resume()
+        self.tell("start")
+        if self.asked == "restart":
+            self.tell("restart")
+        self.asked = ""
+        self.started()
+        self.started = lambda: None
+
+    def over(self, over: list[float]) -> None:
+        """Its command has ended; output may still come."""
+        assert self.running is not None
+        self.loop.forget(self.running.fileno())
+        over.append(time.monotonic())
+        self.loop.later(LINGER, self.loop.wake)
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+        if self.prober is not None:
+            self.prober.end()
+            self.prober = None
+
+    def die(self, exit: Exit) -> None:
+        """Note the end of a run."""
+        if exit.oom_killed:
+            self.tell("oom")
+        self.tell("die", exitCode=str(exit.code), execDuration=str(int(exit.usage.wall_seconds)))
+        if self.asked:
+            self.tell("stop")
+        self.board.tell_end(exit.code)
+
+    def checked(self, health: Health) -> None:
+        """A health check has come to something."""
+        before = self.state.health
+        self.record(health=health)
+        if before is None or before.status != health.status:
+            self.tell(f"health_status: {health.status}")
+
+    def pass_on(self, number: int) -> None:
+        """A signal that we got is the command's; or it ends us, and the container goes on without us."""
+        if self.foreground is not None and not self.foreground.proxy:
+            self.loop.later(0, lambda: self.leave(128 + number))
+        elif self.running is not None:
+            self.running.signal(number)
+        else:
+            self.stopped = True
+        self.loop.wake()
+
+    def leave(self, code: int) -> None:
+        """Let the process that was started from a shell end with this code; a child of it goes on from here."""
+        if self.foreground is not None:
+            foreground, self.foreground = self.foreground, None
+            self.store.db.close()
+            foreground.leave(code, self.board, self.runtime)
+
+    def enter(self, words: Sequence[str], given: Sequence[int], **more: object) -> Running:
+        """A further command behind the walls. Raises RunnerError."""
+        assert self.running is not None
+        sandbox = entering(self.container, self.running.pid, words, **more)  # type: ignore[arg-type]
+        return self.runtime.exec_in(self.running.pid, sandbox, given)
+
+    def accompany(self, words: Sequence[str], **more: object) -> str:
+        """A further command that nobody waits for; the id of its events. Raises RunnerError, AccountMissing."""
+        identity = secrets.token_hex(32)
+        line = " ".join(words)
+        self.tell(f"exec_create: {line}", execID=identity)
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            running = self.enter(words, (nothing, nothing, nothing), **more)
+        finally:
+            os.close(nothing)
+        self.others[identity] = running
+        self.tell(f"exec_start: {line}", execID=identity)
+
+        def over() -> None:
+            self.loop.forget(running.fileno())
+            del self.others[identity]
+            self.tell("exec_die", execID=identity, exitCode=str(running.wait().code))
+
+        self.loop.watch(running.fileno(), over)
+        return identity
+
+
+def ended(exit: Exit) -> dict[str, object]:
+    """What a state says of an end."""
+    return {
+        "pid": 0,
+        "finished": now(),
+        "exit_code": exit.code,
+        "oom_killed": exit.oom_killed,
+        "memory_peak": exit.usage.memory_peak,
+        "cpu_seconds": exit.usage.user_seconds + exit.usage.system_seconds,
+    }

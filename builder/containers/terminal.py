@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import selectors
 import signal
 import struct
-import sys
 import termios
-import threading
-import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from runner.native import Running
-
-PIECE = 1 << 16
 LINGER = 1.0
 """Seconds that output may still come after the command has ended."""
 FORWARDED = tuple(
@@ -74,53 +66,6 @@ class Streams:
             self.input = None
 
 
-def pump(running: Running, streams: Streams, sink: Sink, *, stdin: int | None) -> None:
-    """Move bytes until the command has ended and its output is read. Returns before `running.wait()`."""
-    with selectors.DefaultSelector() as ready:
-        ready.register(running, selectors.EVENT_READ)
-        waiting: set[int] = set()
-        if running.master is not None:
-            ready.register(running.master, selectors.EVENT_READ)
-            waiting.add(running.master)
-        for reader in streams.out:
-            ready.register(reader, selectors.EVENT_READ)
-            waiting.add(reader)
-        if stdin is not None and (streams.input is not None or running.master is not None):
-            _feed(stdin, streams, running.master)
-        ended = 0.0
-        while not ended or (waiting and time.monotonic() < ended + LINGER):
-            for key, _ in ready.select(LINGER if ended else None):
-                if key.fileobj is running:
-                    ready.unregister(running)
-                    ended = time.monotonic()
-                    continue
-                try:
-                    data = os.read(key.fd, PIECE)
-                except OSError:  # EIO: the last one has left the terminal
-                    data = b""
-                if data:
-                    sink(1 if key.fd == running.master else streams.out[key.fd], data)
-                else:
-                    ready.unregister(key.fd)
-                    waiting.discard(key.fd)
-
-
-def _feed(stdin: int, streams: Streams, master: int | None) -> None:
-    """Hand our input on, in a thread: reading a terminal or a pipe may wait for ever."""
-
-    def work() -> None:
-        target = master if master is not None else streams.input
-        with suppress(OSError):
-            while data := os.read(stdin, PIECE):
-                view = memoryview(data)
-                while view and target is not None:
-                    view = view[os.write(target, view) :]
-        if master is None:
-            streams.end_input()
-
-    threading.Thread(target=work, name="pybuild-stdin", daemon=True).start()
-
-
 def to_ours(stream: int, data: bytes) -> None:
     """Output to our own standard streams. A reader that has gone is no reason to stop the command."""
     view = memoryview(data)
@@ -129,37 +74,42 @@ def to_ours(stream: int, data: bytes) -> None:
             view = view[os.write(stream, view) :]
 
 
+class Raw:
+    """Our terminal, in raw mode: every key goes through, and `resize` (rows, columns) is told its size."""
+
+    def __init__(self, before: list[Any], handler: Any) -> None:
+        self._before = before
+        self._handler = handler
+
+    @classmethod
+    def enter(cls, resize: Callable[[int, int], None]) -> Raw:
+        """From now on."""
+
+        def measure(*_: object) -> None:
+            with suppress(OSError):
+                rows, columns, _, _ = struct.unpack("4H", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
+                resize(rows, columns)
+
+        raw = cls(termios.tcgetattr(0), signal.signal(signal.SIGWINCH, measure))
+        measure()
+        tty.setraw(0, termios.TCSANOW)  # what was typed already is meant for it
+        return raw
+
+    def leave(self) -> None:
+        """As it was before."""
+        termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+        signal.signal(signal.SIGWINCH, self._handler)
+
+
+def resize(master: int, rows: int, columns: int) -> None:
+    """Give the terminal whose master this is another size."""
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+
 @contextmanager
-def raw_terminal(running: Running) -> Iterator[None]:
-    """Our terminal becomes the command's: every key goes through, its size follows ours."""
-    if running.master is None:
-        yield
-        return
-    master = running.master
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(0)
-
-    def resize(*_: object) -> None:
-        with suppress(OSError):
-            size = fcntl.ioctl(0, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
-            fcntl.ioctl(master, termios.TIOCSWINSZ, size)
-
-    old = signal.signal(signal.SIGWINCH, resize)
-    resize()
-    tty.setraw(0)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
-        signal.signal(signal.SIGWINCH, old)
-
-
-@contextmanager
-def forwarding(running: Running) -> Iterator[None]:
-    """Signals that we get go to the command."""
-    before = {number: signal.signal(number, lambda number, _: running.signal(number)) for number in FORWARDED}
+def forwarding(pass_on: Callable[[int], None]) -> Iterator[None]:
+    """Signals that we get go to `pass_on` instead."""
+    before = {number: signal.signal(number, lambda number, _: pass_on(number)) for number in FORWARDED}
     try:
         yield
     finally:

@@ -10,6 +10,7 @@
     scratch/<id>/             unfinished things of one process, locked by it     (layers.home.leases)
     locks/<name>              for work that only one process should do
     reserve/                  room that prune gives up where a disk is full, to have what it needs    (layers.home.room)
+    events/                   what happened here, the latest of it               (layers.home.eventlog)
     damaged/                  bytes that a repair put aside, until the next prune    (layers.home.mend)
 
 Any number of processes and threads may share a store. The directory is for its owner alone

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
+from pybuild.lifecycle import KEYS
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from builder.containers import Container
+    from builder.containers.foreground import Foreground
+    from runner import Sandbox
 
 
 @click.command(
@@ -19,54 +26,84 @@ from pybuild.wiring import Context
 @click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
 @click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
 @click.option("-e", "--env", "envs", multiple=True, metavar="KEY[=VALUE]", help="A variable.")
+@click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Variables, one a line.")
 @click.option("-u", "--user", metavar="USER[:GROUP]", help="Who it is, by default the container's user.")
 @click.option("-w", "--workdir", metavar="DIR", help="Where it starts.")
+@click.option("-d", "--detach", is_flag=True, help="Do not wait for it.")
+@KEYS
 @click.pass_obj
 def exec_(
     context: Context,
+    /,
     container: str,
     command: tuple[str, ...],
     interactive: bool,
     tty: bool,
     envs: Sequence[str],
+    env_files: Sequence[str],
     user: str | None,
     workdir: str | None,
+    detach: bool,
+    keys: bytes,
 ) -> int:
     """Run COMMAND behind the walls of a running container; its exit code becomes ours."""
-    from pathlib import Path
-
     from builder.containers import Containers, ContainerState, Status
-    from builder.containers.supervise import process_environment, who
-    from builder.containers.terminal import Streams, forwarding, pump, raw_terminal, to_ours
-    from builder.process import identity
-    from pybuild.creating import assigned
-    from runner import Sandbox
+    from builder.containers.control import order
+    from builder.containers.foreground import Foreground
+    from builder.containers.sandboxes import entering
+    from pybuild.creating import variables
 
     found = Containers(context.store).get(container)
-    settings, state = found.settings, found.state()
+    state = found.state()
+    if state.status is Status.PAUSED:
+        raise ContainerState(found.name, "is paused: unpause it first")
     if state.status is not Status.RUNNING:
-        raise ContainerState(found.name, "is not running: pybuild start begins it again")
+        raise ContainerState(found.name, f"is not running ({state.status}): pybuild start begins it")
+    env = variables({"envs": envs, "env_files": env_files})
+    if detach:
+        order(found, "exec", words=command, user=user, env=env, cwd=workdir)
+        return 0
     if tty and interactive and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
-    root = Path(f"/proc/{state.pid}/root")
-    account = who(root, settings.user if user is None else user)
-    env = {**process_environment(settings, account), **({"TERM": "xterm"} if tty else {}), **assigned(envs)}
-    sandbox = Sandbox(
-        root,
-        command,
-        env,
-        workdir or settings.cwd or "/",
-        identity(account),
-        capabilities=frozenset(settings.capabilities),
-        seccomp=settings.seccomp,
-        no_new_privileges=settings.no_new_privileges,
-    )
-    streams = Streams(stdin=interactive, terminal=tty)
+    sandbox = entering(found, state.pid, command, user=user, env=env, cwd=workdir, tty=tty)
+    return talk(context, found, state.pid, sandbox, Foreground(stdin=interactive, tty=tty, keys=keys))
+
+
+def talk(context: Context, container: Container, pid: int, sandbox: Sandbox, foreground: Foreground) -> int:
+    """A further command with our streams, to its end; its exit code."""
+    import secrets
+
+    from builder.containers.loop import Loop
+    from builder.containers.switchboard import Switchboard
+    from builder.containers.telling import tell
+    from builder.containers.terminal import LINGER, Streams, forwarding
+
+    identity, line = secrets.token_hex(32), " ".join(sandbox.args)
+    tell(container.folder, container.settings, f"exec_create: {line}", execID=identity)
+    loop = Loop()
+    board = Switchboard(loop, foreground.show, input_ends=True)
+    streams = Streams(stdin=foreground.stdin, terminal=foreground.tty)
+    over = False
+
+    def ended() -> None:
+        nonlocal over
+        over = True
+        loop.forget(running.fileno())
+
     try:
-        running = context.runtime.exec_in(state.pid, sandbox, streams.given, tty=tty)
+        running = context.runtime.exec_in(pid, sandbox, streams.given, tty=foreground.tty)
         streams.started()
-        with forwarding(running), raw_terminal(running):
-            pump(running, streams, to_ours, stdin=0 if interactive else None)
-        return running.wait().code
+        tell(container.folder, container.settings, f"exec_start: {line}", execID=identity)
+        with forwarding(running.signal):
+            foreground.take(running, board, lambda: foreground.leave(0, board, context.runtime))
+            board.plug(running, streams)
+            loop.watch(running.fileno(), ended)
+            loop.run(lambda: over)
+            loop.run(lambda: board.silent, seconds=LINGER)
     finally:
+        foreground.release()
+        board.unplug()
         streams.close()
+    code = running.wait().code
+    tell(container.folder, container.settings, "exec_die", execID=identity, exitCode=str(code))
+    return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 import click
@@ -13,15 +14,19 @@ from pybuild.wiring import Context
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
 @click.option("-s", "--signal", "name", default="KILL", metavar="SIGNAL", help="Name or number (KILL).")
 @click.pass_obj
-def kill(context: Context, containers: Sequence[str], name: str) -> None:
+def kill(context: Context, containers: Sequence[str], name: str) -> int:
     """Send a signal to the first process of running containers."""
-    from builder.containers import Containers
-    from builder.containers.control import number_of, send
+    from builder.containers import Containers, control
+    from pybuild.several import each, signal_number
 
-    try:
-        number = number_of(name)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    for container in containers:
-        send(Containers(context.store).get(container), number)
-        click.echo(container)
+    number = signal_number(name)
+    book = Containers(context.store)
+
+    def one(name: str) -> None:
+        found = book.get(name)
+        if number == signal.SIGKILL:
+            control.kill(found)
+        else:
+            control.send(found, number or signal.SIGKILL)
+
+    return each(containers, one)

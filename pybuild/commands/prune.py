@@ -124,7 +124,7 @@ def labels(having: Sequence[str], lacking: Sequence[str]) -> Callable[[Mapping[s
 def idle_containers(context: Context) -> tuple[list[Container], int]:
     """Containers that do not run, and the bytes that they take on the disk."""
     from builder.containers import Containers
-    from builder.containers.book import LIVE
+    from builder.containers.state import LIVE
     from layers.home.sizes import disk_usage
 
     found = [one for one in Containers(context.store).list() if one.state().status not in LIVE]

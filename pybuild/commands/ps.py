@@ -25,7 +25,7 @@ COLUMNS = {
     "Ports": "PORTS",
     "Names": "NAMES",
 }
-FILTERS = ("id", "name", "status", "label", "ancestor", "exited")
+FILTERS = ("id", "name", "status", "label", "ancestor", "exited", "health", "before", "since")
 WIDTH = 20
 
 
@@ -55,12 +55,15 @@ def ps(
 ) -> None:
     """List containers, the youngest first."""
     from builder.containers import Containers
-    from builder.containers.book import LIVE
     from builder.containers.changes import size as changed_bytes
+    from builder.containers.state import LIVE
 
     rules = wanted.parse(filters, FILTERS)
     limit = 1 if latest else last
-    found = [(one, one.state()) for one in Containers(context.store).list()]
+    book = Containers(context.store)
+    for key in ("before", "since"):  # other containers, whose times are meant
+        rules |= {key: [book.get(name).settings.created for name in rules[key]]} if key in rules else {}
+    found = [(one, one.state()) for one in book.list()]
     if not (everything or limit is not None or "status" in rules or "exited" in rules):
         found = [(one, state) for one, state in found if state.status in LIVE]
     found = [(one, state) for one, state in found if _fits(one, state, rules)][:limit]
@@ -98,6 +101,12 @@ def _matches(container: Container, state: State, key: str, value: str) -> bool:
             return value.lstrip("/") in settings.name
         case "status":
             return state.status.value == value
+        case "before":
+            return settings.created < value
+        case "since":
+            return settings.created > value
+        case "health":
+            return (state.health.status if state.health is not None else "none") == value
         case "ancestor":
             return value in (settings.image_name, settings.image) or settings.image[7:].startswith(value)
         case _:
@@ -123,10 +132,19 @@ def _row(container: Container, state: State, *, whole: bool) -> dict[str, Any]:
 
 
 def status(state: State) -> str:
-    """`Up 3 minutes`, `Exited (137) 2 hours ago`, `Created`."""
-    word = state.status.value
-    if word == "running":
-        return f"Up {units.age(units.moment(state.started)).removesuffix(' ago')}"
-    if word == "exited":
-        return f"Exited ({state.exit_code}) {units.age(units.moment(state.finished))}"
-    return word.capitalize()
+    """`Up 3 minutes (healthy)`, `Exited (137) 2 hours ago`, `Restarting (1) 5 seconds ago`, `Created`."""
+    match state.status.value:
+        case "running" | "paused":
+            text = f"Up {units.age(units.moment(state.started)).removesuffix(' ago')}"
+            if state.status.value == "paused":
+                return f"{text} (Paused)"
+            if state.health is None:
+                return text
+            health = state.health.status
+            return f"{text} ({'health: ' if health == 'starting' else ''}{health})"
+        case "exited" | "restarting" as word:
+            return f"{word.capitalize()} ({state.exit_code}) {units.age(units.moment(state.finished))}"
+        case "removing":
+            return "Removal In Progress"
+        case word:
+            return word.capitalize()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -16,11 +17,9 @@ from pybuild.wiring import Context
 @click.pass_obj
 def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) -> int:
     """Remove containers and what they changed."""
-    import signal
-
-    from builder.containers import ContainerError, ContainerMissing, Containers
-    from builder.containers.book import LIVE
-    from builder.containers.control import send, wait
+    from builder.containers import ContainerError, ContainerMissing, Containers, ContainerState
+    from builder.containers.control import kill
+    from builder.containers.state import LIVE
     from pybuild.exits import tell
 
     book = Containers(context.store)
@@ -29,9 +28,9 @@ def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) 
         try:
             found = book.get(name)
             if force and found.state().status in LIVE:
-                send(found, signal.SIGKILL)
-                wait(found)
-            if found.folder.exists():
+                with suppress(ContainerState):  # it has just ended
+                    kill(found)
+            with suppress(FileNotFoundError):  # it has removed itself
                 book.remove(found)
             click.echo(name)
         except ContainerMissing as error:

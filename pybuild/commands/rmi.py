@@ -74,7 +74,8 @@ def parsed(name: str) -> Reference | None:
 
 def containers(context: Context, image: Image) -> list[tuple[str, bool]]:
     """Names of the containers of an image, and whether they run."""
-    from builder.containers.book import LIVE, Containers
+    from builder.containers import Containers
+    from builder.containers.state import LIVE
 
     found = [one for one in Containers(context.store).list() if one.settings.image == str(image.id)]
     return [(one.name, one.state().status in LIVE) for one in found]

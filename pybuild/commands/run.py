@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild.creating import creation, settings
+from pybuild.lifecycle import KEYS, PROXY, attached
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -28,54 +29,84 @@ Examples:
 @click.command(epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 @creation
 @click.option("-d", "--detach", is_flag=True, help="Do not wait for it; print its id.")
+@KEYS
+@PROXY
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
-def run(context: Context, /, image: str, command: tuple[str, ...], detach: bool, **options: Any) -> int:
+def run(
+    context: Context,
+    /,
+    image: str,
+    command: tuple[str, ...],
+    detach: bool,
+    keys: bytes,
+    proxy: bool,
+    **options: Any,
+) -> int:
     """Run COMMAND (by default the image's) in a new container of IMAGE; its exit code becomes ours.
 
     125: the container could not be started. 126: the command cannot be executed. 127: it was not found. 128+N: a signal
-    ended it.
+    ended it. The detach keys leave it running.
     """
     from builder.containers import Containers
 
+    book = Containers(context.store)
     context.sweep()
+    book.forsaken()
     with context.store.lease():
-        container = Containers(context.store).create(settings(context, image, command, options))
+        container = book.create(settings(context, image, command, options, detach=detach))
     if options["cidfile"]:
         Path(options["cidfile"]).write_text(container.id)
+    streams = attached(options["attach"])
     try:
         if detach:
-            begin(context, container)
             click.echo(container.id)
+            begin(context, container)
             return 0
-        return attached(context, container, stdin=options["interactive"])
+        return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
     except BaseException:
         if container.settings.remove and container.folder.exists():
-            Containers(context.store).remove(container)
+            book.remove(container)
         raise
 
 
-def attached(context: Context, container: Container, *, stdin: bool) -> int:
-    """Run it here, its streams ours; its exit code."""
+def stay(
+    context: Context,
+    container: Container,
+    streams: frozenset[str] = frozenset(),
+    *,
+    stdin: bool,
+    keys: bytes,
+    proxy: bool,
+) -> int:
+    """Run it here, its streams ours (all, or those that are named); its exit code."""
     from builder.containers import Containers
+    from builder.containers.foreground import Foreground
     from builder.containers.supervise import supervise
-    from builder.containers.terminal import to_ours
 
+    stdin = stdin and (not streams or "stdin" in streams)
     if container.settings.tty and stdin and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
-    state = supervise(context.store, context.runtime, container, sink=to_ours, stdin=0 if stdin else None)
+    shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
+    foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
+    state = supervise(context.store, context.runtime, container, foreground=foreground)
     if container.settings.remove:
         Containers(context.store).remove(container)
     return state.exit_code
 
 
 def begin(context: Context, container: Container) -> None:
-    """Start the small process that stays with a detached container; returns when the command runs."""
+    """Start the small process that stays with a detached container; returns when the command runs.
+
+    Raises CommandRefused, ContainerError.
+    """
+    from builder.containers.errors import CommandRefused, ContainerError
+
     told, tell = os.pipe()
     words = [sys.executable, "-m", "pybuild", "--root", str(context.settings.root), "start", "--monitor", str(tell)]
     with open(container.folder / "monitor", "wb") as said:
-        subprocess.Popen(
+        monitor = subprocess.Popen(
             [*words, container.id],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -86,8 +117,9 @@ def begin(context: Context, container: Container) -> None:
         )
     os.close(tell)
     with os.fdopen(told, "rb") as answer:
-        if answer.read() != b"started":
-            from builder.containers.errors import ContainerError
-
-            why = (container.folder / "monitor").read_text(errors="replace").strip().removeprefix("error: ")
-            raise ContainerError(why or "the container did not start")
+        if answer.read() == b"started":
+            return
+    code = monitor.wait()
+    why = (container.folder / "monitor").read_text(errors="replace").strip().removeprefix("error: ")
+    why = why.removeprefix(f"container {container.name}: ") or "it did not start"
+    raise CommandRefused(container.name, why, code) if code in (126, 127) else ContainerError(why)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from pybuild.lifecycle import KEYS, PROXY
 from pybuild.wiring import Context
 
 
@@ -14,28 +15,50 @@ from pybuild.wiring import Context
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
 @click.option("-a", "--attach", is_flag=True, help="Wait for it, its output here.")
 @click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
+@KEYS
+@PROXY
 @click.option("--monitor", type=int, hidden=True, help="Stay with a detached container; tell this descriptor.")
 @click.pass_obj
-def start(context: Context, containers: Sequence[str], attach: bool, interactive: bool, monitor: int | None) -> int:
-    """Start containers that were created, or have ended."""
-    from builder.containers import Containers
-    from pybuild.commands.run import attached, begin
+def start(
+    context: Context,
+    containers: Sequence[str],
+    attach: bool,
+    interactive: bool,
+    keys: bytes,
+    proxy: bool,
+    monitor: int | None,
+) -> int:
+    """Start containers that were created, or have ended. One that runs is left as it is."""
+    from builder.containers import Containers, ContainerState, Status
+    from pybuild.commands.run import begin, stay
+    from pybuild.several import each
 
     book = Containers(context.store)
     if monitor is not None:
-        return stay(context, containers[0], monitor)
+        return accompany(context, containers[0], monitor)
     context.sweep()
     if attach or interactive:
         if len(containers) > 1:
             raise click.UsageError("only one container can be attached to")
-        return attached(context, book.get(containers[0]), stdin=interactive)
-    for name in containers:
-        begin(context, book.get(name))
-        click.echo(name)
-    return 0
+        found = book.get(containers[0])
+        if found.state().status is Status.RUNNING:
+            from pybuild.commands.attach import join
+
+            return join(found, stdin=interactive, keys=keys, proxy=proxy)
+        return stay(context, found, stdin=interactive, keys=keys, proxy=proxy)
+
+    def one(name: str) -> None:
+        found = book.get(name)
+        status = found.state().status
+        if status is Status.PAUSED:
+            raise ContainerState(found.name, "is paused: unpause it instead")
+        if status not in (Status.RUNNING, Status.RESTARTING):
+            begin(context, found)
+
+    return each(containers, one)
 
 
-def stay(context: Context, identity: str, tell: int) -> int:
+def accompany(context: Context, identity: str, tell: int) -> int:
     """The life of a detached container's own small process."""
     from builder.containers import Containers
     from builder.containers.supervise import supervise
@@ -47,7 +70,7 @@ def stay(context: Context, identity: str, tell: int) -> int:
     os.set_inheritable(tell, False)
     book = Containers(context.store)
     container = book.get(identity)
-    supervise(context.store, context.runtime, container, sink=None, stdin=None, started=started)
+    supervise(context.store, context.runtime, container, started=started)
     if container.settings.remove:
         book.remove(container)
     return 0

@@ -11,13 +11,17 @@ from pybuild.wiring import Context
 
 @click.command(epilog="\b\nExample:\n  pybuild stop -t 3 web")
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
-@click.option("-t", "--time", "--timeout", "grace", type=float, default=10.0, metavar="SECONDS", help="Patience (10).")
+@click.option(
+    "-t", "--time", "--timeout", "grace", type=float, metavar="SECONDS", help="Patience (10); -1 waits for ever."
+)
+@click.option("-s", "--signal", "name", metavar="SIGNAL", help="Instead of its stop signal.")
 @click.pass_obj
-def stop(context: Context, containers: Sequence[str], grace: float) -> None:
+def stop(context: Context, containers: Sequence[str], grace: float | None, name: str | None) -> int:
     """Send the stop signal, wait, and kill what is still there."""
     from builder.containers import Containers
     from builder.containers.control import stop as end
+    from pybuild.several import each, signal_number
 
-    for name in containers:
-        end(Containers(context.store).get(name), grace=grace)
-        click.echo(name)
+    number = signal_number(name)
+    book = Containers(context.store)
+    return each(containers, lambda one: end(book.get(one), grace=grace, number=number))

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.containers.journal import Writer, follow, read
+from builder.containers.journal import Range, Writer, follow, read
 
 
 @settings(max_examples=60)
@@ -21,7 +21,7 @@ def test_every_byte_of_each_stream_comes_back(tmp_path_factory: object, pieces: 
         wrote = b"".join(data for stream, data in pieces if stream == number)
         assert b"".join(record.data for record in records if record.stream == name) == wrote
     assert list(follow(path, lambda: False)) == records
-    assert read(path, tail=2) == records[-2:]
+    assert read(path, Range(tail=2)) == records[-2:]
 
 
 def test_a_flood_without_newlines_is_cut_not_kept(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""Our streams attached to a container that somebody else runs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from builder.containers import line
+from builder.containers.book import KILLED
+from builder.containers.control import order
+from builder.containers.errors import ContainerError, ContainerState
+from builder.containers.foreground import feed
+from builder.containers.keys import Keys
+from builder.containers.state import LIVE, Status
+from builder.containers.terminal import Raw, forwarding, to_ours
+
+if TYPE_CHECKING:
+    from builder.containers.book import Container
+
+ADVICE = {
+    Status.PAUSED: "is paused: unpause it first",
+    Status.RESTARTING: "is restarting: wait until it runs",
+}
+
+
+def attach(container: Container, *, stdin: bool, output: bool = True, proxy: bool, keys: bytes) -> int | None:
+    """Until it ends (its exit code) or the detach keys come (None). Raises ContainerState unless it runs."""
+    status = container.state().status
+    if status is not Status.RUNNING:
+        raise ContainerState(container.name, ADVICE.get(status, "is not running: start it first"))
+    gives = stdin and container.settings.interactive
+    found = line.call(container.folder)
+    if found is None:
+        raise ContainerState(container.name, "is not running: start it first")
+    with found:
+        answer = line.ask(found, {"do": "attach", "output": output, "gives": gives})
+        if answer is None or "error" in answer:
+            raise ContainerState(container.name, (answer or {}).get("error", "has just ended"))
+        found.settimeout(None)
+        return _talk(container, found, answer["tty"], gives=gives, proxy=proxy, keys=keys)
+
+
+def _talk(
+    container: Container, found: socket.socket, terminal: bool, *, gives: bool, proxy: bool, keys: bytes
+) -> int | None:
+    own = terminal and sys.stdin.isatty()
+    typed = Keys(keys) if own else None
+    left = threading.Event()
+
+    def give() -> None:
+        feed(found, typed)
+        if typed is not None and typed.complete:
+            left.set()
+            with suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)
+
+    def told(do: str, **words: int) -> None:
+        with suppress(ContainerError):
+            order(container, do, **words)
+
+    raw = Raw.enter(lambda rows, columns: told("resize", rows=rows, columns=columns)) if own and gives else None
+    try:
+        if gives:
+            threading.Thread(target=give, name="pybuild-stdin", daemon=True).start()
+        if not proxy:
+            return _listen(container, found, left)
+        with forwarding(lambda number: told("signal", number=number)):
+            return _listen(container, found, left)
+    finally:
+        if raw is not None:
+            raw.leave()
+
+
+def _listen(container: Container, found: socket.socket, left: threading.Event) -> int | None:
+    while True:
+        try:
+            packet = found.recv(line.LARGEST)
+        except OSError:
+            packet = b""
+        if left.is_set():
+            return None
+        kind = packet[:1]
+        if kind == line.ENDED:
+            code: int = json.loads(packet[1:])["code"]
+            return code
+        if not packet:  # its supervisor was killed
+            state = container.state() if container.folder.exists() else None
+            return KILLED if state is None or state.status in LIVE else state.exit_code
+        to_ours(int(kind), packet[1:])

@@ -1,0 +1,105 @@
+"""A container in the foreground: our streams are its streams, until it ends or we leave it to itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from builder.containers.keys import DETACH_KEYS, Keys
+from builder.containers.line import DETACH, END_OF_INPUT, INPUT, PIECE
+from builder.containers.terminal import Raw, resize, to_ours
+
+if TYPE_CHECKING:
+    from builder.containers.switchboard import Client, Switchboard
+    from runner.native import Native, Running
+
+
+class Foreground:
+    """`streams` are those that we show (1, 2); `stdin` hands ours on. `proxy`: signals to us are for the command."""
+
+    def __init__(
+        self,
+        *,
+        stdin: bool,
+        tty: bool,
+        streams: frozenset[int] = frozenset({1, 2}),
+        proxy: bool = True,
+        keys: bytes = DETACH_KEYS,
+    ) -> None:
+        self.stdin = stdin
+        self.tty = tty
+        self.streams = streams
+        self.proxy = proxy
+        self.keys = keys
+        self.raw: Raw | None = None
+        self.line: socket.socket | None = None
+        self.client: Client | None = None
+
+    def show(self, stream: int, data: bytes) -> None:
+        """Output of the command."""
+        if stream in self.streams:
+            to_ours(stream, data)
+
+    def take(self, running: Running, board: Switchboard, detached: Callable[[], None]) -> None:
+        """The command runs: our terminal becomes its terminal, our input its input, until `detached` by keys."""
+        if running.master is not None and sys.stdin.isatty():
+            master = running.master
+            self.raw = Raw.enter(lambda rows, columns: resize(master, rows, columns))
+        if self.stdin and self.line is None:
+            self.line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.client = board.join(far, output=False, gives=True, detached=detached)
+            keys = Keys(self.keys) if self.tty and sys.stdin.isatty() else None
+            threading.Thread(target=feed, args=(self.line, keys), name="pybuild-stdin", daemon=True).start()
+
+    def release(self) -> None:
+        """The command has ended: our terminal is as it was."""
+        if self.raw is not None:
+            self.raw.leave()
+            self.raw = None
+
+    def leave(self, code: int, board: Switchboard, runtime: Native) -> None:
+        """The process that our caller waits for ends with `code`; its child returns from here and goes on alone.
+
+        Only the child is left with what was open: locks, mounts, the spawner's channel. It has no thread but this one,
+        and speaks to nobody.
+        """
+        sys.stdout.flush()
+        runtime.spawner.hush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # other threads only wait for input
+            child = os.fork()
+        if child:
+            self.release()
+            os._exit(code)
+        os.setsid()
+        os.chdir("/")
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(nothing, descriptor)
+        os.close(nothing)
+        self.raw = None
+        if self.line is not None and self.client is not None:
+            self.line.close()
+            board.drop(self.client)
+
+
+def feed(line: socket.socket, keys: Keys | None) -> None:
+    """Our standard input as packets: in a thread, for reading a terminal or a file may wait for ever.
+
+    Ends when the input ends, when the other side has gone, or at the detach keys.
+    """
+    with suppress(OSError):
+        while data := os.read(0, PIECE):
+            rest, detach = keys.pass_on(data) if keys is not None else (data, False)
+            if rest:
+                line.send(INPUT + rest)
+            if detach:
+                line.send(DETACH)
+                return
+        line.send(END_OF_INPUT)

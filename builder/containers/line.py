@@ -1,0 +1,78 @@
+"""How other processes speak with the one that runs a container: a socket in the container's folder.
+
+A packet (SOCK_SEQPACKET) from a client is an order in JSON, `{"do": "pause"}`; the answer is `{"ok": true}` or an
+error. After `attach` packets are streams: their first byte says which. The folder is its owner's alone, and so is the
+socket. It is named by way of the folder's descriptor, for a socket's path has only 107 bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+NAME = "line"
+LARGEST = 1 << 16
+"""Bytes of a packet at most."""
+PIECE = LARGEST - 1
+"""Bytes of a stream in one packet."""
+INPUT, STDOUT, STDERR, END_OF_INPUT, DETACH, ENDED = b"0", b"1", b"2", b"e", b"d", b"x"
+"""First bytes of packets of an attached client (0, e, d) and to it (1, 2, x)."""
+PATIENCE = 10.0
+"""Seconds within which an order is answered."""
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[str]:
+    held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{held}/{NAME}"
+    finally:
+        os.close(held)
+
+
+def listen(folder: Path) -> socket.socket:
+    """The end of whoever runs the container in `folder`; holds its lock, so what is there is of one that died."""
+    with suppress(FileNotFoundError):
+        (folder / NAME).unlink()
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with _place(folder) as path:
+            line.bind(path)
+        line.listen(64)
+        line.setblocking(False)
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def call(folder: Path) -> socket.socket | None:
+    """A client's end; None if nobody runs the container."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        line.settimeout(PATIENCE)
+        with _place(folder) as path:
+            line.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        line.close()
+        return None
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def ask(line: socket.socket, order: dict[str, Any]) -> dict[str, Any] | None:
+    """Give an order; the answer, or None if the other side has gone. Raises TimeoutError."""
+    try:
+        line.send(json.dumps(order).encode())
+        answer = line.recv(LARGEST)
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+    found: dict[str, Any] | None = json.loads(answer) if answer else None
+    return found

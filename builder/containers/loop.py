@@ -1,0 +1,89 @@
+"""One thread that waits for many things: descriptors that become ready, moments that come."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import selectors
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+Action = Callable[[], None]
+
+
+class Timer:
+    """Something that is done at a moment, unless it is cancelled before."""
+
+    def __init__(self, action: Action) -> None:
+        self.action: Action | None = action
+
+    def cancel(self) -> None:
+        """It will not be done."""
+        self.action = None
+
+
+class Loop:
+    """Calls what was registered; nothing here is for several threads."""
+
+    def __init__(self) -> None:
+        self._ready = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._count = itertools.count()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.watch(self._bell, self._rung)
+
+    def wake(self) -> None:
+        """Let `run` ask again whether it is done; for signal handlers, after which a wait goes on by itself."""
+        os.eventfd_write(self._bell, 1)
+
+    def watch(self, descriptor: int, action: Action, events: int = READ) -> None:
+        """Call `action` whenever a descriptor is ready; it replaces an older one."""
+        self.forget(descriptor)
+        self._ready.register(descriptor, events, action)
+
+    def forget(self, descriptor: int) -> None:
+        """Stop watching."""
+        with suppress(KeyError, ValueError):
+            self._ready.unregister(descriptor)
+
+    def later(self, seconds: float, action: Action) -> Timer:
+        """Call `action` once, so many seconds from now."""
+        timer = Timer(action)
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._count), timer))
+        return timer
+
+    def run(self, done: Callable[[], bool], *, seconds: float | None = None) -> None:
+        """Go round until `done`, or until so many seconds have passed."""
+        until = None if seconds is None else time.monotonic() + seconds
+        while not done():
+            now = time.monotonic()
+            if until is not None and now >= until:
+                return
+            moments = [moment for moment in (until, self._next()) if moment is not None]
+            for key, _ in self._ready.select(max(min(moments) - now, 0) if moments else None):
+                if self._ready.get_map().get(key.fd) is key:  # an action before may have forgotten it
+                    key.data()
+            self._fire()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._ready.close()
+        os.close(self._bell)
+
+    def _rung(self) -> None:
+        os.eventfd_read(self._bell)
+
+    def _next(self) -> float | None:
+        while self._timers and self._timers[0][2].action is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def _fire(self) -> None:
+        while (moment := self._next()) is not None and moment <= time.monotonic():
+            _, _, timer = heapq.heappop(self._timers)
+            action, timer.action = timer.action, None
+            if action is not None:
+                action()

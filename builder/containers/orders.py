@@ -1,0 +1,205 @@
+"""The side of a container's line that answers: what other processes may ask of the one that runs the container."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from builder.containers.book import Container
+from builder.containers.line import LARGEST
+from builder.containers.state import Status
+from builder.containers.terminal import resize
+from builder.errors import BuildError
+from layers import LayerError
+from runner import LimitUnavailable, RunnerError
+
+if TYPE_CHECKING:
+    from builder.containers.supervise import Supervisor
+
+HELLO = 5.0
+"""Seconds within which a caller says what it wants."""
+
+
+class Desk:
+    """Takes orders on the supervisor's loop. Each is a method whose words are the order's; its result is the answer."""
+
+    def __init__(self, supervisor: Supervisor, listening: socket.socket) -> None:
+        self.supervisor = supervisor
+        self.listening = listening
+        self.loop = supervisor.loop
+        self.loop.watch(listening.fileno(), self._call)
+
+    def close(self) -> None:
+        """Nobody is here any more."""
+        for client in list(self.supervisor.board.clients):
+            self.supervisor.board.drop(client)
+        self.loop.forget(self.listening.fileno())
+        self.listening.close()
+
+    def _call(self) -> None:
+        with suppress(BlockingIOError):
+            caller, _ = self.listening.accept()
+            caller.setblocking(False)
+            silence = self.loop.later(HELLO, lambda: self._hang_up(caller))
+
+            def ready() -> None:
+                silence.cancel()
+                self.loop.forget(caller.fileno())
+                self._serve(caller)
+
+            self.loop.watch(caller.fileno(), ready)
+
+    def _hang_up(self, caller: socket.socket) -> None:
+        self.loop.forget(caller.fileno())
+        caller.close()
+
+    def _serve(self, caller: socket.socket) -> None:
+        keep = False
+        try:
+            order = caller.recv(LARGEST)
+            if order:
+                words = json.loads(order)
+                wanted = words.pop("do")
+                answer = self._obey(wanted, words)
+                caller.send(json.dumps(answer).encode())
+                if wanted == "attach" and "error" not in answer:
+                    keep = True
+                    wants = {key: bool(words[key]) for key in ("output", "gives")}
+                    self.supervisor.board.join(caller, **wants, detached=lambda: self.supervisor.tell("detach"))
+        except (OSError, ValueError, KeyError):
+            pass  # whoever it was has gone, or speaks another language
+        finally:
+            if not keep:
+                caller.close()
+
+    def _obey(self, wanted: str, words: dict[str, Any]) -> dict[str, Any]:
+        action = getattr(self, f"do_{wanted}", None)
+        if action is None:
+            return {"error": "its supervisor is of another version and does not understand that: stop it first"}
+        try:
+            return {"ok": True, **(action(**words) or {})}
+        except (BuildError, LayerError, RunnerError) as error:
+            return {"error": str(error)}
+
+    def do_attach(self, output: bool, gives: bool) -> dict[str, Any]:
+        """Streams from now on; the last packet tells the exit code. Without either it is a way to wait."""
+        status = self.supervisor.state.status
+        if (output or gives) and status is not Status.RUNNING:
+            return {"error": f"is {status}: it cannot be attached to"}
+        if output or gives:
+            self.supervisor.tell("attach")
+        return {"tty": self.supervisor.settings.tty}
+
+    def do_pause(self) -> dict[str, Any]:
+        """Nothing in it moves any more."""
+        from runner.freezer import freeze
+
+        boss = self.supervisor
+        if boss.running is None:
+            return {"error": "is restarting: wait until it runs"}
+        if boss.state.status is Status.PAUSED:
+            return {"error": "is already paused"}
+        freeze(boss.running.cgroup)
+        if boss.prober is not None:
+            boss.prober.end()
+        boss.record(status=Status.PAUSED)
+        boss.tell("pause")
+        return {}
+
+    def do_unpause(self) -> dict[str, Any]:
+        """It goes on."""
+        if self.supervisor.state.status is not Status.PAUSED:
+            return {"error": "is not paused"}
+        self.thaw()
+        return {}
+
+    def thaw(self) -> None:
+        """Let it go on, if it is paused."""
+        boss = self.supervisor
+        if boss.running is None or boss.state.status is not Status.PAUSED:
+            return
+        if boss.running.cgroup is not None:
+            boss.running.cgroup.freeze(frozen=False)
+        boss.record(status=Status.RUNNING)
+        if boss.prober is not None:
+            boss.prober.resume()
+        boss.tell("unpause")
+
+    def do_signal(self, number: int) -> dict[str, Any]:
+        """A signal for its first process. The one that stops it, and SIGKILL, mean that it shall not be restarted."""
+        boss = self.supervisor
+        final = number in (signal.SIGKILL, boss.settings.stop_signal)
+        if final:
+            boss.stopped = True
+        boss.tell("kill", signal=str(number))
+        if boss.running is not None:
+            boss.running.signal(number)
+            if final:
+                self.thaw()
+        return {}
+
+    def do_stop(self, number: int, grace: float | None) -> dict[str, Any]:
+        """A signal, so many seconds (None: any number), then SIGKILL for everything in it."""
+        self.supervisor.stopped = True
+        self._end("stop", number, grace)
+        return {}
+
+    def do_restart(self, number: int, grace: float | None) -> dict[str, Any]:
+        """As stop, and a start after that; a pause before a restart is cut short."""
+        self.supervisor.again = True
+        self.supervisor.stopped = False
+        self._end("restart", number, grace)
+        return {}
+
+    def _end(self, why: str, number: int, grace: float | None) -> None:
+        boss = self.supervisor
+        boss.asked = why
+        if boss.running is None:
+            return
+        boss.tell("kill", signal=str(number))
+        boss.running.signal(number)
+        self.thaw()
+        if boss.deadline is not None:
+            boss.deadline.cancel()
+        boss.deadline = None if grace is None else self.loop.later(grace, self._kill)
+
+    def _kill(self) -> None:
+        boss = self.supervisor
+        if boss.running is not None:
+            boss.tell("kill", signal=str(int(signal.SIGKILL)))
+            boss.running.kill()
+
+    def do_resize(self, rows: int, columns: int) -> dict[str, Any]:
+        """Its terminal has another size."""
+        master = self.supervisor.board.master
+        if master is not None:
+            resize(master, rows, columns)
+        return {}
+
+    def do_updated(self) -> dict[str, Any]:
+        """Its settings were written anew; limits that cannot be had while it runs are written back."""
+        from runner.adjust import adjust
+
+        boss = self.supervisor
+        old, fresh = boss.settings.limits, Container(boss.container.folder)
+        if boss.running is not None and fresh.settings.limits != old:
+            try:
+                adjust(boss.running.cgroup, old, fresh.settings.limits)
+            except LimitUnavailable:
+                with boss.store.lock("containers"):
+                    boss.container = fresh.change(limits=old)
+                raise
+        boss.container = fresh
+        return {}
+
+    do_renamed = do_updated
+
+    def do_exec(self, words: list[str], user: str | None, env: dict[str, str], cwd: str | None) -> dict[str, Any]:
+        """A further command that nobody waits for."""
+        boss = self.supervisor
+        if boss.state.status is not Status.RUNNING:
+            return {"error": f"is {boss.state.status}"}
+        return {"id": boss.accompany(words, user=user, env=env, cwd=cwd)}

@@ -1,0 +1,95 @@
+"""What the runner is asked for: the sandbox of a container, and that of a further command in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from builder.containers.book import Container
+from builder.containers.settings import Settings
+from builder.process import environment, identity, network_files
+from layers import Account, Accounts
+from layers.disk.paths import Root
+from runner import Mount, Sandbox
+
+LIMIT = 8 << 20
+"""Bytes of passwd and group that are read."""
+
+
+def order(container: Container, root: Path) -> Sandbox:
+    """What the runner is asked for."""
+    settings = container.settings
+    account = who(root, settings.user)
+    files = container.folder / "files"
+    files.mkdir(exist_ok=True)
+    mounts = [
+        *network_files(files, hostname=settings.hostname, hosts=settings.hosts, network=settings.network),
+        *(Mount(target, kind="tmpfs", size=size) for target, size in settings.tmpfs),
+        *(Mount(volume.target, Path(volume.source), readonly=volume.readonly) for volume in settings.volumes),
+    ]
+    covered = {mount.target for mount in mounts[3:]}
+    mounts = [mount for number, mount in enumerate(mounts) if number >= 3 or mount.target not in covered]
+    return Sandbox(
+        root,
+        settings.command,
+        process_environment(settings, account),
+        settings.cwd or "/",
+        identity(account),
+        settings.hostname,
+        tuple(mounts),
+        settings.network,
+        frozenset(settings.capabilities),
+        settings.seccomp,
+        settings.no_new_privileges,
+        settings.readonly,
+        settings.init,
+        settings.limits,
+        shm_size=settings.shm_size,
+        stop_signal=settings.stop_signal,
+    )
+
+
+def entering(
+    container: Container,
+    pid: int,
+    words: Sequence[str],
+    *,
+    user: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    tty: bool = False,
+) -> Sandbox:
+    """A further command in a container that runs; all else is as the container has it. Raises AccountMissing."""
+    settings = container.settings
+    root = Path(f"/proc/{pid}/root")
+    account = who(root, settings.user if user is None else user)
+    own = {**process_environment(settings, account), **({"TERM": "xterm"} if tty else {}), **(env or {})}
+    return Sandbox(
+        root,
+        tuple(words),
+        own,
+        cwd or settings.cwd or "/",
+        identity(account),
+        capabilities=frozenset(settings.capabilities),
+        seccomp=settings.seccomp,
+        no_new_privileges=settings.no_new_privileges,
+    )
+
+
+def process_environment(settings: Settings, account: Account) -> dict[str, str]:
+    """As docker has it: PATH, HOSTNAME, TERM with a terminal, then what was asked for, HOME last."""
+    own = {"HOSTNAME": settings.hostname, **({"TERM": "xterm"} if settings.tty else {})}
+    return environment([], account, own, settings.env)
+
+
+def who(root: Path, user: str) -> Account:
+    """USER's text in the file system's own accounts. Raises AccountMissing."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return place.read(path, LIMIT)
+        except OSError:
+            return None
+
+    with Root(root) as place:
+        return Accounts.read(read).account(user)

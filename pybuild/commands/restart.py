@@ -1,0 +1,36 @@
+"""`pybuild restart`: stop containers and start them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from pybuild.wiring import Context
+
+
+@click.command(epilog="\b\nExample:\n  pybuild restart -t 3 web")
+@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
+@click.option(
+    "-t", "--time", "--timeout", "grace", type=float, metavar="SECONDS", help="Patience (10); -1 waits for ever."
+)
+@click.option("-s", "--signal", "name", metavar="SIGNAL", help="Instead of its stop signal.")
+@click.pass_obj
+def restart(context: Context, containers: Sequence[str], grace: float | None, name: str | None) -> int:
+    """Stop containers as stop does, and start them again; those that do not run are just started."""
+    from builder.containers import Containers, control
+    from builder.containers.state import LIVE
+    from pybuild.commands.run import begin
+    from pybuild.several import each, signal_number
+
+    number = signal_number(name)
+    book = Containers(context.store)
+
+    def one(name: str) -> None:
+        found = book.get(name)
+        if found.state().status in LIVE:
+            control.restart(found, grace=grace, number=number)
+        else:
+            begin(context, found)
+
+    return each(containers, one)

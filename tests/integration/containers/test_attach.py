@@ -1,0 +1,188 @@
+"""Streams of containers that run elsewhere: attached to, detached from, fed, flooded, and left by those who die."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pexpect
+import pytest
+
+from tests.integration.containers.conftest import Detached
+from tests.support.command import Pybuild
+from tests.support.soon import soon
+
+pytestmark = pytest.mark.root
+Inspected = Callable[[str], dict[str, Any]]
+
+
+def terminal(command: Pybuild, *words: str) -> pexpect.spawn:
+    argv = command.command(*words)
+    return pexpect.spawn(argv[0], argv[1:], env=command.environment, dimensions=(31, 99), timeout=20)
+
+
+def started(command: Pybuild, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command.command(*words), env=command.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def attached(command: Pybuild, name: str) -> bool:
+    return bool(
+        command.text("events", "--since", "5m", "--until", "0s", "-f", f"container={name}", "-f", "event=attach")
+    )
+
+
+def test_input_reaches_it_and_output_and_code_come_back(detached: Detached, shared_pybuild: Pybuild) -> None:
+    name = detached("while read line; do echo got $line; echo err $line >&2; test $line = end && exit 6; done", "-i")
+    client = started(shared_pybuild, "attach", name)
+    assert client.stdin is not None
+    for word in (b"one\n", b"two\n", b"end\n"):
+        client.stdin.write(word)
+        client.stdin.flush()
+    out, err = client.communicate(timeout=20)
+    assert (client.returncode, out, err) == (6, b"got one\ngot two\ngot end\n", b"err one\nerr two\nerr end\n")
+
+
+def test_the_end_of_ones_input_is_not_that_of_a_detached_one(detached: Detached, shared_pybuild: Pybuild) -> None:
+    name = detached("cat; echo over", "-i")
+    first = started(shared_pybuild, "attach", name)
+    assert first.stdin is not None
+    first.stdin.write(b"hello\n")
+    first.stdin.close()
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"hello\n"
+    second = started(shared_pybuild, "attach", "--no-stdin", name)
+    assert soon(lambda: attached(shared_pybuild, name))
+    first.kill()  # nobody minds
+    first.wait()
+    shared_pybuild("stop", "-t", "0", name)
+    assert second.wait(20) == 137
+    assert shared_pybuild.text("logs", name) == "hello"
+    once = shared_pybuild.text("create", "-i", "busybox", "sh", "-c", "cat; echo over")
+    assert shared_pybuild("start", "-ai", once, stdin="x\n").stdout == "x\nover\n"
+    shared_pybuild("rm", once)
+
+
+def test_signals_to_the_one_who_looks_are_for_the_command(
+    detached: Detached, shared_pybuild: Pybuild, inspected: Inspected
+) -> None:
+    name = detached("trap 'echo usr; exit 9' USR1; while :; do sleep 0.05; done")
+    client = started(shared_pybuild, "attach", "--no-stdin", name)
+    assert soon(lambda: attached(shared_pybuild, name))
+    time.sleep(0.1)
+    client.send_signal(signal.SIGUSR1)
+    out, _ = client.communicate(timeout=20)
+    assert (client.returncode, out) == (9, b"usr\n")
+    shared_pybuild("start", name)
+    deaf = started(shared_pybuild, "attach", "--no-stdin", "--sig-proxy=false", name)
+    time.sleep(0.5)
+    deaf.send_signal(signal.SIGTERM)
+    deaf.communicate(timeout=20)
+    assert inspected(name)["State"]["Running"]
+
+
+def test_a_terminal_is_left_by_keys_and_come_back_to(shared_pybuild: Pybuild, inspected: Inspected) -> None:
+    name = f"tty-{os.urandom(4).hex()}"
+    first = terminal(shared_pybuild, "run", "-ti", "--name", name, "busybox", "sh")
+    first.expect("#")
+    first.sendline("stty size; echo a-$((1+1))")
+    first.expect("31 99")
+    first.expect("a-2")
+    first.send("\x10x\x7f")  # half of the keys, and something else: all goes through
+    first.send("\x10\x11")
+    first.expect(pexpect.EOF)
+    first.close()
+    assert first.exitstatus == 0
+    pid = inspected(name)["State"]["Pid"]
+    assert pid
+    again = terminal(shared_pybuild, "attach", "--detach-keys", "ctrl-a,d", name)
+    again.sendline("stty size; echo b-$((1+2))")
+    again.expect("31 99")
+    again.expect("b-3")
+    again.setwinsize(20, 60)
+    time.sleep(0.5)
+    again.sendline("stty size")
+    again.expect("20 60")
+    again.send("\x01d")
+    again.expect("read escape sequence")
+    again.expect(pexpect.EOF)
+    again.close()
+    assert again.exitstatus == 0
+    assert inspected(name)["State"]["Pid"] == pid
+    last = terminal(shared_pybuild, "attach", name)
+    last.sendline("exit 7")
+    last.expect(pexpect.EOF)
+    last.close()
+    assert last.exitstatus == 7
+    assert inspected(name)["State"]["ExitCode"] == 7
+    shared_pybuild("rm", name)
+
+
+def test_exec_is_left_by_keys_too(detached: Detached, shared_pybuild: Pybuild) -> None:
+    name = detached()
+    inside = terminal(
+        shared_pybuild, "exec", "-ti", name, "sh", "-c", "echo in; sleep 0.5; echo done > /done; sleep 100"
+    )
+    inside.expect("in")
+    inside.send("\x10\x11")
+    inside.expect(pexpect.EOF)
+    inside.close()
+    assert inside.exitstatus == 0
+    assert soon(lambda: shared_pybuild("exec", name, "cat", "/done", code=None).stdout == "done\n")
+    shared_pybuild("exec", "-d", "-e", "A=b", "-w", "/etc", name, "sh", "-c", "echo $A $PWD > /told")
+    assert soon(lambda: shared_pybuild("exec", name, "cat", "/told", code=None).stdout == "b /etc\n")
+
+
+def test_a_flood_comes_whole_to_everyone_at_his_own_speed(detached: Detached, shared_pybuild: Pybuild) -> None:
+    name = detached("read go; seq 1 200000; echo over", "-i")
+    slow, quick = started(shared_pybuild, "attach", "--no-stdin", name), started(shared_pybuild, "attach", name)
+    expected = b"".join(b"%d\n" % number for number in range(1, 200001)) + b"over\n"
+    assert soon(lambda: len(shared_pybuild.text("events", "--since", "5m", "--until", "0s", "-f", f"container={name}",
+                                                "-f", "event=attach").splitlines()) == 2)  # fmt: skip
+    assert quick.stdin is not None
+    quick.stdin.write(b"go\n")
+    quick.stdin.flush()
+    time.sleep(0.5)  # meanwhile the slow one reads nothing
+    assert slow.communicate(timeout=30)[0] == expected
+    assert quick.communicate(timeout=30)[0] == expected
+    assert shared_pybuild("logs", name).stdout.encode() == expected
+
+
+def test_who_dies_while_attached_takes_nothing_along(
+    detached: Detached, shared_pybuild: Pybuild, inspected: Inspected
+) -> None:
+    name = detached("i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
+    client = started(shared_pybuild, "attach", name)
+    assert client.stdout is not None
+    client.stdout.readline()
+    client.kill()
+    client.communicate()
+    before = len(shared_pybuild.text("logs", name).splitlines())
+    assert soon(lambda: len(shared_pybuild.text("logs", name).splitlines()) > before)
+    assert inspected(name)["State"]["Running"]
+
+
+def test_only_the_streams_that_were_asked_for(shared_pybuild: Pybuild) -> None:
+    words = ("busybox", "sh", "-c", "cat; echo out; echo err >&2")
+    only = shared_pybuild("run", "--rm", "-a", "stderr", *words, stdin="in\n")
+    assert (only.stdout, only.stderr) == ("", "err\n")
+    both = shared_pybuild("run", "--rm", "-i", "-a", "stdin", "-a", "stdout", *words, stdin="in\n")
+    assert (both.stdout, both.stderr) == ("in\nout\n", "")
+
+
+def test_a_foreground_one_outlives_a_signal_that_is_not_for_it(shared_pybuild: Pybuild, inspected: Inspected) -> None:
+    name = f"own-{os.urandom(4).hex()}"
+    client = started(
+        shared_pybuild, "run", "--name", name, "--sig-proxy=false", "busybox", "sh", "-c", "echo up; sleep 100"
+    )
+    assert client.stdout is not None
+    assert client.stdout.readline() == b"up\n"
+    client.send_signal(signal.SIGINT)
+    client.communicate(timeout=20)
+    assert client.returncode == 130
+    assert inspected(name)["State"]["Running"]
+    shared_pybuild("rm", "-f", name)
