@@ -62,8 +62,8 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
     "Containers": {
         "run": Listed("pybuild.commands.run:run", "Run a command in a new container.", True, 125),
         "create": Listed("pybuild.commands.create:create", "Make a container without starting it.", True, 125),
-        "start": Listed("pybuild.commands.start:start", "Start containers that are not running.", True, 125),
-        "exec": Listed("pybuild.commands.exec:exec_", "Run a command in a running container.", True, 125),
+        "start": Listed("pybuild.commands.start:start", "Start containers that are not running.", True),
+        "exec": Listed("pybuild.commands.exec:exec_", "Run a command in a running container.", True),
         "attach": Listed("pybuild.commands.attach:attach", "See and feed a running container."),
         "ps": Listed("pybuild.commands.ps:ps", "List containers."),
         "logs": Listed("pybuild.commands.logs:logs", "Show what a container wrote."),

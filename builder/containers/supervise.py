@@ -179,7 +179,7 @@ class Supervisor:
         check = self.settings.healthcheck
         words = check.words(self.settings.shell) if check is not None else ()
         health = replace(self.state.health or Health(), status="starting", streak=0) if words else None
-        self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False)
+        self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False, exit_code=0)
         if check is not None and health is not None:
             self.prober = Prober(self.loop, check, lambda given: self.enter(words, given), self.checked, health)
             self.prober.resume()

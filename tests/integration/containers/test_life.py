@@ -58,8 +58,7 @@ def test_a_paused_one_stands_still_and_goes_on(
         (["start"], "unpause"),
         (["rm"], "it is paused"),
     ]:
-        code = 125 if words == ["exec"] else 1
-        assert sentence in shared_pybuild(*words, name, *(["true"] * (words == ["exec"])), code=code).stderr
+        assert sentence in shared_pybuild(*words, name, *(["true"] * (words == ["exec"])), code=1).stderr
     shared_pybuild("commit", name, "of-a-paused-one")
     shared_pybuild("rmi", "of-a-paused-one")
     assert inspected(name)["State"]["Paused"] is True
@@ -93,7 +92,7 @@ def test_what_cannot_be_is_an_error_and_what_is_so_already_is_none(
     assert shared_pybuild.text("stop", name) == name
     for word in ("kill", "pause", "unpause", "top", "attach"):
         assert "not running" in shared_pybuild(word, name, code=1).stderr, word
-    assert "not running (exited)" in shared_pybuild("exec", name, "true", code=125).stderr
+    assert "not running (exited)" in shared_pybuild("exec", name, "true", code=1).stderr
     both = shared_pybuild("stop", "nobody-here", name, code=1)
     assert (both.stdout, "no such container" in both.stderr) == (f"{name}\n", True)
     made = shared_pybuild.text("create", "busybox", "true")
@@ -312,3 +311,42 @@ def test_prune_takes_what_does_not_run(pybuild: Pybuild) -> None:
     assert (told[0], set(told[1:3])) == ("Deleted Containers:", gone)
     assert set(pybuild.text("container", "ls", "-aq", "--no-trunc").splitlines()) == {runs, kept}
     pybuild("rm", "-f", runs, kept)
+
+
+def test_init_reaps_five_thousand_and_passes_signals_on(
+    detached: Detached, shared_pybuild: Pybuild, inspected: Inspected
+) -> None:
+    orphans = "i=0; while [ $i -lt 5000 ]; do i=$((i+1)); (true &) ; done"
+    name = detached(f"{orphans}; touch /done; trap 'exit 8' TERM; {LOOP}", "--init", "--pids-limit", "100")
+    assert soon(lambda: shared_pybuild("exec", name, "test", "-e", "/done", code=None).returncode == 0, seconds=60)
+    zombies = "grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l"
+    assert soon(lambda: shared_pybuild.text("exec", name, "sh", "-c", zombies) == "0")
+    shared_pybuild("stop", name)
+    assert inspected(name)["State"]["ExitCode"] == 8
+
+
+def test_how_long_and_with_what_a_stop_is_tried(
+    detached: Detached, shared_pybuild: Pybuild, inspected: Inspected
+) -> None:
+    name = detached(
+        "trap 'echo hup' HUP; trap '' TERM; echo ready; while :; do sleep 0.05; done",
+        *("--stop-signal", "HUP", "--stop-timeout", "1"),
+    )
+    assert soon(lambda: lines(shared_pybuild, name) == 1)
+    began = time.monotonic()
+    shared_pybuild("stop", name)
+    assert time.monotonic() - began >= 1
+    assert inspected(name)["State"]["ExitCode"] == 137
+    assert shared_pybuild.text("logs", name) == "ready\nhup"
+    config = inspected(name)["Config"]
+    assert (config["StopSignal"], config["StopTimeout"]) == ("SIGHUP", 1)
+
+
+def test_labels_and_variables_of_files(shared_pybuild: Pybuild, inspected: Inspected, tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("# a comment\na=b\n\nc\n")
+    (tmp_path / "env").write_text("X=1\n# no\nY=2\n")
+    words = ("--label-file", tmp_path / "labels", "--label", "c=d", "--env-file", tmp_path / "env", "-e", "Y=3")
+    made = shared_pybuild.text("create", *words, "busybox", "sh", "-c", "echo $X$Y")
+    assert inspected(made)["Config"]["Labels"] == {"a": "b", "c": "d"}
+    assert shared_pybuild.text("start", "-a", made) == "13"
+    shared_pybuild("rm", made)
