@@ -90,7 +90,6 @@ BUILDKIT: tuple[Rule, ...] = (
     Rule(
         "InvalidBaseImagePlatform",
         "Base image platform does not match expected target platform",
-        f"{DOCS}invalid-base-image-platform/",
         on=("From",),
         of=origin.invalid_base_image_platform,
     ),

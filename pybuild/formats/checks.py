@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pybuild import __version__
 
@@ -104,6 +105,7 @@ def sarif(findings: Sequence[Finding], uri: str, errors: Sequence[BuildError] = 
             "level": LEVELS[finding.rule.severity],
             "message": {"text": finding.message},
             "locations": [location(uri, finding.span)],
+            **({"fixes": [fix(uri, finding)]} if finding.edits else {}),
         }
         for finding in findings
     ]
@@ -134,12 +136,26 @@ def sarif(findings: Sequence[Finding], uri: str, errors: Sequence[BuildError] = 
     return {"$schema": SARIF, "version": "2.1.0", "runs": [run]}
 
 
+def fix(uri: str, finding: Finding) -> dict[str, Any]:
+    """How a finding is mended, as SARIF tells it."""
+    replacements = [
+        {"deletedRegion": region(edit.span), "insertedContent": {"text": edit.text}} for edit in finding.edits
+    ]
+    change = {"artifactLocation": {"uri": quote(uri)}, "replacements": replacements}
+    return {"description": {"text": "What `pybuild check --fix` does"}, "artifactChanges": [change]}
+
+
 def location(uri: str, span: Span) -> dict[str, Any]:
     """A place as SARIF tells it."""
-    region = {"startLine": span.line, "startColumn": span.column, "endLine": span.end_line}
-    if (span.end_line, span.end_column) > (span.line, span.column):
-        region["endColumn"] = span.end_column
-    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
+    return {"physicalLocation": {"artifactLocation": {"uri": quote(uri)}, "region": region(span)}}
+
+
+def region(span: Span) -> dict[str, int]:
+    """Lines and columns as SARIF counts them, which is as spans do."""
+    found = {"startLine": span.line, "startColumn": span.column, "endLine": span.end_line}
+    return found | (
+        {"endColumn": span.end_column} if span.end_line > span.line or span.end_column > span.column else {}
+    )
 
 
 def github(findings: Iterable[Finding], file: str, errors: Iterable[BuildError] = ()) -> Iterator[str]:

@@ -3,6 +3,7 @@
 `python -m tests.acceptance.checks CHROOT`, a chroot as `bench/peers/sid` makes it.
 """
 
+import base64
 import io
 import json
 import sys
@@ -13,6 +14,10 @@ from typing import Any
 
 from tests.acceptance.checks.cases import GOLDEN, IMAGES, cases
 from tests.support.dockerd import Dockerd, dockerd
+from tests.support.registry import registry_server
+
+ELSEWHERE = "registry.test"
+"""Stands for the registry that other platforms' images come from."""
 
 
 def main(root: Path) -> None:
@@ -21,16 +26,31 @@ def main(root: Path) -> None:
         shared = Path(work) / "shared"
         shared.mkdir()
         options = "--feature containerd-snapshotter=true"  # only then are images of other platforms bases
-        with dockerd(Path(work) / "state", root=root, shared=[shared], options=options) as daemon:
+        with (
+            registry_server(Path(work) / "registry") as registry,
+            dockerd(Path(work) / "state", root=root, shared=[shared], options=options) as daemon,
+        ):
             (shared / "one.tar").write_bytes(tar({"x": b"x"}))
             for name, (platform, text) in IMAGES.items():
                 daemon.docker("import", "--platform", platform, shared / "one.tar", "start")
                 stdin = f"FROM start:latest\n{text}\n"
                 daemon.docker("buildx", "build", "--platform", platform, "--tag", name, "-", stdin=stdin)
-            found = {}
+            # A manifest without an index: only that can be for another platform than was asked for.
+            daemon.docker("import", "--platform", "linux/arm64", shared / "one.tar", registry.reference("wrong:latest"))
+            daemon.docker("push", registry.reference("wrong:latest"))
+            found, texts = {}, {case.name: case.text for case in cases()}
             for case in cases():
                 place = case.write(shared / case.name)
+                file = place / "Dockerfile"
+                file.write_text(file.read_text().replace(ELSEWHERE, registry.host))
                 found[case.name] = {call: asked(daemon, place, call, case.flags) for call in case.calls}
+            text = json.dumps(found).replace(registry.host, ELSEWHERE)
+    found = json.loads(text)
+    for name, answers in found.items():
+        for answer in answers.values():
+            for source in answer.get("data", {}).get("sources") or ():
+                if isinstance(source, dict):  # what was sent names the registry of that moment
+                    source["data"] = base64.b64encode(texts[name].encode()).decode()
     GOLDEN.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

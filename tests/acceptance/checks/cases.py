@@ -8,7 +8,6 @@ from pathlib import Path
 CASES = Path(__file__).with_name("cases.txt")
 GOLDEN = Path(__file__).with_name("golden.json")
 IMAGES = {
-    "wrong": ("linux/arm64", "ENV FROM_BASE=1"),
     "fitting": ("linux/amd64", "ENV FROM_BASE=1"),
     "shelled": ("linux/amd64", 'SHELL ["/bin/bash", "-c"]'),
 }

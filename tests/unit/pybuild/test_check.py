@@ -141,6 +141,13 @@ def test_sarif_names_rules_and_places(call: Run) -> None:
         place = result["locations"][0]["physicalLocation"]
         assert place["artifactLocation"]["uri"] == "Dockerfile"
         assert place["region"]["startLine"] >= 1
+    (change,) = next(one for one in one["results"] if one["ruleId"] == "FromAsCasing")["fixes"][0]["artifactChanges"]
+    assert change["replacements"] == [
+        {
+            "deletedRegion": {"startLine": 1, "startColumn": 13, "endLine": 1, "endColumn": 15},
+            "insertedContent": {"text": "AS"},
+        }
+    ]
     broken = json.loads(call("check", "--format", "sarif", text="FROM scratch\nNOPE\nNOPE\n")[1])["runs"][0]["results"]
     assert [result["locations"][0]["physicalLocation"]["region"]["startLine"] for result in broken] == [2, 3]
 

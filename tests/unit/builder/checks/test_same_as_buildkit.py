@@ -34,7 +34,7 @@ def theirs(case: CheckCase) -> list[Said]:
             warning["ruleName"],
             warning["detail"],
             warning["description"],
-            warning["url"],
+            warning.get("url", ""),
             warning["location"]["ranges"][0]["start"]["line"],
             warning["location"]["ranges"][-1]["end"]["line"],
         )
@@ -47,7 +47,7 @@ def base(name: str, platform: Platform, span: Span) -> BaseImage | None:
         reference = Reference.parse(name)
     except ReferenceInvalid:
         return None
-    architecture = "arm64" if name.startswith("wrong") else "amd64"
+    architecture = "arm64" if "/wrong:" in name else "amd64"
     runtime = {"Env": ["FROM_BASE=1"]} if not name.startswith("shelled") else {"Shell": ["/bin/bash", "-c"]}
     config = ImageConfig.parse(
         json.dumps(
