@@ -20,6 +20,8 @@ SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 PAD = 2
+LONGEST = 1000
+"""Characters of a line that are shown."""
 
 
 def text(findings: Sequence[Finding], *, broken: bool = False) -> Iterator[str]:
@@ -60,8 +62,13 @@ def excerpt(span: Span) -> Iterator[str]:
 
 
 def visible(line: str) -> str:
-    """A line without what a terminal would obey."""
-    return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
+    """A line without what a terminal would obey; a very long one ends early, for it is shown once a finding."""
+    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+    return (
+        line
+        if line.isprintable()
+        else "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
+    )
 
 
 def ranges(span: Span) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def test_any_words_break_nothing(words: list[bytes]) -> None:
     [
         b"FROM scratch\nCOPY" + b" l" * 20_000 + b" /x/\n",  # was read with a cost of the square
         b"FROM scratch\nENV" + b" a=b" * 4_000 + b"\n",
+        b"FROM scratch\nLABEL" + b" l=$X" * 3_000 + b"\n",  # was told with a cost of the square
         b"FROM scratch\nRUN " + b"(" * 20_000 + b"\n",
         b"FROM scratch\nRUN " + b"$(" * 20_000 + b"\n",
         b"FROM scratch\nENV A=" + b"${a:-" * 5_000 + b"}" * 5_000 + b"\n",
@@ -50,7 +51,19 @@ def test_any_words_break_nothing(words: list[bytes]) -> None:
         b"FROM scratch\n" + b"X" * 60_000 + b"\n",
         b"".join(b"FROM scratch AS s%d\n" % number for number in range(500)),
     ],
-    ids=["words", "pairs", "parentheses", "substitutions", "nested", "deep", "arrays", "strings", "unknown", "stages"],
+    ids=[
+        "words",
+        "pairs",
+        "findings",
+        "parentheses",
+        "substitutions",
+        "nested",
+        "deep",
+        "arrays",
+        "strings",
+        "unknown",
+        "stages",
+    ],
 )
 def test_size_alone_hangs_nothing(data: bytes) -> None:
     feed(data)
