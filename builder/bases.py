@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from builder.errors import DockerfileError
 from builder.graph import BaseImage
+from builder.sources.named import LayoutImage
 from builder.span import Span
 from builder.workbench import Workbench
 from layers import (
@@ -14,6 +16,7 @@ from layers import (
     DocumentInvalid,
     ImageConfig,
     Index,
+    LayerError,
     Manifest,
     Platform,
     PlatformMissing,
@@ -51,6 +54,18 @@ class Bases:
                 return None
 
         return find
+
+    def layout(self, place: LayoutImage, platform: Platform, span: Span) -> BaseImage:
+        """The documents of an image in an OCI layout. Raises DockerfileError."""
+        from layers.moving.layout import Layout
+
+        try:
+            found = read(Layout.at(place.path), Reference.parse("oci-layout"), place.name, platform)
+        except LayerError as error:
+            raise DockerfileError(span, f"oci-layout://{place.path}: {error}") from error
+        local = all(self._bench.store.here(diff_id) for diff_id in found.chain.diff_ids)
+        reference = Reference.parse(f"oci-layout@{found.target.digest}")
+        return replace(found, reference=reference, local=local, layout=place.path)
 
     def _find(self, reference: Reference, platform: Platform, span: Span) -> BaseImage:
         images = self._bench.store.images

@@ -75,6 +75,8 @@ def inputs(road: Road, graph: BuildGraph, execution: Execution) -> dict[str, Any
         "dockerfile": {"name": request.name, "digest": str(Digest.of(road.text))},
         "file": str(request.dockerfile.absolute()) if request.dockerfile else "",
         "context": str(request.context.absolute()) if request.context else "",
+        "source": request.source.shown if request.source else "",
+        "contexts": {name: getattr(place, "shown", str(place)) for name, place in request.contexts.items()},
         "read": hashlib.sha256("\n".join(read).encode()).hexdigest() if read else "",
         "platform": str(graph.outcome.platform),
         "bases": {image.reference.familiar: str(image.target.digest) for image in bases},

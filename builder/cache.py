@@ -140,7 +140,7 @@ def copy_key(below: Chain, op: Copy, step: Step, content: str) -> Key:
         dest=op.dest,
         chown=op.chown,
         chmod=op.chmod,
-        unpack=op.unpack,
+        unpack=[op.unpack if one is None else op.unpack_fetched for one in op.fetched] or op.unpack,
         parents=op.parents,
         link=op.link,
     )

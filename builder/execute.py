@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 
 from builder import cache, inputs
 from builder.build import StepReport
-from builder.context import Context
 from builder.cutoff import settled
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
 from builder.events import Event, StepCached, StepFinished, StepOutput, StepProgress, StepStarted
 from builder.events import StepFailed as FailedEvent
 from builder.finding import Finder, Found
-from builder.graph import Base, Copy, Mkdir, Outcome, Run, Step
+from builder.graph import Base, Copy, Fetch, Mkdir, Outcome, Run, Step
 from builder.looking import Looked
 from builder.order import Order
 from builder.sharing.known import CacheBroken, Imports
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from builder.cache import Kept
+    from builder.contexts import Contexts
     from builder.request import BuildRequest
     from builder.workbench import Workbench
     from layers import Digest
@@ -65,7 +65,7 @@ class Execution:
         bench: Workbench,
         outcome: Outcome,
         *,
-        context: Callable[[], Context | None],
+        context: Contexts,
         emit: Callable[[Event], None],
         stop: threading.Event,
         imports: Imports,
@@ -141,7 +141,9 @@ class Execution:
 
     def _at_once(self, step: Step) -> bool:
         """Find what needs no look at files and is cached, without a thread for it."""
-        if isinstance(step.op, Copy) or (isinstance(step.op, Run) and step.op.mounts) or self.finder.refused(step):
+        if isinstance(step.op, Copy | Fetch) or (isinstance(step.op, Run) and step.op.mounts):
+            return False
+        if self.finder.refused(step):
             return False
         if isinstance(step.op, Base):
             if step.op.image is not None and not step.op.image.local:
@@ -184,6 +186,9 @@ class Execution:
         try:
             if isinstance(step.op, Base):
                 self._base(step, step.op)
+                return
+            if isinstance(step.op, Fetch):
+                self._fetch(step, step.op)
                 return
             looked = self.finder.look(step, self._chains(step))
             found = self.finder.find(step, looked)
@@ -253,6 +258,30 @@ class Execution:
         seconds = time.monotonic() - began
         self._report(step, "ran", seconds, None)
         self.emit(StepFinished(step.id, seconds))
+
+    def _fetch(self, step: Step, op: Fetch) -> None:
+        """Files from elsewhere as a layer of their own, fetched if they are not here or have changed."""
+        from builder.sources.fetch import Fetcher
+
+        began, started, came = time.monotonic(), [], 0
+
+        def begin() -> None:
+            started.append(True)
+            self.emit(StepStarted(step.id))
+
+        def progress(count: int) -> None:
+            nonlocal came
+            came += count
+            self._fetched(step, came)
+
+        wanted = self.request
+        fetcher = Fetcher(self.bench, wanted.secrets, wanted.agents, self._halt, begin, progress)
+        diff_id = fetcher.layer(op)
+        size = self.bench.store.blobs.size(diff_id)
+        self.made[step.id] = Made(Chain((diff_id,)), self._now(), size)
+        seconds = time.monotonic() - began
+        self._report(step, "ran" if started else "cached", seconds, None)
+        self.emit(StepFinished(step.id, seconds, None, size, diff_id) if started else StepCached(step.id))
 
     def _former(self, kept: Kept | None) -> Kept | None:
         """A result that a step would rather have again than the same with other times."""
@@ -327,7 +356,7 @@ class Execution:
 
                 assert looked.selection is not None
                 there = store.tree(below)
-                layer = copy(store, there, step, looked.selection, looked.origin, anew=anew, form=form)
+                layer = copy(store, there, step, looked.selection, anew=anew, form=form)
                 return settled(store, below, former, layer), None
         raise AssertionError(step.op)
 

@@ -18,7 +18,7 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.cache import Kept
-    from builder.context import Context
+    from builder.contexts import Contexts
     from builder.request import BuildRequest
     from builder.sharing.known import Imports
     from layers import Store
@@ -49,7 +49,7 @@ class Finder:
         self,
         store: Store,
         request: BuildRequest,
-        context: Callable[[], Context | None],
+        context: Contexts,
         imports: Imports,
         *,
         stop: threading.Event | None = None,

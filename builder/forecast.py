@@ -5,12 +5,13 @@ Nothing is fetched but documents of base images, nothing is run, nothing is kept
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Literal
 
 from builder import cache
 from builder.explain import Change, Explanation, explain
 from builder.finding import Finder
-from builder.graph import Base, BuildGraph, Step, origins
+from builder.graph import Base, BuildGraph, Fetch, Step, origins
 from builder.looking import Looked
 from builder.sharing.supply import Unfetched
 from layers import Chain
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What would become of a step: `hit`, `miss`, or `fetch` for a base image that is elsewhere.
+    """What would become of a step: `hit`, `miss`, or `fetch` for an image or a file that is elsewhere.
+
+    What was fetched once from a URL or a repository counts as a hit: whether it has changed there is not asked.
 
     `seconds`: what it took last time, None if it never ran here. `changes`: every input that differs.
     """
@@ -41,15 +44,17 @@ def forecast(road: Road) -> list[Expected]:
             road.imports = road.imported()
             return [found for graph in road.graphs() for found in Forecast(road).of(graph)]
         finally:
-            road.close()
+            road.contexts.close()
 
 
 class Forecast:
     """One graph."""
 
     def __init__(self, road: Road) -> None:
+        self._bench = road.bench
+        self._request = road.request
         self._store = road.bench.store
-        self._finder = Finder(self._store, road.request, road.files, road.imports, sealed=True)
+        self._finder = Finder(self._store, road.request, road.contexts, road.imports, sealed=True)
         self._looking = self._finder.looking
         self._chains: dict[int, Chain] = {}
         self._absent: set[int] = set()
@@ -69,6 +74,15 @@ class Forecast:
                 return Expected(step, "hit")
             self._absent.add(step.id)
             return Expected(step, "fetch", "it is not in the store")
+        if isinstance(step.op, Fetch):
+            from builder.sources.fetch import Fetcher
+
+            request = self._request
+            here = Fetcher(self._bench, request.secrets, request.agents, threading.Event()).kept(step.op)
+            if here is None:
+                return Expected(step, "fetch", "it is not in the store")
+            self._chains[step.id] = Chain((here,))
+            return Expected(step, "hit")
         assert step.base is not None
         unread = next((one for one in origins(step.op) if one in self._absent or one not in self._chains), None)
         if unread is not None:
@@ -94,7 +108,7 @@ class Forecast:
 
     def _over_unknown(self, step: Step, looked: Looked | None, unknown: Step) -> Expected:
         """A step that stands on what is not there yet, or reads it (not `looked`); its own changes can be said."""
-        below = f"{unknown.title} {'is fetched first' if isinstance(unknown.op, Base) else 'runs again'}"
+        below = f"{unknown.title} {'is fetched first' if isinstance(unknown.op, Base | Fetch) else 'runs again'}"
         if refused := self._finder.refused(step):
             return Expected(step, "miss", refused, seconds=self._explained(step, None, below).seconds)
         return self._missed(step, looked, below)

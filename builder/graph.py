@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from builder.mounts import BindMount, CacheMount, Mounted
 from builder.span import NOWHERE, Span
 from layers import Chain, Descriptor, History, ImageConfig, Manifest, Platform, Reference
 from layers.quick import dataclass
 
+if TYPE_CHECKING:
+    from builder.sources.gitref import GitSource
+    from builder.sources.web import WebSource
+
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:
     """An image to build on, its documents read and its layers perhaps still elsewhere.
 
-    `target` is what the reference points to (an index, perhaps); `local` says that all its layers are here.
+    `target` is what the reference points to (an index, perhaps); `local` says that all its layers are here. `layout` is
+    the OCI layout that has it, None for a registry.
     """
 
     reference: Reference
@@ -28,6 +34,7 @@ class BaseImage:
     manifest: Manifest
     config: ImageConfig
     local: bool
+    layout: Path | None = None
 
     @property
     def chain(self) -> Chain:
@@ -40,6 +47,14 @@ class Base:
     """The layers of an image; None is scratch, no layers at all."""
 
     image: BaseImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Files from elsewhere as a file system of their own; with `unpack` an archive is what it holds."""
+
+    source: GitSource | WebSource
+    unpack: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +92,10 @@ class Copy:
     """Put files somewhere.
 
     sources: paths or wildcards below the origin's root; files: (name, content) of here-documents. dest: absolute, a
-    slash at the end means a directory. origin: id of the step whose result is read, None for the context.
-    unpack: True for what ADD does with archives. excludes: patterns as in .dockerignore. link: what lies below does
-    not count, so links on the way to dest are not followed.
+    slash at the end means a directory. origin: id of the step whose result is read, None for `context`, which is the
+    name of one, "" for the build's own. unpack: True for what ADD does with archives. excludes: patterns as in
+    .dockerignore. link: what lies below does not count, so links on the way to dest are not followed. fetched: the step
+    that each source is of, None for one of the origin, empty if all are; unpack_fetched: as unpack, for those.
     """
 
     sources: tuple[str, ...]
@@ -92,6 +108,14 @@ class Copy:
     excludes: tuple[str, ...] = ()
     parents: bool = False
     link: bool = False
+    context: str = ""
+    fetched: tuple[int | None, ...] = ()
+    unpack_fetched: bool = False
+
+    @property
+    def of_context(self) -> bool:
+        """True if it reads files of a context."""
+        return bool(self.sources) and self.origin is None and (not self.fetched or None in self.fetched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +126,12 @@ class Mkdir:
     user: str
 
 
-Op = Base | Run | Copy | Mkdir
+Op = Base | Fetch | Run | Copy | Mkdir
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node of the graph: `op` done over the result of the step `base` (None for a Base).
+    """A node of the graph: `op` done over the result of the step `base` (None for a Base or Fetch).
 
     `words` is the instruction as the user wrote it; `position` of `count` counts within its stage.
     """
@@ -132,8 +156,8 @@ class Step:
 def origins(op: Op) -> tuple[int, ...]:
     """The steps whose results an operation reads, besides what it stands on."""
     match op:
-        case Copy(origin=int(origin)):
-            return (origin,)
+        case Copy(origin=origin, fetched=fetched):
+            return tuple(dict.fromkeys(one for one in (origin, *fetched) if one is not None))
         case Run(mounts=mounts):
             found = (mount.origin for mount in mounts if isinstance(mount, BindMount | CacheMount))
             return tuple(dict.fromkeys(origin for origin in found if origin is not None))

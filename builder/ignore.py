@@ -39,7 +39,11 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known of a directory: for each run of patterns, whether it matched it or a directory above."""
+    """What is known of a directory: for each run of patterns, whether it matched it or a directory above.
+
+    As with docker a run is only tried where it could change something: a `!` that matches a directory which is not
+    ignored means nothing for what is in it.
+    """
 
     matched: tuple[bool, ...]
     ignored: bool
@@ -88,14 +92,14 @@ class Ignore:
 
     def state(self, path: str, above: State) -> State:
         """What is known of `path`, whose directory's state is `above`."""
-        matched = tuple(
-            before or run(path) is not None for before, (_, run) in zip(above.matched, self._runs, strict=True)
-        )
+        matched = []
         ignored = False
-        for hit, (keeps, _) in zip(matched, self._runs, strict=True):
+        for before, (keeps, run) in zip(above.matched, self._runs, strict=True):
+            hit = before or (keeps == ignored and run(path) is not None)
+            matched.append(hit)
             if hit:
                 ignored = not keeps
-        return State(matched, ignored)
+        return State(tuple(matched), ignored)
 
     def ignores(self, path: str) -> bool:
         """True if a path is ignored, for its own sake or that of a directory above it."""
@@ -120,14 +124,26 @@ class Ignore:
             for pattern in self.patterns
         )
 
+    def hits(self, path: str) -> list[tuple[Pattern, str]]:
+        """The patterns that count for a path, in order, each with what it matches: the path or a directory above.
+
+        The last one decides.
+        """
+        found: dict[int, str] = {}
+        for end in (found.start() for found in re.finditer(r"/|\Z", path)):
+            ignored = False
+            for number, pattern in enumerate(self.patterns):
+                matters = number not in found and pattern.keeps == ignored
+                if matters and re.compile(pattern.regex, re.DOTALL).fullmatch(path[:end]):
+                    found[number] = path[:end]
+                if number in found:
+                    ignored = not pattern.keeps
+        return [(self.patterns[number], found[number]) for number in sorted(found)]
+
     def why(self, path: str) -> Pattern | None:
         """The pattern that decides about a path."""
-        ways = [path[: found.start()] for found in re.finditer(r"/|\Z", path)]
-        for pattern in reversed(self.patterns):
-            match = re.compile(pattern.regex, re.DOTALL).fullmatch
-            if any(match(way) for way in ways):
-                return pattern
-        return None
+        hits = self.hits(path)
+        return hits[-1][0] if hits else None
 
 
 def translate(pattern: str) -> str:
@@ -153,28 +169,60 @@ def translate(pattern: str) -> str:
         elif char == "\\":
             if at == len(pattern):
                 raise ValueError("a backslash at the end")
-            out.append(re.escape(pattern[at]))
+            out.append(escaped(pattern[at]))
             at += 1
         else:
             out.append(re.escape(char))
     return "".join(out)
 
 
+ESCAPES = {
+    **{letter: re.escape(char) for letter, char in zip("aftnrv", "\a\f\t\n\r\v", strict=True)},
+    "d": "[0-9]",
+    "D": "[^0-9]",
+    "s": r"[\t\n\f\r ]",
+    "S": r"[^\t\n\f\r ]",
+    "w": "[0-9A-Za-z_]",
+    "W": "[^0-9A-Za-z_]",
+    "b": r"\b",
+    "B": r"\B",
+    "A": r"\A",
+    "z": r"\Z",
+}
+"""What docker makes of a backslash before a letter: it is left to the regular expressions of Go."""
+
+
+def escaped(char: str) -> str:
+    """What a backslash and a character mean. Raises ValueError for what Go does not know."""
+    if not (char.isascii() and char.isalnum()):
+        return re.escape(char)
+    if char not in ESCAPES:
+        raise ValueError(f"a backslash before {char!r} means nothing")
+    return ESCAPES[char]
+
+
 def character_class(pattern: str, at: int) -> tuple[str, int]:
-    """The class that begins behind `[`, and where it ends. Raises ValueError."""
+    """The class that begins behind `[`, and where it ends, as Go's filepath.Match reads it. Raises ValueError."""
+
+    def member() -> str:
+        nonlocal at
+        if pattern.startswith(("-", "]"), at) or at == len(pattern):
+            raise ValueError("a character class that does not end, or a range without ends")
+        at += pattern.startswith("\\", at)
+        if at == len(pattern):
+            raise ValueError("a backslash at the end")
+        at += 1
+        return re.escape(pattern[at - 1])
+
     negated = pattern.startswith("^", at)
     at += negated
-    members: list[str] = []
-    while at < len(pattern) and (pattern[at] != "]" or not members):
-        char = pattern[at]
-        if char == "\\":
+    members = [member()]
+    while not pattern.startswith("]", at):
+        if pattern.startswith("-", at):
             at += 1
-            if at == len(pattern):
-                break
-            members.append(re.escape(pattern[at]))
+            members.append("-" + member())
+            if pattern.startswith("-", at):
+                raise ValueError("a range that is one already")
         else:
-            members.append("-" if char == "-" else re.escape(char))
-        at += 1
-    if at >= len(pattern) or members[0] == "-" or members[-1] == "-":
-        raise ValueError("a character class that does not end, or a range without ends")
+            members.append(member())
     return f"[{'^' if negated else ''}{''.join(members)}]", at + 1

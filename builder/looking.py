@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from builder import cache
@@ -15,23 +15,23 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.context import Context
+    from builder.contexts import Contexts
     from builder.inputs import Listing
     from builder.ops.attach import Shown
-    from builder.ops.copy import TreeOrigin
+    from builder.ops.origin import TreeOrigin
     from builder.request import BuildRequest
     from layers import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A step's inputs: what it stands on, what a COPY puts down and where that is, what the mounts of a RUN show.
+    """A step's inputs: what it stands on, what a COPY puts down, what the mounts of a RUN show.
 
     A COPY whose digest was known has no selection (`Looking.whole`).
     """
 
     below: Chain
     key: cache.Key
-    origin: Context | TreeOrigin | None = None
     selection: Selection | None = None
     shown: Sequence[Shown] = ()
 
@@ -49,16 +49,14 @@ class Looked:
     def of_context(self, op: Op) -> list[str]:
         """The digests of what it reads of the build's own files."""
         if isinstance(op, Copy):
-            return [self.key.parts["content"]] if op.origin is None else []
+            return [self.key.parts["content"]] if op.of_context else []
         return [one.content for one in self.shown if one.content and one.chain is None]
 
 
 class Looking:
     """Looks for the steps of one build; `context` gives its files."""
 
-    def __init__(
-        self, store: Store, request: BuildRequest, context: Callable[[], Context | None], facts: Facts
-    ) -> None:
+    def __init__(self, store: Store, request: BuildRequest, context: Contexts, facts: Facts) -> None:
         self.facts = facts
         self._store = store
         self._request = request
@@ -76,8 +74,8 @@ class Looking:
             case Mkdir() as op:
                 return Looked(below, cache.mkdir_key(below, op, step))
             case Copy() as op:
-                content, (origin, selection) = self._content(step, op, chains)
-                return Looked(below, cache.copy_key(below, op, step, content), origin, selection)
+                content, selection = self._content(step, op, chains)
+                return Looked(below, cache.copy_key(below, op, step, content), selection)
         raise AssertionError(step.op)
 
     def where(self, step: Step, steps: Mapping[int, Step]) -> cache.Where:
@@ -94,41 +92,44 @@ class Looking:
         """The same with the files themselves, for a step whose digest was known without a look at them."""
         if not isinstance(step.op, Copy) or looked.selection is not None:
             return looked
-        origin, selection = self._selected(step, step.op, chains)
-        return Looked(looked.below, cache.copy_key(looked.below, step.op, step, selection.digest()), origin, selection)
+        selection = self._selected(step, step.op, chains)
+        return Looked(looked.below, cache.copy_key(looked.below, step.op, step, selection.digest()), selection)
 
-    def _content(
-        self, step: Step, op: Copy, chains: Mapping[int, Chain]
-    ) -> tuple[str, tuple[Context | TreeOrigin | None, Selection | None]]:
+    def _content(self, step: Step, op: Copy, chains: Mapping[int, Chain]) -> tuple[str, Selection | None]:
         """The digest of what a COPY puts down, and the files unless it was known."""
-        if op.origin is None:
-            origin, selection = self._selected(step, op, chains)
-            return selection.digest(), (origin, selection)
-        fact = selected(chains[op.origin], op)
+        needed = origins(op)
+        if op.of_context or len(needed) != 1:
+            selection = self._selected(step, op, chains)
+            return selection.digest(), selection
+        chain = chains[needed[0]]
+        fact = selected(chain, op)
         if (known := self.facts.find(fact)) is not None:
-            return known, (None, None)
-        origin, selection = self._selected(step, op, chains)
+            return known, None
+        selection = self._selected(step, op, chains)
         found = selection.digest()
-        self.facts.keep(fact, found, chains[op.origin])
-        return found, (origin, selection)
+        self.facts.keep(fact, found, chain)
+        return found, selection
 
-    def _selected(
-        self, step: Step, op: Copy, chains: Mapping[int, Chain]
-    ) -> tuple[Context | TreeOrigin | None, Selection]:
-        from builder.ops.copy import TreeOrigin
+    def _selected(self, step: Step, op: Copy, chains: Mapping[int, Chain]) -> Selection:
+        trees: dict[int, TreeOrigin] = {}
 
-        origin: Context | TreeOrigin | None
-        if op.origin is not None:
-            self.facts.supply.need(chains[op.origin])
-            origin = TreeOrigin(self._store.tree(chains[op.origin]))
-        else:
-            origin = self._context()
-        if origin is None:
-            if op.sources:
-                help = "give the directory with the files instead of -"
-                raise ContextError("this build has no files to copy: it has no context", span=step.span, help=help)
-            return None, Selection((), op.files)
-        return origin, select(origin, op, step)
+        def origin(id: int | None) -> Context | TreeOrigin:
+            if id is None:
+                return self._files(step, op)
+            if id not in trees:
+                from builder.ops.origin import TreeOrigin
+
+                self.facts.supply.need(chains[id])
+                trees[id] = TreeOrigin(self._store.tree(chains[id]))
+            return trees[id]
+
+        return select(origin, op, step)
+
+    def _files(self, step: Step, op: Copy) -> Context | TreeOrigin:
+        if (found := self._context(op.context)) is None:
+            help = "give the directory with the files instead of -"
+            raise ContextError("this build has no files to copy: it has no context", span=step.span, help=help)
+        return found
 
     def _shown(self, step: Step, chains: Mapping[int, Chain]) -> Sequence[Shown]:
         from builder.ops.attach import look
@@ -140,4 +141,6 @@ class Looking:
 def home(request: BuildRequest) -> str:
     """What makes two builds builds of the same thing: the directory and the name of the Dockerfile."""
     context = "" if request.context is None else str(request.context.resolve())
+    if request.source is not None:
+        context = request.source.shown
     return f"{context}:{request.name}"

@@ -23,12 +23,16 @@ SSH_MODE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class BindMount:
-    """A file or directory of the context, or of the result of the step `origin`; what is written to it is lost."""
+    """A file or directory of the result of the step `origin`, or of the context of a name ("": the build's own).
+
+    What is written to it is lost.
+    """
 
     target: str
     source: str = ""
     origin: int | None = None
     readonly: bool = True
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from functools import singledispatchmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder import metadata
 from builder.dockerfile import (
@@ -42,27 +42,32 @@ from builder.dockerfile import (
     resolve,
     words,
 )
-from builder.errors import DockerfileError
-from builder.graph import Base, BaseImage, BuildGraph, Line, Mkdir, Op, Outcome, Script, Step
+from builder.errors import DockerfileError, StageCycle
+from builder.graph import Base, BaseImage, BuildGraph, Fetch, Line, Mkdir, Op, Outcome, Script, Step
 from builder.graph import Copy as CopyOp
 from builder.graph import Run as RunOp
-from builder.mounts import Mounted, SshMount, in_namespace, mounted
+from builder.mounts import BindMount, Mounted, SshMount, in_namespace, mounted
 from builder.process import DEFAULT_PATH, assignments
 from builder.request import BuildRequest
+from builder.sources import ADDRESS
 from builder.span import NOWHERE, Span
-from builder.stages import SCRATCH, Stage, Stages, platform_arguments
-from layers import DocumentInvalid, History, Platform, Reference, ReferenceInvalid
+from builder.stages import SCRATCH, VARIABLE, Stage, Stages, flagged, platform_arguments
+from layers import DigestInvalid, DocumentInvalid, History, Platform, Reference, ReferenceInvalid
 from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.sources.named import LayoutImage, Place
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PROXY_NAMES = frozenset((*PROXIES, *(name.lower() for name in PROXIES)))
 UNUSED_IS_FINE = PROXY_NAMES | {"SOURCE_DATE_EPOCH"}
 MAGIC = "BUILDKIT_"
 """How arguments begin that are for the builder, not for the Dockerfile."""
-REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 
 Images = Callable[[Reference, Platform, Span], BaseImage]
 """Finds a base image: here, or in its registry."""
+Layouts = Callable[["LayoutImage", Platform, Span], BaseImage]
+"""Finds an image in an OCI layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +129,11 @@ def plan(
     *,
     build_platform: Platform | None = None,
     named: Callable[[str], Reference] = Reference.parse,
+    layouts: Layouts | None = None,
 ) -> BuildGraph:
     """The graph for one platform. Raises DockerfileError and what `images` and `named` raise."""
-    planner = Planner(Stages.of(dockerfile), request, platform, build_platform or Platform.host(), images, named=named)
+    stages, here = Stages.of(dockerfile), build_platform or Platform.host()
+    planner = Planner(stages, request, platform, here, images, named=named, layouts=layouts)
     target = planner.stages.target(request.target)
     planner.stages.order(target, planner.scope.get)  # every circle in the file, before anything is fetched
     state = planner.result(target)
@@ -154,12 +161,16 @@ class Planner:
         images: Images,
         *,
         named: Callable[[str], Reference] = Reference.parse,
+        layouts: Layouts | None = None,
     ) -> None:
-        self.stages = stages
         self.request = request
         self.platform = platform
+        if request.contexts:
+            stages = stages.without(lambda name: self._context(name) is not None)
+        self.stages = stages
         self.images = images
         self.named = named
+        self.layouts = layouts
         self.platform_arguments = platform_arguments(platform, build_platform, request.target or "")
         self.scope = stages.scope({**self.platform_arguments, **request.build_args})
         self.used: set[str] = {
@@ -170,6 +181,9 @@ class Planner:
         self.steps: list[Step] = []
         self._bases: dict[tuple[str, Platform], int] = {}
         self._results: dict[int, State] = {}
+        self._begun: list[Stage] = []
+        self._fetches: dict[Fetch, int] = {}
+        self._copies: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._stage = ""
         self._current: Stage | None = None
@@ -177,6 +191,10 @@ class Planner:
     def result(self, stage: Stage) -> State:
         """The state at the end of a stage, planned once."""
         if stage.index not in self._results:
+            if stage in self._begun:  # by a context that is a stage
+                circle = [*self._begun[self._begun.index(stage) :], stage]
+                raise StageCycle(stage.span, [one.title for one in circle])
+            self._begun.append(stage)
             outer = self._stage, self._current
             state = self._begin(stage)
             self._stage, self._current = stage.title, stage
@@ -186,6 +204,7 @@ class Planner:
             for instruction in stage.instructions:
                 state = self.apply(instruction, state)
             self._results[stage.index] = state
+            self._begun.pop()
             self._stage, self._current = outer
         return self._results[stage.index]
 
@@ -196,8 +215,11 @@ class Planner:
     # -- stages ----------------------------------------------------------------------------------
 
     def _begin(self, stage: Stage) -> State:
-        name = self.stages.image(stage, self.scope.get)
         platform = self._platform(stage.opening)
+        if (found := self._context(stage.name)) is not None:
+            self._stage = stage.title
+            return self._placed(*found, platform, stage.span)
+        name = self.stages.image(stage, self.scope.get)
         base = self.stages.base(stage, name)
         if base is not None:
             state = self.result(base)
@@ -205,13 +227,20 @@ class Planner:
             return replace(state, cmd_set=False)
         self._stage = stage.title
         if name.lower() == SCRATCH:
-            top = self._base("", None, platform, stage.span)
-            runtime = {"Env": [f"PATH={DEFAULT_PATH}"], "WorkingDir": "/"}
-            return State(top, platform, runtime, None, ())
+            return self._empty(self._base("", None, platform, stage.span), platform)
+        if (found := self._context(name)) is not None:
+            return self._placed(*found, platform, stage.opening.image.span)
         if (slip := self.stages.missing(name, stage.opening.image.span)) is not None and not self._local(name):
             raise slip
-        image = self._image(name, platform, stage.opening.image.span)
-        top = self._base(name, image, platform, stage.span)
+        return self._based(self._image(name, platform, stage.opening.image.span), platform, stage.span)
+
+    def _empty(self, top: int, platform: Platform) -> State:
+        """The state over files that came without a config."""
+        return State(top, platform, {"Env": [f"PATH={DEFAULT_PATH}"], "WorkingDir": "/"}, None, ())
+
+    def _based(self, image: BaseImage, platform: Platform, span: Span) -> State:
+        """The state over an image."""
+        top = self._base(str(image.reference), image, platform, span)
         runtime = {key: value for key, value in image.config.runtime.items() if key != "OnBuild"}
         env = assignments(runtime.get("Env") or ())
         if "PATH" not in env:
@@ -227,6 +256,57 @@ class Planner:
             triggers=tuple(image.config.runtime.get("OnBuild") or ()),
             author=image.config.author or "",
         )
+
+    def _context(self, name: str) -> tuple[str, Place] | None:
+        """The context that was given for a name, with its own."""
+        if not self.request.contexts:
+            return None
+        from builder.sources.named import find
+
+        return find(self.request.contexts, name, self.platform)
+
+    def _placed(self, key: str, place: Place, platform: Platform, span: Span) -> State:
+        """The state over a context with a name."""
+        from builder.sources.named import Directory, ImageNamed, LayoutImage, StageNamed
+
+        match place:
+            case ImageNamed(name) if name.lower() == SCRATCH:
+                return self._empty(self._base("", None, platform, span), platform)
+            case ImageNamed(name):
+                return self._based(self._image(name, platform, span), platform, span)
+            case LayoutImage():
+                assert self.layouts is not None
+                return self._based(self.layouts(place, platform, span), platform, span)
+            case StageNamed(name):
+                stage = self._stage
+                state = self.result(self.stages.target(name))
+                self._stage = stage
+                self._counts.setdefault(stage, 1)
+                return replace(state, cmd_set=False)
+            case Directory():
+                return self._told(key, self._whole(key, platform, span), platform)
+        op = Fetch(place, unpack=True)
+        return self._told(key, self._fetch(op, f"context {key}", platform, span), platform)
+
+    def _told(self, key: str, step: int, platform: Platform) -> State:
+        """The state over the files of a context, which are a layer of the image."""
+        return self._empty(step, platform).told(f"[context {key}] load", step)
+
+    def _whole(self, key: str, platform: Platform, span: Span) -> int:
+        """The step that makes a layer of all that a directory has."""
+        if key not in self._copies:
+            base = self._base("", None, platform, span)
+            op = CopyOp(("/",), "/", context=key, link=True)
+            self._copies[key] = self._step(op, base, f"context {key}", span, platform)
+        return self._copies[key]
+
+    def _fetch(self, op: Fetch, title: str, platform: Platform, span: Span) -> int:
+        """The step that brings something from elsewhere, once for all who want it."""
+        if op not in self._fetches:
+            self._fetches[op] = self._step(op, None, title, span, platform)
+        else:
+            self._counts.setdefault(self._stage, 1)
+        return self._fetches[op]
 
     def _local(self, name: str) -> bool:
         """Whether an image of that name can be had without asking anybody, so that it is no slip of the pen."""
@@ -450,64 +530,120 @@ class Planner:
         found: list[Mounted] = []
         for flag in instruction.mounts:
             wanted = resolve(flag, state.variables.get)
-            origin = self._origin(wanted.from_, flag.span, state) if wanted.from_ else None
+            origin, context = self._origin(wanted.from_, flag.span, state) if wanted.from_ else (None, "")
+            if context and wanted.type != "bind":
+                origin = self._whole(context, self.platform, flag.span)
             number = sum(isinstance(one, SshMount) for one in found)
             try:
-                found.append(in_namespace(mounted(wanted, state.cwd, origin, number), self.request.build_args))
+                mount = mounted(wanted, state.cwd, origin, number)
+                if isinstance(mount, BindMount):
+                    mount = replace(mount, context=context)
+                found.append(in_namespace(mount, self.request.build_args))
             except ValueError as error:
                 raise DockerfileError(flag.span, str(error)) from error
         return tuple(found)
 
     @_do.register
     def _copy(self, instruction: Copy, state: State) -> State:
-        origin = None
+        origin, context = None, ""
         if instruction.from_ is not None:
-            origin = self._origin(instruction.from_, instruction.span, state)
-        return self._put("COPY", instruction, state, origin)
+            wanted = self._extended("--from", instruction.from_, instruction, state)
+            if not wanted:
+                raise DockerfileError(instruction.span, f"--from={instruction.from_}: its variables are empty")
+            origin, context = self._origin(wanted, instruction.span, state)
+        return self._put("COPY", instruction, state, origin, context)
 
     @_do.register
     def _add(self, instruction: Add, state: State) -> State:
-        for word in instruction.sources:
-            source = expand(word, state.variables.get)
-            if source.startswith(REMOTE):
-                help = "download it in a RUN, or beforehand into the context"
-                raise DockerfileError(word.span, f"ADD {source}: files from the network are not fetched yet", help=help)
-        if instruction.checksum is not None:
-            raise DockerfileError(instruction.checksum.span, "checksum can't be specified for a local source")
-        return self._put("ADD", instruction, state, None)
+        return self._put("ADD", instruction, state)
 
-    def _origin(self, wanted: str, span: Span, state: State) -> int:
-        """The step that `--from` reads."""
+    def _origin(self, wanted: str, span: Span, state: State) -> tuple[int | None, str]:
+        """The step that `--from` reads; None and the name of a directory that is a context."""
         assert self._current is not None
         stage = self.stages.source(self._current, wanted, span)
         if stage is not None:
-            return self.result(stage).top
+            return self.result(stage).top, ""
         if wanted.lower() == "context":
             raise DockerfileError(span, "--from=context is reserved")
         if wanted.lower() == SCRATCH:
-            return self._base("", None, state.platform, span)
+            return self._base("", None, state.platform, span), ""
+        if (found := self._context(wanted)) is not None:
+            from builder.sources.named import Directory
+
+            key, place = found
+            if isinstance(place, Directory):
+                return None, key
+            return self._placed(key, place, self.platform, span).top, ""
         if (slip := self.stages.missing(wanted, span)) is not None and not self._local(wanted):
             raise slip
         image = self._image(wanted, self.platform, span)
-        return self._base(wanted, image, self.platform, span)
+        return self._base(wanted, image, self.platform, span), ""
 
-    def _put(self, name: str, instruction: Copy | Add, state: State, origin: int | None) -> State:
+    def _extended(self, flag: str, text: str, instruction: Copy | Add, state: State) -> str:
+        """The value of a flag in which BuildKit expands no variables; with `strict` neither do we."""
+        if not VARIABLE.search(text):
+            return text
+        if self.request.strict:
+            help = "build without --strict, or write the value itself: no other builder knows variables there"
+            what = f"variable expansion is not supported for {flag}: {text}"
+            raise DockerfileError(flagged(instruction, f"{flag}={text}"), what, help=help)
+        return expand(Word(text, instruction.span), state.variables.get)
+
+    def _remote(self, instruction: Copy | Add, word: Word, state: State) -> tuple[int, str] | None:
+        """The step that fetches a source, and the path in its result; None for a file of the context."""
+        seen = state.variables
+        source = expand(word, seen.get)
+        checksum = instruction.checksum if isinstance(instruction, Add) else None
+        if not ADDRESS.match(source) and checksum is None:
+            return None
+        from builder.sources.adding import remote
+        from builder.sources.gitref import redacted
+
+        try:
+            found = remote(
+                source,
+                "" if checksum is None else expand(checksum, seen.get),
+                keep_git_dir=isinstance(instruction, Add) and instruction.keep_git_dir,
+            )
+        except (ValueError, DigestInvalid) as error:
+            span = word.span if checksum is None else checksum.span
+            raise DockerfileError(span, f"ADD {redacted(source)}: {error}") from error
+        if found is None:
+            if checksum is not None:
+                raise DockerfileError(checksum.span, "checksum can't be specified for a local source")
+            return None
+        if isinstance(instruction, Copy):
+            if instruction.from_ is not None:
+                return None
+            raise DockerfileError(word.span, f"source can't be a URL for COPY: {redacted(source)}", help="write ADD")
+        if checksum is not None and len(instruction.sources) + len(instruction.files) > 1:
+            raise DockerfileError(checksum.span, "checksum can't be specified for multiple sources")
+        op, path = found
+        return self._fetch(op, f"fetch {redacted(source)}", state.platform, word.span), path
+
+    def _put(
+        self, name: str, instruction: Copy | Add, state: State, origin: int | None = None, context: str = ""
+    ) -> State:
         seen = state.variables
         sources = [expand(word, seen.get) for word in instruction.sources]
         dest = expand(instruction.dest, seen.get)
         chown, chmod = (_optional(word, seen) for word in (instruction.chown, instruction.chmod))
         files = tuple((heredoc.name, expand_heredoc(heredoc, seen.get)) for heredoc in instruction.files)
+        elsewhere = [self._remote(instruction, word, state) for word in instruction.sources]
         op = CopyOp(
-            tuple(sources),
+            tuple(path if there is None else there[1] for path, there in zip(sources, elsewhere, strict=True)),
             _destination(state.cwd, dest),
             files,
             origin,
             chown,
             chmod,
             isinstance(instruction, Add) and instruction.unpack is not False,
-            instruction.excludes,
+            tuple(self._extended("--exclude", text, instruction, state) for text in instruction.excludes),
             isinstance(instruction, Copy) and instruction.parents,
             instruction.link,
+            context,
+            tuple(None if there is None else there[0] for there in elsewhere) if any(elsewhere) else (),
+            isinstance(instruction, Add) and instruction.unpack is True,
         )
         step = self._step(op, state.top, instruction.text.strip() or name, instruction.span, state.platform)
         flags = [f"--{key}={value}" for key, value in (("chown", chown), ("chmod", chmod)) if value]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from builder.policy import Lifetime
 from builder.secrets import Secret
@@ -18,6 +18,9 @@ from layers.quick import dataclass
 from runner import Limits
 
 if TYPE_CHECKING:
+    from builder.sources.gitref import GitSource
+    from builder.sources.named import Place
+    from builder.sources.web import WebSource
     from layers.making.packing import Form
 
 MAX_EPOCH = 253402300799
@@ -73,15 +76,17 @@ class CacheTarget:
 class BuildRequest:
     """One build.
 
-    context: the directory that COPY reads; None for a build without files. dockerfile: its path, by default
-    `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name` what messages call it.
+    context: the directory that COPY reads; None for a build without files, or one that reads a `source` elsewhere or an
+    `archive` (a stream of a tar, compressed or not). contexts: those with names, by `sources.named.key_of`.
+    dockerfile: its path, by default `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name`
+    what messages call it.
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
     explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
     that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
     image. epoch: seconds, SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep
     the file system of a failed RUN. secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id
-    ("default" is the usual one), for RUN --mount=type=ssh. strict: what is usually passed over in silence
-    is an error.
+    ("default" is the usual one), for RUN --mount=type=ssh. strict: what is usually passed over in
+    silence is an error.
     """
 
     context: Path | None
@@ -114,14 +119,24 @@ class BuildRequest:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     agents: Mapping[str, Path] = field(default_factory=dict)
     strict: bool = False
+    source: GitSource | WebSource | None = None
+    archive: BinaryIO | None = None
+    contexts: Mapping[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.epoch is not None and not 0 <= self.epoch <= MAX_EPOCH:
             raise ValueError(f"SOURCE_DATE_EPOCH {self.epoch} is not between 0 and {MAX_EPOCH} seconds")
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"{self.jobs} steps at the same time is less than one")
-        if self.context is None and self.text is None and self.dockerfile is None:
+        if sum(one is not None for one in (self.context, self.source, self.archive)) > 1:
+            raise ValueError("a build has one context: a directory, a place elsewhere or an archive")
+        if self.context is None and not self.elsewhere and self.text is None and self.dockerfile is None:
             raise ValueError("a build needs a context or a Dockerfile")
+
+    @property
+    def elsewhere(self) -> bool:
+        """True if the context is no directory of this machine."""
+        return self.source is not None or self.archive is not None
 
     @property
     def form(self) -> Form | None:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from builder.assemble import assemble
 from builder.bases import Bases
 from builder.build import BuildResult, StepReport
 from builder.builds import note
 from builder.context import Context
-from builder.dockerfile import Dockerfile, parse
-from builder.errors import Cancelled, ContextError, DockerfileErrors
+from builder.contexts import Contexts
+from builder.dockerfile import Dockerfile
+from builder.errors import Cancelled, DockerfileErrors
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
 from builder.graph import BuildGraph, Copy, Run, Step
@@ -42,15 +42,23 @@ class Road:
         self.bench = bench
         self.emit = emit
         self.stop = stop
-        self.text = b""
-        """The Dockerfile, once it is read."""
         self.imports = Imports()
         self._done: list[tuple[BuildGraph, Execution]] = []
-        self._context: Context | None = None
-        self._turn = threading.Lock()
+        self.contexts = Contexts(request, bench, stop)
+
+    @property
+    def text(self) -> bytes:
+        """The Dockerfile, once it is read."""
+        return self.contexts.text
 
     def walk(self) -> BuildResult:
         """All of it. Raises what `builder.build.build` promises."""
+        try:
+            return self._walk()
+        finally:
+            self.contexts.close()
+
+    def _walk(self) -> BuildResult:
         began = time.monotonic()
         request, store = self.request, self.bench.store
         platforms = request.platforms or (Platform.host(),)
@@ -87,21 +95,15 @@ class Road:
 
     def graphs(self) -> Iterator[BuildGraph]:
         """The plan for each platform, with ids of its own for every step. Raises DockerfileError and its like."""
-        dockerfile, offset = self._parse(), 0
+        dockerfile, offset = self.contexts.dockerfile(), 0
         for platform in self.request.platforms or (Platform.host(),):
             bases = Bases(self.bench, pull=self.request.pull)
-            graph = plan(dockerfile, self.request, platform, bases, self._warn, named=self.bench.named)
+            named = self.bench.named
+            graph = plan(dockerfile, self.request, platform, bases, self._warn, named=named, layouts=bases.layout)
             if not offset:
                 self._check(dockerfile, platform, bases)
             yield renumbered(graph, offset)
             offset += len(graph.steps)
-
-    def close(self) -> None:
-        """Keep what was learnt about the files of the context, and close it."""
-        if self._context is not None:
-            self._context.remember(self.bench.store)
-            self._context.close()
-            self._context = None
 
     def imported(self) -> Imports:
         """The shared caches, read; one that cannot be is told of."""
@@ -114,51 +116,13 @@ class Road:
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _parse(self) -> Dockerfile:
-        request = self.request
-        if request.text is not None:
-            self.text = request.text
-            return parse(request.text, request.name)
-        path = self._dockerfile()
-        try:
-            self.text = path.read_bytes()
-            return parse(self.text, str(request.dockerfile or "Dockerfile"))
-        except FileNotFoundError as error:
-            where = request.context or Path()
-            help = "name another one with --file"
-            if request.dockerfile is None and (where / "Containerfile").exists():
-                self.text = (where / "Containerfile").read_bytes()
-                return parse(self.text, "Containerfile")
-            raise ContextError(f"there is no {path}", help=help) from error
-        except IsADirectoryError as error:
-            raise ContextError(f"{path} is a directory, not a Dockerfile") from error
-
-    def _dockerfile(self) -> Path:
-        request = self.request
-        if request.dockerfile is None:
-            return (request.context or Path()) / "Dockerfile"
-        inside = None if request.context is None else request.context / request.dockerfile
-        if not request.dockerfile.exists() and inside is not None and inside.exists():
-            return inside
-        return request.dockerfile
-
-    def files(self) -> Context | None:
-        """The context, opened when the first COPY asks."""
-        if self.request.context is None:
-            return None
-        with self._turn:
-            if self._context is None:
-                dockerfile = None if self.request.text is not None else self._dockerfile()
-                self._context = Context.open(self.request.context, dockerfile, self.bench.store)
-            return self._context
-
     def _check(self, dockerfile: Dockerfile, platform: Platform, bases: Bases) -> None:
         """Tell what is allowed and yet probably not meant. Raises CheckFailed, and DockerfileErrors if strict."""
         from builder.checks import BUILDKIT, check
 
         def ignore() -> Ignore | None:
-            files = self.files()
-            return None if files is None else files.ignore
+            files = self.contexts()
+            return files.ignore if isinstance(files, Context) else None
 
         request, rules = self.request, BUILDKIT
         matches: Callable[[str], bool] | None = None
@@ -221,7 +185,7 @@ class Road:
                 self.request,
                 self.bench,
                 graph.outcome,
-                context=self.files,
+                context=self.contexts,
                 emit=self.emit,
                 stop=self.stop,
                 imports=self.imports,
@@ -236,7 +200,7 @@ class Road:
                 self._warn(f"{broken}; it is not used any more")
                 continue
             finally:
-                self.close()
+                self.contexts.rest()
             raise Cancelled("the build was stopped")
 
     def _inline(
@@ -307,8 +271,9 @@ def renumbered(graph: BuildGraph, offset: int) -> BuildGraph:
 
     def moved(step: Step) -> Step:
         op = step.op
-        if isinstance(op, Copy) and op.origin is not None:
-            op = replace(op, origin=op.origin + offset)
+        if isinstance(op, Copy):
+            fetched = tuple(None if one is None else one + offset for one in op.fetched)
+            op = replace(op, origin=None if op.origin is None else op.origin + offset, fetched=fetched)
         elif isinstance(op, Run):
             op = replace(op, mounts=tuple(map(mount, op.mounts)))
         return replace(step, id=step.id + offset, base=None if step.base is None else step.base + offset, op=op)

@@ -8,17 +8,19 @@ the earlier. FROM sees only the stages before it; `--from` sees later ones too, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from graphlib import CycleError, TopologicalSorter
 
-from builder.dockerfile import Arg, Copy, Dockerfile, From, Instruction, Run, expand, nearest
+from builder.dockerfile import Arg, Copy, Dockerfile, From, Instruction, Run, Word, expand, nearest
 from builder.dockerfile.expansion import Lookup
 from builder.errors import DockerfileError, StageCycle, StageMissing
 from builder.span import Span
 from layers import Platform
 from layers.quick import dataclass
 
+VARIABLE = re.compile(r"\$.")
+"""What is expanded where BuildKit expands nothing: `--from` and `--exclude` of COPY and ADD."""
 SCRATCH = "scratch"
 """The image without anything in it; never the name of a stage."""
 
@@ -77,6 +79,17 @@ class Stages:
             found.append(Stage(index, opening, instructions[start + 1 : end]))
         arguments = tuple(argument for argument in instructions[: starts[0]] if isinstance(argument, Arg))
         return cls(arguments, tuple(found))
+
+    def without(self, replaced: Callable[[str], bool]) -> Stages:
+        """The same stages, but those whose name something else stands for: they begin with nothing and do nothing."""
+        nothing = Word(SCRATCH)
+        found = [
+            replace(stage, opening=replace(stage.opening, image=replace(nothing, span=stage.span)), instructions=())
+            if stage.name and replaced(stage.name)
+            else stage
+            for stage in self.all
+        ]
+        return Stages(self.arguments, tuple(found))
 
     def scope(self, given: Mapping[str, str]) -> dict[str, str]:
         """The variables that FROM lines may use: the ARGs before the first FROM, with their values.
@@ -198,8 +211,8 @@ def _cycle(circle: list[Stage], needs: Mapping[Stage, Mapping[Stage, Span]]) -> 
 def sources(instruction: Instruction) -> Iterator[tuple[str, Span]]:
     """What one instruction takes files from, besides the context and its own stage."""
     match instruction:
-        case Copy(from_=str(wanted)):
-            yield wanted, _flag(instruction, f"--from={wanted}")
+        case Copy(from_=str(wanted)) if not VARIABLE.search(wanted):
+            yield wanted, flagged(instruction, f"--from={wanted}")
         case Run(mounts=mounts):
             for mount in mounts:
                 yield from ((value, mount.span) for key, value in mount.options if key == "from" and value)
@@ -207,7 +220,7 @@ def sources(instruction: Instruction) -> Iterator[tuple[str, Span]]:
             return
 
 
-def _flag(instruction: Instruction, flag: str) -> Span:
+def flagged(instruction: Instruction, flag: str) -> Span:
     """Where a flag stands in an instruction of one line; the instruction, if it is folded."""
     span, at = instruction.span, instruction.text.find(flag)
     if at < 0 or span.line != span.end_line:

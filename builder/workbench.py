@@ -9,6 +9,7 @@ from layers import Reference
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
+    from builder.sources.web import Web
     from layers import Repository, Store
     from runner import Runtime
 
@@ -19,10 +20,12 @@ class Workbench:
 
     store: where layers, images and cache records are. runtime: gives the way to run commands; called when the
     first one runs, so a cached build never starts it. remote: opens the repository that a reference lives
-    in; None works offline. named: the reference that a name means on this machine.
+    in; None works offline. named: the reference that a name means on this machine. web: opens the web; None works
+    offline.
     """
 
     store: Store
     runtime: Callable[[], Runtime]
     remote: Callable[[Reference], Repository] | None = None
     named: Callable[[str], Reference] = Reference.parse
+    web: Callable[[], Web] | None = None

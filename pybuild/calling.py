@@ -37,8 +37,12 @@ def parsed(call: str) -> tuple[str, bool, bool]:
 
 def call(roof: Context, request: BuildRequest, kind: str, *, as_json: bool, harmless: bool) -> int:
     """Answer; the exit code. Raises BuildError where there is no answer."""
-    path = None if request.text is not None else located(request.context, request.dockerfile)
-    source = path.read_bytes() if path is not None else request.text or b""
+    path, source = None, request.text
+    if source is None and request.elsewhere:
+        source = fetched(roof, request)
+    elif source is None:
+        path = located(request.context, request.dockerfile)
+        source = path.read_bytes()
     subject = Checking(
         roof,
         source,
@@ -74,3 +78,15 @@ def check(subject: Checking, *, as_json: bool, harmless: bool) -> int:
         if error is not None:
             raise error
     return 0 if harmless else int(bool(findings) or error is not None)
+
+
+def fetched(roof: Context, request: BuildRequest) -> bytes:
+    """The Dockerfile of a context that is no directory of this machine. Raises BuildError."""
+    from builder.contexts import Contexts
+
+    contexts = Contexts(request, roof.bench, roof.stop)
+    try:
+        contexts.dockerfile()
+        return contexts.text
+    finally:
+        contexts.close()

@@ -31,6 +31,9 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
             "pybuild.commands.build:build", "Build an image from a Dockerfile (the default command).", True
         ),
         "check": Listed("pybuild.commands.check:check", "Tell what a Dockerfile says that is probably not meant."),
+        "context": Listed(
+            "pybuild.commands.context:context", "Show which files a build reads, and why not the others."
+        ),
         "parse": Listed("pybuild.commands.parse:parse", "Show what a Dockerfile means, step by step."),
         "cache": Listed("pybuild.commands.cache:cache", "List, explain and remove what builds have kept."),
     },

@@ -19,6 +19,7 @@ from pybuild.settings import Settings
 if TYPE_CHECKING:
     from builder.workbench import Workbench
     from layers import Reference, Store
+    from pybuild.fetching import Fetching
     from registry.remote import RemoteRepository
     from registry.session import Client
     from registry.sources import Sources
@@ -131,4 +132,15 @@ class Context:
         """The tools of a build."""
         from builder.workbench import Workbench
 
-        return Workbench(self.store, lambda: self.runtime, self.registry, self.named)
+        return Workbench(self.store, lambda: self.runtime, self.registry, self.named, lambda: self.web)
+
+    @cached_property
+    def web(self) -> Fetching:
+        """What fetches files from the web."""
+        from pybuild.fetching import Fetching
+        from registry.retry import Retry
+        from registry.transport import RequestsTransport
+        from registry.trust import Trust
+        from registry.web import Web
+
+        return Fetching(Web(RequestsTransport(Trust()), Retry(stop=self.stop)))

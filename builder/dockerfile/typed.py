@@ -81,11 +81,6 @@ def add(statement: Statement, flags: Flags) -> Instruction:
 def copy(statement: Statement, flags: Flags) -> Instruction:
     """COPY [flags] source… dest"""
     sources, files, dest = sources_and_dest(statement)
-    for flag in flags.all("from"):
-        if re.search(r"\$.", flag.value or ""):
-            what = f"variable expansion is not supported for --from: {flag.value}"
-            help = "name the image in a stage of its own (FROM $IMAGE AS name) and copy from that stage"
-            raise DockerfileError(flag.span, what, help=help)
     return made.Copy(
         sources,
         dest,

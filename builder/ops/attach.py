@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.context import Context
 from builder.errors import Cancelled, StepFailed
 from builder.graph import Copy, Run, Step
 from builder.mounts import CACHE_MODE, BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
@@ -31,6 +30,7 @@ from layers.quick import dataclass
 from runner import Mount
 
 if TYPE_CHECKING:
+    from builder.contexts import Contexts
     from builder.ops.run import Settings
     from builder.workbench import Workbench
     from layers import Store
@@ -45,13 +45,14 @@ STRICTEST = ("locked", "private", "shared")
 class Shown:
     """What a mount shows: `path`, without links, in the context or in the layers `chain`; and the digest of that.
 
-    `source` is all of it, unless it was known already what there is.
+    `source` is all of it, unless it was known already what there is; `context` is the name of the context.
     """
 
     path: str
     content: str
     chain: Chain | None = None
     source: Source | None = None
+    context: str = ""
 
 
 NOTHING = Shown("", "")
@@ -62,7 +63,7 @@ def look(
     store: Store,
     step: Step,
     chains: Mapping[int, Chain],
-    context: Callable[[], Context | None],
+    context: Contexts,
     need: Callable[[Chain], None],
 ) -> list[Shown]:
     """What each mount of a RUN shows; `need` has layers here. Raises ContextError for a source that is not there."""
@@ -76,18 +77,18 @@ def look(
     return found
 
 
-def _in_context(step: Step, mount: BindMount, context: Callable[[], Context | None]) -> Shown:
-    files = context()
+def _in_context(step: Step, mount: BindMount, context: Contexts) -> Shown:
+    files = context(mount.context)
     if files is None:
         help = "give the directory with the files instead of -"
         raise StepFailed(step.title, "this build has no files to mount", span=step.span, help=help)
-    return _seen(mounted(files, mount.source, step), None)
+    return replace(_seen(mounted(files, mount.source, step), None), context=mount.context)
 
 
 def _in_layers(
     store: Store, step: Step, mount: BindMount | CacheMount, chain: Chain, need: Callable[[Chain], None]
 ) -> Shown:
-    from builder.ops.copy import TreeOrigin
+    from builder.ops.origin import TreeOrigin
 
     # Layers never change, so what was read of them once need not be read again.
     key = f"mounted:{Digest.of(encode(f'{chain.id} {mount.source}')).hex}"
@@ -127,7 +128,7 @@ class Attaching:
     step: Step
     settings: Settings
     files: Path
-    context: Callable[[], Context | None]
+    context: Contexts
     tell: Callable[[str], None]
     stop: threading.Event
     undo: ExitStack
@@ -167,17 +168,18 @@ class Attaching:
 
     def _layer(self, shown: Shown) -> Chain:
         """One layer that has what is shown as MOUNTED and nothing else."""
-        from builder.ops.copy import TreeOrigin, copy
+        from builder.ops.copy import copy
+        from builder.ops.origin import TreeOrigin
 
         if shown.content not in self._made:
             store = self.bench.store
-            origin = TreeOrigin(store.tree(shown.chain)) if shown.chain is not None else self.context()
+            origin = TreeOrigin(store.tree(shown.chain)) if shown.chain is not None else self.context(shown.context)
             assert origin is not None
             # With --parents it is another instruction than any COPY of the same files, which matters to `Last`.
-            op = Copy((shown.path,), "/", parents=True, link=True)
+            op = Copy((shown.path,), "/", parents=True, link=True, context=shown.context)
             selection = Selection((shown.source or mounted(origin, shown.path, self.step),))
             step, nothing = replace(self.step, op=op), store.tree(Chain(()))
-            layer = copy(store, nothing, step, selection, origin, anew=False, form=None)
+            layer = copy(store, nothing, step, selection, anew=False, form=None)
             self._made[shown.content] = layer.diff_id
         return Chain((self._made[shown.content],))
 

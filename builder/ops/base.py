@@ -12,7 +12,7 @@ from builder.graph import BaseImage
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
-    from layers import Descriptor, Digest
+    from layers import Descriptor, Digest, Repository
 
 
 def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], step: int, stop: threading.Event) -> None:
@@ -24,7 +24,14 @@ def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], ste
     from layers.moving.transfer import copy
     from layers.tar.pipeline import Stopped
 
-    assert bench.remote is not None
+    there: Repository
+    if image.layout is not None:
+        from layers.moving.layout import Layout
+
+        there = Layout.at(image.layout)
+    else:
+        assert bench.remote is not None
+        there = bench.remote(image.reference)
     done: dict[Digest, int] = {}
 
     def progress(blob: Descriptor, moved: int, total: int) -> None:
@@ -33,10 +40,10 @@ def fetch(bench: Workbench, image: BaseImage, emit: Callable[[Event], None], ste
 
     try:
         copy(
-            bench.remote(image.reference),
+            there,
             str(image.manifest.descriptor.digest),
             bench.store.repository(),
-            str(image.reference),
+            None if image.layout is not None else str(image.reference),
             progress=progress,
             places=Places(bench.store),
             stop=stop,

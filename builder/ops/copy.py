@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import modes
@@ -18,7 +19,7 @@ from builder.context import Context
 from builder.errors import ContextError, StepFailed
 from builder.graph import Copy, Step
 from builder.ops.last import Last
-from builder.ops.select import Item, Selection, Source
+from builder.ops.select import Item, Origin, Selection, Source
 from layers import Entry, EntryType
 from layers.quick import dataclass
 from layers.tar.xattrs import incoming
@@ -31,55 +32,9 @@ if TYPE_CHECKING:
 
 HEREDOC_MODE = 0o644
 DIRECTORY_MODE = 0o755
-MAGIC = 512
-"""Bytes that tell whether a file is a tar."""
 
 Reader = Callable[[str], BinaryIO | bytes | int]
 """Opens what a path of the origin holds; whoever calls it closes that."""
-
-
-class TreeOrigin:
-    """Another step's result as an origin."""
-
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-
-    def get(self, path: str) -> Entry | None:
-        """The entry of a path."""
-        return self.tree.get(path)
-
-    def children(self, path: str) -> list[str]:
-        """Names in a directory."""
-        return self.tree.children(path)
-
-    def resolve(self, path: str) -> str:
-        """The path without symlinks."""
-        return self.tree.resolve(path)
-
-    def inode(self, path: str) -> object | None:
-        """The layer and first name of a file."""
-        return self.tree.inode(path)
-
-    def open_file(self, path: str) -> BinaryIO:
-        """What a file holds."""
-        return self.tree.open(path)
-
-    def digest(self, path: str, entry: Entry) -> str:
-        """Of a file's bytes and attributes."""
-        import hashlib
-
-        hasher = hashlib.sha256()
-        for key, value in sorted(entry.xattrs.items()):
-            hasher.update(key.encode() + b"\0" + value + b"\0")
-        if entry.type is EntryType.FILE and entry.size:
-            with self.tree.open(path) as file:
-                while chunk := file.read(1 << 20):
-                    hasher.update(chunk)
-        return hasher.hexdigest()
-
-    def ignored(self, path: str) -> str:
-        """Nothing is ignored here."""
-        return ""
 
 
 @dataclass(slots=True)
@@ -180,7 +135,6 @@ def copy(
     below: Tree,
     step: Step,
     selection: Selection,
-    origin: Context | TreeOrigin | None,
     *,
     anew: bool,
     form: Form | None,
@@ -201,28 +155,35 @@ def copy(
     placing = Placing(below, op, step, owner, change, absolute)
     with ExitStack() as opened:
         for source in selection.sources:
-            assert origin is not None
-            if op.unpack and not source.is_dir and _unpacked(store, placing, source.top, origin, opened):
+            if source.unpack and _unpacked(store, placing, source, opened):
                 continue
             if source.is_dir:
-                _directory(placing, source, origin)
+                _directory(placing, source)
             else:
-                _file(placing, source.top.relative, _placed(source.top, source.top.entry, origin))
+                _file(placing, source.top.relative, _placed(source.top, source.top.entry, source.origin))
         for name, text in selection.files:
             data = text.encode("utf-8", "surrogateescape")
             _file(placing, name, Placed(Entry(name, EntryType.FILE, HEREDOC_MODE, size=len(data)), _bytes(data)))
         _complete(placing)
-        last = Last.find(store, origin.directory, op) if isinstance(origin, Context) and not anew else None
+        place = _place(selection)
+        last = Last.find(store, place, op) if place is not None and not anew else None
         if last is not None:
             opened.enter_context(last)
         entries = _links(placing)
         layer = compose(store, _items(placing, entries, last), form)
-        if isinstance(origin, Context):
-            Last.keep(store, origin.directory, op, layer, [placing.placed[entry.path].content for entry in entries])
+        if place is not None:
+            Last.keep(store, place, op, layer, [placing.placed[entry.path].content for entry in entries])
         return layer
 
 
-def _placed(item: Item, entry: Entry, origin: Context | TreeOrigin) -> Placed:
+def _place(selection: Selection) -> Path | None:
+    """The directory that all sources are of; None if there is no such."""
+    found = {source.origin for source in selection.sources}
+    origin = found.pop() if len(found) == 1 else None
+    return origin.directory if isinstance(origin, Context) else None
+
+
+def _placed(item: Item, entry: Entry, origin: Origin) -> Placed:
     if entry.type is not EntryType.FILE:
         entry = _whole(origin, item.path, entry)
     return Placed(entry, origin.open_file, item.path, item.group, item.content)
@@ -241,7 +202,8 @@ def _file(placing: Placing, name: str, placed: Placed) -> None:
     placing.put(target, placed)
 
 
-def _directory(placing: Placing, source: Source, origin: Context | TreeOrigin) -> None:
+def _directory(placing: Placing, source: Source) -> None:
+    origin = source.origin
     target, _ = placing.target()
     there = placing.at(target)
     mtime_ns = source.top.entry.mtime_ns
@@ -264,7 +226,7 @@ def _directory(placing: Placing, source: Source, origin: Context | TreeOrigin) -
             placing.put(path, _placed(item, entry, origin))
 
 
-def _whole(origin: Context | TreeOrigin, path: str, entry: Entry) -> Entry:
+def _whole(origin: Origin, path: str, entry: Entry) -> Entry:
     """The entry of something that is never opened, with its extended attributes."""
     found = origin.attributes(path) if isinstance(origin, Context) and entry.type is not EntryType.SYMLINK else {}
     return replace(entry, xattrs=found) if found else entry
@@ -328,41 +290,25 @@ def _items(placing: Placing, entries: list[Entry], last: Last | None) -> Iterato
                 data.close()
 
 
-def _unpacked(store: Store, placing: Placing, source: Item, origin: Context | TreeOrigin, stack: ExitStack) -> bool:
+def _unpacked(store: Store, placing: Placing, source: Source, stack: ExitStack) -> bool:
     """Place the members of an archive; False if the source is none."""
-    from layers.tar.tarread import is_tar
+    from builder.sources.archive import opened
 
-    if source.entry.type is not EntryType.FILE or not source.entry.size:
+    top = source.top
+    if top.entry.type is not EntryType.FILE or not top.entry.size:
         return False
-    from layers.errors import ArchiveInvalid
-    from layers.tar.codec import decompress
-    from layers.tar.toc import Toc
-    from layers.views.tree import Tree
-
-    opened = origin.open_file(source.path)
-    with os.fdopen(opened, "rb") if isinstance(opened, int) else opened as file:
-        try:
-            stream = decompress(file)
-            head = stream.read(MAGIC)
-        except ArchiveInvalid:
-            return False
-        if not is_tar(head):
-            return False
-        scratch = stack.enter_context(store.scratch())
-        raw = stack.enter_context((scratch / "tar").open("w+b"))
-        while head:
-            raw.write(head)
-            head = stream.read(1 << 20)
-        raw.flush()
-    toc = Toc.scan(raw, layer=False)
-    tree = Tree([(toc, lambda: (scratch / "tar").open("rb"))])
+    data = source.origin.open_file(top.path)
+    with os.fdopen(data, "rb") if isinstance(data, int) else data as file:
+        tree = opened(store, file, stack)
+    if tree is None:
+        return False
     target, _ = placing.target()
     there = placing.at(target)
     if there is not None and there.type is not EntryType.DIR:
         raise placing.error(f"cannot unpack an archive into /{target}, which is a {there.type.value}")
     if there is None:
-        placing.parents(target, source.entry.mtime_ns)
-        placing.directory(target, Placing.made(replace(placing, chmod=None), target, source.entry.mtime_ns))
+        placing.parents(target, top.entry.mtime_ns)
+        placing.directory(target, Placing.made(replace(placing, chmod=None), target, top.entry.mtime_ns))
     for entry in tree.walk():
         if entry.path:
             _member(placing, target, entry, tree)

@@ -21,7 +21,7 @@ from layers.quick import dataclass
 from runner import Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:
-    from builder.context import Context
+    from builder.contexts import Contexts
     from builder.secrets import Secret
     from builder.workbench import Workbench
     from layers import Digest, NewLayer, Workspace
@@ -64,7 +64,7 @@ def run(
     settings: Settings,
     shown: Sequence[Shown],
     *,
-    context: Callable[[], Context | None],
+    context: Contexts,
     output: Callable[[int, bytes], None],
     stop: threading.Event,
     more: int,

@@ -10,9 +10,10 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from builder.errors import ContextError
 from builder.graph import Copy, Step
@@ -53,6 +54,10 @@ class Origin(Protocol):
         """Why something that exists is not seen, or ""."""
         ...
 
+    def open_file(self, path: str) -> BinaryIO | int:
+        """What a file holds, or a descriptor of it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -70,10 +75,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source: a file, or a directory, whose contents (`items`) are copied, not itself."""
+    """One source: a file, or a directory, whose contents (`items`) are copied, not itself; all of it is of `origin`.
 
+    `unpack`: of an archive it is what it holds that is copied.
+    """
+
+    origin: Origin
     top: Item
     items: tuple[Item, ...] = ()
+    unpack: bool = False
 
     @property
     def is_dir(self) -> bool:
@@ -119,18 +129,23 @@ class Selection:
         return found
 
 
-def select(origin: Origin, op: Copy, step: Step) -> Selection:
-    """Look the sources up. Raises ContextError for one that is not there."""
+def select(origins: Callable[[int | None], Origin], op: Copy, step: Step) -> Selection:
+    """Look the sources up, `origins` telling where each step's are. Raises ContextError for one that is not there."""
     excluded = Ignore.of(op.excludes) if op.excludes else None
     found: list[Source] = []
-    for text in op.sources:
+    for number, text in enumerate(op.sources):
+        fetched = op.fetched[number] if op.fetched else None
+        origin = origins(op.origin if fetched is None else fetched)
+        before = len(found)
         clean = posixpath.normpath("/" + text).lstrip("/")
         if op.parents:
             found += _with_parents(origin, text, excluded, step)
-        elif WILD.search(clean):
+        elif WILD.search(clean) and fetched is None:
             found += [_source(origin, path, excluded, step) for path in sorted(matches(origin, clean))]
         else:
             found.append(_source(origin, clean, excluded, step))
+        if op.unpack if fetched is None else op.unpack_fetched:
+            found[before:] = [replace(source, unpack=not source.is_dir) for source in found[before:]]
     kept = [
         source for source in found if source.is_dir or excluded is None or not excluded.ignores(source.top.relative)
     ]
@@ -142,14 +157,14 @@ def mounted(origin: Origin, path: str, step: Step) -> Source:
     where, entry = _found(origin, path, step)
     top = _item(origin, MOUNTED, where, entry)
     below = _below(origin, where, MOUNTED, None) if entry.type is EntryType.DIR else ()
-    return Source(Item("", "", Entry("", EntryType.DIR, 0o755)), (top, *below))
+    return Source(origin, Item("", "", Entry("", EntryType.DIR, 0o755)), (top, *below))
 
 
 def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step) -> Source:
     where, entry = _found(origin, path, step)
     if entry.type is not EntryType.DIR:
-        return Source(_item(origin, posixpath.basename(path), where, entry))
-    return Source(_item(origin, "", where, entry), tuple(_below(origin, where, "", excluded)))
+        return Source(origin, _item(origin, posixpath.basename(path), where, entry))
+    return Source(origin, _item(origin, "", where, entry), tuple(_below(origin, where, "", excluded)))
 
 
 def _found(origin: Origin, path: str, step: Step) -> tuple[str, Entry]:
@@ -239,7 +254,7 @@ def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step
         top = origin.get(base)
         if top is None or top.type is not EntryType.DIR:
             raise ContextError(f'"/{base}" is not a directory', span=step.span, help="/./ stands behind one")
-        yield Source(_item(origin, "", base, top), tuple(items))
+        yield Source(origin, _item(origin, "", base, top), tuple(items))
 
 
 def matches(origin: Origin, pattern: str) -> list[str]:

@@ -28,9 +28,11 @@ Examples:
   pybuild build --secret id=token,env=TOKEN --ssh default -t app .
   pybuild build --squash -t registry.example.org/app --push .
   pybuild build -o type=oci,dest=app.tar .
-  pybuild build - < Dockerfile"""
+  pybuild build - < Dockerfile
+  tar cz . | pybuild build -
+  pybuild build https://example.org/app.git#v1.2:docker
+  pybuild build --build-context base=docker-image://debian:sid --build-context lib=../lib ."""
 LATER = {
-    "build_context": "named contexts are not supported yet; COPY from a stage or an image instead",
     "provenance": "attestations are not made yet",
     "sbom": "attestations are not made yet",
 }
@@ -77,7 +79,7 @@ PERIOD = typed(units.parse_period)
 
 
 @click.command(epilog=EPILOG)
-@click.argument("context", metavar="[PATH|-]", required=False, default=".")
+@click.argument("context", metavar="[PATH|URL|-]", required=False, default=".")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name of the image; may be repeated.")
 @click.option("-f", "--file", "file", metavar="FILE", help="The Dockerfile (PATH/Dockerfile); - reads standard input.")
 @click.option(
@@ -87,6 +89,13 @@ PERIOD = typed(units.parse_period)
     callback=mapping("environment"),
     metavar="KEY[=VALUE]",
     help="Value of an ARG.",
+)
+@click.option(
+    "--build-context",
+    "contexts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What FROM and --from mean by NAME: a directory, URL, docker-image://IMAGE, oci-layout://DIR, target:STAGE.",
 )
 @click.option("--target", metavar="STAGE", help="Build only up to this stage.")
 @click.option(
@@ -180,6 +189,7 @@ PERIOD = typed(units.parse_period)
 @click.option(
     "--keep-failed/--discard-failed", default=True, help="Keep the file system of a RUN that failed (the default)."
 )
+@click.option("--strict", is_flag=True, help="What is usually passed over in silence is an error.")
 @click.option(
     "--cache-from",
     multiple=True,
@@ -197,9 +207,7 @@ PERIOD = typed(units.parse_period)
     metavar="check|outline|targets[,format=json]",
     help="Tell something of the Dockerfile instead of building it.",
 )
-@click.option("--strict", is_flag=True, help="What is usually passed over in silence is an error.")
 @click.option("--check", "call", flag_value="check", help="The same as --call=check.")
-@click.option("--build-context", multiple=True, hidden=True)
 @click.option("--provenance", multiple=True, hidden=True)
 @click.option("--sbom", multiple=True, hidden=True)
 @mirrors
@@ -207,7 +215,8 @@ PERIOD = typed(units.parse_period)
 def build(roof: Context, /, **options: Any) -> int:
     """Build an image from PATH, the directory that COPY reads, and the Dockerfile in it.
 
-    PATH - reads the Dockerfile from standard input; such a build has no files to copy.
+    It may be a git repository (https://HOST/REPO.git#BRANCH:DIRECTORY), the URL of a tar or of a Dockerfile, or - for a
+    tar or a Dockerfile on standard input; a build of a Dockerfile alone has no files to copy.
     """
     from builder.build import build as run
     from pybuild.progress import renderer
@@ -216,7 +225,7 @@ def build(roof: Context, /, **options: Any) -> int:
         words = [word for word in options[name] if word not in HARMLESS.get(name, ())]
         if words:
             raise click.UsageError(f"--{name.replace('_', '-')} {words[0]}: {sentence}")
-    request = requested(options)
+    request = requested(roof, options)
     if options["call"]:
         from pybuild.calling import call, parsed
 
@@ -243,14 +252,15 @@ def build(roof: Context, /, **options: Any) -> int:
     return 0
 
 
-def requested(options: dict[str, Any]) -> BuildRequest:
+def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
     """The flags as one value. Raises click.UsageError and what the values themselves raise."""
     from builder import BuildRequest
     from layers import Platform, Reference
     from pybuild.cacheflags import source, targets
+    from pybuild.contexts import agents_for, named, sources
     from pybuild.secrets import agent, secret
 
-    place, text, name = sources(options["context"], options["file"])
+    found = sources(roof, options["context"], options["file"])
     platforms = [Platform.parse(word) for words in options["platforms"] for word in words.split(",")]
     epoch = options["timestamp"]
     if epoch is None and (said := os.environ.get("SOURCE_DATE_EPOCH")):
@@ -270,10 +280,6 @@ def requested(options: dict[str, Any]) -> BuildRequest:
     given: dict[str, Any] = {"shm_size": options["shm_size"]} if options["shm_size"] else {}
     try:
         return BuildRequest(
-            context=place,
-            dockerfile=None if text is not None else name,
-            text=text,
-            name="stdin" if text is not None else str(name or "Dockerfile"),
             tags=tags,
             target=options["target"],
             build_args=options["build_args"],
@@ -298,33 +304,13 @@ def requested(options: dict[str, Any]) -> BuildRequest:
             keep_failed=options["keep_failed"],
             secrets=dict(secret(spec) for spec in options["secrets"]),
             strict=options["strict"],
-            agents=dict(agent(spec) for spec in options["agents"]),
+            agents=dict(agent(spec) for spec in options["agents"] or agents_for(found.get("source"))),
+            contexts=named(options["contexts"]),
+            **found,
             **given,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-
-
-def sources(context: str, file: str | None) -> tuple[Path | None, bytes | None, Path | None]:
-    """(directory, text of the Dockerfile if it was read here, path of the Dockerfile if one was named)."""
-    if "://" in context or context.startswith("git@"):
-        raise click.UsageError(
-            f"{context}: contexts from URLs and git are not fetched yet; clone it and give the directory"
-        )
-    if context == "-":
-        if file not in (None, "-"):
-            raise click.UsageError("PATH - reads the Dockerfile from standard input; there can be no --file beside it")
-        text = sys.stdin.buffer.read()
-        if text[:2] in (b"\x1f\x8b", b"BZ") or text[257:262] == b"ustar":
-            raise click.UsageError("standard input is an archive: unpack it and give the directory")
-        return None, text, None
-    place = Path(context)
-    if not place.is_dir():
-        what = "is a file; give the directory, and the Dockerfile with -f" if place.exists() else "is not there"
-        raise click.UsageError(f"the context {context!r} {what}")
-    if file == "-":
-        return place, sys.stdin.buffer.read(), None
-    return place, None, Path(file) if file else None
 
 
 def output(spec: str) -> Output:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from builder.build import BuildResult, build
-from builder.errors import BuildError, ContextError, StepFailed
+from builder.errors import BuildError, ContextError, DockerfileError, StageCycle, StepFailed
 from builder.events import Event, Exported, Planned
 from builder.request import BuildRequest, Output
 from builder.workbench import Workbench
@@ -293,3 +293,18 @@ def test_a_failure_while_compressing_keeps_nothing(make: Build, store: Store, tm
     assert threading.active_count() == before
     assert set(store.blobs.all()) == blobs
     assert not (tmp_path / "out.tar").exists()
+
+
+def test_variables_where_no_other_builder_knows_them(make: Build, store: Store) -> None:
+    text = "FROM scratch AS one\nCOPY a /x\nFROM scratch\nARG S P\nCOPY --from=$S x /y\nCOPY --exclude=${P}* . /z/\n"
+    result = make(text, build_args={"S": "one", "P": "b"})
+    assert {path for path in paths(store, result) if "b" in path} == set()
+    assert paths(store, result)["y"] == "a"
+    for line in ("COPY --from=$S x /", "COPY --exclude=$S a /"):
+        with pytest.raises(DockerfileError, match="variable expansion is not supported") as failed:
+            make(f"FROM scratch AS one\nFROM scratch\nARG S=one\n{line}\n", strict=True)
+        assert (failed.value.span.line, failed.value.span.column) == (4, 6)
+    with pytest.raises(DockerfileError, match="its variables are empty"):
+        make("FROM scratch\nCOPY --from=$S x /\n")
+    with pytest.raises(StageCycle):
+        make("FROM scratch AS one\nARG S=two\nCOPY --from=$S a /\nFROM scratch AS two\nCOPY --from=one a /\n")

@@ -96,14 +96,19 @@ def test_a_translation_matches_what_its_components_match(pattern: list[str], pat
 @given(LINES, PATHS)
 def test_states_of_directories_say_what_each_pattern_would_say(lines: list[tuple[bool, str]], path: str) -> None:
     ignore = Ignore.of([f"{'!' * keeps}{pattern}" for keeps, pattern in lines])
-    ways = [path.split("/")[:end] for end in range(1, path.count("/") + 2)]
+    hit = [False] * len(lines)
     expected = False
-    for keeps, pattern in lines:
-        if any(glob(pattern.split("/"), way) for way in ways):
-            expected = not keeps
+    for end in range(1, path.count("/") + 2):  # each line of its own, only where it could change something
+        expected = False
+        for number, (keeps, pattern) in enumerate(lines):
+            if not hit[number] and keeps == expected:
+                hit[number] = glob(pattern.split("/"), path.split("/")[:end])
+            if hit[number]:
+                expected = not keeps
     assert ignore.ignores(path) is expected
     why = ignore.why(path)
     assert (why is not None and not why.keeps) is expected
+    assert [pattern.line for pattern, _ in ignore.hits(path)] == [at for at, found in enumerate(hit, 1) if found]
 
 
 @given(LINES, PATHS, PATHS)

@@ -76,7 +76,8 @@ def test_a_graph_shows_mounts(shown: Any, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(text)
     step = json.loads(shown("--as", "graph", "--json")[0])[-1]
     assert step["needs"] == [1, 2]
-    assert step["mounts"][0] == {"kind": "bind", "target": "/t", "source": "", "origin": 2, "readonly": True}
+    bind = {"kind": "bind", "target": "/t", "source": "", "origin": 2, "readonly": True, "context": ""}
+    assert step["mounts"][0] == bind
     assert step["mounts"][1]["kind"] == "secret"
 
 

@@ -131,7 +131,6 @@ BAD = [
     ("COPY a", "COPY requires at least two arguments, but only one was provided", 6),
     ("COPY", "COPY requires at least two arguments", 1),
     ('COPY "a b" /x', "matching double-quote", 6),
-    ("COPY --from=$A a b", "variable expansion is not supported for --from", 6),
     ("COPY --link=yes a b", "expecting boolean value for flag --link", 6),
     ("COPY --link= a b", "expecting boolean value for flag --link", 6),
     ("COPY --chown a b", "missing a value on flag: --chown", 6),

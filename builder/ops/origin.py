@@ -1,0 +1,53 @@
+"""The result of a step, or what was fetched, as a place that COPY reads: its twin for directories is the context."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, BinaryIO
+
+from layers import Entry, EntryType
+
+if TYPE_CHECKING:
+    from layers import Tree
+
+
+class TreeOrigin:
+    """Another step's result as an origin."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+
+    def get(self, path: str) -> Entry | None:
+        """The entry of a path."""
+        return self.tree.get(path)
+
+    def children(self, path: str) -> list[str]:
+        """Names in a directory."""
+        return self.tree.children(path)
+
+    def resolve(self, path: str) -> str:
+        """The path without symlinks."""
+        return self.tree.resolve(path)
+
+    def inode(self, path: str) -> object | None:
+        """The layer and first name of a file."""
+        return self.tree.inode(path)
+
+    def open_file(self, path: str) -> BinaryIO:
+        """What a file holds."""
+        return self.tree.open(path)
+
+    def digest(self, path: str, entry: Entry) -> str:
+        """Of a file's bytes and attributes."""
+        hasher = hashlib.sha256()
+        for key, value in sorted(entry.xattrs.items()):
+            hasher.update(key.encode() + b"\0" + value + b"\0")
+        if entry.type is EntryType.FILE and entry.size:
+            with self.tree.open(path) as file:
+                while chunk := file.read(1 << 20):
+                    hasher.update(chunk)
+        return hasher.hexdigest()
+
+    def ignored(self, path: str) -> str:
+        """Nothing is ignored here."""
+        return ""
