@@ -19,7 +19,7 @@ from builder.dockerfile import Dockerfile
 from builder.errors import Cancelled, DockerfileErrors
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
-from builder.graph import BuildGraph, Copy, Run, Step
+from builder.graph import BaseImage, BuildGraph, Copy, Run, Step
 from builder.ignore import Ignore
 from builder.mounts import BindMount, CacheMount, Mounted
 from builder.plan import plan
@@ -125,6 +125,16 @@ class Road:
             return files.ignore if isinstance(files, Context) else None
 
         request, rules = self.request, BUILDKIT
+        known = bases.known(self.bench.named)
+
+        def base(name: str, platform: Platform, span: Span) -> BaseImage | None:
+            if request.contexts:
+                from builder.sources.named import find
+
+                if find(request.contexts, name, platform) is not None:
+                    return None  # no image is asked for
+            return known(name, platform, span)
+
         matches: Callable[[str], bool] | None = None
         if request.strict:
             from builder.checks.strict import of_builds
@@ -136,7 +146,7 @@ class Road:
         report = check(
             dockerfile,
             rules,
-            base=bases.known(self.bench.named),
+            base=base,
             target=request.target,
             build_args=request.build_args,
             platform=platform,

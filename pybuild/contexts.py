@@ -110,6 +110,8 @@ def address(text: str, *, bare: bool = False) -> Any:
 
 def agents_for(source: object) -> list[str]:
     """`--ssh default`, which a context that comes by SSH does not have to ask for where an agent runs."""
+    if source is None:
+        return []
     from builder.sources.gitref import GitSource
 
     by_ssh = isinstance(source, GitSource) and source.by_ssh
@@ -118,6 +120,8 @@ def agents_for(source: object) -> list[str]:
 
 def named(specs: Sequence[str]) -> dict[str, Place]:
     """`--build-context NAME=…` of all kinds. Raises click.UsageError."""
+    if not specs:
+        return {}
     from builder.sources.named import RESERVED, key_of
 
     found: dict[str, Place] = {}

@@ -35,15 +35,18 @@ def show(context: Context, request: BuildRequest, template: str | None, *, exit_
     found = forecast(request, context.bench, emitted)
     emit([row(one, full=template is not None) for one in found], COLUMNS, template)
     missed = [one for one in found if one.state == "miss"]
-    fetched = sum(one.state == "fetch" for one in found)
+    fetched = [one for one in found if one.state == "fetch"]
     if template is None:
         click.echo(f"\n{verdict(missed, fetched, len(found))}")
     return int(exit_code and bool(missed or fetched))
 
 
-def verdict(missed: list[Expected], fetched: int, total: int) -> str:
+def verdict(missed: list[Expected], fetched: list[Expected], total: int) -> str:
     """One sentence about everything."""
-    more = f", {units.plural(fetched, 'base image')} would be fetched" if fetched else ""
+    from builder.graph import Base
+
+    word = "base image" if all(isinstance(one.step.op, Base) for one in fetched) else "source"
+    more = f", {units.plural(len(fetched), word)} would be fetched" if fetched else ""
     if not missed:
         return f"All {units.plural(total, 'step')} are cached{more}."
     known = [one.seconds for one in missed if one.seconds is not None]

@@ -19,6 +19,8 @@ from registry.session import MOVED, origin_of
 from registry.transport import BLOCK, Request, Response, Transport, bare, host_of, length_of
 
 HOPS = 10
+PROGRESS = 1 << 20
+"""Bytes after which a cut counts as the first one again."""
 RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)\Z")
 STATUSES: Mapping[int, type[RegistryError]] = {
     401: Unauthorized,
@@ -120,7 +122,7 @@ class _Download:
                         self._take(answer)
                 return Answer(answer.status, answer.headers, answer.url)
             except Unavailable as error:
-                cuts = 1 if self._came > before else cuts + 1
+                cuts = 1 if self._came - before >= PROGRESS else cuts + 1
                 if not self._web._retry.rest(cuts):
                     what = f"{bare(self._url)} was cut {cuts} times, at last at byte {self._came}: {error.what}"
                     raise Unavailable(error.host, what) from None

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.errors import ContextError
+from builder.errors import Cancelled, ContextError
 from builder.sources import web
 from builder.sources.gitref import GitSource
 from builder.sources.web import WebSource
@@ -64,6 +64,8 @@ class Fetcher:
             raise ContextError(f"{source.shown}: this build may ask nobody")
 
         def progress(count: int) -> None:
+            if self.stop.is_set():
+                raise Cancelled("the build was stopped")
             if not came:
                 self.began()
                 came.append(count)
@@ -75,18 +77,25 @@ class Fetcher:
     def _commit(self, source: GitSource) -> Digest:
         from builder.sources import git
 
-        store = self.bench.store
+        store, pinned = self.bench.store, git.COMMIT.fullmatch(source.ref) is not None
+        if pinned and source.ref.startswith(source.commit) and (kept := self._record(git.key_of(source, source.ref))):
+            return kept
         with store.scratch() as folder, git.opened(folder, source, self.secrets, self.agents, self.stop) as repository:
             commit, name = repository.resolve()
             key = git.key_of(source, commit)
-            if (record := store.records.find(key)) is not None:
-                return Digest.parse(record.value["diff_id"])
-            self.began()
-            layer = git.checked_out(store, repository, commit, name)
-        value = {"diff_id": str(layer.diff_id), "url": source.shown, "commit": commit, "size": layer.size}
-        for name in dict.fromkeys((key, git.key_of(source, source.ref))):
-            store.records.keep(name, value, [layer.diff_id])
-        return layer.diff_id
+            found = self._record(key)
+            if found is None:
+                self.began()
+                found = git.checked_out(store, repository, commit, name).diff_id
+        value = {"diff_id": str(found), "url": source.shown, "commit": commit, "size": store.blobs.size(found)}
+        for one in {key, git.key_of(source, source.ref)}:
+            store.records.keep(one, value, [found])
+        return found
+
+    def _record(self, key: str) -> Digest | None:
+        """The layer that is kept under a key."""
+        record = self.bench.store.records.find(key)
+        return None if record is None else Digest.parse(record.value["diff_id"])
 
     def _held(self, file: Digest, name: str) -> Digest:
         """The layer of what an archive holds; the file itself if it is none."""
@@ -95,8 +104,8 @@ class Fetcher:
 
         store = self.bench.store
         key = f"held:{file.hex}"
-        if (record := store.records.find(key)) is not None:
-            return Digest.parse(record.value["diff_id"])
+        if (kept := self._record(key)) is not None:
+            return kept
         with ExitStack() as stack:
             tree = opened(store, stack.enter_context(store.tree(Chain((file,))).open(name)), stack)
             if tree is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from builder.build import BuildResult, build
+from builder.build import BuildResult, build, forecast
 from builder.events import Event
 from builder.request import BuildRequest
 from builder.workbench import Workbench
@@ -32,12 +32,22 @@ class Builds:
     events: list[Event] = field(default_factory=list)
 
     def __call__(self, text: str | None = None, **request: Any) -> BuildResult:
-        web = Fetching(Web(RequestsTransport(Trust()), self.retry))
-        bench = Workbench(self.store, no_runtime, web=lambda: web)
         self.events.clear()
+        stop = request.pop("stop", None) or threading.Event()
+        return build(self._wanted(text, request), self._bench, self.events.append, stop)
+
+    def foreseen(self, text: str | None = None, **request: Any) -> list[str]:
+        """What a dry run says would become of each step."""
+        return [one.state for one in forecast(self._wanted(text, request), self._bench, self.events.append)]
+
+    def _wanted(self, text: str | None, request: dict[str, Any]) -> BuildRequest:
         request.setdefault("context", None)
-        wanted = BuildRequest(text=None if text is None else text.encode(), **request)
-        return build(wanted, bench, self.events.append, threading.Event())
+        return BuildRequest(text=None if text is None else text.encode(), **request)
+
+    @property
+    def _bench(self) -> Workbench:
+        web = Fetching(Web(RequestsTransport(Trust()), self.retry))
+        return Workbench(self.store, no_runtime, web=lambda: web)
 
     def entries(self, result: BuildResult) -> dict[str, Entry]:
         """What is in an image, without the root."""

@@ -4,13 +4,14 @@ import os
 import socket
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from builder.errors import ContextError, DockerfileError
+from builder.errors import Cancelled, ContextError, DockerfileError
 from builder.secrets import Secret
 from layers import Store
 from tests.support.building import Builds, tree
@@ -272,3 +273,23 @@ def test_gits_own_protocol(builds: Builds, commit: str, tmp_path: Path) -> None:
         finally:
             daemon.terminate()
     assert builds.files(result) == {"b": "b"}
+
+
+def test_a_server_that_says_nothing_can_be_left(builds: Builds) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        stop = threading.Event()
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(Cancelled):
+            builds(f"FROM scratch\nADD http://127.0.0.1:{port}/a.git /\n", stop=stop)
+    mine = b"GIT_CONFIG_GLOBAL=" + os.fsencode(builds.store.root)
+    assert soon(lambda: not [path for path in Path("/proc").glob("[0-9]*/environ") if mine in read(path)]), (
+        "git is gone"
+    )
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

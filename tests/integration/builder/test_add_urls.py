@@ -262,3 +262,13 @@ def test_what_was_fetched_goes_with_the_cache(builds: Builds, site: Site) -> Non
     assert len(list(store.blobs.all())) == 3, "only the image is left: manifest, config, layer"
     store.close()
     assert result.size > 0
+
+
+def test_a_dry_run_asks_nobody(builds: Builds, site: Site) -> None:
+    site.pages["/f"] = Page(b"x", headers={"ETag": '"1"'})
+    text = f"FROM scratch\nADD {site.url}/f /\n"
+    assert builds.foreseen(text) == ["hit", "fetch", "miss"]
+    builds(text)
+    site.asked.clear()
+    assert builds.foreseen(text) == ["hit", "hit", "hit"]
+    assert not site.asked
