@@ -85,6 +85,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "rm": Listed("pybuild.commands.rm:rm", "Remove containers."),
         "cp": Listed("pybuild.commands.cp:cp", "Copy files between a container and the host.", True),
         "commit": Listed("pybuild.commands.commit:commit", "Make an image of a container's changes.", True),
+        "oci": Listed("pybuild.commands.oci:oci", "Run bundles, as an OCI runtime does."),
     },
     "Registries": {
         "push": Listed("pybuild.commands.push:push", "Send an image to a registry."),

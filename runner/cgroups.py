@@ -87,11 +87,11 @@ class Cgroup:
                 _write(self.legacy["cpuset"] / name, (self.legacy["cpuset"].parent / name).read_text().strip())
         for setting in ceilings.legacy(limits):
             if setting.controller in self.legacy:
-                _put(self.legacy[setting.controller], setting)
+                put(self.legacy[setting.controller], setting)
         for setting in ceilings.unified(limits):
             if setting.controller not in self.legacy:
                 if self.unified is not None:
-                    _put(self.unified, setting)
+                    put(self.unified, setting)
                 elif setting.asked:
                     raise LimitUnavailable(
                         setting.limit, setting.controller, "is not there for this process", _DELEGATE
@@ -220,7 +220,8 @@ def _unavailable(limits: Limits, controller: str, problem: OSError) -> LimitUnav
     return LimitUnavailable(limit, controller, f"lets this process make no group ({problem.strerror})", _DELEGATE)
 
 
-def _put(group: Path, setting: ceilings.Setting) -> None:
+def put(group: Path, setting: ceilings.Setting) -> None:
+    """Set one limit. Raises LimitUnavailable, unless it was nobody's wish."""
     try:
         _write(group / setting.file, setting.value)
     except OSError as problem:

@@ -58,6 +58,7 @@ IGNORED = (signal.SIGINT, signal.SIGPIPE)
 class Child:
     """One life from clone to exec. `at` always names the step, so that a failure can say where it happened."""
 
+    orders: type[Job] = Job
     job: Job
 
     def __init__(self, seed: Seed, descriptors: list[int], maker: int) -> None:
@@ -135,7 +136,7 @@ class Child:
         data = extra[0][2]
         order, *self.given = struct.unpack(f"{len(data) // 4}i", data)
         with mmap.mmap(order, 0, prot=mmap.PROT_READ) as text:
-            self.job = Job.load(text[:])
+            self.job = self.orders.load(text[:])
 
     def _loopback(self) -> None:
         self.at = "loopback"

@@ -5,7 +5,7 @@ What counts is where each controller is and which group of it we are in ourselve
 group, or beside it where version 2 allows nothing below, so the limits of the group above still hold. See cgroups(7).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,34 +32,40 @@ def _unescape(text: str) -> str:
     return text
 
 
-def read(groups: str, mounts: str) -> Hierarchy:
-    """From the texts of /proc/self/cgroup and /proc/self/mountinfo."""
+def mounted(groups: str, mounts: str) -> Iterator[tuple[tuple[str, ...], Path, Path]]:
+    """Every mounted hierarchy that we have a place in: its controllers ("" for version 2), its top, our own group."""
     own: dict[str, str] = {}
     for line in groups.splitlines():
         _, names, path = line.split(":", 2)
         for name in names.split(",") if names else [""]:
             own[name] = path
-    legacy: dict[str, Path] = {}
-    unified = top = None
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(" "), after.split(" ")
         if kind[0] not in ("cgroup", "cgroup2"):
             continue
         root, point = _unescape(fields[3]), Path(_unescape(fields[4]))
-        for name in [""] if kind[0] == "cgroup2" else kind[2].split(","):
-            if name not in own or name not in ("", *CONTROLLERS):
+        found = tuple(name for name in ([""] if kind[0] == "cgroup2" else kind[2].split(",")) if name in own)
+        if not found:
+            continue
+        path = own[found[0]]
+        if root != "/":
+            # A mount that shows only part of the tree; outside that part we have no place.
+            if path != root and not path.startswith(root + "/"):
                 continue
-            path = own[name]
-            if root != "/":
-                # A mount that shows only part of the tree; outside that part we have no place.
-                if path != root and not path.startswith(root + "/"):
-                    continue
-                path = path[len(root) :]
-            place = point / path.lstrip("/")
+            path = path[len(root) :]
+        yield found, point, point / path.lstrip("/")
+
+
+def read(groups: str, mounts: str) -> Hierarchy:
+    """From the texts of /proc/self/cgroup and /proc/self/mountinfo."""
+    legacy: dict[str, Path] = {}
+    unified = top = None
+    for names, point, place in mounted(groups, mounts):
+        for name in names:
             if name == "" and unified is None:
                 unified, top = place, point
-            elif name:
+            elif name in CONTROLLERS:
                 legacy.setdefault(name, place)
     return Hierarchy(legacy, unified, top)
 

@@ -7,6 +7,7 @@ a mount that was never on a path cannot be raced for. Page references: the man p
 
 import ctypes
 import errno
+import fcntl
 import os
 import struct
 
@@ -23,12 +24,12 @@ AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x80, 0x20000, 0x02000000, 0x04000000
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x10000000, 0x20000000, 0x40000000
 CLONE_PIDFD, CLONE_INTO_CGROUP = 0x1000, 0x200000000
-MS_RDONLY, MS_REC, MS_PRIVATE, MS_SLAVE = 1, 0x4000, 1 << 18, 1 << 19
+MS_RDONLY, MS_REC, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1, 0x4000, 1 << 17, 1 << 18, 1 << 19, 1 << 20
 MNT_DETACH = 2
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # MOUNT_ATTR_*
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 1, 4, 23, 24
-PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 38, 47
+PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 38, 47
 O_PATH = 0o10000000
 
 Argument = int | bytes | ctypes.Array[ctypes.c_char] | None
@@ -67,6 +68,11 @@ def setns(descriptor: int, kinds: int) -> None:
     call("setns", descriptor, kinds)
 
 
+def namespace_kind(descriptor: int) -> int:
+    """The CLONE_NEW* flag of a namespace's file; OSError (ENOTTY) for any other file. See ioctl_ns(2)."""
+    return fcntl.ioctl(descriptor, 0xB703)
+
+
 def open_in(root: int, path: bytes, flags: int, *, resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) -> int:
     """openat2(2): open `path` as if the directory `root` were "/". Links stay inside."""
     how = struct.pack("=3Q", flags | os.O_CLOEXEC, 0, resolve)
@@ -103,9 +109,11 @@ def attach(mount: int, target: int, path: bytes = b"") -> None:
     call("move_mount", mount, b"", target, path, 0x4 | (0x40 if not path else 0))
 
 
-def change_mount(mount: int, *, add: int = 0, private: bool = False, recursive: bool = False) -> None:
-    """Add attributes (RDONLY, NOSUID, NODEV, NOEXEC) to a mount; `private` cuts it from its peers."""
-    how = struct.pack("=4Q", add, 0, MS_PRIVATE if private else 0, 0)
+def change_mount(
+    mount: int, *, add: int = 0, clear: int = 0, propagation: int = 0, private: bool = False, recursive: bool = False
+) -> None:
+    """Add and clear attributes (RDONLY, NOSUID, NODEV, NOEXEC …) of a mount; `private` cuts it from its peers."""
+    how = struct.pack("=4Q", add, clear, MS_PRIVATE if private else propagation, 0)
     call("mount_setattr", mount, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), how, len(how))
 
 
@@ -129,16 +137,30 @@ def set_hostname(name: bytes) -> None:
     call("sethostname", name, len(name))
 
 
+def set_domainname(name: bytes) -> None:
+    """setdomainname(2)."""
+    call("setdomainname", name, len(name))
+
+
+def filesystem(descriptor: int) -> int:
+    """The magic number of the file system that an open file lies on; see statfs(2)."""
+    answer = ctypes.create_string_buffer(120)
+    call("fstatfs", descriptor, answer)
+    return int(struct.unpack_from("@l", answer.raw)[0])
+
+
 def control(option: int, *arguments: int) -> int:
     """prctl(2)."""
     return call("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
 
 
-def set_capabilities(mask: int) -> None:
-    """Make `mask` the effective and permitted set; nothing is inheritable or ambient."""
-    low, high = mask & 0xFFFFFFFF, mask >> 32
+def set_capabilities(mask: int, permitted: int | None = None, inheritable: int = 0) -> None:
+    """Make `mask` the effective and, unless it is told, the permitted set; nothing is ambient."""
+    if permitted is None:
+        permitted = mask
+    low, high = ([word >> shift & 0xFFFFFFFF for word in (mask, permitted, inheritable)] for shift in (0, 32))
     header = struct.pack("=Ii", 0x20080522, 0)
-    call("capset", header, struct.pack("=6I", low, low, 0, high, high, 0))
+    call("capset", header, struct.pack("=6I", *low, *high))
     try:
         control(PR_CAP_AMBIENT, 4)
     except OSError as problem:

@@ -261,7 +261,7 @@ class Native:
                 raise SandboxUnavailable(f"process {pid} has ended", "start it again first")
             if group.frozen:  # it would be frozen with them before it is anything
                 raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
-            kinds = _shared_not(pid)
+            kinds = shared_not(pid)
             capabilities = sandbox.capabilities & _bounds(pid)
             descriptors, words = _membership(group, sent)
             sown = self.spawner.sow(
@@ -405,7 +405,7 @@ def _namespaces(sandbox: Sandbox) -> int:
     return kinds
 
 
-def _shared_not(pid: int) -> int:
+def shared_not(pid: int) -> int:
     """The kinds of namespaces in which a process is not with us; the zygote enters its PID namespace itself."""
     kinds = 0
     for name, kind in (

@@ -20,7 +20,7 @@ from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.job import HUSH, REFUSED, Job, Seed
 from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
 
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from runner.zygote import serve; serve()"
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
 _HOME = str(Path(__file__).resolve().parent.parent)
 _LARGEST = 4096  # bytes of an answer
 CHANNEL = 3  # where runner.zygote finds its socket
@@ -48,7 +48,7 @@ class Birth:
 
 @dataclass(slots=True)
 class Sown:
-    """A process that is being made, or waits already. Exactly one of `grow` and `drop` ends it."""
+    """A process that is being made, or waits already. Exactly one of `grow`, `take` and `drop` ends it."""
 
     _reply: socket.socket
     _status: socket.socket
@@ -90,6 +90,10 @@ class Sown:
             undo.pop_all()
             return Birth(marshal.loads(born)[1], given[0], self._reply, master, refused)
 
+    def take(self) -> tuple[socket.socket, socket.socket]:
+        """The sockets of its births and of its own words, for a conversation of another kind; the caller owns them."""
+        return self._reply, self._status
+
     def drop(self) -> None:
         """It is not needed; returns when it has gone."""
         self._status.close()
@@ -113,8 +117,12 @@ def _told(status: socket.socket) -> tuple[bytes, list[int]]:
 
 @dataclass(slots=True)
 class Spawner:
-    """Starts its process when first needed, again if it was lost, and ends it on `close`. Threads may share it."""
+    """Starts its process when first needed, again if it was lost, and ends it on `close`. Threads may share it.
 
+    `module` is whose `serve` the process runs.
+    """
+
+    module: str = "runner.zygote"
     _channel: socket.socket | None = None
     _pid: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -169,7 +177,7 @@ class Spawner:
         if self._channel is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                self._pid = _launch(theirs.fileno())
+                self._pid = _launch(theirs.fileno(), self.module)
             self._channel = ours
         return self._channel
 
@@ -180,7 +188,7 @@ def _in_memory(text: bytes) -> int:
     return descriptor
 
 
-def _launch(channel: int) -> int:
+def _launch(channel: int, module: str) -> int:
     """Exec our interpreter from a read-only mount, with `channel` and nothing else of ours."""
     python = str(Path(sys.executable).resolve())
     try:
@@ -203,7 +211,7 @@ def _launch(channel: int) -> int:
     except OSError:
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     try:
-        arguments = [python, "-I", "-S", "-X", "utf8", "-c", _BOOT, _HOME]
+        arguments = [python, "-I", "-S", "-X", "utf8", "-c", _BOOT.format(module), _HOME]
         return os.posix_spawn(f"/proc/self/fd/{sealed}", arguments, {}, file_actions=actions, setsid=True)
     finally:
         os.close(sealed)

@@ -47,6 +47,8 @@ LARGEST = 4096  # bytes of a seed
 class Zygote:
     """The loop: seeds in, children out, their ends reported."""
 
+    seeds: type[Seed] = Seed
+
     def __init__(self, channel: socket) -> None:
         self.channel = channel
         self.itself = os.pidfd_open(os.getpid())
@@ -80,7 +82,7 @@ class Zygote:
         data = extra[0][2]
         descriptors = list(struct.unpack(f"{len(data) // 4}i", data))
         try:
-            self._start(Seed.load(message), descriptors)
+            self._start(self.seeds.load(message), descriptors)
         except OSError as problem:
             told = marshal.dumps((problem.filename or "clone", problem.errno, b""))
             with suppress(OSError):
@@ -160,7 +162,7 @@ class Zygote:
                 self._ended(pidfd)
 
 
-def serve() -> None:
+def serve(kind: type[Zygote] = Zygote) -> None:
     """The whole life of the process: everything it needs is here, then the doors are shut."""
     channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, CHANNEL)
     channel.setblocking(True)
@@ -175,7 +177,7 @@ def serve() -> None:
         mount(None, b"/", None, MS_REC | MS_SLAVE)
     except PermissionError as problem:
         assert problem.errno == errno.EPERM  # the first job will say so, with its step
-    zygote = Zygote(channel)
+    zygote = kind(channel)
     sys.path.clear()
     sys.meta_path.clear()
     sys.path_hooks.clear()

@@ -13,8 +13,8 @@ from runner.native import Native
 from tests.support.peers import need
 
 APPLETS = (
-    "cat chmod chown dd echo env false grep hostname id ip kill ln ls mkdir mkfifo mknod mount mv ping printf pwd rm "
-    "rmdir seq setsid sh sleep stat stty tail touch true tty umount unshare wc yes"
+    "cat chmod chown cut dd echo env false grep head hostname id ip kill ln ls mkdir mkfifo mknod mount mv ping printf "
+    "pwd readlink rm rmdir seq setsid sh sleep sort stat stty tail touch tr true tty umount uname unshare wc yes"
 ).split()
 PATH: Mapping[str, str] = {"PATH": "/bin"}
 

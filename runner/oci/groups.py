@@ -1,0 +1,225 @@
+"""The control groups of a bundle's container: where `cgroupsPath` says, in every hierarchy that is mounted.
+
+An absolute path begins at the top of each hierarchy, as runc has it; a relative one, or none, below our own group.
+The groups belong to the container, not to a process of ours, so they carry no lock: `delete` takes them away.
+"""
+
+import errno
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.ceilings import Setting
+from runner.cgroups import Cgroup, put
+from runner.errors import LimitUnavailable
+from runner.hierarchy import mounted
+from runner.oci import devices, resources
+from runner.oci.document import Node
+
+PATIENCE = 5.0
+"""Seconds that groups get to become empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A hierarchy: its controllers as mountinfo orders them ("" for version 2), its top and our own group in it."""
+
+    names: tuple[str, ...]
+    top: Path
+    own: Path
+
+
+def hierarchies() -> list[Place]:
+    """Every hierarchy that is mounted here, of either version."""
+    found: dict[tuple[str, ...], Place] = {}
+    for names, top, own in mounted(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text()):
+        found.setdefault(names, Place(names, top, own))
+    return list(found.values())
+
+
+def paths(wanted: str, container: str, *, systemd: bool = False) -> dict[tuple[str, ...], Path]:
+    """Where the groups of a container are, by hierarchy. Raises ValueError."""
+    if systemd and wanted.count(":") == 2:
+        wanted = _scope(*wanted.split(":"))
+    parts = [part for part in wanted.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError(f"{wanted!r} leads upwards")
+    absolute = wanted.startswith("/")
+    return {
+        place.names: (place.top if absolute else place.own).joinpath(*(parts or [container])) for place in hierarchies()
+    }
+
+
+def _scope(parent: str, prefix: str, name: str) -> str:
+    """The path that systemd gives to `slice:prefix:name`."""
+    parent = parent or "system.slice"
+    if not parent.endswith(".slice") or "/" in parent:
+        raise ValueError(f"{parent!r} is no slice")
+    path, so_far = "", ""
+    for part in parent.removesuffix(".slice").split("-") if parent != "-.slice" else []:
+        so_far = f"{so_far}-{part}" if so_far else part
+        path += f"/{so_far}.slice"
+    unit = name if name.endswith(".slice") else f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+    return f"{path}/{unit}"
+
+
+def group(where: dict[tuple[str, ...], Path]) -> Cgroup:
+    """The groups at these paths, as one."""
+    legacy = {name: path for names, path in where.items() if names != ("",) for name in names}
+    return Cgroup(legacy, where.get(("",)))
+
+
+def create(where: dict[tuple[str, ...], Path], wanted: Node) -> Cgroup:
+    """Make the groups and set their limits. Raises LimitUnavailable, leaving nothing behind that was not there."""
+    made: list[Path] = []
+    found = group(where)
+    try:
+        for names, path in where.items():
+            _make(path, made, names, _unified_controllers(wanted, found.legacy))
+        configure(found, wanted)
+        _guard(found, wanted)
+    except BaseException:
+        for path in reversed(made):
+            with suppress(OSError):
+                path.rmdir()
+        raise
+    return found
+
+
+def configure(found: Cgroup, wanted: Node) -> None:
+    """Set limits: each where its controller is. Raises LimitUnavailable, BundleInvalid."""
+    settings: list[tuple[Path, Setting]] = []
+    for setting in resources.legacy(wanted):
+        if setting.controller in found.legacy:
+            settings.append((found.legacy[setting.controller], setting))
+        elif found.unified is None or not _in_unified(found.unified, setting.controller):
+            raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process")
+    if not found.legacy or not settings or any(True for _ in wanted.pairs("unified")):
+        for setting in resources.unified(wanted):
+            if setting.controller in found.legacy:
+                continue
+            if found.unified is None:
+                raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process")
+            settings.append((found.unified, setting))
+    for folder, setting in _raised_first(settings):
+        put(folder, setting)
+
+
+def _raised_first(settings: list[tuple[Path, Setting]]) -> Iterator[tuple[Path, Setting]]:
+    """Memory with swap must never be less than memory alone, so whichever grows goes first."""
+    both = {setting.file: (folder, setting) for folder, setting in settings}
+    swap = both.get("memory.memsw.limit_in_bytes")
+    if swap is not None and "memory.limit_in_bytes" in both:
+        now, wanted = _number(swap[0] / swap[1].file), int(swap[1].value)
+        if now is not None and (wanted < 0 or wanted > now):
+            yield swap
+            settings = [one for one in settings if one is not swap]
+    yield from settings
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _unified_controllers(wanted: Node, legacy: Iterable[str]) -> list[str]:
+    """What a group of version 2 must be handed: all there is, but for what version 1 has."""
+    del wanted
+    return [name for name in ("memory", "pids", "cpu", "cpuset", "io", "hugetlb", "rdma") if name not in legacy]
+
+
+def _in_unified(path: Path, controller: str) -> bool:
+    name = {"blkio": "io"}.get(controller, controller)
+    try:
+        return name in (path / "cgroup.controllers").read_text().split()
+    except OSError:
+        return False
+
+
+def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: list[str]) -> None:
+    """Make a group and those above it, filled in as the hierarchy needs before anybody can enter."""
+    missing = []
+    at = path
+    while not at.exists():
+        missing.append(at)
+        at = at.parent
+    if not missing and (path / "cgroup.procs").read_text():
+        raise LimitUnavailable("resources", ",".join(names) or "v2", f"has processes in {path} already")
+    for one in reversed(missing):
+        if names == ("",):
+            for controller in controllers:
+                with suppress(OSError):
+                    _write(one.parent / "cgroup.subtree_control", f"+{controller}")
+        try:
+            one.mkdir()
+        except OSError as problem:
+            raise LimitUnavailable(
+                "resources", ",".join(names) or "v2", f"refuses {one} ({problem.strerror})"
+            ) from problem
+        made.append(one)
+        if "cpuset" in names:
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                _write(one / file, (one.parent / file).read_text().strip())
+
+
+def _guard(found: Cgroup, wanted: Node) -> None:
+    """Which devices may be opened: as asked, and always those that every container needs."""
+    rules = [_rule(one) for one in wanted.tables("devices")]
+    if not rules:
+        return
+    devices.restrict(found.unified, found.legacy.get("devices"), [*rules, *devices.DEFAULT])
+
+
+def _rule(one: Node) -> devices.Rule:
+    kind = one.text("type", "a") or "a"
+    access = one.text("access") or "rwm"
+    if kind not in ("a", "b", "c") or not re.fullmatch("[rwm]+", access):
+        raise one.fail("type" if kind not in ("a", "b", "c") else "access", "is not understood")
+    numbers = [one.number(name, low=-1, high=2**32 - 1) for name in ("major", "minor")]
+    major, minor = (None if number in (None, -1) else number for number in numbers)
+    return devices.Rule(one.flag("allow"), kind, major, minor, access)
+
+
+def enter(found: Cgroup, pid: int) -> None:
+    """Put a process in."""
+    for path in found.paths:
+        _write(path / "cgroup.procs", str(pid))
+
+
+def processes(found: Cgroup) -> list[int]:
+    """Everybody inside, also in groups that were made below."""
+    everybody: set[int] = set()
+    for top in found.paths:
+        for folder, _, _ in os.walk(top):
+            with suppress(OSError):
+                everybody.update(map(int, Path(folder, "cgroup.procs").read_text().split()))
+    return sorted(everybody)
+
+
+def remove(found: Cgroup) -> None:
+    """Take the groups away with all below them. Raises OSError if processes stay."""
+    until = time.monotonic() + PATIENCE
+    for top in found.paths:
+        while top.exists():
+            try:
+                for folder, _, _ in os.walk(top, topdown=False):
+                    with suppress(FileNotFoundError):
+                        os.rmdir(folder)
+            except OSError as problem:
+                if problem.errno != errno.EBUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.005)
+
+
+def _write(path: Path, value: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
