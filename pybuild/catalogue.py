@@ -85,6 +85,8 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "rm": Listed("pybuild.commands.rm:rm", "Remove containers."),
         "cp": Listed("pybuild.commands.cp:cp", "Copy files between a container and the host.", True),
         "commit": Listed("pybuild.commands.commit:commit", "Make an image of a container's changes.", True),
+        "lsns": Listed("pybuild.commands.lsns:lsns", "List the namespaces of running containers."),
+        "nsenter": Listed("pybuild.commands.nsenter:nsenter", "Run a program of the host in a container's namespaces."),
         "oci": Listed("pybuild.commands.oci:oci", "Run bundles, as an OCI runtime does."),
     },
     "Registries": {
@@ -106,6 +108,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
     "Store": {
         "prune": Listed("pybuild.commands.prune:prune", "Remove what nothing uses any more."),
         "system": Listed("pybuild.commands.system:system", "Disk usage, checks and facts about this machine."),
+        "doctor": Listed("pybuild.commands.doctor:doctor", "Try what this machine can do, and say what would help."),
         "version": Listed("pybuild.commands.version:version", "Show versions of pybuild and what it stands on."),
     },
 }

@@ -65,7 +65,7 @@ class Credentials:
         """The credential for a repository. Raises CredentialsInvalid for a file or helper that is broken."""
         if self.given is not None:
             return self.given
-        for name, config in self._configs():
+        for name, config in self.configs():
             if (found := look_up(config, name, host, path)) is not None:
                 return found
         return None
@@ -114,7 +114,8 @@ class Credentials:
     def _home(self) -> Path:
         return Path(self.environment.get("HOME") or "/root")
 
-    def _configs(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def configs(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The configs that are asked, in order, each with the name of its file. Raises CredentialsInvalid."""
         if explicit := self.authfile or self.environment.get("REGISTRY_AUTH_FILE"):
             yield str(explicit), read_config(Path(explicit))
             return

@@ -52,7 +52,10 @@ def program(rules: Sequence[Rule]) -> bytes:
     ]
     for rule in reversed(rules):
         code += _check(rule)
-    code += [(0xB7, 0, 0, 0, 1), (0x95, 0, 0, 0, 0)]
+        if rule.kind == "a" and rule[2:] == (None, None, "rwm"):  # earlier ones count for nothing
+            break
+    else:
+        code += [(0xB7, 0, 0, 0, 1), (0x95, 0, 0, 0, 0)]
     return b"".join(struct.pack("=BBhi", op, to | of << 4, offset, value) for op, to, of, offset, value in code)
 
 

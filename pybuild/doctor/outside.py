@@ -1,0 +1,146 @@
+"""Programs and files around us: emulators, networks, ids of users, registries and their credentials."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pybuild.doctor.finding import Finding, Lacking, apart, examine
+from pybuild.doctor.kernel import tun
+from pybuild.doctor.programs import MACHINES, NATIVE, runs
+from runner import linux
+
+EMULATORS = "apt-get install qemu-user-static binfmt-support"
+
+
+def findings() -> Iterator[Finding]:
+    """All of them."""
+    native = NATIVE.get(os.uname().machine)
+    for platform in MACHINES:
+        needed = platform == native
+        fix = "" if needed else EMULATORS
+        yield examine(platform, _platform(platform), serves=f"RUN for {platform}", fix=fix, needed=needed)
+    yield examine("newuidmap", _helper("newuidmap"), serves="use without root", fix="apt-get install uidmap")
+    yield examine("subordinate ids", _subordinate, serves="use without root")
+    yield examine("nftables", apart(_nft), serves="bridges, published ports", fix="apt-get install nftables")
+    yield examine("/dev/net/tun", tun, serves="networks without root")
+    yield examine("slirp4netns or pasta", _slirp, serves="networks without root", fix="apt-get install slirp4netns")
+    yield examine("git", _program("git"), serves="contexts and ADD from git", fix="apt-get install git")
+    yield examine("registries.conf", _registries, serves="mirrors, aliases", fix="man 5 containers-registries.conf")
+    yield examine("credentials", _credentials, serves="pull and push with a login")
+
+
+def _platform(platform: str) -> Callable[[], str]:
+    def probe() -> str:
+        with tempfile.TemporaryDirectory(prefix="pybuild-doctor-") as folder:
+            if not runs(platform, Path(folder)):
+                raise Lacking("its programs do not run here")
+        return "a program ran"
+
+    return probe
+
+
+def _program(name: str) -> Callable[[], str]:
+    def probe() -> str:
+        path = shutil.which(name)
+        if path is None:
+            raise Lacking("is not installed")
+        told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        return (told.stdout or told.stderr).partition("\n")[0] or path
+
+    return probe
+
+
+def _helper(name: str) -> Callable[[], str]:
+    def probe() -> str:
+        path = shutil.which(name)
+        if path is None:
+            raise Lacking("is not installed")
+        if not os.stat(path).st_mode & 0o4000 and b"security.capability" not in map(os.fsencode, os.listxattr(path)):
+            raise Lacking(f"{path} has neither the setuid bit nor capabilities", f"chmod u+s {path}")
+        return path
+
+    return probe
+
+
+def _subordinate() -> str:
+    import pwd
+
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError as error:
+        raise Lacking(f"user {uid} has no name", f"useradd --uid {uid} builder") from error
+    for kind in ("uid", "gid"):
+        try:
+            lines = Path(f"/etc/sub{kind}").read_text().splitlines()
+        except FileNotFoundError:
+            lines = []
+        ranges = [line.split(":") for line in lines if line.partition(":")[0] in (name, str(uid))]
+        if not any(len(one) == 3 and one[2].isdigit() and int(one[2]) >= 65536 for one in ranges):
+            fix = f"usermod --add-sub{kind}s 100000-165535 {name}"
+            raise Lacking(f"/etc/sub{kind} gives {name} no 65536 {kind}s", fix)
+    return f"{name} has 65536 or more of users and groups"
+
+
+def _nft() -> str:
+    path = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        raise Lacking("nft is not installed")
+    linux.unshare(linux.CLONE_NEWNET)  # the rule is nobody's but this process's
+    rule = b"table ip doctor { chain out { type nat hook postrouting priority 100; masquerade; }; }\n"
+    done = subprocess.run([path, "-f", "-"], input=rule, capture_output=True, check=False)
+    if done.returncode:
+        why = done.stderr.decode(errors="replace").partition("\n")[0]
+        raise Lacking(f"a rule for NAT is refused: {why}", "modprobe -a nf_tables nft_chain_nat nft_masq")
+    return "a rule for NAT is taken"
+
+
+def _slirp() -> str:
+    found = [name for name in ("slirp4netns", "pasta") if shutil.which(name)]
+    if not found:
+        raise Lacking("neither is installed")
+    return " and ".join(found)
+
+
+def _registries() -> str:
+    from registry.errors import RegistryError
+    from registry.registries import Registries
+
+    try:
+        found = Registries.load()
+    except RegistryError as error:
+        raise Lacking(str(error)) from error
+    search = ", ".join(found.search) or "docker.io"
+    return f"{len(found.rules)} rules, {len(found.aliases)} aliases, short names are looked for in {search}"
+
+
+def _credentials() -> str:
+    from registry.credentials import Credentials
+    from registry.errors import RegistryError
+
+    files, helpers = 0, set()
+    try:
+        for _, config in Credentials().configs():
+            files += bool(config)
+            helpers |= {str(one) for one in (config.get("credHelpers") or {}).values()}
+            helpers |= {str(config["credsStore"])} if config.get("credsStore") else set()
+    except RegistryError as error:
+        raise Lacking(str(error)) from error
+    for helper in sorted(helpers):
+        program = f"docker-credential-{helper}"
+        path = shutil.which(program)
+        if path is None:
+            raise Lacking(f"a config names {program}, which is not installed", f"apt-get install {_package(helper)}")
+        done = subprocess.run([path, "list"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+        if done.returncode:
+            raise Lacking(f"{program} list fails: {done.stdout.decode(errors='replace').strip()}", f"{program} list")
+    return f"{files} files, {'helpers that answer: ' + ', '.join(sorted(helpers)) if helpers else 'no helpers'}"
+
+
+def _package(helper: str) -> str:
+    return "golang-docker-credential-helpers" if helper in ("secretservice", "pass") else f"docker-credential-{helper}"
