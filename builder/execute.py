@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
+from queue import Queue
 from typing import TYPE_CHECKING
 
-from builder import cache, inputs
+from builder import cache, inputs, trail
 from builder.build import StepReport
 from builder.cutoff import settled
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from builder.request import BuildRequest
     from builder.workbench import Workbench
     from layers import Digest
-    from runner import Usage
+    from runner import Exit, Sandbox, Usage
 
 
 LOOK_SECONDS = 0.1
@@ -86,6 +88,8 @@ class Execution:
         self._filtered = {name.lower() for name in request.no_cache_filter}
         self.finder = Finder(bench.store, request, context, imports, stop=self._halt, fetched=self._fetched)
         self.steps: dict[int, Step] = {}
+        self._gone = threading.Event()  # nobody looks at failed commands any more
+        self._looks: Queue[tuple[Step, Sandbox, Exit, threading.Event]] = Queue()
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
@@ -94,12 +98,14 @@ class Execution:
         order = Order(waiting.values())
         running: dict[Future[None], Step] = {}
         failure: BaseException | None = None
+        failed: tuple[int, BaseException] | None = None
         jobs = self.request.jobs or max(LEAST_JOBS, 2 * (os.cpu_count() or 1))
         watcher = threading.Thread(target=self._watch, daemon=True, name="pybuild-stop")
         self._over = threading.Event()
         watcher.start()
         try:
-            with ThreadPoolExecutor(max(jobs, 1), thread_name_prefix="pybuild-step") as pool:
+            with ThreadPoolExecutor(max(jobs, 1), thread_name_prefix="pybuild-step") as pool, ExitStack() as leaving:
+                leaving.callback(self._gone.set)
                 while (order.ready and failure is None) or running:
                     while order.ready and failure is None and not self.stop.is_set():
                         step = order.ready.popleft()
@@ -111,13 +117,14 @@ class Execution:
                     if not running:
                         break
                     done, _ = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                    self._show()
                     for future in done:
                         step = running.pop(future)
                         error = future.exception()
                         if error is None:
                             order.done(step)
                         elif failure is None or isinstance(failure, Cancelled):
-                            failure = error
+                            failure, failed = error, (step.id, error)
                             self._halt.set()
         finally:
             self._over.set()
@@ -126,6 +133,7 @@ class Execution:
                 self.bench.runtime().rest()
         for step in waiting.values():
             self.reports[step.id] = StepReport(step.id, step.title, step.stage, step.span, "skipped")
+        trail.keep(self.bench.store, self.steps.values(), self.made, self.reports, failed)
         if failure is not None:
             raise failure
         if self.stop.is_set():
@@ -335,6 +343,7 @@ class Execution:
                     self._renewal if anew else None,
                     former,
                     self._mount_data if self.finder.imports.mounts else None,
+                    None if self.bench.debugger is None else self._look,
                 )
                 return run(
                     self.bench,
@@ -365,6 +374,24 @@ class Execution:
         from builder.sharing.mounts import fill
 
         return fill(self.bench.store, self.finder.imports, key, path)
+
+    def _look(self, step: Step, sandbox: Sandbox, exit: Exit) -> None:
+        """Have the thread that owns the terminal show a failed command; returns when it was looked at."""
+        self._halt.set()
+        seen = threading.Event()
+        self._looks.put((step, sandbox, exit, seen))
+        while not seen.wait(LOOK_SECONDS) and not self._gone.is_set():
+            pass
+
+    def _show(self) -> None:
+        """What is waiting to be looked at."""
+        while not self._looks.empty():
+            step, sandbox, exit, seen = self._looks.get()
+            try:
+                if self.bench.debugger is not None:
+                    self.bench.debugger(step, sandbox, exit)
+            finally:
+                seen.set()
 
     def _more(self) -> int:
         """RUNs that have not begun."""

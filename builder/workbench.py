@@ -10,8 +10,9 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.sources.web import Web
+    from builder.graph import Step
     from layers import Repository, Store
-    from runner import Runtime
+    from runner import Exit, Runtime, Sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Workbench:
     store: where layers, images and cache records are. runtime: gives the way to run commands; called when the
     first one runs, so a cached build never starts it. remote: opens the repository that a reference lives
     in; None works offline. named: the reference that a name means on this machine. web: opens the web; None works
-    offline.
+    offline. debugger: shows a command that failed to somebody, on the thread that builds, while everything of it is
+    still there.
     """
 
     store: Store
@@ -29,3 +31,4 @@ class Workbench:
     remote: Callable[[Reference], Repository] | None = None
     named: Callable[[str], Reference] = Reference.parse
     web: Callable[[], Web] | None = None
+    debugger: Callable[[Step, Sandbox, Exit], None] | None = None

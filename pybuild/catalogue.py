@@ -34,6 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "context": Listed(
             "pybuild.commands.context:context", "Show which files a build reads, and why not the others."
         ),
+        "debug": Listed("pybuild.commands.debug:debug", "Open a shell where a build failed, or at any step.", True),
         "parse": Listed("pybuild.commands.parse:parse", "Show what a Dockerfile means, step by step."),
         "cache": Listed("pybuild.commands.cache:cache", "List, explain and remove what builds have kept."),
     },

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from builder.cutoff import settled
 from builder.errors import Cancelled, StepFailed
+from builder.exitcodes import HELP, explain
 from builder.graph import Run, Step
 from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
@@ -45,6 +46,7 @@ class Settings:
 
     `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `former`: what the
     same command has made of the same files before. `mount_data` fills a new cache directory, if it knows how.
+    `look`: shows somebody a command that failed, its file system and mounts as they are.
     """
 
     limits: Limits
@@ -55,6 +57,7 @@ class Settings:
     renewal: Renewal | None
     former: NewLayer | None = None
     mount_data: Callable[[Path, Digest], bool] | None = None
+    look: Callable[[Step, Sandbox, Exit], None] | None = None
 
 
 def run(
@@ -115,7 +118,10 @@ def run(
                 if not shown or not error.step.startswith(PLACES):
                     raise
                 raise misplaced(step, error) from error
-        if stop.is_set() and exit.code != 0:
+            stopped = stop.is_set()
+            if settings.look is not None and (exit.code != 0 or exit.timed_out) and not stopped:
+                settings.look(step, sandbox, exit)  # while everything is still mounted
+        if stopped and exit.code != 0:
             raise Cancelled("the build was stopped")
         if exit.code != 0 or exit.timed_out:
             crowded = room.is_full(store.root)
@@ -189,19 +195,10 @@ def failure(step: Step, exit: Exit, limits: Limits, tail: str, kept: str) -> Ste
     elif exit.oom_killed:
         limit = f" of {limits.memory} bytes" if limits.memory else ""
         what, help = f"out of memory: the limit{limit} was reached and the kernel killed it", "raise --memory"
-    elif code == 127:
-        what, help = "a command was not found", "install it in a step before, or correct its name or PATH"
-    elif code == 126:
-        what, help = (
-            "a command cannot be executed",
-            "it needs the right to be executed, and a program format or #! line",
-        )
-    elif code > 128:
-        what, help = f"killed by signal {code - 128}", ""
     else:
-        what, help = "the command failed", ""
+        what, help = explain(code), HELP.get(code, "")
     sentence = f"RUN ended with exit code {code}: {what}"
     if kept:
-        look = f"its file system is kept: pybuild diff {kept}, or pybuild commit {kept} IMAGE and run a shell in that"
+        look = f"its file system is kept: pybuild debug opens a shell in it, pybuild diff {kept} shows what it changed"
         help = f"{help}; {look}" if help else look
     return StepFailed(step.title, sentence, span=step.span, exit=exit, help=help, kept=kept, tail=tail)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,6 +209,7 @@ PERIOD = typed(units.parse_period)
     help="Tell something of the Dockerfile instead of building it.",
 )
 @click.option("--check", "call", flag_value="check", help="The same as --call=check.")
+@click.option("--debug-on-fail", is_flag=True, help="Open a shell where a RUN fails, while its mounts are there.")
 @click.option("--provenance", multiple=True, hidden=True)
 @click.option("--sbom", multiple=True, hidden=True)
 @mirrors
@@ -241,7 +243,15 @@ def build(roof: Context, /, **options: Any) -> int:
     kind = "quiet" if options["quiet"] else options["progress"] or os.environ.get("PYBUILD_PROGRESS") or "auto"
     roof.sweep()
     with renderer(kind, color=roof.settings.color) as show, roof.interruptible():
-        result = run(request, roof.bench, show, roof.stop)
+        bench = roof.bench
+        if options["debug_on_fail"]:
+            from pybuild.debugging import debugger, on_terminal
+
+            if on_terminal():
+                bench = replace(bench, debugger=debugger(roof, show))
+            else:
+                click.echo("note: no terminal here for --debug-on-fail: pybuild debug looks in later", err=True)
+        result = run(request, bench, show, roof.stop)
         show.finish(result, [reference.familiar for reference in request.tags])
     if kind == "quiet":
         click.echo(str(result.image_id))

@@ -13,6 +13,7 @@ from runner import linux
 
 ROOT = "sudo pybuild doctor"
 DELEGATE = "systemd-run --user --scope -p Delegate=yes pybuild doctor"
+IDS = "put the store on ext4, xfs or btrfs (--root), or use Linux 6.3 or newer"
 LIMITS = ("memory", "cpu", "pids", "cpuset", "freezer")
 
 
@@ -32,7 +33,7 @@ def findings(store: Path) -> Iterator[Finding]:
     yield examine("time namespace", apart(_namespace(linux.CLONE_NEWTIME)), serves="clocks of a container's own")
     fix = "use Linux 5.12 or newer"
     yield examine("mount API", apart(_mounts), serves="RUN, run", fix=fix, needed=True)
-    yield examine("idmapped mounts", apart(_idmapped(store)), serves="--userns", fix=fix)
+    yield examine("idmapped mounts", apart(_idmapped(store)), serves="--userns", fix=IDS)
     yield examine(
         "seccomp",
         apart(_seccomp),

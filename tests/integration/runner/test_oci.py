@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runner.ceilings import weight
 from runner.oci.bundle import Bundle
 from runner.oci.errors import BundleInvalid, ContainerError
 from runner.oci.home import checked
@@ -21,6 +22,11 @@ from tests.support.bundles import Runner, bundle, ours
 pytestmark = pytest.mark.root
 Config = dict[str, Any]
 WAIT = 10.0
+SHOWN = (
+    "cat pids/pids.max || cat pids.max; cat memory/memory.limit_in_bytes || cat memory.max; "
+    "cat cpu/cpu.shares || cat cpu.weight"
+)
+"""Prints three limits where cgroups are mounted, whichever version they are of."""
 
 
 @pytest.fixture
@@ -106,14 +112,31 @@ def test_pause_update_events(runtime: Runner, name: str, tmp_path: Path) -> None
     runtime("resume", name)
     runtime("update", "--memory", "64m", "--pids-limit", "77", name)
     runtime("update", "--resources", "-", name, stdin=json.dumps({"cpu": {"shares": 333}}))
-    found = runtime("exec", name, "cat", "/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/cpu/cpu.shares").stdout
-    assert found.split() == ["77", "333"]
+    found = runtime("exec", name, "sh", "-c", f"cd /sys/fs/cgroup; {SHOWN}").stdout.split()
+    assert found[:2] == ["77", str(64 << 20)] and found[2] in ("333", str(weight(333)))
     told = json.loads(runtime("events", "--stats", name).stdout)
     assert told["type"] == "stats" and told["data"]["memory"]["usage"]["limit"] == 64 << 20
     assert told["data"]["cpu"]["usage"]["total"] > 0 and told["data"]["pids"]["current"] >= 1
     runtime("pause", name)
     runtime("kill", name, "KILL")
     until(lambda: runtime.state(name)["status"] == "stopped")
+
+
+def test_limits_on_either_version(runtime: Runner, name: str, tmp_path: Path) -> None:
+    def change(config: Config) -> None:
+        config["linux"]["resources"] |= {
+            "memory": {"limit": 32 << 20, "reservation": 16 << 20},
+            "pids": {"limit": 33},
+            "cpu": {"shares": 512, "quota": 50000, "period": 100000},
+        }
+        sets = config["process"]["capabilities"]
+        config["process"]["capabilities"] = {kind: [*names, "CAP_MKNOD"] for kind, names in sets.items()}
+
+    line = f"mknod /dev/x b 254 0; head -c1 /dev/x; head -c1 /dev/zero | wc -c; cd /sys/fs/cgroup; {SHOWN}"
+    done = runtime("run", "--bundle", bundle(tmp_path / "b", line, change=change), name)
+    assert "not permitted" in done.stderr
+    *found, shares = done.stdout.split()
+    assert found == ["1", "33", str(32 << 20)] and shares in ("512", str(weight(512)))
 
 
 def test_list_spec_features(runtime: Runner, name: str, tmp_path: Path) -> None:

@@ -1,0 +1,190 @@
+"""Shells where something happened: in the file system of a failed step, of any step of the last build, of an image.
+
+A session runs in the sandbox that the step had, with another command: same walls, environment, user and directory.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.exitcodes import explain
+
+if TYPE_CHECKING:
+    from builder.containers import Container
+    from builder.graph import Step
+    from builder.trail import Trace
+    from layers import Chain, Image
+    from pybuild.progress import Renderer
+    from pybuild.wiring import Context
+    from runner import Exit, Sandbox
+
+SHELLS = ("/bin/bash", "/bin/sh", "/bin/ash", "/busybox/sh", "/bin/busybox")
+HOSTNAME = "debug"
+
+
+def say(text: str) -> None:
+    """A line for the person, beside the data."""
+    click.echo(text, err=True)
+
+
+def on_terminal() -> bool:
+    """Whether somebody is there to type."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def debugger(context: Context, show: Renderer) -> Callable[[Step, Sandbox, Exit], None]:
+    """What `build --debug-on-fail` does when a command fails."""
+
+    def look(step: Step, sandbox: Sandbox, exit: Exit) -> None:
+        show.close()
+        say(f"\n{step.title}\nended with exit code {exit.code}: {explain(exit.code, oom_killed=exit.oom_killed)}")
+        say("this shell has its files, mounts, environment and user; what you change is not built; 'exit' leaves it")
+        session(context, sandbox, (), tty=True)
+
+    return look
+
+
+def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bool) -> int:
+    """Run a command, or a shell, in a sandbox; its streams are ours. Its exit code."""
+    from builder.containers.terminal import Streams, forwarding, pump, raw_terminal, to_ours
+
+    args = tuple(words) or (shell(sandbox),)
+    env = {**sandbox.env, **({"TERM": "xterm"} if tty else {})}
+    wanted = replace(sandbox, args=args, env=env, limits=replace(sandbox.limits, seconds=None))
+    streams = Streams(stdin=True, terminal=tty)
+    try:
+        running = context.runtime.start(wanted, streams.given, tty=tty)
+        streams.started()
+        with forwarding(running), raw_terminal(running):
+            pump(running, streams, to_ours, stdin=0)
+        return running.wait().code
+    finally:
+        streams.close()
+
+
+def shell(sandbox: Sandbox) -> str:
+    """The one that the command itself was run by, else whichever is there."""
+    from layers.disk.paths import Root
+
+    own = sandbox.args[0]
+    candidates: tuple[str, ...] = (own, *SHELLS) if Path(own).name.endswith("sh") else SHELLS
+    with Root(sandbox.root) as root:
+        for path in candidates:
+            try:
+                root.stat(path)
+            except OSError:
+                continue
+            return path
+    raise click.UsageError("there is no shell in this file system: name a command, as in pybuild debug . COMMAND")
+
+
+def in_container(context: Context, container: Container, words: Sequence[str], *, tty: bool) -> int:
+    """In the file system of a container that does not run; what is changed there stays. Raises ContainerState."""
+    from builder.containers import ContainerState
+    from builder.containers.supervise import order
+
+    state = container.state()
+    with container.claim() as mine:
+        if not mine:
+            raise ContainerState(container.name, "is running: pybuild exec goes into it")
+        if state.finished:
+            why = explain(state.exit_code, oom_killed=state.oom_killed)
+            say(f"{container.name} ended with exit code {state.exit_code}: {why}")
+        with context.store.snapshots.attach(container.settings.chain, container.folder) as work:
+            return session(context, order(container, work.root), words, tty=tty)
+
+
+def in_trace(context: Context, trace: Trace, words: Sequence[str], *, before: bool, tty: bool) -> int:
+    """In the state before or after a step of the last build. What is changed there is forgotten."""
+    from builder.containers import Containers
+
+    if trace.kept and not before:
+        return in_container(context, Containers(context.store).get(trace.kept), words, tty=tty)
+    chain = trace.before if before else trace.after
+    if chain is None:
+        what = "nothing is before it" if before else f"it has no result ({trace.status})"
+        raise click.UsageError(f"step {trace.number}, {trace.title}: {what}; pybuild debug --list shows all steps")
+    say(f"{'before' if before else 'after'} step {trace.number}, {trace.title}")
+    with _sandbox(context, chain, trace.run) as sandbox:
+        return session(context, sandbox, words, tty=tty)
+
+
+def in_image(context: Context, image: Image, step: int | None, words: Sequence[str], *, before: bool, tty: bool) -> int:
+    """In an image, or in what it was after (before) a line of its history, counted from 1, the oldest."""
+    from builder.process import assignments
+    from layers import Chain
+
+    runtime, count = image.config.runtime, len(image.chain.diff_ids)
+    lines = image.config.history
+    if step is not None:
+        if not 1 <= step <= len(lines):
+            raise click.UsageError(f"--step {step}: the history of the image has lines 1 to {len(lines)}")
+        count = sum(not line.empty_layer for line in lines[: step - before])
+        say(f"{'before' if before else 'after'} line {step}, {lines[step - 1].created_by}")
+    elif before:
+        raise click.UsageError("--before needs --step: a line of the image's history, 1 is the oldest")
+    run = {
+        "args": [],
+        "env": assignments(runtime.get("Env") or ()),
+        "cwd": str(runtime.get("WorkingDir") or "/"),
+        "user": str(runtime.get("User") or ""),
+        "network": "default",
+        "hosts": [],
+        "shm_size": 64 << 20,
+    }
+    with _sandbox(context, Chain(image.chain.diff_ids[:count]), run) as sandbox:
+        return session(context, sandbox, words, tty=tty)
+
+
+def chosen(traces: Sequence[Trace], text: str | None) -> Trace:
+    """The step that is meant: a number, STAGE/NUMBER, words it begins with; else the failed one, or the last."""
+    if not traces:
+        raise click.UsageError("nothing was built in this store yet: name an image or a container")
+    if text is None:
+        failed = [trace for trace in traces if trace.status == "failed"]
+        done = [trace for trace in traces if trace.after is not None]
+        return (failed or done or list(traces))[-1]
+    if text.isdigit():
+        fitting = [trace for trace in traces if trace.number == int(text)]
+    elif "/" in text and text.rpartition("/")[2].isdigit():
+        stage, _, number = text.rpartition("/")
+        fitting = [trace for trace in traces if trace.stage == stage][int(number) - 1 : int(number)]
+    else:
+        fitting = [trace for trace in traces if trace.title.startswith(text)]
+    if len(fitting) != 1:
+        what = "fits several steps" if fitting else "is no step of the last build"
+        raise click.UsageError(f"--step {text!r} {what}; pybuild debug --list shows them")
+    return fitting[0]
+
+
+@contextmanager
+def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator[Sandbox]:
+    """A RUN's sandbox over a chain; nothing of what happens there is kept."""
+    from builder.process import DEFAULT_PATH, environment, identity, network_files
+    from runner import Sandbox as Order
+
+    store = context.store
+    usual = {"env": {"PATH": DEFAULT_PATH}, "cwd": "/", "user": "", "network": "default", "hosts": [], "args": []}
+    given = {**usual, **run}
+    account = store.tree(chain).accounts().account(given["user"])
+    network = "none" if given["network"] == "none" else "host"
+    hosts = tuple((name, address) for name, address in given["hosts"])
+    with store.lease(), store.scratch() as files, store.snapshots.prepare(chain) as work:
+        yield Order(
+            work.root,
+            tuple(given["args"]) or ("sh",),
+            environment([], account, {}, given["env"]),
+            given["cwd"],
+            identity(account),
+            HOSTNAME,
+            tuple(network_files(files, hostname=HOSTNAME, hosts=hosts, network=given["network"])),
+            network,  # type: ignore[arg-type]
+            shm_size=given.get("shm_size", 64 << 20),
+        )
