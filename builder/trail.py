@@ -41,8 +41,10 @@ def keep(
     failed: tuple[int, BaseException] | None,
 ) -> None:
     """Remember a build that is over, well or badly; the one before it is forgotten."""
-    value = [_value(step, made, reports, failed) for step in steps]
-    store.records.keep(KEY, {"steps": value})
+    value = {"steps": [_value(step, made, reports, failed) for step in steps]}
+    known = store.records.known(KEY)
+    if known is None or known.value != value:  # a build out of the cache is mostly the one before it
+        store.records.keep(KEY, value)
 
 
 def last(store: Store) -> tuple[Trace, ...]:

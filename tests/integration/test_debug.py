@@ -32,14 +32,22 @@ def context(folder: Path, fail: str) -> Path:
     return folder
 
 
-@pytest.fixture
-def failed(pybuild: Pybuild, tmp_path: Path) -> Pybuild:
-    """A store whose last build failed in its second RUN."""
+@pytest.fixture(scope="module")
+def based(tmp_path_factory: pytest.TempPathFactory) -> Pybuild:
+    """A store with a base, for the tests of this module; which build was its last is theirs."""
+    pybuild = Pybuild(tmp_path_factory.mktemp("debug") / "store")
+    assert "nothing was built" in pybuild("debug", ".", "true", code=2).stderr
     pybuild.base("busybox")
-    where = context(tmp_path / "c", "exit 9")
-    said = pybuild("build", "--secret", f"id=tok,src={where / 'token'}", where, code=9).stderr
-    assert "pybuild debug opens a shell in it" in said
     return pybuild
+
+
+@pytest.fixture
+def failed(based: Pybuild, tmp_path: Path) -> Pybuild:
+    """A store whose last build failed in its second RUN."""
+    where = context(tmp_path / "c", "exit 9")
+    said = based("build", "--secret", f"id=tok,src={where / 'token'}", where, code=9).stderr
+    assert "pybuild debug opens a shell in it" in said
+    return based
 
 
 def test_a_failed_step(failed: Pybuild) -> None:
@@ -63,42 +71,39 @@ def test_what_is_mended_can_be_kept(failed: Pybuild) -> None:
     assert "name the CONTAINER" in failed("commit", code=2).stderr
 
 
-def test_every_step_of_a_build_that_went_well(pybuild: Pybuild, tmp_path: Path) -> None:
-    assert "nothing was built" in pybuild("debug", ".", "true", code=2).stderr
-    pybuild.base("busybox")
+def test_every_step_of_a_build_that_went_well(based: Pybuild, tmp_path: Path) -> None:
     where = context(tmp_path / "c", "true")
     secret = ("--secret", f"id=tok,src={where / 'token'}")
-    pybuild("build", *secret, "-t", "app", where)
-    pybuild("build", *secret, "-t", "app", where)  # from the cache, and so is what is looked into
+    based("build", *secret, "-t", "app", where)
+    based("build", *secret, "-t", "app", where)  # from the cache, and so is what is looked into
     seen = "cd /; for f in one two three copied; do test -e $f && echo -n ' '$f; done; true"
-    assert pybuild.text("debug", ".", "sh", "-c", seen) == " one two three copied"
-    assert pybuild.text("debug", "--step", "RUN echo one", ".", "sh", "-c", seen) == " one"
-    assert pybuild.text("debug", "--step", "base/1", ".", "sh", "-c", seen) == ""
-    assert pybuild.text("debug", "--before", ".", "sh", "-c", seen) == " one two copied"
-    assert pybuild.text("debug", "--step", "COPY", ".", "sh", "-c", seen) == " one copied"
-    assert "fits several" in pybuild("debug", "--step", "RUN", ".", "true", code=2).stderr
-    assert "no step" in pybuild("debug", "--step", "99", ".", "true", code=2).stderr
-    pybuild("debug", ".", "touch", "/new")
-    assert pybuild.text("debug", ".", "sh", "-c", "ls /new || echo gone") == "gone"
+    assert based.text("debug", ".", "sh", "-c", seen) == " one two three copied"
+    assert based.text("debug", "--step", "RUN echo one", ".", "sh", "-c", seen) == " one"
+    assert based.text("debug", "--step", "base/1", ".", "sh", "-c", seen) == ""
+    assert based.text("debug", "--before", ".", "sh", "-c", seen) == " one two copied"
+    assert based.text("debug", "--step", "COPY", ".", "sh", "-c", seen) == " one copied"
+    assert "fits several" in based("debug", "--step", "RUN", ".", "true", code=2).stderr
+    assert "no step" in based("debug", "--step", "99", ".", "true", code=2).stderr
+    based("debug", ".", "touch", "/new")
+    assert based.text("debug", ".", "sh", "-c", "ls /new || echo gone") == "gone"
 
 
-def test_an_image_and_its_history(pybuild: Pybuild, tmp_path: Path) -> None:
-    pybuild.base("busybox")
+def test_an_image_and_its_history(based: Pybuild, tmp_path: Path) -> None:
     where = context(tmp_path / "c", "true")
-    pybuild("build", "--secret", f"id=tok,src={where / 'token'}", "-t", "app", where)
-    assert pybuild.text("debug", "app", "sh", "-c", "echo $MOOD $PWD; cat /three") == "calm /work\nthree"
-    lines = pybuild.text("history", "--no-trunc", "--format", "{{.CreatedBy}}", "app").splitlines()[::-1]
+    based("build", "--secret", f"id=tok,src={where / 'token'}", "-t", "app", where)
+    assert based.text("debug", "app", "sh", "-c", "echo $MOOD $PWD; cat /three") == "calm /work\nthree"
+    lines = based.text("history", "--no-trunc", "--format", "{{.CreatedBy}}", "app").splitlines()[::-1]
     three = 1 + next(place for place, line in enumerate(lines) if "three" in line)
-    assert pybuild("debug", "--step", str(three), "--before", "app", "cat", "/three", code=1).stdout == ""
-    assert pybuild.text("debug", "--step", str(three), "app", "cat", "/three") == "three"
-    assert "lines 1 to" in pybuild("debug", "--step", "99", "app", "true", code=2).stderr
+    assert based("debug", "--step", str(three), "--before", "app", "cat", "/three", code=1).stdout == ""
+    assert based.text("debug", "--step", str(three), "app", "cat", "/three") == "three"
+    assert "lines 1 to" in based("debug", "--step", "99", "app", "true", code=2).stderr
 
 
-def test_a_container_that_crashed(shared_pybuild: Pybuild) -> None:
-    shared_pybuild("run", "--name", "crashed", "busybox", "sh", "-c", CRASH, code=139)
-    told = shared_pybuild("debug", "crashed", "cat", "/left")
+def test_a_container_that_crashed(based: Pybuild) -> None:
+    based("run", "--name", "crashed", "busybox", "sh", "-c", CRASH, code=139)
+    told = based("debug", "crashed", "cat", "/left")
     assert told.stdout == "1\n" and "139: crashed with SIGSEGV" in told.stderr
-    shared_pybuild("rm", "crashed")
+    based("rm", "crashed")
 
 
 @pytest.mark.parametrize(
@@ -111,11 +116,10 @@ def test_codes_are_explained(code: int, words: str) -> None:
     assert "memory" in explain(code, oom_killed=True)
 
 
-def test_on_fail_with_a_terminal(pybuild: Pybuild, tmp_path: Path) -> None:
-    pybuild.base("busybox")
+def test_on_fail_with_a_terminal(based: Pybuild, tmp_path: Path) -> None:
     where = context(tmp_path / "c", "exit 9")
     words = ["build", "--debug-on-fail", "--secret", f"id=tok,src={where / 'token'}", str(where)]
-    child = pexpect.spawn(str(PROGRAM), words, env=pybuild.environment, timeout=60, encoding="utf-8")
+    child = pexpect.spawn(str(PROGRAM), words, env=based.environment, timeout=60, encoding="utf-8")
     child.expect("exit code 9: the command failed")
     child.expect(PROMPT)
     child.sendline("cat /run/secrets/tok /two; ls /cache; echo $MOOD-$PWD; tty")
@@ -124,7 +128,7 @@ def test_on_fail_with_a_terminal(pybuild: Pybuild, tmp_path: Path) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 9
-    told = pybuild("build", "--debug-on-fail", *words[2:], code=9).stderr
+    told = based("build", "--debug-on-fail", *words[2:], code=9).stderr
     assert "no terminal here for --debug-on-fail" in told
 
 
