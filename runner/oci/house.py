@@ -7,7 +7,6 @@ As in `runner.walls` no path of the root is believed: every place is found by de
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 
 from runner.linux import (
@@ -31,6 +30,7 @@ from runner.walls import LINKS, SAFE, STRICT
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import NoReturn
 
     from runner.oci.order import Order, Place
@@ -49,7 +49,7 @@ RECURSIVE = 0x4000
 class House:
     """The root while it is built; `at` names the part that is being worked on."""
 
-    def __init__(self, order: "Order", root: int, binds: Iterator[int], namespaces: int) -> None:
+    def __init__(self, order: "Order", root: int, binds: "Iterator[int]", namespaces: int) -> None:
         self.order = order
         self.namespaces = namespaces
         self.at = "root"
