@@ -41,6 +41,16 @@ TABLE = {
 }
 
 
+def version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """In the form that engines read."""
+    if asked:
+        from pybuild import __version__
+        from runner.oci.bundle import VERSION
+
+        click.echo(f"pybuild-oci-runtime version {__version__}\nspec: {VERSION}")
+        context.exit()
+
+
 @click.group(
     cls=Runtime,
     table=TABLE,
@@ -53,6 +63,7 @@ TABLE = {
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How.")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 @click.option("--systemd-cgroup", is_flag=True, help="cgroupsPath is SLICE:PREFIX:NAME.")
+@click.option("--version", "-v", is_flag=True, is_eager=True, expose_value=False, callback=version, help="Say it.")
 @click.option("--criu", hidden=True)
 @click.option("--rootless", hidden=True)
 @click.pass_context

@@ -25,7 +25,7 @@ from runner.oci.birth import MODULE, Growing, sow
 from runner.oci.bundle import Bundle, hooks_of, open_namespaces
 from runner.oci.document import Node
 from runner.oci.errors import NOT_RUNNING, BundleInvalid, ContainerError, StartFailed
-from runner.oci.home import Container, Home, Record, Status
+from runner.oci.home import Container, Home, Record, Status, lives
 from runner.oci.order import BundleSeed, Order
 from runner.oci.process import Process
 from runner.spawner import Birth, Spawner
@@ -66,6 +66,7 @@ class Engine:
             where = groups.paths(bundle.linux.text("cgroupsPath"), name, systemd=wishes.systemd)
             container = self.home.make(name)
             undo.callback(container.forget)
+            sent.enter_context(container.alone())
             record = Record(name, str(bundle.folder), str(bundle.root), home.now(), bundle.config.value)
             namespaces = open_namespaces(bundle.joined, sent)
             cgroup = groups.create(where, bundle.linux.table("resources"))
@@ -73,6 +74,7 @@ class Engine:
             record.groups = {name: str(path) for name, path in cgroup.legacy.items()}
             if cgroup.unified is not None:
                 record.groups[""] = str(cgroup.unified)
+            container.write(record)  # so that `delete` knows the groups, should we be killed now
             os.mkfifo(container.fifo, 0o600)
             waiting = os.open(container.fifo, os.O_RDWR | os.O_CLOEXEC)
             sent.callback(os.close, waiting)
@@ -144,13 +146,13 @@ class Engine:
             for pid in groups.processes(cgroup):
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
-        elif status is Status.STOPPED:
+        elif status in (Status.STOPPED, Status.CREATING):
             raise ContainerError(NOT_RUNNING)
         else:
             with suppress(ProcessLookupError):
                 pidfd = os.pidfd_open(record.pid)
                 try:
-                    if home.began(record.pid) == record.began:
+                    if lives(record):
                         signal.pidfd_send_signal(pidfd, number)
                 finally:
                     os.close(pidfd)
@@ -173,6 +175,7 @@ class Engine:
                 container.forget()  # its creation was interrupted
                 return []
             status = container.status(record)
+            # Whoever creates it has the lock: one that is being created here is nobody's any more.
             if status in (Status.RUNNING, Status.PAUSED) and not force:
                 raise ContainerError(f"cannot delete container {name} that is not stopped: {status}")
             return self._destroy(container, record)
@@ -205,8 +208,8 @@ class Engine:
         container = self.home.get(name)
         record = container.read()
         status = container.status(record)
-        if status is Status.STOPPED:
-            raise ContainerError("cannot exec in a stopped container")
+        if status in (Status.STOPPED, Status.CREATING):
+            raise ContainerError(f"cannot exec in a {status} container")
         if status is Status.PAUSED and not ignore_paused:
             raise ContainerError("cannot exec in a paused container (use --ignore-paused to override)")
         with ExitStack() as undo, ExitStack() as sent:
@@ -261,7 +264,7 @@ class Engine:
         """Kill whatever is left of it, forget it, run its last hooks."""
         cgroup = home.groups(record)
         until = time.monotonic() + PATIENCE
-        if home.began(record.pid) == record.began:
+        if lives(record):
             with suppress(ProcessLookupError):
                 os.kill(record.pid, signal.SIGKILL)
         while inside := groups.processes(cgroup):
@@ -273,7 +276,7 @@ class Engine:
             if time.monotonic() > until:
                 raise ContainerError(f"processes {inside} of the container do not end")
             time.sleep(0.005)
-        while home.began(record.pid) == record.began and time.monotonic() < until:
+        while lives(record) and time.monotonic() < until:
             time.sleep(0.005)
         try:
             groups.remove(cgroup)

@@ -83,7 +83,7 @@ class Container:
         """As it really is."""
         if not record.pid:
             return Status.CREATING
-        if began(record.pid) != record.began:
+        if not lives(record):
             return Status.STOPPED
         if groups(record).frozen:
             return Status.PAUSED
@@ -176,6 +176,11 @@ def began(pid: int) -> int:
     except (OSError, ValueError):
         return 0
     return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def lives(record: Record) -> bool:
+    """Whether the container's first process is there, and still that one."""
+    return record.pid > 0 and began(record.pid) == record.began
 
 
 def now() -> str:

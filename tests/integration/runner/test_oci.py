@@ -1,5 +1,6 @@
 """Containers of bundles: their life, what is refused, and that nothing stays."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from runner.ceilings import weight
@@ -139,6 +141,49 @@ def test_limits_on_either_version(runtime: Runner, name: str, tmp_path: Path) ->
     assert found == ["1", "33", str(32 << 20)] and shares in ("512", str(weight(512)))
 
 
+def test_killed_while_it_creates(runtime: Runner, name: str, tmp_path: Path) -> None:
+    def change(config: Config) -> None:
+        config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "100"]}]}
+
+    made = bundle(tmp_path / "b", "true", change=change)
+    words = [str(runtime.program), "--root", str(runtime.states), "create", "--bundle", str(made), name]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as creating:
+        until((runtime.states / name / "start").exists)
+        assert runtime.state(name)["status"] == "creating"
+        assert runtime("kill", name, check=False).returncode == 1
+        hook = f"/proc/{creating.pid}/task/{creating.pid}/children"
+        until(lambda: len(Path(hook).read_text().split()) > 1)
+        children = [int(pid) for pid in Path(hook).read_text().split()]
+        creating.kill()
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)  # the hook is its own master; what we made dies by itself
+    runtime("delete", name)
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/{name}*"))
+
+
+def test_descriptors_are_passed_on(runtime: Runner, name: str, tmp_path: Path) -> None:
+    made = bundle(tmp_path / "b", "cat <&3; cat <&4; echo $LISTEN_FDS $LISTEN_PID; ls /proc/self/fd | wc -l")
+    for number in (3, 4):
+        (tmp_path / str(number)).write_text(f"{number}\n")
+    line = f"LISTEN_FDS=1 {runtime.program} --root {runtime.states} run --preserve-fds 1 --bundle {made} {name} 3<3 4<4"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "3\n4\n1 1\n6\n", done.stderr
+    assert "preserved-fd 3" in runtime("run", "--preserve-fds", "1", "--bundle", made, name, check=False).stderr
+
+
+def test_a_terminal_of_ours_is_its_own(runtime: Runner, name: str, tmp_path: Path) -> None:
+    made = bundle(tmp_path / "b", "tty; read word; echo got $word", change=put("process.terminal", True))
+    words = ["--root", str(runtime.states), "run", "--bundle", str(made), name]
+    child = pexpect.spawn(str(runtime.program), words, timeout=30, encoding="utf-8")
+    child.expect("/dev/pts/0\r\n")
+    child.sendline("this")
+    child.expect("got this\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
 def test_list_spec_features(runtime: Runner, name: str, tmp_path: Path) -> None:
     assert runtime("list").stdout.split() == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
     runtime.create(bundle(tmp_path / "b", "true"), name)
@@ -148,6 +193,7 @@ def test_list_spec_features(runtime: Runner, name: str, tmp_path: Path) -> None:
     runtime("spec", "--bundle", tmp_path / "new")
     assert json.loads((tmp_path / "new/config.json").read_text())["process"]["args"] == ["sh"]
     assert "exists" in runtime("spec", "--bundle", tmp_path / "new", check=False).stderr
+    assert "spec: 1." in runtime("--version").stdout
     assert "SCMP_ACT_ERRNO" in json.loads(runtime("features").stdout)["linux"]["seccomp"]["actions"]
 
 
