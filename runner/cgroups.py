@@ -102,7 +102,7 @@ class Cgroup:
         place = self.legacy.get(setting.controller, self.unified)
         if place is None:
             raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process", _DELEGATE)
-        _put(place, setting)
+        put(place, setting)
 
     def extend(self, controller: str) -> None:
         """Have a version-1 controller too, if this host has it: a group of this name there, with everyone inside."""
