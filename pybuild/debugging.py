@@ -53,7 +53,8 @@ def debugger(context: Context, show: Renderer) -> Callable[[Step, Sandbox, Exit]
 
 def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bool) -> int:
     """Run a command, or a shell, in a sandbox; its streams are ours. Its exit code."""
-    from builder.containers.terminal import Streams, forwarding, pump, raw_terminal, to_ours
+    from builder.containers.terminal import Streams
+    from pybuild.following import follow
 
     args = tuple(words) or (shell(sandbox),)
     env = {**sandbox.env, **({"TERM": "xterm"} if tty else {})}
@@ -61,10 +62,7 @@ def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bo
     streams = Streams(stdin=True, terminal=tty)
     try:
         running = context.runtime.start(wanted, streams.given, tty=tty)
-        streams.started()
-        with forwarding(running), raw_terminal(running):
-            pump(running, streams, to_ours, stdin=0)
-        return running.wait().code
+        return follow(running, streams, stdin=True)
     finally:
         streams.close()
 
@@ -88,7 +86,7 @@ def shell(sandbox: Sandbox) -> str:
 def in_container(context: Context, container: Container, words: Sequence[str], *, tty: bool) -> int:
     """In the file system of a container that does not run; what is changed there stays. Raises ContainerState."""
     from builder.containers import ContainerState
-    from builder.containers.supervise import order
+    from builder.containers.sandboxes import order
 
     state = container.state()
     with container.claim() as mine:

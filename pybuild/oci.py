@@ -110,14 +110,11 @@ class Face:
 
     def follow(self, running: Running, begin: Callable[[], object] = lambda: None) -> int:
         """Let it `begin` and stay until it has ended: signals go to it, our terminal is its own. Its exit code."""
-        from builder.containers.terminal import Streams, forwarding, pump, raw_terminal, to_ours
+        from builder.containers.terminal import Streams
+        from pybuild.following import follow
 
         streams = Streams(stdin=False, terminal=True)  # without a terminal it has our streams itself
-        streams.started()
-        with forwarding(running), raw_terminal(running):
-            begin()
-            pump(running, streams, to_ours, stdin=0)
-        return running.wait().code
+        return follow(running, streams, stdin=running.master is not None, begin=begin)
 
 
 class Runtime(LazyGroup):

@@ -1,0 +1,44 @@
+"""A command that is run here: our streams are its streams until it ends, and signals to us are for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from builder.containers.terminal import Streams
+    from runner.native import Running
+
+
+def follow(running: Running, streams: Streams, *, stdin: bool, begin: Callable[[], object] = lambda: None) -> int:
+    """Let a command `begin` that waits for that, and stay to its end; its exit code. Closes `streams`."""
+    from builder.containers.foreground import Foreground
+    from builder.containers.loop import Loop
+    from builder.containers.switchboard import Switchboard
+    from builder.containers.terminal import LINGER, forwarding
+
+    foreground = Foreground(stdin=stdin, tty=running.master is not None, keys=b"")
+    loop = Loop()
+    board = Switchboard(loop, foreground.show, input_ends=True)
+    over = False
+
+    def ended() -> None:
+        nonlocal over
+        over = True
+        loop.forget(running.fileno())
+
+    try:
+        streams.started()
+        with forwarding(running.signal):
+            begin()
+            foreground.take(running, board, lambda: None)
+            board.plug(running, streams)
+            loop.watch(running.fileno(), ended)
+            loop.run(lambda: over)
+            loop.run(lambda: board.silent, seconds=LINGER)
+    finally:
+        foreground.release()
+        board.unplug()
+        streams.close()
+        loop.close()
+    return running.wait().code
