@@ -26,7 +26,7 @@ CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x10000000
 CLONE_PIDFD, CLONE_INTO_CGROUP = 0x1000, 0x200000000
 MS_RDONLY, MS_REC, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1, 0x4000, 1 << 17, 1 << 18, 1 << 19, 1 << 20
 MNT_DETACH = 2
-RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # MOUNT_ATTR_*
+RDONLY, NOSUID, NODEV, NOEXEC, MOUNT_ATTR_IDMAP = 1, 2, 4, 8, 0x100000  # MOUNT_ATTR_*
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 1, 4, 23, 24
 PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 38, 47
@@ -113,7 +113,16 @@ def change_mount(
     mount: int, *, add: int = 0, clear: int = 0, propagation: int = 0, private: bool = False, recursive: bool = False
 ) -> None:
     """Add and clear attributes (RDONLY, NOSUID, NODEV, NOEXEC …) of a mount; `private` cuts it from its peers."""
-    how = struct.pack("=4Q", add, clear, MS_PRIVATE if private else propagation, 0)
+    _set_attributes(mount, (add, clear, MS_PRIVATE if private else propagation, 0), recursive=recursive)
+
+
+def map_owners(mount: int, users: int, *, recursive: bool = False) -> None:
+    """Show the owners of a mount's files as the user namespace `users` (a descriptor) maps them."""
+    _set_attributes(mount, (MOUNT_ATTR_IDMAP, 0, 0, users), recursive=recursive)
+
+
+def _set_attributes(mount: int, words: tuple[int, int, int, int], *, recursive: bool) -> None:
+    how = struct.pack("=4Q", *words)
     call("mount_setattr", mount, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), how, len(how))
 
 

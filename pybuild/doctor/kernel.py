@@ -97,39 +97,18 @@ def _mounts() -> str:
 
 def _idmapped(store: Path) -> Callable[[], str]:
     def probe() -> str:
-        ready, go = os.pipe()
-        done, told = os.pipe()
-        pid = os.fork()
-        if pid == 0:  # whose user namespace gives the numbers
-            os.close(go)
-            try:
-                linux.unshare(linux.CLONE_NEWUSER)
-                os.write(told, b"1")
-                os.read(ready, 1)
-            finally:
-                os._exit(0)
-        try:
-            os.close(told)
-            if not os.read(done, 1):
-                raise Lacking("no user namespace can be made")
-            for name in ("uid_map", "gid_map"):
-                Path(f"/proc/{pid}/{name}").write_text("0 100000 1000")
-            users = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        from contextlib import ExitStack
+
+        from runner.oci.idmaps import user_namespace
+
+        with ExitStack() as undo:
+            numbers = b"0 100000 1000\n"
+            users = user_namespace(numbers, numbers, undo)
             view = linux.copy_mount(linux.AT_FDCWD, os.fsencode(_existing(store)))
-            _map(view, users)
-        finally:
-            os.close(go)
-            os.waitpid(pid, 0)
+            linux.map_owners(view, users)
         return f"the file system of {_existing(store)} can be shown with other owners"
 
     return probe
-
-
-def _map(mount: int, users: int) -> None:
-    import struct
-
-    how = struct.pack("=4Q", 0x00100000, 0, 0, users)  # MOUNT_ATTR_IDMAP
-    linux.call("mount_setattr", mount, b"", linux.AT_EMPTY_PATH, how, len(how))
 
 
 def _existing(path: Path) -> Path:

@@ -28,11 +28,13 @@ from runner.linux import (
     MS_SLAVE,
     change_mount,
     copy_mount,
+    map_owners,
 )
 from runner.oci import options, process, seccomp
 from runner.oci.document import LARGEST, Node
 from runner.oci.errors import BundleInvalid
 from runner.oci.hooks import Hook
+from runner.oci.idmaps import user_namespace
 from runner.walls import DEVICES
 
 NAMESPACES = {
@@ -220,9 +222,9 @@ class Bundle:
         target = os.fsencode(posixpath.normpath("/" + destination).lstrip("/"))
         if not target:
             raise mount.fail("destination", f"{destination!r} is the root itself")
-        for key in ("uidMappings", "gidMappings"):
-            if key in mount:
-                raise mount.fail(key, "mounts with mapped ids are not supported")
+        maps = (_map(mount, "uidMappings"), _map(mount, "gidMappings"))
+        if (any(maps) or wanted.mapped) and not wanted.bind:
+            raise mount.fail("uidMappings", "only a bind mount can be shown with other owners")
         if wanted.bind or kind == "bind":
             place = os.path.join(self.folder, source)
             try:
@@ -232,6 +234,8 @@ class Bundle:
                 raise mount.fail("source", f"{place}: {problem.strerror}".lower()) from problem
             undo.callback(os.close, made)
             descriptors.append(made)
+            if any(maps) or wanted.mapped:
+                self._own(made, mount, maps, recursive=wanted.mapped == "ridmap")
             self._attributes(made, wanted)
             return b"bind", target, directory, {}, 0, 0, False, 1
         if kind == "cgroup" or (kind == "cgroup2" and cgroups):
@@ -261,6 +265,18 @@ class Bundle:
             change_mount(made, add=wanted.add, clear=wanted.clear)
         if wanted.deep_add or wanted.deep_clear:
             change_mount(made, add=wanted.deep_add, clear=wanted.deep_clear, recursive=True)
+
+    def _own(self, made: int, mount: Node, maps: tuple[bytes, bytes], *, recursive: bool) -> None:
+        """Show a mount with other owners: by maps of its own, else by the container's."""
+        uids, gids = maps if any(maps) else (_map(self.linux, "uidMappings"), _map(self.linux, "gidMappings"))
+        if not uids or not gids:
+            raise mount.fail("uidMappings" if not uids else "gidMappings", "is missing, here and for the container")
+        with ExitStack() as undo:
+            try:
+                map_owners(made, user_namespace(uids, gids, undo), recursive=recursive)
+            except OSError as problem:
+                why = f"this file system cannot be shown with other owners ({problem.strerror})".lower()
+                raise mount.fail("uidMappings", why) from problem
 
     def _nodes(self) -> list[tuple[bytes, int, int, int, int, int]]:
         found = {

@@ -13,7 +13,17 @@ from runner.sandbox import CAPABILITIES
 def features() -> dict[str, Any]:
     """For this machine."""
     attributes = [*options.ATTRIBUTES, *("r" + word for word in options.ATTRIBUTES)]
-    words = {*attributes, *options.PROPAGATION, *options.FLAGS, *options.NOTHING, "bind", "rbind", "tmpcopyup"}
+    words = {
+        *attributes,
+        *options.PROPAGATION,
+        *options.FLAGS,
+        *options.NOTHING,
+        "bind",
+        "rbind",
+        "tmpcopyup",
+        "idmap",
+        "ridmap",
+    }
     try:
         modules = LSM.read_text().strip().split(",")
     except OSError:
@@ -36,7 +46,7 @@ def features() -> dict[str, Any]:
             "apparmor": {"enabled": "apparmor" in modules},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": True}},
         },
         "annotations": {},
         "potentiallyUnsafeConfigAnnotations": [],

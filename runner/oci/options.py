@@ -54,6 +54,7 @@ class Options:
     recursive: bool = False
     propagation: int = 0
     copied: bool = False
+    mapped: str = ""
     data: dict[bytes, bytes | None] = field(default_factory=dict)
 
 
@@ -75,7 +76,9 @@ def read(words: Iterable[str]) -> Options:
             found.bind, found.recursive = True, word == "rbind"
         elif word == "tmpcopyup":
             found.copied = True
-        elif word in ("idmap", "ridmap", "remount", "copy-symlink"):
+        elif word in ("idmap", "ridmap"):
+            found.mapped = word
+        elif word in ("remount", "copy-symlink"):
             raise ValueError(f"the option {word!r} is not supported")
         elif word not in NOTHING:
             key, equals, value = word.partition("=")

@@ -339,7 +339,8 @@ REFUSED: dict[str, tuple[Callable[[Config], None], str]] = {
     "no source": (bind("/x", "/nowhere"), "/nowhere: no such file"),
     "no type": (bind("/x", "x", kind=""), "type: is missing"),
     "no file system": (bind("/x", "x", kind="nosuchfs"), "mount nosuchfs on /x"),
-    "mapped ids": (bind("/x", "/tmp", "bind", "idmap"), "'idmap' is not supported"),
+    "no ids to map": (bind("/x", "/tmp", "bind", "idmap"), "uidMappings: is missing"),
+    "a new file system with others' ids": (bind("/x", "x", "idmap", kind="tmpfs"), "only a bind mount"),
     "no propagation": (put("linux.rootfsPropagation", "sideways"), "is no propagation"),
     "sysctl of the machine": (put("linux.sysctl", {"vm.swappiness": "1"}), "whole machine"),
     "sysctl that climbs": (put("linux.sysctl", {"net.../.././kernel.x": "1"}), "is no name"),
@@ -407,6 +408,20 @@ def test_clocks_personality_and_descriptors(runtime: Runner, name: str, tmp_path
     uptime, machine, *open_ones = runtime("run", "--bundle", made, name).stdout.split()
     assert int(uptime) > 10_000_000 and machine == "i686"
     assert open_ones == ["0", "1", "2", "3"]  # 3 is the folder that ls looks at
+
+
+def test_owners_are_shown_as_mapped(runtime: Runner, name: str, tmp_path: Path) -> None:
+    def change(config: Config) -> None:
+        ids = [{"containerID": 0, "hostID": 1000, "size": 10}]
+        mount = {"destination": "/x", "type": "bind", "source": str(tmp_path / "x"), "options": ["rbind"]}
+        config["mounts"].append({**mount, "uidMappings": ids, "gidMappings": ids})
+
+    (tmp_path / "x").mkdir()
+    for number in (0, 5):
+        (tmp_path / f"x/{number}").touch()
+        os.chown(tmp_path / f"x/{number}", number, number)
+    made = bundle(tmp_path / "b", "stat", "-c", "%u:%g", "/x/0", "/x/5", change=change)
+    assert runtime("run", "--bundle", made, name).stdout.split() == ["1000:1000", "1005:1005"]
 
 
 def test_joined_namespaces(runtime: Runner, name: str, tmp_path: Path) -> None:
