@@ -185,6 +185,7 @@ def found(context: Context, name: str, options: dict[str, Any]) -> Image:
     wanted = str(reference.digest) if reference.digest else str(reference.tag)
     repository = context.store.repository()
     copy(context.registry(reference), wanted, repository, str(reference), platform=platform, keep_index=True)
+    context.note("pull", reference.familiar)
     return context.store.images.get(str(reference), platform)
 
 

@@ -82,6 +82,12 @@ class Context:
         self.store.sweep()
         cgroups.sweep()
 
+    def note(self, action: str, identity: str, name: str = "") -> None:
+        """Note an event of an image for `events`."""
+        from layers.home.eventlog import EventLog
+
+        EventLog(self.settings.root).append("image", action, identity, {"name": name or identity})
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """While inside, the first Ctrl-C or SIGTERM asks everything to end; a second one ends this process at once."""

@@ -41,6 +41,7 @@ def commit(
     from builder.containers import Containers
     from builder.containers.changes import commit as keep
     from builder.containers.control import frozen
+    from builder.containers.telling import tell
     from layers import Reference
 
     book = Containers(context.store)
@@ -58,6 +59,7 @@ def commit(
         image = keep(
             context.store, found, reference, author=author, message=message, instructions=changes, squash=squash
         )
+    tell(found.folder, found.settings, "commit", imageID=str(image.id), imageRef=str(reference or ""))
     click.echo(str(image.id))
 
 

@@ -23,6 +23,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
     """Remove all containers that do not run."""
     from builder.containers import Containers, ContainerState
     from builder.containers.state import LIVE
+    from layers.home.eventlog import EventLog
     from layers.home.sizes import disk_usage
     from pybuild.commands.prune import chosen
 
@@ -45,6 +46,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
             book.remove(one)
             gone.append(one.id)
             freed += held
+    EventLog(context.store.root).append("container", "prune", "", {"reclaimed": str(freed)})
     if gone:
         click.echo("Deleted Containers:\n" + "\n".join(gone) + "\n")
     click.echo(f"Total reclaimed space: {units.size(freed)}")

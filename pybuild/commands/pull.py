@@ -53,6 +53,7 @@ def pull(context: Context, image: str, all_platforms: bool, platform: str | None
             progress=progress,
             places=Places(context.store),
         )
+    context.note("pull", reference.familiar)
     if not runs(context, reference):
         click.echo(f"note: {reference.familiar} cannot be run: it is an artifact, or lacks layers", err=True)
     mismatch(context, reference, found, platform)

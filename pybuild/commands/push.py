@@ -65,6 +65,8 @@ def push(
                 every=every,
                 progress=progress,
             ).image
+        if where.kind is Kind.REGISTRY:
+            context.note("push", where.reference.familiar)
         if quiet:
             click.echo(where.name if where.kind is Kind.REGISTRY else str(where))
         else:

@@ -48,6 +48,7 @@ def remove(context: Context, name: str, *, force: bool) -> None:
     reference = next((one for one in image.references if one == parsed(name)), None)
     if reference is not None and len(image.references) > 1:
         images.untag(reference)
+        context.note("untag", str(image.id), reference.familiar)
         click.echo(f"Untagged: {reference.familiar}")
         return
     if reference is None and len(image.references) > 1 and not force:
@@ -58,7 +59,9 @@ def remove(context: Context, name: str, *, force: bool) -> None:
         told = ", ".join(f"{who} ({'running' if running else 'stopped'})" for who, running in users)
         raise InUse(f"image {name} is used by container {told}; remove the container first")
     for dropped in images.remove(image.id):
+        context.note("untag", str(image.id), dropped.familiar)
         click.echo(f"Untagged: {dropped.familiar}")
+    context.note("delete", str(image.id))
     click.echo(f"Deleted: {image.id}")
 
 

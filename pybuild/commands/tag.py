@@ -24,4 +24,6 @@ def tag(context: Context, image: str, name: str) -> None:
         target = images.target(Reference.parse(image))  # an index stays an index
     except (ReferenceInvalid, BlobMissing):
         pass
-    images.tag(reference, target or images.get(image).target)
+    target = target or images.get(image).target
+    images.tag(reference, target)
+    context.note("tag", str(target.digest), reference.familiar)

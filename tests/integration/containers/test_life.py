@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.containers.conftest import LOOP, Detached
 from tests.support.command import Pybuild
+from tests.support.registry import RegistryServer
 from tests.support.residue import leaked
 from tests.support.soon import soon
 
@@ -350,3 +351,16 @@ def test_labels_and_variables_of_files(shared_pybuild: Pybuild, inspected: Inspe
     assert inspected(made)["Config"]["Labels"] == {"a": "b", "c": "d"}
     assert shared_pybuild.text("start", "-a", made) == "13"
     shared_pybuild("rm", made)
+
+
+def test_images_have_events_too(shared_pybuild: Pybuild, own_registry: RegistryServer) -> None:
+    name = own_registry.reference(f"told-{os.urandom(3).hex()}:1")
+    since = f"{time.time():.3f}"
+    shared_pybuild("tag", "busybox", name)
+    shared_pybuild("push", "-q", name)
+    shared_pybuild("rmi", name)
+    shared_pybuild("pull", "-q", name)
+    shared_pybuild("rmi", name)
+    words = ("events", "--since", since, "--until", "0s", "-f", f"image={name}", "--format", "{{.Type}} {{.Action}}")
+    told = shared_pybuild.text(*words).splitlines()
+    assert told == [f"image {word}" for word in ("tag", "push", "untag", "pull", "untag")]

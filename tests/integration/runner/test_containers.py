@@ -18,7 +18,10 @@ from typing import Any
 import pytest
 
 from runner import Identity, Limits, SandboxUnavailable
+from runner.adjust import adjust
 from runner.cgroups import NAME, group_of, sweep
+from runner.freezer import freeze
+from runner.meters import measure
 from runner.native import Running
 from tests.support.walls import PATH, Walled
 
@@ -307,6 +310,24 @@ line = "(setsid sleep 31337 &); (trap '' TERM HUP INT; while :; do sleep 1; done
 sandbox = Sandbox(Path(sys.argv[1]), ("/bin/sh", "-c", line), {"PATH": "/bin"}, limits=Limits(pids=50))
 Native(Spawner()).run(sandbox, lambda _, data: (sys.stdout.write(data.decode()), sys.stdout.flush()), threading.Event())
 """
+
+
+def test_limits_change_and_meters_turn_while_it_runs(shell: Talk) -> None:
+    group, running = shell.running.cgroup, shell.running
+    assert group is not None
+    old, new = Limits(pids=50), Limits(pids=20, memory=64 << 20, memory_swap=64 << 20, cpus=0.5)
+    adjust(group, old, new)
+    reading = measure(group, running.pid)
+    assert (reading.limit, reading.pids) == (64 << 20, 1)
+    assert reading.memory > 0
+    os.write(shell.input, b"(i=0; while [ $i -lt 30 ]; do sleep 5 & i=$((i+1)); done) 2>/dev/null; echo $?\n")
+    assert shell.line() != "0\n"  # a fork failed
+    adjust(group, new, Limits(pids=50))
+    assert measure(group, running.pid).limit > 64 << 20
+    freeze(group)
+    before = measure(group, running.pid).cpu_seconds
+    time.sleep(0.1)
+    assert measure(group, running.pid).cpu_seconds == before
 
 
 def inhabitants(root: Path) -> list[str]:
