@@ -62,7 +62,7 @@ def _talk(
         with suppress(ContainerError):
             order(container, do, **words)
 
-    raw = Raw.enter(lambda rows, columns: told("resize", rows=rows, columns=columns)) if own and gives else None
+    raw = Raw.enter(lambda rows, columns: told("resize", rows=rows, columns=columns), keys=gives) if own else None
     try:
         if gives:
             threading.Thread(target=give, name="pybuild-stdin", daemon=True).start()

@@ -50,7 +50,7 @@ class Foreground:
         """The command runs: our terminal becomes its terminal, our input its input, until `detached` by keys."""
         if running.master is not None and sys.stdin.isatty():
             master = running.master
-            self.raw = Raw.enter(lambda rows, columns: resize(master, rows, columns))
+            self.raw = Raw.enter(lambda rows, columns: resize(master, rows, columns), keys=self.stdin)
         if self.stdin and self.line is None:
             self.line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self.client = board.join(far, output=False, gives=True, detached=detached)

@@ -81,7 +81,7 @@ class Desk:
             return {"error": "its supervisor is of another version and does not understand that: stop it first"}
         try:
             return {"ok": True, **(action(**words) or {})}
-        except (BuildError, LayerError, RunnerError) as error:
+        except (BuildError, LayerError, RunnerError, TypeError) as error:  # TypeError: words of another version
             return {"error": str(error)}
 
     def do_attach(self, output: bool, gives: bool) -> dict[str, Any]:

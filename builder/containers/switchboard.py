@@ -38,6 +38,8 @@ class Client:
         self.waiting: deque[bytes] = deque()
         self.size = 0
         self.leaving = False
+        self.interest = 0
+        """What its socket is watched for."""
 
     def fileno(self) -> int:
         """Its socket."""
@@ -55,6 +57,8 @@ class Switchboard:
         self.out: dict[int, int] = {}
         self.streams: Streams | None = None
         self.master: int | None = None
+        self.held = False
+        """Whether the command waits for its clients."""
         self.pen = -1
         """Where input is written to."""
         self.inward = bytearray()
@@ -87,7 +91,7 @@ class Switchboard:
             self.loop.forget(descriptor)
         self.out, self.streams, self.master = {}, None, None
         self.inward.clear()
-        self.ending = False
+        self.ending = self.held = False
 
     def join(self, line: socket.socket, *, output: bool, gives: bool, detached: Callable[[], None]) -> Client:
         """One more client, whose socket is ours from now on; `detached` is called when its keys have parted it."""
@@ -131,16 +135,18 @@ class Switchboard:
         for client in list(self.clients):
             if client.output:
                 self._send(client, b"%d" % stream + data)
-        if self._full():
-            for held in self.out:
-                self.loop.forget(held)
+        if self._full() and not self.held:
+            self.held = True
+            for each in self.out:
+                self.loop.forget(each)
 
     def _full(self) -> bool:
         return any(client.size > FULL for client in self.clients)
 
     def _ease(self) -> None:
         """Listen to the command again, if clients have caught up."""
-        if not self._full():
+        if self.held and not self._full():
+            self.held = False
             for descriptor in self.out:
                 self._listen(descriptor)
 
@@ -171,7 +177,10 @@ class Switchboard:
     def _watch(self, client: Client) -> None:
         listening = READ if len(self.inward) < INWARD else 0
         speaking = WRITE if client.waiting else 0
-        if not listening | speaking:
+        if client.interest == listening | speaking:
+            return
+        client.interest = listening | speaking
+        if not client.interest:
             self.loop.forget(client.fileno())
             return
 

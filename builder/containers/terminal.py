@@ -82,8 +82,8 @@ class Raw:
         self._handler = handler
 
     @classmethod
-    def enter(cls, resize: Callable[[int, int], None]) -> Raw:
-        """From now on."""
+    def enter(cls, resize: Callable[[int, int], None], *, keys: bool = True) -> Raw:
+        """From now on; without `keys` only its size matters, and ctrl-c is still for us."""
 
         def measure(*_: object) -> None:
             with suppress(OSError):
@@ -92,7 +92,8 @@ class Raw:
 
         raw = cls(termios.tcgetattr(0), signal.signal(signal.SIGWINCH, measure))
         measure()
-        tty.setraw(0, termios.TCSANOW)  # what was typed already is meant for it
+        if keys:
+            tty.setraw(0, termios.TCSANOW)  # what was typed already is meant for it
         return raw
 
     def leave(self) -> None:

@@ -37,7 +37,10 @@ def typed(statement: Statement) -> Instruction:
     make = MAKERS.get(statement.name)
     if make is None:
         raise unknown(statement)
-    flags = statement.flag_values(FLAGS.get(statement.name, {}))
+    if statement.name == "HEALTHCHECK" and statement.rest.upper() == "NONE":
+        flags = Flags((), statement.escape)  # BuildKit reads none of them then, whatever they are
+    else:
+        flags = statement.flag_values(FLAGS.get(statement.name, {}))
     line = statement.line
     return replace(make(statement, flags), span=line.span(), text=line.text.lstrip())
 

@@ -1,12 +1,15 @@
 """Containers where it hurts: hostile links in cp, races of wait and rm, logs of the unlucky, odd requests."""
 
+import fcntl
 import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -208,3 +211,27 @@ def test_what_mounts_needed_is_no_change_even_while_they_are_there(shared_pybuil
     image = shared_pybuild.text("commit", identity)
     assert shared_pybuild.text("diff", image).splitlines() == expected
     shared_pybuild("rm", "-f", identity)
+
+
+def test_what_cannot_be_removed_is_dead_and_can_be_tried_again(make: Make, shared_pybuild: Pybuild) -> None:
+    name = make("echo x > /stays")
+    found = json.loads(shared_pybuild.text("inspect", name))[0]
+    stays = Path(found["GraphDriver"]["Data"]["UpperDir"]) / "stays"
+    with immutable(stays):
+        assert "could not be removed" in shared_pybuild("rm", name, code=1).stderr
+        state = json.loads(shared_pybuild.text("inspect", name))[0]["State"]
+        assert (state["Status"], state["Dead"]) == ("dead", True)
+        assert "Dead" in shared_pybuild.text("ps", "-a", "-f", f"name={name}", "-f", "status=dead")
+    shared_pybuild("rm", name)
+
+
+@contextmanager
+def immutable(path: Path) -> Iterator[None]:
+    """A file that nobody can remove, not even root (ioctl_iflags(2))."""
+    with path.open("rb") as file:
+        flags = fcntl.ioctl(file, 0x80086601, bytes(8))
+        fcntl.ioctl(file, 0x40086602, (int.from_bytes(flags, sys.byteorder) | 0x10).to_bytes(8, sys.byteorder))
+        try:
+            yield
+        finally:
+            fcntl.ioctl(file, 0x40086602, flags)

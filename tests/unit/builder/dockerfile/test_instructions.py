@@ -99,6 +99,7 @@ GOOD: list[tuple[str, Instruction]] = [
     ("ONBUILD RUN a  b", OnBuild("RUN a  b")),
     ("ONBUILD COPY <<E /x\nb\nE", OnBuild("COPY <<E /x\nb\nE")),
     ("HEALTHCHECK none", Healthcheck(None)),
+    ("HEALTHCHECK --interval=5s --no-such NONE", Healthcheck(None)),
     ("HEALTHCHECK CMD a b", Healthcheck(ShellForm("a b"))),
     (
         """HEALTHCHECK --interval=1m30s --timeout=1.5s --start-period=0 --start-interval=2ms --retries=3 CMD ["a"]""",
