@@ -25,7 +25,7 @@ COLUMNS = {
     "Ports": "PORTS",
     "Names": "NAMES",
 }
-FILTERS = ("id", "name", "status", "label", "ancestor", "exited", "health", "before", "since")
+FILTERS = ("id", "name", "status", "label", "ancestor", "exited", "health", "restart-policy", "before", "since")
 WIDTH = 20
 
 
@@ -66,7 +66,7 @@ def ps(
     found = [(one, one.state()) for one in book.list()]
     if not (everything or limit is not None or "status" in rules or "exited" in rules):
         found = [(one, state) for one, state in found if state.status in LIVE]
-    found = [(one, state) for one, state in found if _fits(one, state, rules)][:limit]
+    found = [(one, state) for one, state in found if fits(one, state, rules)][:limit]
     rows = [_row(one, state, whole=no_trunc) for one, state in found]
     columns = dict(COLUMNS)
     if size:
@@ -80,7 +80,8 @@ def ps(
     emit(rows, columns, template)
 
 
-def _fits(container: Container, state: State, rules: dict[str, list[str]]) -> bool:
+def fits(container: Container, state: State, rules: dict[str, list[str]]) -> bool:
+    """Whether it fits one value of each key; all of the labels."""
     settings = container.settings
     for key, values in rules.items():
         if key == "label":
@@ -101,6 +102,8 @@ def _matches(container: Container, state: State, key: str, value: str) -> bool:
             return value.lstrip("/") in settings.name
         case "status":
             return state.status.value == value
+        case "restart-policy":
+            return settings.restart.name == value
         case "before":
             return settings.created < value
         case "since":

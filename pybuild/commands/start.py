@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from pybuild.lifecycle import KEYS, PROXY
 from pybuild.wiring import Context
 
+if TYPE_CHECKING:
+    from builder.containers import Containers
+
 
 @click.command(epilog="\b\nExamples:\n  pybuild start web\n  pybuild start -ai crashed")
-@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("containers", nargs=-1, metavar="[CONTAINER...]")
+@click.option("--all", "everything", is_flag=True, help="Every container that does not run.")
+@click.option(
+    "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Of --all only those that ps shows."
+)
 @click.option("-a", "--attach", is_flag=True, help="Wait for it, its output here.")
 @click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
 @KEYS
@@ -22,13 +30,19 @@ from pybuild.wiring import Context
 def start(
     context: Context,
     containers: Sequence[str],
+    everything: bool,
+    filters: Sequence[str],
     attach: bool,
     interactive: bool,
     keys: bytes,
     proxy: bool,
     monitor: int | None,
 ) -> int:
-    """Start containers that were created, or have ended. One that runs is left as it is."""
+    """Start containers that were created, or have ended. One that runs is left as it is.
+
+    There is no daemon that would start anything when this machine starts: let it run
+    'pybuild start --all --filter restart-policy=always'.
+    """
     from builder.containers import Containers, ContainerState, Status
     from pybuild.commands.run import begin, stay
     from pybuild.several import each
@@ -37,6 +51,12 @@ def start(
     if monitor is not None:
         return accompany(context, containers[0], monitor)
     context.sweep()
+    if everything:
+        if containers:
+            raise click.UsageError("--all takes no names")
+        containers = matching(book, filters)
+    elif filters or not containers:
+        raise click.UsageError("say which containers, or --all")
     if attach or interactive:
         if len(containers) > 1:
             raise click.UsageError("only one container can be attached to")
@@ -56,6 +76,17 @@ def start(
             begin(context, found)
 
     return each(containers, one)
+
+
+def matching(book: Containers, filters: Sequence[str]) -> list[str]:
+    """The names of those that do not run and fit."""
+    from builder.containers.state import LIVE
+    from pybuild.commands.ps import FILTERS, fits
+    from pybuild.formats.filters import parse
+
+    rules = parse(filters, [key for key in FILTERS if key not in ("before", "since")])
+    found = [(one, one.state()) for one in book.list()]
+    return [one.name for one, state in found if state.status not in LIVE and fits(one, state, rules)]
 
 
 def accompany(context: Context, identity: str, tell: int) -> int:
