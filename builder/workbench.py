@@ -9,8 +9,8 @@ from layers import Reference
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.sources.web import Web
     from builder.graph import Step
+    from builder.sources.web import Web
     from layers import Repository, Store
     from runner import Exit, Runtime, Sandbox
 
