@@ -54,6 +54,7 @@ class Context:
         self._statuses: dict[str, os.stat_result] = {}
         self._listings: dict[str, list[str]] = {}
         self._states: dict[str, State] = {}
+        self._verdicts: dict[str, bool] = {}
         self._folder: tuple[str, int] | None = None
         """The directory that a file was opened in last: most of the next ones are in it, too."""
         self._turn = threading.Lock()
@@ -129,10 +130,9 @@ class Context:
                         found.append(name)
             finally:
                 os.close(place)
-            self._listings[path] = sorted(found, key=encode)
-        if not self.ignore:
-            return self._listings[path]
-        return [name for name in self._listings[path] if self._kept(f"{path}/{name}" if path else name)]
+            names = sorted(found, key=encode)
+            self._listings[path] = self._visible(path, names) if self.ignore else names
+        return self._listings[path]
 
     def resolve(self, path: str) -> str:
         """The path without symlinks, inside the context. Raises UnsafePath for a circle of links."""
@@ -225,18 +225,40 @@ class Context:
                 return None
         return self._statuses[path]
 
-    def _kept(self, path: str) -> bool:
-        return self._seen(path, self._statuses[path])
+    def _visible(self, path: str, names: list[str]) -> list[str]:
+        """The names in a directory that are not ignored; of most only this is ever asked."""
+        above = self._state(path) if path else self.ignore.top
+        prefix, statuses, verdicts, hides = (
+            f"{path}/" if path else "",
+            self._statuses,
+            self._verdicts,
+            self.ignore.hides,
+        )
+        found = []
+        for name in names:
+            place = prefix + name
+            status = statuses[place]
+            if stat.S_ISDIR(status.st_mode):
+                seen = self._seen(place, status)
+            else:
+                seen = verdicts[place] = not hides(place, above)
+            if seen:
+                found.append(name)
+        return found
 
     def _seen(self, path: str, status: os.stat_result) -> bool:
         """Not ignored, or a directory with something below it that is not."""
         if not self.ignore or not path:
             return True
-        if not self._state(path).ignored:
-            return True
-        if not stat.S_ISDIR(status.st_mode) or not self.ignore.may_keep_below(path):
-            return False
-        return bool(self.children(path))
+        if (known := self._verdicts.get(path)) is not None:
+            return known
+        if not stat.S_ISDIR(status.st_mode):
+            head = path.rpartition("/")[0]
+            found = not self.ignore.hides(path, self._state(head) if head else self.ignore.top)
+        else:
+            found = not self._state(path).ignored or (self.ignore.may_keep_below(path) and bool(self.children(path)))
+        self._verdicts[path] = found
+        return found
 
     def _state(self, path: str) -> State:
         if path not in self._states:

@@ -101,6 +101,14 @@ class Ignore:
                 ignored = not keeps
         return State(tuple(matched), ignored)
 
+    def hides(self, path: str, above: State) -> bool:
+        """True if `path`, which is no directory, is ignored; `above` as for `state`."""
+        ignored = False
+        for before, (keeps, run) in zip(above.matched, self._runs, strict=True):
+            if before or (keeps == ignored and run(path) is not None):
+                ignored = not keeps
+        return ignored
+
     def ignores(self, path: str) -> bool:
         """True if a path is ignored, for its own sake or that of a directory above it."""
         return self.find(path).ignored
