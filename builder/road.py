@@ -153,6 +153,7 @@ class Road:
             ignore=ignore,
             matches=matches,
             secrets=frozenset(request.secrets),
+            agents=frozenset(request.agents),
         )
         for finding in report.findings:
             if finding.rule.severity != "error":

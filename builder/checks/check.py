@@ -51,6 +51,7 @@ def check(
     ignore: Callable[[], Ignore | None] = lambda: None,
     matches: Callable[[str], bool] | None = None,
     secrets: frozenset[str] | None = None,
+    agents: frozenset[str] | None = None,
     skip: Iterable[str] = (),
     experimental: Iterable[str] = (),
 ) -> Report:
@@ -72,7 +73,19 @@ def check(
     scope = _scope(stages, {**known, **given}) or known
     wanted = stages.all if every_stage and target is None else _needed(stages, goal, scope)
     subject = Subject(
-        dockerfile, stages, wanted, given, known, scope, _scope(stages, known), platform, base, ignore, matches, secrets
+        dockerfile,
+        stages,
+        wanted,
+        given,
+        known,
+        scope,
+        _scope(stages, known),
+        platform,
+        base,
+        ignore,
+        matches,
+        secrets,
+        agents,
     )
     heard = [rule for rule in rules if options.hears(rule)]
     quiet = _quiet(subject)

@@ -79,7 +79,7 @@ def many_to_a_file(visit: Visit) -> Iterator[Found]:
         and dest not in (".", "..")
         and "$" not in dest
     ):
-        yield Found("COPY with more than 2 arguments requires the last argument to end with /")
+        yield Found(f"{visit.keyword.upper()} with more than 2 arguments requires the last argument to end with /")
 
 
 def unknown_origin(visit: Visit) -> Iterator[Found]:

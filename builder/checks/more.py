@@ -84,7 +84,7 @@ MORE: tuple[Rule, ...] = (
         "Add",
         files.add_instead_of_copy,
     ),
-    rule("ManyToOneFile", "DL3021", "error", "Several sources want a directory", "Copy", files.many_to_a_file),
+    rule("ManyToOneFile", "DL3021", "error", "Several sources want a directory", "Copy Add", files.many_to_a_file),
     rule("UnknownOrigin", "DL3022", "warning", "--from names no stage before it", "Copy", files.unknown_origin),
     rule(
         "RelativeDestination",

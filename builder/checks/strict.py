@@ -15,7 +15,7 @@ from builder.checks.rule import Found, Rule
 from builder.checks.rules import every
 from builder.checks.shell import commands
 from builder.checks.subject import Subject, Visit
-from builder.dockerfile import Add, Arg, Cmd, Copy, Entrypoint, Env, Run, ShellForm, Workdir
+from builder.dockerfile import Add, Arg, Cmd, Copy, Entrypoint, Env, Run, ShellForm, Volume, Workdir
 from builder.dockerfile.mounts import resolve
 from builder.errors import DockerfileError
 
@@ -84,17 +84,53 @@ def failures_ignored(visit: Visit) -> Iterator[Found]:
 
 
 def secret_missing(visit: Visit) -> Iterator[Found]:
-    """`RUN --mount=type=secret` of a secret that this build does not have."""
-    run, given = visit.instruction, visit.subject.secrets
+    """`RUN --mount=type=secret` (or ssh) of what this build is not given."""
+    run, subject = visit.instruction, visit.subject
     assert isinstance(run, Run)
-    for flag in run.mounts if given is not None else ():
+    for flag in run.mounts:
         try:
             mount = resolve(flag, visit.at.env.get)
         except DockerfileError:
             continue  # told by the plan
-        name = mount.id or mount.target.rpartition("/")[2]
-        if mount.type == "secret" and not mount.required and name not in (given or ()):
-            yield Found(f"secret {name} is not given to this build, and nothing would tell the command")
+        if mount.required or mount.type not in ("secret", "ssh"):
+            continue
+        secret = mount.type == "secret"
+        name = mount.id or (mount.target.rpartition("/")[2] if secret else "default")
+        given = subject.secrets if secret else subject.agents
+        if given is not None and name not in given:
+            what = "secret" if secret else "SSH agent"
+            yield Found(f"{what} {name} is not given to this build, and nothing would tell the command")
+
+
+def cmd_cleared(visit: Visit) -> Iterator[Found]:
+    """ENTRYPOINT takes the CMD of the base away."""
+    below = visit.stage.instructions[visit.number + 1 :]
+    if visit.at.cmd and "Cmd" not in visit.at.last and not any(isinstance(one, Cmd) for one in below):
+        yield Found("ENTRYPOINT takes away the CMD of the base: say CMD again, if it is only []")
+
+
+def broken_array(visit: Visit) -> Iterator[Found]:
+    """`CMD ["a" "b"]`, `COPY ["a", "b",]`: no JSON, so it is a command, or words, with brackets in them."""
+    instruction = visit.instruction
+    text = ""
+    if isinstance(instruction, Cmd | Entrypoint | Run):
+        text = instruction.command.text if isinstance(instruction.command, ShellForm) else ""
+    elif isinstance(instruction, Copy | Add):
+        text = instruction.sources[0].text if instruction.sources else ""
+    elif isinstance(instruction, Volume):
+        text = instruction.paths[0].text
+    if re.match(r'\[\s*"', text):
+        yield Found(f"{visit.keyword} begins like a JSON array and is none: check its commas, quotes and its end")
+
+
+def escaped_blank(visit: Visit) -> Iterator[Found]:
+    """`COPY a\\ b /x/` copies a and b: blanks part words whatever is before them."""
+    instruction = visit.instruction
+    assert isinstance(instruction, Copy | Add | Volume)
+    words = instruction.paths if isinstance(instruction, Volume) else instruction.sources
+    for word in words:
+        if word.text.endswith(word.escape) and not word.text.endswith(word.escape * 2):
+            yield Found(f"{word.text} ends there: blanks part words here even if escaped; write a JSON array")
 
 
 def arguments_lost(visit: Visit) -> Iterator[Found]:
@@ -144,7 +180,15 @@ STRICT: tuple[Rule, ...] = (
     _rule("LinkIgnored", "--link has no effect beside --chmod", "Copy Add", link_ignored),
     _rule("ChmodIgnored", "--chmod has no effect on what is unpacked", "Add", chmod_ignored),
     _rule("FailuresIgnored", "Only the last command of a here-document can fail a RUN", "Run", failures_ignored),
-    _rule("SecretMissing", "An optional secret that is not given is empty", "Run", secret_missing),
+    _rule("SecretMissing", "An optional secret or agent that is not given is empty", "Run", secret_missing),
+    _rule("CmdCleared", "ENTRYPOINT takes an inherited CMD away", "Entrypoint", cmd_cleared),
+    _rule(
+        "BrokenArray",
+        "An array that is no JSON is a command or a list of words",
+        "Add Cmd Copy Entrypoint Run Volume",
+        broken_array,
+    ),
+    _rule("EscapedBlank", "Blanks part words even if they are escaped", "Add Copy Volume", escaped_blank),
     _rule("ArgumentsLost", "A shell form ENTRYPOINT takes no arguments", "Entrypoint", arguments_lost),
     _rule("BlanksInWorkdir", "WORKDIR takes the whole line as one path", "Workdir", blanks_in_workdir),
     Rule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
 from builder.dockerfile import (
     Add,
@@ -47,7 +47,7 @@ class Subject:
     `wanted`: the stages that are checked, in the order of the file. `known`: the platform's variables; `scope`: those
     of FROM lines, `defaults` the same without build arguments (None: they have no value). `ignore` reads the ignore
     file, None without one; `matches` says whether a wildcard has files in the context, None without a context.
-    `secrets`: those that the build is given, None if nobody knows.
+    `secrets`, `agents`: those that the build is given, None if nobody knows.
     """
 
     dockerfile: File
@@ -62,6 +62,7 @@ class Subject:
     ignore: Callable[[], Ignore | None] = lambda: None
     matches: Callable[[str], bool] | None = None
     secrets: frozenset[str] | None = None
+    agents: frozenset[str] | None = None
 
     @property
     def lines(self) -> tuple[LogicalLine, ...]:
@@ -88,6 +89,8 @@ class Standing:
     """The working directory as far as this file says it; "" if only the base image knows."""
     workdir_set: bool = False
     user: str = ""
+    cmd: bool = False
+    """Whether there is a CMD, inherited or not."""
     triggers: tuple[str, ...] = ()
     last: dict[str, Visit] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
@@ -97,8 +100,8 @@ class Standing:
 
     def child(self) -> Standing:
         """Where a stage begins that is FROM the one that ended here."""
-        return Standing(
-            dict(self.env), set(self.declared), self.certain, self.shell, self.cwd, self.workdir_set, self.user
+        return replace(
+            self, env=dict(self.env), declared=set(self.declared), triggers=(), last={}, written={}, programs=set()
         )
 
 
@@ -198,6 +201,7 @@ def _start(subject: Subject, stage: Stage) -> Standing:
         {"PATH": DEFAULT_PATH, **assignments(runtime.get("Env") or ())},
         shell=tuple(runtime.get("Shell") or ()),
         user=str(runtime.get("User") or ""),
+        cmd=bool(runtime.get("Cmd")),
         triggers=tuple(runtime.get("OnBuild") or ()),
     )
 
@@ -245,4 +249,5 @@ def _pass(visit: Visit) -> None:
             bases = (posixpath.basename(name.rstrip("/")) for name in names if name.rstrip("/") not in ("", "."))
             at.written.update({posixpath.join(place, base): visit.span.line for base in bases})
     elif isinstance(instruction, LAST_COUNTS):
+        at.cmd = isinstance(instruction, Cmd) or (at.cmd and not isinstance(instruction, Entrypoint))
         at.last[type(instruction).__name__] = visit

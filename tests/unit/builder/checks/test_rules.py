@@ -54,12 +54,23 @@ def hears(name: str, text: str, **options: object) -> bool:
         ("FailuresIgnored", "RUN <<E\na\nb\nE", "RUN <<E\nset -e\na\nb\nE"),
         ("FailuresIgnored", "RUN <<E\na; b\nE", "RUN <<E\n#!/bin/sh\na\nb\nE"),
         ("ArgumentsLost", 'ENTRYPOINT a\nCMD ["b"]', 'ENTRYPOINT ["a"]\nCMD ["b"]'),
+        ("BrokenArray", 'CMD ["a" "b"]', 'CMD ["a", "b"]'),
+        ("BrokenArray", 'COPY ["a", "b",]', 'COPY ["a", "b"]'),
+        ("BrokenArray", 'VOLUME ["/a" "/b"]', 'VOLUME ["/a", "/b"]'),
+        ("EscapedBlank", "COPY a\\ b /x/", 'COPY ["a b", "/x/"]'),
         ("BlanksInWorkdir", "WORKDIR /a /b", 'WORKDIR "/a b"'),
     ],
 )
 def test_a_rule_tells_bad_from_good(name: str, bad: str, good: str) -> None:
     assert hears(name, f"FROM scratch\n{bad}\n")
     assert not hears(name, f"FROM scratch\n{good}\n")
+
+
+def test_an_inherited_command_is_missed() -> None:
+    base = 'FROM scratch AS base\nCMD ["a"]\nFROM base\n'
+    assert said(f'{base}ENTRYPOINT ["b"]\n') == [("CmdCleared", 4)]
+    assert said(f'{base}ENTRYPOINT ["b"]\nCMD []\n') == []
+    assert said('FROM scratch\nCMD ["a"]\nENTRYPOINT ["b"]\n') == []
 
 
 def test_wildcards_are_looked_up_in_the_context(tmp_path: Path) -> None:
@@ -79,6 +90,9 @@ def test_secrets_and_arguments_of_a_strict_build() -> None:
     text = "FROM scratch\nRUN --mount=type=secret,id=a true\nRUN --mount=type=secret,id=b,required true\n"
     assert said(text, secrets=frozenset()) == [("SecretMissing", 2)]
     assert said(text, secrets=frozenset(["a"])) == []
+    text = "FROM scratch\nRUN --mount=type=ssh true && true\n"
+    assert said(text, agents=frozenset()) == [("SecretMissing", 2)]
+    assert said(text, agents=frozenset(["default"])) == []
     assert hears("UnconsumedBuildArg", "FROM scratch\n", build_args={"X": "1"})
     fine = {"HTTP_PROXY": "x", "BUILDKIT_INLINE_CACHE": "1", "TARGETARCH": "x", "Y": "1"}
     assert not hears("UnconsumedBuildArg", "FROM scratch\nARG Y\n", build_args=fine)
