@@ -102,11 +102,14 @@ class Checking:
     def _bases(self) -> Callable[[str, Platform, Span], BaseImage | None]:
         from builder import Workbench
         from builder.bases import Bases
-        from layers import Reference
+        from layers import LayerError, Reference
 
         if not (self.roof.settings.root / "blobs").is_dir():
             return lambda *_: None  # to check a file makes no store
-        bench = Workbench(self.roof.store, lambda: self.roof.runtime)
+        try:
+            bench = Workbench(self.roof.store, lambda: self.roof.runtime)
+        except (OSError, LayerError):  # nor does it need one that can be used
+            return lambda *_: None
         return Bases(bench, pull=False).known(Reference.parse)
 
     @cached_property

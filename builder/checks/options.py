@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
@@ -18,7 +19,8 @@ ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
 TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _ABOVE = re.compile(r"check\s*=\s*(.*?)(?:\s*//.*)?$")
-_HADOLINT = re.compile(r"hadolint\s+(?:global\s+)?ignore\s*=\s*(.*?)(?:\s+#.*)?$")
+_HADOLINT = re.compile(r"hadolint\s+ignore\s*=\s*(.*?)(?:\s+#.*)?$")
+_GLOBAL = re.compile(r"\s*#\s*hadolint\s+global\s+ignore\s*=\s*(.*?)(?:\s+#.*)?$")
 
 
 class CheckFailed(BuildError):
@@ -63,7 +65,10 @@ class Options:
     @classmethod
     def of(cls, dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Options:
         """Those of one build: the build argument's, else the directive's. Raises BuildError."""
-        return cls.parse(build_args.get(ARGUMENT) or dockerfile.directive("check") or "")
+        options = cls.parse(build_args.get(ARGUMENT) or dockerfile.directive("check") or "")
+        lines = (line for line in dockerfile.source.text.lines if "hadolint" in line)
+        ignored = {name.strip() for line in lines if (found := _GLOBAL.match(line)) for name in found[1].split(",")}
+        return replace(options, skip=options.skip | ignored) if ignored else options
 
     def hears(self, rule: Rule) -> bool:
         """Whether a rule may speak at all."""

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from layers import Store
 from pybuild.cli import run
 from tests.acceptance.checks.cases import GOLDEN, CheckCase, cases
+from tests.support.stored import new_image, new_layer
 from tests.unit.builder.checks.test_same_as_buildkit import DIFFERENCES
 
 GOLD = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -109,6 +111,7 @@ def test_rules_are_silenced_in_the_file(call: Run) -> None:
     assert call("check", text="FROM scratch\n# check=skip=Sudo // why not\nRUN sudo true\n")[0] == 0
     assert call("check", text="FROM scratch\n# hadolint ignore=DL3004,DL3003\nRUN sudo true\n")[0] == 0
     assert call("check", text="FROM scratch\n# hadolint ignore=DL3003\nRUN sudo true\n")[0] == 1
+    assert call("check", text="FROM scratch\n# hadolint global ignore=DL3004\n\nRUN sudo true\n")[0] == 0
     assert call("check", text="# check=skip=DL3004\nFROM scratch\nRUN sudo true\n")[0] == 0
 
 
@@ -215,3 +218,19 @@ def test_strictness_raises_what_is_passed_over(call: Run) -> None:
     assert code == 1
     assert "ERROR: EmptyValue\nARG X has no value in this build, and $X is empty\nDockerfile:3" in out
     assert "ERROR: ManyToOneFile" in out
+
+
+def test_what_the_store_knows_of_a_base_counts(call: Run, tmp_path: Path) -> None:
+    text = "FROM known:1 AS a\nENV A=$NOPE\nFROM unknown:1\nENV A=$NOPE B=$PATHS\n"
+    undefined = [("UndefinedVar", 4)]
+    assert told(call("check", "--format", "json", text=text)[1]) == undefined
+    store = Store.open(tmp_path / "store")
+    new_image(store, [new_layer(store, {"f": b"f"})], "known:1")
+    assert told(call("check", "--format", "json", text=text)[1]) == [("UndefinedVar", 2), *undefined]
+    (tmp_path / "store/format").write_text("another one")
+    assert told(call("check", "--format", "json", text=text)[1])[-1:] == undefined
+
+
+def told(out: str) -> list[tuple[str, int]]:
+    warnings = json.loads(out)["warnings"] or []
+    return [(one["ruleName"], one["location"]["ranges"][0]["start"]["line"]) for one in warnings]
