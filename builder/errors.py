@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from runner import Exit
 
 
+MOST = 50
+"""How many errors of one Dockerfile are told; a text that is none has one in every line."""
+
+
 class BuildError(Exception):
     """Root of all errors of this package."""
 
@@ -44,7 +48,10 @@ class DockerfileErrors(BuildError):
         super().__init__(self.errors)
 
     def __str__(self) -> str:
-        return "\n\n".join(map(str, self.errors))
+        told = list(map(str, self.errors[:MOST]))
+        if (more := len(self.errors) - len(told)) > 0:
+            told.append(f"and {more} more errors like these")
+        return "\n\n".join(told)
 
 
 class StageMissing(DockerfileError):

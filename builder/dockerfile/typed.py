@@ -6,6 +6,7 @@ The texts of errors are BuildKit's where it has one, so that they can be searche
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal, cast
 
 from builder.dockerfile import instructions as made
@@ -45,9 +46,14 @@ def typed(statement: Statement) -> Instruction:
     return replace(make(statement, flags), span=line.span(), text=line.text.lstrip())
 
 
+@lru_cache(maxsize=64)  # a text that is no Dockerfile at all repeats itself
+def _near(keyword: str) -> tuple[str, ...]:
+    return nearest(keyword, MAKERS)
+
+
 def unknown(statement: Statement) -> DockerfileError:
     """The error of a keyword that is no instruction."""
-    near = nearest(statement.keyword, MAKERS)
+    near = _near(statement.keyword)
     guess = f" (did you mean {' or '.join(near)}?)" if near else ""
     start = statement.line.text.find(statement.keyword)
     span = statement.line.span(start, start + len(statement.keyword))

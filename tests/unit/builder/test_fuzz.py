@@ -49,6 +49,7 @@ def test_any_words_break_nothing(words: list[bytes]) -> None:
         b"FROM scratch\nRUN " + b"[" * 5_000 + b"]" * 5_000 + b"\n",
         b"FROM scratch\nCOPY " + b'["a",' * 5_000 + b"]" * 5_000 + b"\n",
         b"FROM scratch\n" + b"X" * 60_000 + b"\n",
+        b"FROM scratch\n" + b"Rt\n" * 20_000,  # was guessed at twenty thousand times, and told as often
         b"".join(b"FROM scratch AS s%d\n" % number for number in range(500)),
     ],
     ids=[
@@ -62,6 +63,7 @@ def test_any_words_break_nothing(words: list[bytes]) -> None:
         "arrays",
         "strings",
         "unknown",
+        "errors",
         "stages",
     ],
 )
