@@ -15,7 +15,7 @@ from builder.checks.rule import Found, Rule
 from builder.checks.rules import every
 from builder.checks.shell import commands
 from builder.checks.subject import Subject, Visit
-from builder.dockerfile import Add, Arg, Cmd, Copy, Entrypoint, Env, Run, ShellForm, Volume, Workdir
+from builder.dockerfile import Add, Arg, Cmd, Copy, Entrypoint, Run, ShellForm, Volume, Workdir
 from builder.dockerfile.mounts import resolve
 from builder.errors import DockerfileError
 
@@ -32,14 +32,8 @@ def arg_over_env(visit: Visit) -> Iterator[Found]:
     assert isinstance(visit.instruction, Arg)
     for declaration in visit.instruction.declarations:
         name = visit.text(declaration.name)
-        if any(
-            isinstance(one, Env) and name in map(visit.text, (pair.key for pair in one.pairs)) for one in _above(visit)
-        ):
+        if name in visit.at.assigned:
             yield Found(f"ARG {name} hides the ENV of that name from RUN, but not from containers")
-
-
-def _above(visit: Visit) -> tuple[object, ...]:
-    return visit.stage.instructions[: max(visit.number, 0)]
 
 
 def empty_value(visit: Visit) -> Iterator[Found]:

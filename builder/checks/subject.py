@@ -83,6 +83,8 @@ class Standing:
 
     env: dict[str, str]
     declared: set[str] = field(default_factory=set)
+    assigned: set[str] = field(default_factory=set)
+    """What ENV has set, here or in the stages that this one is from."""
     certain: bool = True
     shell: tuple[str, ...] = ()
     cwd: str = ""
@@ -101,7 +103,14 @@ class Standing:
     def child(self) -> Standing:
         """Where a stage begins that is FROM the one that ended here."""
         return replace(
-            self, env=dict(self.env), declared=set(self.declared), triggers=(), last={}, written={}, programs=set()
+            self,
+            env=dict(self.env),
+            declared=set(self.declared),
+            assigned=set(self.assigned),
+            triggers=(),
+            last={},
+            written={},
+            programs=set(),
         )
 
 
@@ -217,7 +226,9 @@ def _pass(visit: Visit) -> None:
     """Go over an instruction: what is known behind it."""
     at, instruction = visit.at, visit.instruction
     if isinstance(instruction, Env):
-        at.env.update([(visit.text(pair.key), visit.text(pair.value)) for pair in instruction.pairs])
+        pairs = [(visit.text(pair.key), visit.text(pair.value)) for pair in instruction.pairs]
+        at.env.update(pairs)
+        at.assigned.update(key for key, _ in pairs)
     elif isinstance(instruction, Arg):
         for declaration in instruction.declarations:
             name = visit.text(declaration.name)

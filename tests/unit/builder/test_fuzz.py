@@ -50,6 +50,7 @@ def test_any_words_break_nothing(words: list[bytes]) -> None:
         b"FROM scratch\nCOPY " + b'["a",' * 5_000 + b"]" * 5_000 + b"\n",
         b"FROM scratch\n" + b"X" * 60_000 + b"\n",
         b"FROM scratch\n" + b"Rt\n" * 20_000,  # was guessed at twenty thousand times, and told as often
+        b"FROM scratch\n" + b"ENV A=1\nARG C=1 D=$C E\n" * 1_000,  # each ARG looked at every ENV above it
         b"".join(b"FROM scratch AS s%d\n" % number for number in range(500)),
     ],
     ids=[
@@ -64,6 +65,7 @@ def test_any_words_break_nothing(words: list[bytes]) -> None:
         "strings",
         "unknown",
         "errors",
+        "many",
         "stages",
     ],
 )
