@@ -103,7 +103,7 @@ def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = ()) -> Key
         env=dict(sorted(op.env.items())),
         cwd=op.cwd,
         user=op.user,
-        network=op.network,
+        network="none" if op.network == "none" else "host",  # which one it is decides nothing that can be known
         hosts=[name for name, _ in op.hosts],
         script=op.script.body if op.script else None,
         **({"mounts": mounts} if mounts else {}),

@@ -21,11 +21,12 @@ from builder import cache, inputs, trail
 from builder.build import StepReport
 from builder.cutoff import settled
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
-from builder.events import Event, StepCached, StepFinished, StepOutput, StepProgress, StepStarted
+from builder.events import Event, StepCached, StepFinished, StepOutput, StepProgress, StepStarted, Warned
 from builder.events import StepFailed as FailedEvent
 from builder.finding import Finder, Found
 from builder.graph import Base, Copy, Fetch, Mkdir, Outcome, Run, Step
 from builder.looking import Looked
+from builder.networks.building import Building
 from builder.order import Order
 from builder.sharing.known import CacheBroken, Imports
 from layers import Chain, LayerError, NewLayer
@@ -85,6 +86,7 @@ class Execution:
         self._leaving = frozenset(line.step for line in outcome.lines)
         """Steps whose layers are the image's own."""
         self._renewal = Renewal()
+        self._networks = Building(bench.store, lambda sentence: emit(Warned(sentence)))
         self._filtered = {name.lower() for name in request.no_cache_filter}
         self.finder = Finder(bench.store, request, context, imports, stop=self._halt, fetched=self._fetched)
         self.steps: dict[int, Step] = {}
@@ -131,6 +133,7 @@ class Execution:
             watcher.join()
             if self._ran:
                 self.bench.runtime().rest()
+            self._networks.close()
         for step in waiting.values():
             self.reports[step.id] = StepReport(step.id, step.title, step.stage, step.span, "skipped")
         trail.keep(self.bench.store, self.steps.values(), self.made, self.reports, failed)
@@ -341,6 +344,7 @@ class Execution:
                     wanted.secrets,
                     wanted.agents,
                     self._renewal if anew else None,
+                    self._networks,
                     former,
                     self._mount_data if self.finder.imports.mounts else None,
                     None if self.bench.debugger is None else self._look,

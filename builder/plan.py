@@ -490,9 +490,10 @@ class Planner:
         if instruction.security == "insecure":
             help = "take --security=insecure away: a command gets the rights of an ordinary container"
             raise DockerfileError(instruction.span, "RUN --security=insecure is never granted", help=help)
-        if instruction.network == "host" and self.request.network == "none":
-            help = "build without --network none, or take --network=host away"
-            raise DockerfileError(instruction.span, "RUN --network=host: this build has no network", help=help)
+        if instruction.network == "host" and self.request.network != "host":
+            help = f"build without --network {self.request.network}, or take --network=host away"
+            has = "no network" if self.request.network == "none" else "a network of its own"
+            raise DockerfileError(instruction.span, f"RUN --network=host: this build has {has}", help=help)
         if instruction.devices:
             help = "take --device away, or run the command in a container that is given the device"
             what = f"RUN --device={instruction.devices[0].name}: a build has no devices of this host"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from builder.networks.wish import GATEWAY
 from layers import Account
 from runner import Identity, Mount
 
@@ -67,33 +69,67 @@ def strings(value: object) -> tuple[str, ...]:
     return tuple(str(word) for word in value) if isinstance(value, list) else ()
 
 
-def network_files(folder: Path, *, hostname: str, hosts: Iterable[tuple[str, str]], network: str) -> tuple[Mount, ...]:
+def network_files(
+    folder: Path,
+    *,
+    hostname: str,
+    hosts: Iterable[tuple[str, str]],
+    network: str,
+    dns: Sequence[str] = (),
+    search: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> tuple[Mount, ...]:
     """Write hosts, hostname and resolv.conf into `folder`; the mounts that put them over /etc.
 
     `hosts` are (name, address) pairs of --add-host. Being mounts they never enter a layer. A loopback resolver
-    of the host is kept with network "host", where it can be reached, and replaced otherwise.
+    of the host is kept with network "host", where it can be reached, and replaced otherwise. In a network of its own
+    (any other than "host" and "none") a process learns its own name, and the host's as `host-gateway`, by joining it.
     """
-    lines = [*LOCAL_HOSTS, f"127.0.1.1\t{hostname}", *(f"{address}\t{name}" for name, address in hosts)]
+    lines = list(LOCAL_HOSTS)
+    alone = network in ("host", "none")
+    if alone:
+        lines.append(f"127.0.1.1\t{hostname}")
+    for name, address in hosts:
+        if address != GATEWAY:
+            lines.append(f"{address}\t{name}")
+        elif alone:  # the host's network is the process's own
+            lines.append(f"127.0.0.1\t{name}")
     write(folder / "hosts", "\n".join(lines) + "\n")
     write(folder / "hostname", hostname + "\n")
-    write(folder / "resolv.conf", resolv_conf(network))
+    write(folder / "resolv.conf", resolv_conf(network, dns, search, options))
+    return network_mounts(folder)
+
+
+def network_mounts(folder: Path) -> tuple[Mount, ...]:
+    """The three files, wherever they were written, over those in /etc."""
     return tuple(
         Mount(target=f"/etc/{name}", source=folder / name, readonly=False)
         for name in ("hosts", "hostname", "resolv.conf")
     )
 
 
-def resolv_conf(network: str) -> str:
-    """The host's resolv.conf as the process can use it."""
-    if network == "none":
-        return "# this process has no network\n"
-    try:
-        lines = Path("/etc/resolv.conf").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    if network != "host":
-        lines = [line for line in lines if not is_loopback_resolver(line)]
-    if not any(line.startswith("nameserver") for line in lines):
+def resolv_conf(network: str, dns: Sequence[str] = (), search: Sequence[str] = (), options: Sequence[str] = ()) -> str:
+    """The host's resolv.conf as the process can use it, with what was asked for instead."""
+    lines: list[str] = []
+    if network != "none":
+        with suppress(OSError):
+            lines = Path("/etc/resolv.conf").read_text(errors="replace").splitlines()
+        if network != "host":
+            lines = [line for line in lines if not is_loopback_resolver(line)]
+    elif not dns:
+        lines = ["# this process has no network"]
+    for word, values in (("nameserver", dns), ("search", search), ("options", options)):
+        if values:
+            lines = [
+                line for line in lines if line.split()[:1] not in ([word], ["domain" if word == "search" else word])
+            ]
+            said = [value for value in values if value != "."]  # docker: a dot means none
+            lines += (
+                [f"nameserver {one}" for one in said]
+                if word == "nameserver"
+                else [" ".join([word, *said])] * bool(said)
+            )
+    if network != "none" and not any(line.startswith("nameserver") for line in lines):
         lines += FALLBACK_RESOLVERS
     return "\n".join(lines) + "\n"
 

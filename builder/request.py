@@ -108,7 +108,8 @@ class BuildRequest:
     cache_to: tuple[CacheTarget, ...] = ()
     pull: bool = False
     limits: Limits = field(default_factory=Limits)
-    network: Literal["none", "host"] = "host"
+    network: str = "host"
+    """host, none, bridge or the name of one that was made."""
     add_hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = 64 << 20
     squash: Literal["new", "all"] | None = None

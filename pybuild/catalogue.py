@@ -90,6 +90,9 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "nsenter": Listed("pybuild.commands.nsenter:nsenter", "Run a program of the host in a container's namespaces."),
         "oci": Listed("pybuild.commands.oci:oci", "Run bundles, as an OCI runtime does."),
     },
+    "Networks": {
+        "network": Listed("pybuild.commands.network:network", "Make, show and remove networks of containers."),
+    },
     "Registries": {
         "push": Listed("pybuild.commands.push:push", "Send an image to a registry."),
         "pull": Listed("pybuild.commands.pull:pull", "Fetch an image from a registry."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pybuild import lifecycle, units
+from pybuild import lifecycle, networking, units
 from pybuild.commands.build import SIZE, host
 from pybuild.wiring import Context
 
@@ -47,14 +47,7 @@ OPTIONS = (
     click.option(
         "--security-opt", "security", multiple=True, metavar="OPT", help="seccomp=unconfined, no-new-privileges."
     ),
-    click.option(
-        "--network",
-        "--net",
-        type=click.Choice(["none", "host", "bridge", "default"]),
-        default="default",
-        help="host (the default) or none.",
-    ),
-    click.option("--add-host", "hosts", multiple=True, metavar="NAME:IP", help="A line of /etc/hosts."),
+    *networking.OPTIONS,
     click.option("--init", is_flag=True, help="A small first process that reaps and passes signals on."),
     click.option("--read-only", "readonly", is_flag=True, help="The root file system cannot be written."),
     click.option("--stop-signal", metavar="SIGNAL", help="What stop sends first (SIGTERM)."),
@@ -67,11 +60,9 @@ OPTIONS = (
     ),
     click.option("--cidfile", metavar="FILE", help="Write its id there."),
     *lifecycle.OPTIONS,
-    click.option("-p", "--publish", multiple=True, hidden=True),
     click.option("--privileged", is_flag=True, hidden=True),
 )
 LATER = {
-    "publish": "--publish: ports are not published yet; in the host's network (the default) they are open as they are",
     "privileged": "--privileged is never granted; add what is needed with --cap-add",
 }
 
@@ -98,8 +89,6 @@ def settings(
             raise click.UsageError(sentence)
     if options["cidfile"] and os.path.lexists(options["cidfile"]):
         raise click.UsageError(f"--cidfile {options['cidfile']}: the file is there already; remove it first")
-    if options["network"] == "bridge":
-        raise click.UsageError("--network bridge: there are no bridge networks yet; use host or none")
     image = found(context, name, options)
     runtime = image.config.runtime
     entrypoint = None if options["entrypoint"] is None else tuple(word for word in [options["entrypoint"]] if word)
@@ -148,7 +137,7 @@ def settings(
         remove=options["remove"],
         init=options["init"],
         readonly=options["readonly"],
-        network="none" if options["network"] == "none" else "host",
+        **networking.networking(context, options, runtime.get("ExposedPorts") or {}),
         hosts=hosts,
         volumes=tuple(volume(text) for text in options["volumes"]),
         tmpfs=tuple(memory(text) for text in options["tmpfs"]),

@@ -119,6 +119,11 @@ def tell(text: str) -> None:
     click.echo(text, err=True, color=True)
 
 
+def warn(sentence: str) -> None:
+    """Tell something that somebody should know, although all goes on."""
+    tell(f"warning: {sentence}")
+
+
 def paint(line: str) -> str:
     """One line with its leading word in colour."""
     word, space, rest = line.partition(" ")

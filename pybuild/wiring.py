@@ -81,6 +81,11 @@ class Context:
 
         self.store.sweep()
         cgroups.sweep()
+        if (self.store.root / "networks").exists():
+            from builder.networks import leases
+            from builder.networks.book import Networks
+
+            leases.sweep(Networks(self.store))
 
     def note(self, action: str, identity: str, name: str = "") -> None:
         """Note an event of an image for `events`."""

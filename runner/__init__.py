@@ -7,7 +7,14 @@ imported by those who use them.
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from runner.errors import LimitExceeded, LimitUnavailable, RunnerError, SandboxBroken, SandboxUnavailable
+    from runner.errors import (
+        LimitExceeded,
+        LimitUnavailable,
+        NetworkUnavailable,
+        RunnerError,
+        SandboxBroken,
+        SandboxUnavailable,
+    )
     from runner.limits import Limits, Usage
     from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES, Exit, Identity, Mount, Runtime, Sandbox
 
@@ -20,6 +27,7 @@ LAZY = {
     "LimitUnavailable": "errors",
     "Limits": "limits",
     "Mount": "sandbox",
+    "NetworkUnavailable": "errors",
     "RunnerError": "errors",
     "Runtime": "sandbox",
     "Sandbox": "sandbox",
@@ -38,6 +46,7 @@ __all__ = [
     "LimitUnavailable",
     "Limits",
     "Mount",
+    "NetworkUnavailable",
     "RunnerError",
     "Runtime",
     "Sandbox",

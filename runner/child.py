@@ -96,6 +96,10 @@ class Child:
             unshare(CLONE_NEWCGROUP)
             if seed.namespaces & CLONE_NEWNET:
                 self._loopback()
+            elif seed.shares_network:
+                self.at = "network namespace"
+                setns(self.sown[FIRST_JOIN + seed.joins + seed.unified], CLONE_NEWNET)
+                self.at = "cgroup"
             self.at = "walls"
             self.walls = Walls(seed)
         else:

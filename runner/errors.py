@@ -24,6 +24,17 @@ class SandboxUnavailable(RunnerError):
 
 
 @dataclass(eq=False)
+class NetworkUnavailable(RunnerError):
+    """This machine cannot give a network that was asked for: `what` is in the way, `fix` says what to do."""
+
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}"
+
+
+@dataclass(eq=False)
 class SandboxBroken(RunnerError):
     """Set-up of a sandbox failed at `step` with `errno`, before the command began. `detail` names the object."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 # Positions of the descriptors that come with a seed; then come cgroup.procs files, the version-2 directory if there is
-# one, and for ENTER the process whose walls are entered.
+# one, and for ENTER the process whose walls are entered, for START the network namespace if it shares one.
 REPLY, STATUS, FIRST_JOIN = range(3)
 # Positions of those that come with a job, after its own text; then come detached mounts in order.
 STDIN, STDOUT, STDERR, ROOT, FIRST_BIND = range(5)
@@ -48,6 +48,7 @@ class Seed(Record):
     time_offset: int | None  # seconds
     joins: int  # how many cgroup.procs descriptors
     unified: bool  # whether a cgroup v2 directory follows them
+    shares_network: bool = False  # whether the network namespace of others follows, for START
     cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
     masked_sys: list[bytes]  # paths below /sys
 

@@ -59,6 +59,10 @@ THERMAL = "devices/system/cpu/cpu*/thermal_throttle"
 """Masked as well, for each processor that has it."""
 
 
+Kind = tuple[Limits, int, int | None, int | None]
+"""What a process must know before it is made: limits, namespaces, time offset, whose network namespace it shares."""
+
+
 @dataclass(slots=True)
 class Running:
     """A command behind walls that has begun. `wait` must be called once, by one thread; the rest from anywhere.
@@ -120,7 +124,7 @@ class Running:
 class _Bed:
     """A process with its control groups, made for commands of one kind, that waits for one."""
 
-    kind: tuple[Limits, int, int | None]
+    kind: Kind
     cgroup: Cgroup
     guarded: bool
     sown: Sown
@@ -140,10 +144,18 @@ class Native:
     _leaving: list[threading.Thread] = field(default_factory=list)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, sandbox: Sandbox, streams: Sequence[int], *, tty: bool = False) -> Running:
+    def start(
+        self,
+        sandbox: Sandbox,
+        streams: Sequence[int],
+        *,
+        tty: bool = False,
+        wire: Callable[[int], None] | None = None,
+    ) -> Running:
         """Begin a command with these descriptors as its stdin, stdout and stderr; with `tty` a terminal replaces them.
 
-        The descriptors stay the caller's. Raises SandboxUnavailable, SandboxBroken, LimitUnavailable.
+        The descriptors stay the caller's; `wire` is as in `runner.Runtime`. Raises SandboxUnavailable, SandboxBroken,
+        LimitUnavailable.
         """
         with ExitStack() as undo, ExitStack() as sent:
             bed = self._bed(_kind(sandbox))
@@ -173,7 +185,7 @@ class Native:
                 no_new_privileges=sandbox.no_new_privileges,
             )
             unused.pop_all()
-            birth = bed.sown.grow(job, [*streams, where.mount, *binds])
+            birth = bed.sown.grow(job, [*streams, where.mount, *binds], wire)
             return Running(birth.pid, birth.master, bed.cgroup, birth, sandbox.limits, undo.pop_all())
 
     def rest(self) -> None:
@@ -196,7 +208,7 @@ class Native:
         if thread is None:
             cgroup.remove()
 
-    def _ready(self, kind: tuple[Limits, int, int | None], more: int) -> None:
+    def _ready(self, kind: Kind, more: int) -> None:
         """Make ready for commands that will come: entering control groups takes the kernel longer than the rest."""
         with self._turn:
             missing = min(more, SPARE) - sum(bed.kind == kind for bed in self._spare)
@@ -205,7 +217,7 @@ class Native:
             with self._turn:
                 self._spare.append(bed)
 
-    def _bed(self, kind: tuple[Limits, int, int | None]) -> _Bed:
+    def _bed(self, kind: Kind) -> _Bed:
         """One that is ready, or a new one."""
         with self._turn:
             for bed in self._spare:
@@ -214,8 +226,8 @@ class Native:
                     return bed
         return self._make(kind)
 
-    def _make(self, kind: tuple[Limits, int, int | None]) -> _Bed:
-        limits, namespaces, offset = kind
+    def _make(self, kind: Kind) -> _Bed:
+        limits, namespaces, offset, network = kind
         with ExitStack() as undo, ExitStack() as sent:
             there = discover()
             cgroup = Cgroup.create(limits, there)
@@ -229,9 +241,10 @@ class Native:
                     time_offset=offset,
                     cgroup_view=_cgroup_view(there, cgroup),
                     masked_sys=_masked_sys(),
+                    shares_network=network is not None,
                     **words,
                 ),
-                descriptors,
+                descriptors if network is None else [*descriptors, network],
             )
             undo.pop_all()
             return _Bed(kind, cgroup, guarded, sown)
@@ -279,7 +292,13 @@ class Native:
             return Running(birth.pid, birth.master, None, birth, Limits(), undo.pop_all())
 
     def run(
-        self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event, *, more: int = 0
+        self,
+        sandbox: Sandbox,
+        output: Callable[[int, bytes], None],
+        stop: threading.Event,
+        *,
+        more: int = 0,
+        wire: Callable[[int], None] | None = None,
     ) -> Exit:
         """Run it to its end, its output handed to `output` on this thread; see `runner.Runtime`."""
         with ExitStack() as ours, selectors.DefaultSelector() as ready:
@@ -293,7 +312,7 @@ class Native:
                 pipes[reader] = stream
                 ends.append(writer)
             try:
-                running = self.start(sandbox, ends)
+                running = self.start(sandbox, ends, wire=wire)
             finally:
                 for descriptor in ends:
                     os.close(descriptor)
@@ -436,9 +455,10 @@ def _mask(capabilities: frozenset[str]) -> int:
     return sum(1 << CAPABILITIES[name] for name in capabilities)
 
 
-def _kind(sandbox: Sandbox) -> tuple[Limits, int, int | None]:
+def _kind(sandbox: Sandbox) -> Kind:
     """What a process must know before it is made."""
-    return sandbox.limits, _namespaces(sandbox), sandbox.time_offset
+    shared = sandbox.network if isinstance(sandbox.network, int) else None
+    return sandbox.limits, _namespaces(sandbox), sandbox.time_offset, shared
 
 
 def _membership(group: Cgroup, sent: ExitStack) -> tuple[list[int], dict[str, object]]:

@@ -71,10 +71,11 @@ class Mount:
 class Sandbox:
     """One command behind walls.
 
-    root: a directory, normally an overlay. args[0] is looked up in the PATH of `env` inside the root. network: "none"
-    is an empty network with loopback, "host" the host's own. capabilities: names without CAP_. init: our reaper is
-    PID 1. userns: container ids live in a user namespace of their own. time_offset: seconds that the clocks since
-    boot are ahead inside a time namespace. stop_signal and grace (seconds) are used when it is stopped early.
+    root: a directory, normally an overlay. args[0] is looked up in the PATH of `env` inside the root. network:
+    "none" is an empty network with loopback, "host" the host's own, a descriptor the network namespace that it
+    stands for. capabilities: names without CAP_. init: our reaper is PID 1. userns: container ids live in a user
+    namespace of their own. time_offset: seconds that the clocks since boot are ahead inside a time namespace.
+    stop_signal and grace (seconds) are used when it is stopped early.
     """
 
     root: Path
@@ -84,7 +85,7 @@ class Sandbox:
     identity: Identity = Identity()
     hostname: str = "localhost"
     mounts: tuple[Mount, ...] = ()
-    network: Literal["none", "host"] = "none"
+    network: Literal["none", "host"] | int = "none"
     capabilities: frozenset[str] = DEFAULT_CAPABILITIES
     seccomp: bool = True
     no_new_privileges: bool = False
@@ -126,12 +127,19 @@ class Runtime(Protocol):
 
     `run` returns when the command and all it has started are gone. `output` is called with 1 or 2 and bytes, in
     order for each stream, on the calling thread. Setting `stop` ends the command: signal, grace, kill. `more` is how
-    many commands like it may follow: it may make ready for them, until `rest`. A command that fails is an Exit;
-    SandboxBroken, SandboxUnavailable and LimitUnavailable mean that it never began.
+    many commands like it may follow: it may make ready for them, until `rest`. `wire` is called with the process's
+    number when its namespaces are there and before it is the command: to give it a network. A command that fails is an
+    Exit; SandboxBroken, SandboxUnavailable and LimitUnavailable mean that it never began.
     """
 
     def run(
-        self, sandbox: Sandbox, output: Callable[[int, bytes], None], stop: threading.Event, *, more: int = 0
+        self,
+        sandbox: Sandbox,
+        output: Callable[[int, bytes], None],
+        stop: threading.Event,
+        *,
+        more: int = 0,
+        wire: Callable[[int], None] | None = None,
     ) -> Exit:
         """Run it to its end."""
         ...

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,22 +53,27 @@ class Sown:
     _reply: socket.socket
     _status: socket.socket
 
-    def grow(self, job: Job, descriptors: Sequence[int]) -> Birth:
+    def grow(self, job: Job, descriptors: Sequence[int], wire: Callable[[int], None] | None = None) -> Birth:
         """Let it become its command; returns when it has. Raises SandboxBroken with the step that failed.
 
-        `descriptors` follow `runner.job` from STDIN on; they stay the caller's.
+        `descriptors` follow `runner.job` from STDIN on; they stay the caller's. `wire` is called with its number when
+        its namespaces are there, before it is told what to become; what that raises ends it.
         """
         with ExitStack() as undo, self._status as status:
             undo.callback(self._reply.close)
+            born, given = b"", list[int]()
+            if wire is not None:
+                born, given = self._born(undo)
+                if born:
+                    wire(marshal.loads(born)[1])
             order = _in_memory(job.dump())
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):  # it could not be made: it has said why
                     socket.send_fds(status, [b"job"], [order, *descriptors])
             finally:
                 os.close(order)
-            born, given, _, _ = socket.recv_fds(self._reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
-            for one in given:
-                undo.callback(os.close, one)
+            if not born:
+                born, given = self._born(undo)
             master, refused = None, ""
             while told := _told(status):
                 answer, more = told
@@ -93,6 +98,13 @@ class Sown:
     def take(self) -> tuple[socket.socket, socket.socket]:
         """The sockets of its births and of its own words, for a conversation of another kind; the caller owns them."""
         return self._reply, self._status
+
+    def _born(self, undo: ExitStack) -> tuple[bytes, list[int]]:
+        """What the spawner says of its birth; nothing if it could not be made."""
+        born, given, _, _ = socket.recv_fds(self._reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+        for one in given:
+            undo.callback(os.close, one)
+        return born, given
 
     def drop(self) -> None:
         """It is not needed; returns when it has gone."""

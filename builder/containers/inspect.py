@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from builder.containers import connecting
 from builder.containers.book import Container, Containers
 from builder.containers.changes import size as changed_bytes
+from builder.containers.settings import Settings
 from builder.containers.state import LIVE, Status
 from runner import DEFAULT_CAPABILITIES
 
@@ -19,13 +21,13 @@ NEVER = "0001-01-01T00:00:00Z"
 def inspect(store: Store, name: str, *, size: bool = False) -> dict[str, Any]:
     """The object. Raises ContainerMissing, NameAmbiguous."""
     container = Containers(store).get(name)
-    found = describe(container)
+    found = describe(store, container)
     if size:
         found["SizeRw"] = changed_bytes(container)
     return found
 
 
-def describe(container: Container) -> dict[str, Any]:
+def describe(store: Store, container: Container) -> dict[str, Any]:
     """The object of a container at hand."""
     settings, state = container.settings, container.state()
     limits, capabilities = settings.limits, frozenset(settings.capabilities)
@@ -64,6 +66,11 @@ def describe(container: Container) -> dict[str, Any]:
             ],
             "NetworkMode": settings.network,
             "RestartPolicy": {"Name": settings.restart.name, "MaximumRetryCount": settings.restart.maximum},
+            "PortBindings": bindings(settings),
+            "Dns": list(settings.dns),
+            "DnsOptions": list(settings.dns_options),
+            "DnsSearch": list(settings.dns_search),
+            "ExtraHosts": [f"{name}:{address}" for name, address in settings.hosts] or None,
             "AutoRemove": settings.remove,
             "CapAdd": sorted(capabilities - DEFAULT_CAPABILITIES),
             "CapDrop": sorted(DEFAULT_CAPABILITIES - capabilities),
@@ -87,13 +94,14 @@ def describe(container: Container) -> dict[str, Any]:
             }
             for volume in settings.volumes
         ],
-        "NetworkSettings": {"Ports": {}},
+        "NetworkSettings": connecting.settings(store, container),
         "Config": {
             "Hostname": settings.hostname,
             "User": settings.user,
             "Tty": settings.tty,
             "OpenStdin": settings.interactive,
             "StdinOnce": settings.interactive and settings.input_ends,
+            **({"ExposedPorts": {inner: {} for inner in settings.exposed}} if settings.exposed else {}),
             "Env": [f"{key}={value}" for key, value in settings.env.items()],
             "Cmd": list(settings.cmd) or None,
             "Image": settings.image_name,
@@ -106,6 +114,15 @@ def describe(container: Container) -> dict[str, Any]:
         },
         "Usage": {"MemoryPeak": state.memory_peak, "CpuSeconds": state.cpu_seconds},
     }
+
+
+def bindings(settings: Settings) -> dict[str, list[dict[str, str]]]:
+    """The ports that were asked for, as docker keeps them."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in settings.published:
+        port = str(one.first or "") + (f"-{one.last}" if one.last > one.first else "")
+        found.setdefault(one.inner, []).append({"HostIp": one.host, "HostPort": port})
+    return found
 
 
 def stop_signal(number: int) -> str:

@@ -9,6 +9,8 @@ from builder.containers import journal
 from builder.containers.book import Containers, now
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
+from builder.networks.building import ALONE
+from builder.networks.wish import Wish
 
 if TYPE_CHECKING:
     from builder.graph import Run
@@ -38,7 +40,8 @@ def keep_failed(store: Store, work: Workspace, op: Run, title: str, exit: Exit, 
         hostname=identity[:12],
         cmd=op.args,
         labels={"pybuild.step": title},
-        network="none" if op.network == "none" else "host",
+        network=op.network,
+        networks=() if op.network in ALONE else (Wish(network=op.network),),
     )
     container = Containers(store).create(settings)
     work.keep(container.folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder.containers.book import Container
 from builder.containers.settings import Settings
-from builder.process import environment, identity, network_files
+from builder.process import environment, identity, network_files, network_mounts
 from layers import Account, Accounts
 from layers.disk.paths import Root
 from runner import Mount, Sandbox
@@ -16,14 +16,14 @@ LIMIT = 8 << 20
 """Bytes of passwd and group that are read."""
 
 
-def order(container: Container, root: Path) -> Sandbox:
-    """What the runner is asked for."""
+def order(container: Container, root: Path, sharing: tuple[int, Path] | None = None) -> Sandbox:
+    """What the runner is asked for. `sharing`: the network namespace and the /etc files of another container."""
     settings = container.settings
     account = who(root, settings.user)
     files = container.folder / "files"
     files.mkdir(exist_ok=True)
     mounts = [
-        *network_files(files, hostname=settings.hostname, hosts=settings.hosts, network=settings.network),
+        *(network_mounts(sharing[1]) if sharing is not None else _network_files(settings, files)),
         *(Mount(target, kind="tmpfs", size=size) for target, size in settings.tmpfs),
         *(Mount(volume.target, Path(volume.source), readonly=volume.readonly) for volume in settings.volumes),
     ]
@@ -37,7 +37,7 @@ def order(container: Container, root: Path) -> Sandbox:
         identity(account),
         settings.hostname,
         tuple(mounts),
-        settings.network,
+        sharing[0] if sharing is not None else "host" if settings.network == "host" else "none",
         frozenset(settings.capabilities),
         settings.seccomp,
         settings.no_new_privileges,
@@ -73,6 +73,18 @@ def entering(
         capabilities=frozenset(settings.capabilities),
         seccomp=settings.seccomp,
         no_new_privileges=settings.no_new_privileges,
+    )
+
+
+def _network_files(settings: Settings, files: Path) -> tuple[Mount, ...]:
+    return network_files(
+        files,
+        hostname=settings.hostname,
+        hosts=settings.hosts,
+        network=settings.network,
+        dns=settings.dns,
+        search=settings.dns_search,
+        options=settings.dns_options,
     )
 
 

@@ -7,14 +7,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from builder.containers.health import Healthcheck
 from builder.containers.restart import RestartPolicy
+from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
 from layers.disk import durable
 from layers.quick import dataclass
 from runner import Limits
+
+NETWORKED = ("exposed", "dns", "dns_search", "dns_options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Settings:
     `image` is the id, `image_name` what the user typed. `user` is USER's text, resolved at each start
     in the container's own passwd. `tmpfs` maps targets to a size in bytes or None. `input_ends`: the end of the first
     attached client's input is the command's, too. `stop_timeout` is seconds between the stop signal and SIGKILL.
-    `shell` runs CMD-SHELL health checks.
+    `shell` runs CMD-SHELL health checks. `network` is docker's NetworkMode (none, host,
+    container:ID, or the name of the first of `networks`); `exposed` has ports as in `80/tcp`.
     """
 
     id: str
@@ -56,7 +60,13 @@ class Settings:
     remove: bool = False
     init: bool = False
     readonly: bool = False
-    network: Literal["none", "host"] = "none"
+    network: str = "none"
+    networks: tuple[Wish, ...] = ()
+    published: tuple[Publish, ...] = ()
+    exposed: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()
     volumes: tuple[Volume, ...] = ()
     tmpfs: tuple[tuple[str, int | None], ...] = ()
@@ -86,9 +96,13 @@ class Settings:
     def read(cls, path: Path) -> Settings:
         """The settings on disk."""
         value: dict[str, Any] = json.loads(path.read_bytes())
-        for key in ("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell"):
+        for key in ("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell", *NETWORKED):
             if key in value:
                 value[key] = tuple(value[key])
+        value["networks"] = tuple(
+            Wish(**{**wish, "aliases": tuple(wish["aliases"])}) for wish in value.get("networks") or ()
+        )
+        value["published"] = tuple(Publish(**one) for one in value.get("published") or ())
         value["hosts"] = tuple((name, address) for name, address in value["hosts"])
         value["tmpfs"] = tuple((target, size) for target, size in value["tmpfs"])
         value["volumes"] = tuple(Volume(**volume) for volume in value["volumes"])

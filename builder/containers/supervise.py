@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from builder.containers import journal, line
 from builder.containers.book import PATIENCE, Container, now
+from builder.containers.connecting import joined, shared
 from builder.containers.errors import CommandRefused, ContainerState
 from builder.containers.foreground import Foreground
 from builder.containers.health import Health
@@ -29,6 +30,7 @@ from builder.containers.state import LIVE, State, Status
 from builder.containers.switchboard import Switchboard
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
+from builder.networks.errors import NetworkError
 from runner import Exit, RunnerError
 
 if TYPE_CHECKING:
@@ -43,18 +45,19 @@ def supervise(
     *,
     foreground: Foreground | None = None,
     started: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
-    Raises ContainerState if somebody else runs it; AccountMissing, SandboxBroken, LimitUnavailable, CommandRefused if
-    it cannot begin.
+    Raises ContainerState if somebody else runs it; AccountMissing, SandboxBroken, LimitUnavailable, NetworkUnavailable,
+    NetworkError, CommandRefused if it cannot begin.
     """
     with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine, ExitStack() as stack:
         if not mine:
             raise ContainerState(container.name, "it is running already")
         (container.folder / "lock").write_bytes(b"")
         work = stack.enter_context(store.snapshots.attach(container.settings.chain, container.folder))
-        supervisor = Supervisor(store, runtime, container, work, foreground, started)
+        supervisor = Supervisor(store, runtime, container, work, foreground, started, warn)
         stack.callback(supervisor.close)
         state = supervisor.live()
         (container.folder / "lock").write_text(str(state.exit_code))
@@ -74,6 +77,7 @@ class Supervisor:
     work: Workspace
     foreground: Foreground | None
     started: Callable[[], None]
+    warn: Callable[[str], None]
     loop: Loop = field(default_factory=Loop)
     running: Running | None = None
     state: State = field(default_factory=State)
@@ -143,11 +147,20 @@ class Supervisor:
         return self.state
 
     def once(self) -> Exit:
-        """One run of its command."""
+        """One run of its command, in its networks."""
+        with ExitStack() as networks:
+            return self.within(networks)
+
+    def within(self, networks: ExitStack) -> Exit:
+        """One run of its command; `networks` are left afterwards."""
         settings = self.settings
         streams = Streams(stdin=settings.interactive, terminal=settings.tty)
         try:
-            running = self.runtime.start(order(self.container, self.work.root), streams.given, tty=settings.tty)
+            joining = networks.enter_context(joined(self.store, self.container, self.warn))
+            sharing = networks.enter_context(shared(self.store, self.container))
+            sandbox = order(self.container, self.work.root, sharing)
+            wire = joining.wire if joining is not None else None
+            running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire)
             streams.started()
             if running.refused:
                 raise CommandRefused(settings.name, running.refused, running.wait().code)
@@ -155,7 +168,7 @@ class Supervisor:
             over: list[float] = []
             self.loop.watch(running.fileno(), lambda: self.over(over))
             self.loop.run(lambda: bool(over) and (self.board.silent or time.monotonic() > over[0] + LINGER))
-        except (RunnerError, CommandRefused) as error:
+        except (RunnerError, NetworkError, CommandRefused) as error:
             code = error.exit_code if isinstance(error, CommandRefused) else 125
             status = Status.EXITED if self.state.started else Status.CREATED
             self.record(status=status, pid=0, finished=now(), exit_code=code, error=str(error))

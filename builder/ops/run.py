@@ -23,6 +23,7 @@ from runner import Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:
     from builder.contexts import Contexts
+    from builder.networks.building import Building
     from builder.secrets import Secret
     from builder.workbench import Workbench
     from layers import Digest, NewLayer, Workspace
@@ -44,8 +45,9 @@ TAIL = 20
 class Settings:
     """What a RUN has to know beside its step.
 
-    `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `former`: what the
-    same command has made of the same files before. `mount_data` fills a new cache directory, if it knows how.
+    `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `networks`: those
+    that the steps of this build join. `former`: what the same command has made of the same files before. `mount_data`
+    fills a new cache directory, if it knows how.
     `look`: shows somebody a command that failed, its file system and mounts as they are.
     """
 
@@ -55,6 +57,7 @@ class Settings:
     secrets: Mapping[str, Secret]
     agents: Mapping[str, Path]
     renewal: Renewal | None
+    networks: Building
     former: NewLayer | None = None
     mount_data: Callable[[Path, Digest], bool] | None = None
     look: Callable[[Step, Sandbox, Exit], None] | None = None
@@ -99,6 +102,9 @@ def run(
             attached = Attaching(bench, step, settings, files, context, tell, stop, undo).attach(shown)
             # `op.env` holds PATH if the image or the Dockerfile has set it; the others count for this process only.
             agent = {"SSH_AUTH_SOCK": attached.agent} if attached.agent else {}
+            wire = undo.enter_context(
+                settings.networks.joined(op.network, files / "hosts", hostname=HOSTNAME, names=op.hosts)
+            )
             sandbox = Sandbox(
                 work.root,
                 op.args,
@@ -107,13 +113,13 @@ def run(
                 identity(account),
                 HOSTNAME,
                 (*mounts, *attached.mounts),
-                "none" if op.network == "none" else "host",
+                "host" if op.network == "host" else "none",
                 limits=settings.limits,
                 shm_size=op.shm_size,
                 grace=GRACE,
             )
             try:
-                exit = bench.runtime().run(sandbox, told, stop, more=more)
+                exit = bench.runtime().run(sandbox, told, stop, more=more, wire=wire)
             except SandboxBroken as error:
                 if not shown or not error.step.startswith(PLACES):
                     raise

@@ -140,7 +140,7 @@ PERIOD = typed(units.parse_period)
 @click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes and threads of each RUN.")
 @click.option("--timeout", callback=PERIOD, metavar="TIME", help="Most time of each RUN, as in 90s or 10m.")
 @click.option(
-    "--network", type=click.Choice(["host", "none", "default", "bridge"]), default="host", help="Network of RUN."
+    "--network", default="default", metavar="NETWORK", help="Network of RUN: host (the default), none, bridge, a name."
 )
 @click.option(
     "--secret",
@@ -240,6 +240,10 @@ def build(roof: Context, /, **options: Any) -> int:
         return foretell(roof, request, options["template"], exit_code=options["exit_code"])
     if options["template"] is not None or options["exit_code"]:
         raise click.UsageError("--format and --exit-code say how to show what --dry-run finds")
+    if request.network not in ("host", "none"):
+        from builder.networks.book import Networks
+
+        Networks(roof.store).get(request.network)
     kind = "quiet" if options["quiet"] else options["progress"] or os.environ.get("PYBUILD_PROGRESS") or "auto"
     roof.sweep()
     with renderer(kind, color=roof.settings.color) as show, roof.interruptible():
@@ -283,8 +287,6 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
         outputs.append(output("type=registry"))
     if any(one.kind == "registry" for one in outputs) and not tags:
         raise click.UsageError("pushing needs a name: add -t HOST/NAME")
-    if options["network"] == "bridge":
-        raise click.UsageError("--network bridge: there are no bridge networks yet; use host or none")
     if options["squash"] not in (None, "new", "all"):
         raise click.UsageError(f"--squash={options['squash']}: write --squash or --squash=all")
     given: dict[str, Any] = {"shm_size": options["shm_size"]} if options["shm_size"] else {}
@@ -305,7 +307,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             cache_to=targets(options["cache_to"], options["build_args"]),
             pull=options["pull"],
             limits=limits(options),
-            network="none" if options["network"] == "none" else "host",
+            network="host" if options["network"] == "default" else options["network"],
             add_hosts=tuple(host(word) for word in options["hosts"]),
             squash=options["squash"],
             outputs=tuple(outputs),
@@ -408,7 +410,7 @@ def host(text: str) -> tuple[str, str]:
     if split < 0 or not name:
         raise ValueError(f"--add-host {text!r}: write NAME:ADDRESS")
     if address == "host-gateway":
-        address = "127.0.0.1"  # the host's network is the step's own
+        return name, address
     return name, str(ipaddress.ip_address(address))
 
 

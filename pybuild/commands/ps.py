@@ -15,6 +15,7 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from builder.containers import Container, State
+    from layers import Store
 
 COLUMNS = {
     "ID": "CONTAINER ID",
@@ -67,7 +68,7 @@ def ps(
     if not (everything or limit is not None or "status" in rules or "exited" in rules):
         found = [(one, state) for one, state in found if state.status in LIVE]
     found = [(one, state) for one, state in found if fits(one, state, rules)][:limit]
-    rows = [_row(one, state, whole=no_trunc) for one, state in found]
+    rows = [_row(context.store, one, state, whole=no_trunc) for one, state in found]
     columns = dict(COLUMNS)
     if size:
         columns["Size"] = "SIZE"
@@ -116,7 +117,9 @@ def _matches(container: Container, state: State, key: str, value: str) -> bool:
             return state.status.value == "exited" and str(state.exit_code) == value
 
 
-def _row(container: Container, state: State, *, whole: bool) -> dict[str, Any]:
+def _row(store: Store, container: Container, state: State, *, whole: bool) -> dict[str, Any]:
+    from builder.containers.connecting import ports_column, wishes
+
     settings = container.settings
     line = shlex.join(settings.command) if whole else " ".join(settings.command)
     return {
@@ -127,10 +130,10 @@ def _row(container: Container, state: State, *, whole: bool) -> dict[str, Any]:
         "RunningFor": units.age(units.moment(settings.created)),
         "Status": status(state),
         "State": state.status.value,
-        "Ports": "",
+        "Ports": ports_column(store, container),
         "Names": settings.name,
         "Labels": ",".join(f"{key}={value}" for key, value in settings.labels.items()),
-        "Networks": settings.network,
+        "Networks": ",".join(one.network for one in wishes(container)) or settings.network,
     }
 
 

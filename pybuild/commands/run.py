@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pybuild import exits
 from pybuild.creating import creation, settings
 from pybuild.lifecycle import KEYS, PROXY, attached
 from pybuild.wiring import Context
@@ -90,7 +91,7 @@ def stay(
         raise click.UsageError("the input device is not a TTY: leave -t out")
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
     foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
-    state = supervise(context.store, context.runtime, container, foreground=foreground)
+    state = supervise(context.store, context.runtime, container, foreground=foreground, warn=exits.warn)
     if container.settings.remove:
         Containers(context.store).remove(container)
     return state.exit_code
@@ -117,9 +118,13 @@ def begin(context: Context, container: Container) -> None:
         )
     os.close(tell)
     with os.fdopen(told, "rb") as answer:
-        if answer.read() == b"started":
-            return
-    code = monitor.wait()
-    why = (container.folder / "monitor").read_text(errors="replace").strip().removeprefix("error: ")
+        began = answer.read() == b"started"
+    code = 0 if began else monitor.wait()
+    heard = (container.folder / "monitor").read_text(errors="replace").strip()
+    if began:
+        if heard:
+            exits.tell(heard)
+        return
+    why = heard.removeprefix("error: ")
     why = why.removeprefix(f"container {container.name}: ") or "it did not start"
     raise CommandRefused(container.name, why, code) if code in (126, 127) else ContainerError(why)

@@ -93,6 +93,7 @@ def accompany(context: Context, identity: str, tell: int) -> int:
     """The life of a detached container's own small process."""
     from builder.containers import Containers
     from builder.containers.supervise import supervise
+    from pybuild.exits import warn
 
     def started() -> None:
         os.write(tell, b"started")
@@ -101,7 +102,7 @@ def accompany(context: Context, identity: str, tell: int) -> int:
     os.set_inheritable(tell, False)
     book = Containers(context.store)
     container = book.get(identity)
-    supervise(context.store, context.runtime, container, started=started)
+    supervise(context.store, context.runtime, container, started=started, warn=warn)
     if container.settings.remove:
         book.remove(container)
     return 0

@@ -16,14 +16,18 @@ class CommandFailed(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Pybuild:
-    """`pybuild --root ROOT`, callable. The environment is the test's plus `env`, minus every PYBUILD_*."""
+    """`pybuild --root ROOT`, callable. The environment is the test's plus `env`, minus every PYBUILD_*.
+
+    `prefix` is a command that runs it, such as nsenter(1) with its options.
+    """
 
     root: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
 
     def command(self, *args: str | Path) -> list[str]:
         """The argument list that `__call__` runs."""
-        return [str(PROGRAM), *map(str, args)]
+        return [*self.prefix, str(PROGRAM), *map(str, args)]
 
     @property
     def environment(self) -> dict[str, str]:

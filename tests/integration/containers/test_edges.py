@@ -169,8 +169,8 @@ def test_what_is_not_done_is_refused_with_a_sentence(shared_pybuild: Pybuild, tm
     (tmp_path / "cid").write_text("taken")
     for words, sentence in [
         (["--privileged"], "never granted"),
-        (["-p", "80:80"], "not published"),
-        (["--network", "bridge"], "no bridge networks"),
+        (["-p", "80:80:80:80"], "invalid port"),
+        (["--network", "nowhere"], "nowhere not found"),
         (["-v", "data:/data"], "data"),
         (["-v", f"{tmp_path}/missing:/data"], "missing"),
         (["--cidfile", str(tmp_path / "cid")], "there already"),

@@ -1,0 +1,258 @@
+"""The networks of a container: what it asks for, what it has, and changing that while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.containers.book import Container, Containers
+from builder.containers.errors import ContainerState
+from builder.networks.errors import NetworkError
+from builder.networks.wish import GATEWAY, Wish
+from layers import LayerError
+
+if TYPE_CHECKING:
+    from builder.networks.joining import Joining
+    from builder.networks.leases import Lease
+    from builder.networks.network import Network
+    from layers import Store
+
+SHARED = "container:"
+
+
+def wishes(container: Container) -> tuple[Wish, ...]:
+    """The networks it joins when it starts: as created, or as changed by connect and disconnect since."""
+    try:
+        found = json.loads((container.folder / "networks.json").read_bytes())
+    except FileNotFoundError:
+        return container.settings.networks
+    return tuple(Wish(**{**wish, "aliases": tuple(wish["aliases"])}) for wish in found)
+
+
+@contextmanager
+def joined(store: Store, container: Container, warn: Callable[[str], None]) -> Iterator[Joining | None]:
+    """Its networks are being made ready on entering and left on leaving; None if it has none of its own."""
+    from builder.networks.joining import Joining, Member
+
+    settings = container.settings
+    wished = wishes(container)
+    if not wished:
+        yield None
+        return
+    member = Member(
+        hosts=container.folder / "files/hosts",
+        container=container.id,
+        name=settings.name,
+        hostname=settings.hostname,
+        gateways=tuple(name for name, address in settings.hosts if address == GATEWAY),
+    )
+    joining = Joining(store, wished, member, published=settings.published, warn=warn)
+    try:
+        yield joining
+    finally:
+        joining.close()
+
+
+@contextmanager
+def shared(store: Store, container: Container) -> Iterator[tuple[int, Path] | None]:
+    """The network namespace and the folder of /etc files of the container whose network it uses, if it does.
+
+    Raises ContainerMissing, ContainerState.
+    """
+    mode = container.settings.network
+    if not mode.startswith(SHARED):
+        yield None
+        return
+    other = Containers(store).get(mode.removeprefix(SHARED))
+    state = other.state()
+    if other.id == container.id or not state.pid:
+        raise ContainerState(other.name, "cannot share its network: it is not running")
+    try:
+        netns = os.open(f"/proc/{state.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise ContainerState(other.name, "cannot share its network: it has just ended") from None
+    try:
+        yield netns, other.folder / "files"
+    finally:
+        os.close(netns)
+
+
+def endpoints(store: Store, container: Container) -> list[tuple[Network, Wish | None, Lease | None]]:
+    """Its networks with what it asked of them and, while it runs, what it has there."""
+    if not (wished := wishes(container)):
+        return []
+    from builder.networks import leases
+    from builder.networks.book import Networks
+
+    book = Networks(store)
+    running = bool(container.state().pid)
+    found: list[tuple[Network, Wish | None, Lease | None]] = []
+    for wish in wished:
+        with suppress(LayerError, NetworkError):  # removed since
+            network = book.get(wish.network)
+            mine = [lease for lease in leases.of(book, network) if running and lease.container == container.id]
+            found.append((network, wish, mine[0] if mine else None))
+    return found
+
+
+def ports(store: Store, container: Container) -> dict[str, list[dict[str, str]]]:
+    """What is published of it now: docker's `NetworkSettings.Ports` without what is only exposed."""
+    found: dict[str, list[dict[str, str]]] = {}
+    if container.settings.published:
+        for _, _, lease in endpoints(store, container):
+            if lease is not None:
+                found.update(lease.ports)
+    return found
+
+
+def ports_column(store: Store, container: Container) -> str:
+    """As `ps` shows them: `0.0.0.0:8080->80/tcp, 443/tcp`."""
+    if not container.state().pid:
+        return ""
+    published = ports(store, container)
+    rows = [
+        f"{one['HostIp']}:{one['HostPort']}->{inner}" for inner, outer in sorted(published.items()) for one in outer
+    ]
+    return ", ".join([*rows, *(inner for inner in container.settings.exposed if inner not in published)])
+
+
+def settings(store: Store, container: Container) -> dict[str, Any]:
+    """Docker's `NetworkSettings`."""
+    from builder.networks.book import FIXED
+
+    state = container.state()
+    running = bool(state.pid)
+    members = endpoints(store, container)
+    outer: dict[str, list[dict[str, str]] | None] = {}
+    if running:
+        outer = dict.fromkeys(container.settings.exposed)
+        outer.update(ports(store, container))
+    fixed = {network.name: network for network in FIXED if network.name == container.settings.network}
+    networks = {network.name: _endpoint(network, wish, lease) for network, wish, lease in members}
+    networks.update({name: _endpoint(network, None, None) for name, network in fixed.items()})
+    usual = networks.get("bridge", {})
+    return {
+        "Bridge": "",
+        "SandboxID": container.id if running else "",
+        "SandboxKey": f"/proc/{state.pid}/ns/net" if running else "",
+        "Ports": outer,
+        "EndpointID": usual.get("EndpointID", ""),
+        "Gateway": usual.get("Gateway", ""),
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": usual.get("IPAddress", ""),
+        "IPPrefixLen": usual.get("IPPrefixLen", 0),
+        "IPv6Gateway": "",
+        "MacAddress": usual.get("MacAddress", ""),
+        "Networks": networks,
+    }
+
+
+def _endpoint(network: Network, wish: Wish | None, lease: Lease | None) -> dict[str, Any]:
+    address, _, prefix = (lease.address if lease is not None else "").partition("/")
+    return {
+        "IPAMConfig": {"IPv4Address": wish.ip} if wish is not None and wish.ip else None,
+        "Links": None,
+        "Aliases": list(wish.aliases) if wish is not None and wish.aliases else None,
+        "MacAddress": lease.mac if lease is not None else "",
+        "DriverOpts": None,
+        "GwPriority": wish.priority if wish is not None else 0,
+        "NetworkID": network.id,
+        "EndpointID": lease.outer if lease is not None else "",
+        "Gateway": lease.gateway if lease is not None else "",
+        "IPAddress": address,
+        "IPPrefixLen": int(prefix or 0),
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": [lease.name, *lease.aliases, lease.container[:12]] if lease is not None else None,
+    }
+
+
+def connect(store: Store, network: Network, container: Container, wish: Wish, warn: Callable[[str], None]) -> None:
+    """Let a container join one more network, at once if it runs. Raises NetworkError, ContainerState."""
+    from builder.networks import leases, names
+    from builder.networks.book import Networks
+    from builder.networks.leases import Lease
+    from runner.net import bridge
+
+    _changeable(network, container)
+    book = Networks(store)
+    network = book.usable(network.name)
+    before = wishes(container)
+    if any(one.network in (network.name, network.id) for one in before):
+        raise NetworkError(f"container {container.name} is connected to network {network.name} already")
+    state = container.state()
+    if state.pid:
+        from builder.networks.joining import plug
+
+        own = container.settings
+        draft = Lease(
+            network=network.id, address="", gateway="", mac=wish.mac, outer="", container=container.id, name=own.name,
+            hostname=own.hostname, aliases=wish.aliases, hosts=str(container.folder / "files/hosts"),
+        )  # fmt: skip
+        with leases.alone():
+            there = bridge.interfaces(state.pid)
+            inner = next(name for name in (f"eth{at}" for at in range(len(there) + 1)) if name not in there)
+            network, lease, held = leases.reserve(book, network, draft, wish.ip)
+            try:
+                for sentence in bridge.set_up(network.bridge()):
+                    warn(sentence)
+                lease = replace(lease, inner=inner)
+                lease.write(held)
+                first = all(found is None for _, _, found in endpoints(store, container))
+                bridge.plug(network.bridge(), state.pid, plug(lease, default=first))
+            except BaseException:
+                leases.release(book, network, book.place(network) / "leases" / lease.ip)
+                raise
+            finally:
+                os.close(held)
+            names.tell(book, network)
+    _change(container, [*before, wish])
+
+
+def disconnect(store: Store, network: Network, container: Container) -> None:
+    """Take a container out of a network, at once if it runs. Raises NetworkError, ContainerState."""
+    from ipaddress import IPv4Address
+
+    from builder.networks import leases, names
+    from builder.networks.book import Networks
+    from runner.net import bridge
+
+    _changeable(network, container)
+    book = Networks(store)
+    before = wishes(container)
+    rest = [one for one in before if one.network not in (network.name, network.id)]
+    if len(rest) == len(before):
+        raise NetworkError(f"container {container.name} is not connected to network {network.name}")
+    state = container.state()
+    if state.pid:
+        with leases.alone():
+            members = [(one, lease) for one, _, lease in endpoints(store, container) if lease is not None]
+            mine = next((lease for one, lease in members if one.id == network.id), None)
+            if mine is not None:
+                others = [lease.gateway for one, lease in members if one.id != network.id and lease.gateway]
+                bridge.unplug(state.pid, mine.outer, IPv4Address(others[0]) if others else None)
+                leases.release(book, network, book.place(network) / "leases" / mine.ip)
+                names.tell(book, network)
+                names.forget(book, mine.hosts)
+    _change(container, rest)
+
+
+def _changeable(network: Network, container: Container) -> None:
+    if network.driver != "bridge":
+        raise NetworkError(f"containers cannot be connected to or disconnected from network {network.name}")
+    mode = container.settings.network
+    if mode == "host" or mode.startswith(SHARED):
+        raise ContainerState(container.name, f"its network is {mode}, for its whole life")
+
+
+def _change(container: Container, wishes: Sequence[Wish]) -> None:
+    draft = container.folder / f"networks.json.{os.getpid()}"
+    draft.write_text(json.dumps([asdict(wish) for wish in wishes]))
+    draft.replace(container.folder / "networks.json")

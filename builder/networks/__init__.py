@@ -1,0 +1,1 @@
+"""Networks of containers: bridges of this host, leases of their addresses, published ports, names."""

@@ -1,0 +1,75 @@
+"""The networks of a build's steps: a step joins for its time, the bridge stays until the build has ended."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from builder.networks.network import Network
+    from layers import Store
+
+ALONE = ("host", "none")
+"""Networks that nobody has to join."""
+
+
+class Building:
+    """Networks as one build uses them; threads may share it."""
+
+    def __init__(self, store: Store, warn: Callable[[str], None]) -> None:
+        self.store = store
+        self.warn = warn
+        self._held: dict[str, tuple[Network, Path, int]] = {}
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def joined(
+        self, network: str, hosts: Path, *, hostname: str, names: tuple[tuple[str, str], ...]
+    ) -> Iterator[Callable[[int], None] | None]:
+        """What wires a step to a network, or None where it needs none. `names` are those of --add-host.
+
+        Raises NetworkMissing, NetworkError, NetworkUnavailable.
+        """
+        if network in ALONE:
+            yield None
+            return
+        from builder.networks.joining import Joining, Member
+        from builder.networks.wish import GATEWAY, Wish
+
+        self._hold(network)
+        gateways = tuple(name for name, address in names if address == GATEWAY)
+        member = Member(hosts=hosts, hostname=hostname, gateways=gateways)
+        joining = Joining(self.store, [Wish(network=network)], member, warn=self.warn)
+        try:
+            yield joining.wire
+        finally:
+            joining.close()
+
+    def _hold(self, name: str) -> None:
+        with self._turn:
+            if name not in self._held:
+                from builder.networks import leases
+                from builder.networks.book import Networks
+
+                book = Networks(self.store)
+                network = book.usable(name)
+                with leases.alone():
+                    self._held[name] = leases.hold(book, network)
+
+    def close(self) -> None:
+        """The build has ended: bridges that nobody else uses go."""
+        with self._turn:
+            held, self._held = self._held, {}
+        if held:
+            from builder.networks import leases
+            from builder.networks.book import Networks
+
+            book = Networks(self.store)
+            with leases.alone():
+                for network, path, descriptor in held.values():
+                    leases.release(book, network, path)
+                    os.close(descriptor)

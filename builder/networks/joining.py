@@ -1,0 +1,173 @@
+"""A process joins networks, and leaves them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.networks import leases, names, ports
+from builder.networks.book import Networks
+from builder.networks.errors import NetworkError
+from builder.networks.leases import Lease
+from builder.networks.network import BINDING, Network
+from builder.networks.wish import Publish, Wish
+from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from layers import Store
+    from runner.net.bridge import Plug
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """Who joins: a container, or a step of a build, which nobody else sees. `gateways` are names for the host."""
+
+    hosts: Path
+    container: str = ""
+    name: str = ""
+    hostname: str = ""
+    gateways: tuple[str, ...] = ()
+
+
+class Joining:
+    """The networks of one process, from before its start to after its end; `close` may be called at any moment.
+
+    Bridges are made and addresses drawn by a thread, for the kernel takes its time and other things can be done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        wishes: Sequence[Wish],
+        member: Member,
+        *,
+        published: Sequence[Publish] = (),
+        warn: Callable[[str], None],
+    ) -> None:
+        """Begin. Raises NetworkMissing, NetworkError (a port that is taken, an address that does not fit)."""
+        self.book = Networks(store)
+        self.member = member
+        self.warn = warn
+        self.networks = [self.book.usable(wish.network) for wish in wishes]
+        if len({network.id for network in self.networks}) < len(self.networks):
+            raise NetworkError("a container joins a network once")
+        self.wishes = wishes
+        self.made: list[tuple[Network, Lease, int]] = []
+        self._undo = ExitStack()
+        self._failed: BaseException | None = None
+        self._told: list[str] = []
+        outward = [at for at, network in enumerate(self.networks) if not network.internal]
+        self.door = outward[0] if outward else -1
+        self.binding = self.networks[self.door].options.get(BINDING, "") if outward else ""
+        try:
+            self.held = ports.hold(published, self.binding, self._undo) if outward else []
+        except NetworkError:
+            self._undo.close()
+            raise
+        if published and not outward:
+            warn("ports are not published: the container is in internal networks only")
+        self._thread = threading.Thread(target=self._prepare, name="pybuild-networks")
+        self._thread.start()
+
+    def _prepare(self) -> None:
+        from runner.net import bridge
+
+        try:
+            with leases.alone():
+                for network, wish in zip(self.networks, self.wishes, strict=True):
+                    draft = Lease(
+                        network=network.id,
+                        address="",
+                        gateway="",
+                        mac=wish.mac,
+                        outer="",
+                        container=self.member.container,
+                        name=self.member.name,
+                        hostname=self.member.hostname,
+                        aliases=wish.aliases,
+                        hosts=str(self.member.hosts),
+                    )
+                    network, lease, held = leases.reserve(self.book, network, draft, wish.ip)
+                    self.made.append((network, lease, held))
+                    self._told += bridge.set_up(network.bridge())
+        except BaseException as problem:
+            self._failed = problem
+
+    def wire(self, pid: int) -> None:
+        """Give the process its interfaces, eth0 and on; then its ports and names. Raises NetworkUnavailable."""
+        from runner.net import bridge, nft
+
+        self._thread.join()
+        for sentence in self._told:
+            self.warn(sentence)
+        if self._failed is not None:
+            raise self._failed
+        outward = max(
+            (at for at, (network, _, _) in enumerate(self.made) if not network.internal),
+            key=lambda at: self.wishes[at].priority,
+            default=-1,
+        )
+        with leases.alone():
+            for at, (network, lease, held) in enumerate(self.made):
+                gateways = self.member.gateways if at == max(self.door, 0) else ()
+                lease = replace(lease, inner=f"eth{at}", gateways=gateways)
+                if at == self.door:
+                    lease = replace(
+                        lease, ports=ports.bindings(self.held, self.binding), elements=tuple(self._elements())
+                    )
+                self.made[at] = network, lease, held
+                lease.write(held)
+                bridge.plug(network.bridge(), pid, plug(lease, default=at == outward))
+                if lease.elements:
+                    target = IPv4Address(lease.ip)
+                    nft.publish(
+                        network.bridge().table,
+                        [
+                            (*element, target, one.publish.port)
+                            for element, one in zip(lease.elements, self.held, strict=True)
+                        ],
+                    )
+            for network in {network.id: network for network, _, _ in self.made}.values():
+                names.tell(self.book, network)
+
+    def _elements(self) -> list[tuple[str, str, int]]:
+        found = []
+        for one in self.held:
+            host = one.publish.host or self.binding
+            found.append(("" if host == ports.EVERYWHERE else host, one.publish.protocol, one.outer))
+        return found
+
+    def close(self) -> None:
+        """Leave: addresses and ports are free again, bridges that nobody else uses are gone."""
+        self._thread.join()
+        made, self.made = self.made, []
+        if made:
+            with leases.alone():
+                ends = frozenset(lease.outer for _, lease, _ in made)
+                for network in self.book.made():  # it may have been connected to others, too, while it ran
+                    mine = [
+                        lease
+                        for lease in leases.every(self.book, network)
+                        if lease.outer in ends or (lease.container and lease.container == self.member.container)
+                    ]
+                    for lease in mine:
+                        leases.release(self.book, network, self.book.place(network) / "leases" / lease.ip)
+                    if mine:
+                        names.tell(self.book, network)
+                for _, _, held in made:
+                    os.close(held)
+        self._undo.close()
+
+
+def plug(lease: Lease, *, default: bool) -> Plug:
+    """What the kernel is asked for."""
+    from runner.net.bridge import Plug
+
+    gateway = IPv4Address(lease.gateway) if default and lease.gateway else None
+    return Plug(lease.outer, lease.inner, IPv4Interface(lease.address), lease.mac, gateway)

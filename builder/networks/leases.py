@@ -1,0 +1,267 @@
+"""Who has which address of a network: a file for each, in the network's folder.
+
+A lease lives while its pair of interfaces does, which goes with the last process of the container, however that ends;
+before there is a pair, whoever makes it holds the file's lock. What does not live is swept by the next who comes by,
+with the ports that led to it; with its last lease a bridge goes. All changes are made `alone`: one process of this host
+at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, field, replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.networks.errors import NetworkError
+from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.networks.book import Networks
+    from builder.networks.network import Network
+
+LOCK = Path("/run/pybuild-networks.lock")
+"""One for the host, for bridges and subnets are the host's; there only while somebody holds it."""
+MOST = 1 << 20
+"""Addresses that are tried at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """One end of a container in a network. `address` has its prefix length; `outer` is our interface, `inner` its own.
+
+    `ports` are docker's; `elements` what leads to it: address or "", protocol, port. `hosts` is its /etc/hosts.
+    """
+
+    network: str
+    address: str
+    gateway: str
+    mac: str
+    outer: str
+    inner: str = ""
+    container: str = ""
+    name: str = ""
+    hostname: str = ""
+    aliases: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    ports: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
+    elements: tuple[tuple[str, str, int], ...] = ()
+    hosts: str = ""
+
+    @property
+    def ip(self) -> str:
+        """The address alone."""
+        return self.address.partition("/")[0]
+
+    @classmethod
+    def read(cls, path: Path) -> Lease:
+        """A lease on disk. Raises FileNotFoundError, ValueError."""
+        value: dict[str, Any] = json.loads(path.read_bytes())
+        for key in ("aliases", "gateways"):
+            value[key] = tuple(value[key])
+        value["elements"] = tuple((host, protocol, port) for host, protocol, port in value["elements"])
+        return cls(**value)
+
+    def write(self, held: int) -> None:
+        """Put it into its open file."""
+        data = json.dumps(asdict(self)).encode()
+        os.pwrite(held, data, 0)
+        os.ftruncate(held, len(data))
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Nobody else on this host changes a network meanwhile. Raises NetworkUnavailable."""
+    from runner import NetworkUnavailable
+
+    while True:
+        try:
+            held = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as problem:
+            raise NetworkUnavailable(
+                f"networks cannot be changed ({problem.strerror}: {LOCK})", "run as root, or use --network host or none"
+            ) from problem
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            try:
+                current = os.path.samestat(os.fstat(held), os.stat(LOCK))
+            except FileNotFoundError:
+                current = False
+            if not current:
+                continue  # its last user removed it while we waited
+            try:
+                yield
+            finally:
+                with suppress(FileNotFoundError):
+                    LOCK.unlink()
+            return
+        finally:
+            os.close(held)
+
+
+def reserve(book: Networks, network: Network, draft: Lease, ip: str) -> tuple[Network, Lease, int]:
+    """Draw an address (or take `ip`) and have the bridge up; alone. The descriptor keeps the lease until its pair does.
+
+    The network comes back because its subnet may be another one now. Raises NetworkError, NetworkUnavailable.
+    """
+    from runner.net.bridge import mac_of
+
+    sweep_one(book, network)
+    folder = book.place(network) / "leases"
+    network = _free(book, network, folder)
+    address = _asked(network, folder, ip) if ip else _drawn(network, folder)
+    draft = replace(
+        draft,
+        network=network.id,
+        address=f"{address}/{IPv4Network(network.subnet).prefixlen}",
+        gateway="" if network.internal else network.gateway,
+        mac=draft.mac or mac_of(address),
+        outer=f"pbv{secrets.token_hex(6)}",
+    )
+    return network, draft, _open(folder / str(address), draft)
+
+
+def hold(book: Networks, network: Network) -> tuple[Network, Path, int]:
+    """Keep the bridge of a network without an address of it, until the descriptor is closed; alone."""
+    sweep_one(book, network)
+    folder = book.place(network) / "leases"
+    network = _free(book, network, folder)
+    draft = Lease(network=network.id, address="", gateway="", mac="", outer="")
+    path = folder / f"hold-{secrets.token_hex(6)}"
+    return network, path, _open(path, draft)
+
+
+def release(book: Networks, network: Network, path: Path) -> None:
+    """Give an address back, with its ports; the last one takes the bridge along; alone. One that is gone is well."""
+    from runner.net import bridge, nft
+
+    try:
+        lease = Lease.read(path)
+    except (FileNotFoundError, ValueError):
+        lease = None
+    rest = [other for other in _files(path.parent) if other != path]
+    if not rest:
+        bridge.take_down(network.bridge())
+    elif lease is not None and lease.elements:
+        nft.withdraw(network.bridge().table, lease.elements)
+    path.unlink(missing_ok=True)
+
+
+def sweep_one(book: Networks, network: Network) -> None:
+    """Release what does not live; alone."""
+    for path in [path for path in _files(book.place(network) / "leases") if not lives(path)]:
+        release(book, network, path)
+
+
+def sweep(book: Networks) -> None:
+    """Release what killed processes have left in all networks; nearly free where there is none."""
+    for network in book.made():
+        folder = book.place(network) / "leases"
+        if any(not lives(path) for path in _files(folder)):
+            with alone():
+                sweep_one(book, network)
+                from builder.networks import names
+
+                names.tell(book, network)
+
+
+def of(book: Networks, network: Network) -> list[Lease]:
+    """Those of a network that live, without those that only hold its bridge; by address."""
+    folder = book.place(network) / "leases"
+    found = [lease for lease in every(book, network) if lives(folder / lease.ip)]
+    return sorted(found, key=lambda lease: IPv4Interface(lease.address))
+
+
+def every(book: Networks, network: Network) -> list[Lease]:
+    """Those of a network that have an address, alive or not."""
+    found = []
+    for path in _files(book.place(network) / "leases"):
+        with suppress(FileNotFoundError, ValueError):
+            found.append(Lease.read(path))
+    return [lease for lease in found if lease.address]
+
+
+def lives(path: Path) -> bool:
+    """Whether its interface is there, or its maker."""
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(held)
+    try:
+        outer = Lease.read(path).outer
+        return bool(outer and socket.if_nametoindex(outer))
+    except (OSError, ValueError):
+        return False
+
+
+def _open(path: Path, lease: Lease) -> int:
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    lease.write(held)
+    return held
+
+
+def _files(folder: Path) -> Sequence[Path]:
+    try:
+        return [Path(entry) for entry in os.scandir(folder)]
+    except FileNotFoundError:
+        return []
+
+
+def _free(book: Networks, network: Network, folder: Path) -> Network:
+    """The network with a subnet that can be used: one that we chose may have been taken by somebody else."""
+    from runner.net import bridge
+    from runner.net.rtnetlink import Netlink
+
+    if network.chosen and not _files(folder) and not bridge.is_up(network.bridge()):
+        with Netlink() as kernel:
+            subnet = IPv4Network(network.subnet)
+            if any(taken.overlaps(subnet) for taken in kernel.taken()):
+                return book.settle(network)
+    return network
+
+
+def _asked(network: Network, folder: Path, ip: str) -> IPv4Address:
+    if network.chosen:
+        raise NetworkError(
+            f"--ip {ip}: an address can be chosen only in a network with a subnet of your own "
+            "(pybuild network create --subnet)"
+        )
+    address, subnet = IPv4Address(ip), IPv4Network(network.subnet)
+    if address not in subnet or address in (subnet.network_address, subnet.broadcast_address):
+        raise NetworkError(f"--ip {ip}: it is no address of network {network.name} ({subnet})")
+    if ip == network.gateway or (folder / ip).exists():
+        raise NetworkError(f"--ip {ip}: Address already in use in network {network.name}")
+    return address
+
+
+def _drawn(network: Network, folder: Path) -> IPv4Address:
+    """The one after the last drawn: who has just gone may still answer to its own for a moment."""
+    subnet, span = IPv4Network(network.subnet), IPv4Network(network.span or network.subnet)
+    taken = {path.name for path in _files(folder)}
+    first, count = int(span.network_address), min(span.num_addresses, MOST)
+    never = {subnet.network_address, subnet.broadcast_address, IPv4Address(network.gateway)}
+    memory = folder.parent / "last"
+    try:
+        begin = int(IPv4Address(memory.read_text())) - first + 1 if taken else 0
+    except (FileNotFoundError, ValueError):
+        begin = 0
+    for at in range(count):
+        address = IPv4Address(first + (begin + at) % count)
+        if address not in never and str(address) not in taken:
+            memory.write_text(str(address))
+            return address
+    raise NetworkError(f"no address of network {network.name} ({span}) is free")

@@ -1,0 +1,121 @@
+"""`--publish`: which ports of this machine lead into a container (docker's syntax), and holding them."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+
+from builder.networks.errors import NetworkError
+from builder.networks.wish import Publish
+from layers.quick import dataclass
+
+PROTOCOLS = ("tcp", "udp", "sctp")
+EVERYWHERE = "0.0.0.0"
+SCTP = 132
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A port of this machine that is ours: `host` is an address or "" for all of them."""
+
+    publish: Publish
+    outer: int
+
+
+def parse(text: str) -> list[Publish]:
+    """`[[IP:]HOST-PORT[-LAST]:]PORT[-LAST][/PROTOCOL]`. Raises ValueError."""
+    body, _, protocol = text.partition("/")
+    protocol = protocol.lower() or "tcp"
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"invalid protocol {protocol!r} in {text!r}: {', '.join(PROTOCOLS)} are known")
+    if body.startswith("["):
+        raise ValueError(f"{text!r}: ports are published on IPv4 addresses only")
+    *before, inner = body.split(":")
+    if len(before) > 2:
+        raise ValueError(f"invalid port {text!r}: write [[IP:]HOST-PORT:]PORT[/PROTOCOL]")
+    host = before[0] if len(before) == 2 else ""
+    outer = before[-1] if before else ""
+    try:
+        host = str(IPv4Address(host)) if host else ""
+    except ValueError:
+        raise ValueError(f"invalid port {text!r}: {host!r} is no IPv4 address") from None
+    first, last = _range(inner, text)
+    if not first:
+        raise ValueError(f"invalid port {text!r}: a container has no port 0")
+    count = last - first + 1
+    if not outer:
+        return [Publish(port, protocol, host) for port in range(first, last + 1)]
+    low, high = _range(outer, text)
+    if low == 0:
+        return [Publish(port, protocol, host) for port in range(first, last + 1)]
+    if count == 1:
+        return [Publish(first, protocol, host, low, high)]
+    if high - low + 1 != count:
+        raise ValueError(f"invalid port {text!r}: the two ranges differ in length")
+    return [Publish(first + at, protocol, host, low + at, low + at) for at in range(count)]
+
+
+def exposed(text: str) -> list[str]:
+    """`PORT[-LAST][/PROTOCOL]` as EXPOSE and --expose have it: `80/tcp`. Raises ValueError."""
+    if ":" in text:
+        raise ValueError(f"invalid port {text!r}: write PORT[/PROTOCOL]")
+    return [publish.inner for publish in parse(text)]
+
+
+def _range(text: str, whole: str) -> tuple[int, int]:
+    if not re.fullmatch("[0-9]{1,5}(-[0-9]{1,5})?", text):
+        raise ValueError(f"invalid port {whole!r}: {text!r} is neither a port nor a range of ports")
+    low, _, high = text.partition("-")
+    first, last = int(low), int(high or low)
+    if last > 65535 or first > last:
+        raise ValueError(f"invalid port {whole!r}: {text!r} lies outside 0 to 65535 or is the wrong way round")
+    return first, last
+
+
+def hold(wanted: Iterable[Publish], binding: str, held: ExitStack) -> list[Held]:
+    """Bind every port for as long as `held` lives: so nobody else gets it, and what is taken already is told now.
+
+    `binding` is the address for those that name none. Nobody listens on these sockets: packets are led away before.
+    Raises NetworkError.
+    """
+    return [Held(publish, _bound(publish, publish.host or binding, held)) for publish in wanted]
+
+
+def _bound(publish: Publish, host: str, held: ExitStack) -> int:
+    last: OSError | None = None
+    for port in range(publish.first, publish.last + 1):
+        try:
+            found = _socket(publish.protocol)
+            held.callback(found.close)
+            found.bind((host, port))
+            return int(found.getsockname()[1])
+        except OSError as problem:
+            last = problem
+            if problem.errno != errno.EADDRINUSE:
+                break
+    assert last is not None
+    where = f"{host or EVERYWHERE}:{publish.first}" + (f"-{publish.last}" if publish.last > publish.first else "")
+    if last.errno == errno.EADDRINUSE:
+        raise NetworkError(f"Bind for {where}/{publish.protocol} failed: port is already allocated; choose another")
+    if last.errno == errno.EADDRNOTAVAIL:
+        raise NetworkError(f"Bind for {where}/{publish.protocol} failed: this machine has no such address") from last
+    raise NetworkError(f"Bind for {where}/{publish.protocol} failed: {last.strerror}") from last
+
+
+def _socket(protocol: str) -> socket.socket:
+    if protocol == "udp":
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP if protocol == "sctp" else 0)
+
+
+def bindings(held: Sequence[Held], binding: str) -> dict[str, list[dict[str, str]]]:
+    """Docker's `NetworkSettings.Ports` of what is published."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in held:
+        address = {"HostIp": one.publish.host or binding or EVERYWHERE, "HostPort": str(one.outer)}
+        found.setdefault(one.publish.inner, []).append(address)
+    return found

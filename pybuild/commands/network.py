@@ -1,0 +1,309 @@
+"""`pybuild network`: networks that containers join."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pybuild.formats import filters as wanted
+from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from builder.networks.book import Networks
+    from builder.networks.network import Network
+
+EPILOG = """
+\b
+Examples:
+  pybuild network create --subnet 10.9.0.0/24 back
+  pybuild run -d --name db --network back database
+  pybuild run --rm --network back app ping db"""
+COLUMNS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}
+FILTERS = ("driver", "id", "label", "name", "scope", "type", "dangling")
+
+
+@click.group(epilog=EPILOG)
+def network() -> None:
+    """Networks: bridges of this machine that containers join, in which they know each other by name."""
+
+
+@network.command(epilog="\b\nExamples:\n  pybuild network create back\n  pybuild network create --internal secrets")
+@click.argument("name")
+@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge is what there is.")
+@click.option("--subnet", metavar="CIDR", help="Its addresses, such as 10.9.0.0/24; free ones are chosen otherwise.")
+@click.option("--gateway", metavar="ADDRESS", help="This machine's own address in it.")
+@click.option("--ip-range", metavar="CIDR", help="The part of the subnet that containers get.")
+@click.option("--internal", is_flag=True, help="No way out and no way in.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label.")
+@click.option("-o", "--opt", "opts", multiple=True, metavar="KEY=VALUE", help="Docker's options of bridge networks.")
+@click.option("--attachable", is_flag=True, hidden=True)
+@click.option("--ipv6", is_flag=True, hidden=True)
+@click.pass_obj
+def create(
+    context: Context,
+    name: str,
+    driver: str,
+    subnet: str | None,
+    gateway: str | None,
+    ip_range: str | None,
+    internal: bool,
+    labels: Sequence[str],
+    opts: Sequence[str],
+    attachable: bool,
+    ipv6: bool,
+) -> None:
+    """Make a network; prints its id. Its bridge is there while a container is in it."""
+    if driver != "bridge":
+        raise click.UsageError(f"--driver {driver}: not known; bridge is")
+    if ipv6:
+        raise click.UsageError("--ipv6: networks have IPv4 addresses only")
+    if (gateway or ip_range) and not subnet:
+        raise click.UsageError("--gateway and --ip-range are parts of a --subnet: say that, too")
+    made = _book(context).create(
+        name,
+        subnet=subnet or "",
+        gateway=gateway or "",
+        span=ip_range or "",
+        internal=internal,
+        labels=dict(label.partition("=")[::2] for label in labels),
+        options=dict(opt.partition("=")[::2] for opt in opts),
+    )
+    click.echo(made.id)
+
+
+@network.command("ls", epilog="\b\nExamples:\n  pybuild network ls\n  pybuild network ls -q --filter type=custom")
+@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
+@click.option("--no-trunc", is_flag=True, help="Whole ids.")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help=f"{', '.join(FILTERS)}.")
+@click.option("--format", "template", metavar="TEMPLATE", help="A Go template, 'table TEMPLATE' or json.")
+@click.pass_obj
+def list_(context: Context, quiet: bool, no_trunc: bool, filters: Sequence[str], template: str | None) -> None:
+    """List networks."""
+    from pybuild.formats.table import emit
+
+    rules = wanted.parse(filters, FILTERS)
+    used = _used(context) if "dangling" in rules else frozenset()
+    found = [one for one in _book(context).list() if _passes(one, rules, used)]
+    if quiet:
+        for one in found:
+            click.echo(one.id if no_trunc else one.id[:12])
+        return
+    rows: list[dict[str, Any]] = [
+        {
+            "ID": one.id if no_trunc else one.id[:12],
+            "Name": one.name,
+            "Driver": one.driver,
+            "Scope": "local",
+            "Internal": str(one.internal).lower(),
+            "IPv4": "true",
+            "IPv6": "false",
+            "CreatedAt": one.created,
+            "Labels": ",".join(f"{key}={value}" for key, value in one.labels.items()),
+        }
+        for one in found
+    ]
+    emit(rows, COLUMNS, template)
+
+
+@network.command(epilog="\b\nExamples:\n  pybuild network inspect back\n  pybuild network inspect -f '{{.Name}}' back")
+@click.argument("names", nargs=-1, required=True, metavar="NETWORK...")
+@click.option("-f", "--format", "template", metavar="TEMPLATE", help="A Go template, or json.")
+@click.option("-v", "--verbose", is_flag=True, hidden=True)
+@click.pass_obj
+def inspect(context: Context, names: Sequence[str], template: str | None, verbose: bool) -> int:
+    """Show all that is known of networks and who is in them, as JSON."""
+    from builder.networks.errors import NetworkMissing
+    from pybuild.exits import tell
+
+    found, failed = [], False
+    for name in names:
+        try:
+            found.append(_described(context, name))
+        except NetworkMissing as error:
+            failed = True
+            tell(f"error: {error}")
+    if template and template != "json":
+        from pybuild.formats.table import unescaped
+        from pybuild.formats.template import Template
+
+        parsed = Template(unescaped(template))
+        for value in found:
+            click.echo(parsed.render(value))
+    else:
+        click.echo(json.dumps(found, indent=None if template else 4, ensure_ascii=False))
+    return int(failed)
+
+
+@network.command(epilog="\b\nExample:\n  pybuild network rm back")
+@click.argument("names", nargs=-1, required=True, metavar="NETWORK...")
+@click.option("-f", "--force", is_flag=True, help="Do not mind those that are not there.")
+@click.pass_obj
+def rm(context: Context, names: Sequence[str], force: bool) -> int:
+    """Remove networks that nobody is in."""
+    from builder.networks.errors import NetworkError, NetworkMissing
+    from pybuild.exits import tell
+
+    failed = False
+    for name in names:
+        try:
+            book = _book(context)
+            book.remove(book.get(name))
+            click.echo(name)
+        except NetworkError as error:
+            failed = failed or not (force and isinstance(error, NetworkMissing))
+            tell(f"error: {error}")
+    return int(failed)
+
+
+@network.command(epilog="\b\nExample:\n  pybuild network prune -f --filter until=24h")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=24h, label=KEY, label!=KEY.")
+@click.pass_obj
+def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
+    """Remove all networks that no container, running or not, is meant to be in."""
+    from builder.networks.errors import NetworkInUse
+    from pybuild import units
+
+    rules = wanted.parse(filters, ("until", "label", "label!"))
+    try:
+        before = [units.parse_moment(text) for text in rules.get("until", ())]
+    except ValueError as error:
+        raise click.UsageError(f"--filter until: {error}") from error
+    if not force:
+        click.confirm("This will remove all networks that no container uses. Go on?", abort=True, err=True)
+    book, used, gone = _book(context), _used(context), []
+    for one in book.made():
+        if one.predefined or one.id in used or not wanted.labelled(one.labels, rules.get("label", ())):
+            continue
+        if any(wanted.labelled(one.labels, [text]) for text in rules.get("label!", ())):
+            continue
+        if any(datetime.fromisoformat(one.created).timestamp() > moment for moment in before):
+            continue
+        try:
+            book.remove(one)
+            gone.append(one.name)
+        except NetworkInUse:  # a container, or a build, has just joined
+            continue
+    if gone:
+        click.echo("Deleted Networks:")
+        for name in gone:
+            click.echo(name)
+
+
+@network.command(epilog="\b\nExample:\n  pybuild network connect --alias db back postgres")
+@click.argument("network")
+@click.argument("container")
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name of it there.")
+@click.option("--ip", metavar="ADDRESS", help="Its address there.")
+@click.option("--mac-address", metavar="MAC", help="Its hardware address there.")
+@click.option("--gw-priority", type=int, default=0, metavar="N", help="The default route goes to the highest.")
+@click.pass_obj
+def connect(
+    context: Context,
+    network: str,
+    container: str,
+    aliases: Sequence[str],
+    ip: str | None,
+    mac_address: str | None,
+    gw_priority: int,
+) -> None:
+    """Let a container join a network, at once if it runs."""
+    from builder.containers import Containers
+    from builder.containers.connecting import connect as join
+    from builder.networks.wish import Wish
+    from pybuild import networking
+    from pybuild.exits import warn
+
+    there = _book(context).get(network)
+    wish = Wish(
+        network=there.name,
+        aliases=tuple(aliases),
+        ip=networking.address("--ip", ip) if ip else "",
+        mac=networking.mac(mac_address) if mac_address else "",
+        priority=gw_priority,
+    )
+    join(context.store, there, Containers(context.store).get(container), wish, warn)
+
+
+@network.command(epilog="\b\nExample:\n  pybuild network disconnect back postgres")
+@click.argument("network")
+@click.argument("container")
+@click.option("-f", "--force", is_flag=True, hidden=True)
+@click.pass_obj
+def disconnect(context: Context, network: str, container: str, force: bool) -> None:
+    """Take a container out of a network, at once if it runs."""
+    from builder.containers import Containers
+    from builder.containers.connecting import disconnect as leave
+
+    leave(context.store, _book(context).get(network), Containers(context.store).get(container))
+
+
+def _book(context: Context) -> Networks:
+    from builder.networks.book import Networks
+
+    return Networks(context.store)
+
+
+def _used(context: Context) -> frozenset[str]:
+    """Ids of the networks that some container is meant to be in."""
+    from builder.containers import Containers
+    from builder.containers.connecting import endpoints
+
+    containers = Containers(context.store).list()
+    return frozenset(one.id for container in containers for one, _, _ in endpoints(context.store, container))
+
+
+def _described(context: Context, name: str) -> dict[str, Any]:
+    from builder.networks import leases
+
+    book = _book(context)
+    one = book.get(name)
+    found = one.describe()
+    found["Containers"] = {
+        lease.container: {
+            "Name": lease.name,
+            "EndpointID": lease.outer,
+            "MacAddress": lease.mac,
+            "IPv4Address": lease.address,
+            "IPv6Address": "",
+        }
+        for lease in leases.of(book, one)
+        if lease.container
+    }
+    return found
+
+
+def _passes(one: Network, rules: dict[str, list[str]], used: frozenset[str]) -> bool:
+    for key, values in rules.items():
+        match key:
+            case "label":
+                fits = wanted.labelled(one.labels, values)
+            case "name":
+                fits = any(value in one.name for value in values)
+            case "id":
+                fits = any(value in one.id for value in values)
+            case "driver":
+                fits = one.driver in values
+            case "scope":
+                fits = "local" in values
+            case "type":
+                fits = ("builtin" if one.predefined else "custom") in values
+            case _:
+                fits = wanted.boolean(values[0]) == (one.id not in used and not one.predefined)
+        if not fits:
+            return False
+    return True
+
+
+NAMES = {"list": "ls", "remove": "rm"}
+for _other, _name in NAMES.items():
+    _twin = network.commands[_name]
+    network.add_command(
+        click.Command(
+            _other, callback=_twin.callback, params=_twin.params, help=_twin.help, epilog=_twin.epilog, hidden=True
+        )
+    )

@@ -1,0 +1,260 @@
+"""A bridge of this host with its rules, and processes wired to it by veth pairs.
+
+A bridge is switched on last, so one that is on has its address and its rules. The outer end of a pair goes with the
+network namespace of the process, however that ends; deleting it would make us wait for the kernel.
+"""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import TypeVar
+
+from runner.errors import NetworkUnavailable
+from runner.linux import CLONE_NEWNET, setns
+from runner.net import nft
+from runner.net.rtnetlink import Netlink
+
+T = TypeVar("T")
+CARRIER = 1.0
+"""Seconds to wait at most until both ends of a pair carry packets; a SYN that is sent before is lost for a second."""
+FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+USUAL_MTU = 1500
+ELSEWHERE = "use --network host or none"
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """How a bridge shall be. `network` is the id of its network; isolated: its containers cannot talk to each other.
+
+    mtu: 0 means that of the way out, for what leaves must fit there.
+    """
+
+    name: str
+    network: str
+    subnet: IPv4Network
+    gateway: IPv4Address
+    internal: bool = False
+    masquerade: bool = True
+    isolated: bool = False
+    mtu: int = 0
+
+    @property
+    def table(self) -> str:
+        """Its table of rules."""
+        return nft.table_of(self.network)
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """One end in a container: `outer` is our end's name, `inner` the container's."""
+
+    outer: str
+    inner: str
+    address: IPv4Interface
+    mac: str
+    gateway: IPv4Address | None = None
+
+
+def mac_of(address: IPv4Address) -> str:
+    """The hardware address that goes with an IP address, so that whoever gets it next is not mistaken for another."""
+    return f"02:42:{address.packed.hex(':')}"
+
+
+def is_up(bridge: Bridge) -> bool:
+    """Whether it is there, with address and rules."""
+    with Netlink() as kernel:
+        link = kernel.link(bridge.name)
+        return link is not None and link.on
+
+
+def set_up(bridge: Bridge) -> list[str]:
+    """Make it unless it is there; sentences that its user should read. Raises NetworkUnavailable."""
+    told = []
+    try:
+        with Netlink() as kernel:
+            link = kernel.link(bridge.name)
+            if link is not None and link.on:
+                return []
+            if link is None:
+                if busy := next((taken for taken in kernel.taken() if taken.overlaps(bridge.subnet)), None):
+                    raise NetworkUnavailable(
+                        f"the subnet {bridge.subnet} is not free: this machine has {busy} already",
+                        "make the network anew with another --subnet",
+                    )
+                uplink = kernel.uplink()
+                mtu = bridge.mtu or min(USUAL_MTU, uplink.mtu if uplink is not None else USUAL_MTU)
+                kernel.add_bridge(bridge.name, mtu, mac_of(bridge.gateway))
+                link = kernel.link(bridge.name)
+                assert link is not None
+            _set(f"ipv6/conf/{bridge.name}/disable_ipv6", "1")
+            _set(f"ipv4/conf/{bridge.name}/route_localnet", "1")
+            try:
+                kernel.add_address(link.index, IPv4Interface((bridge.gateway, bridge.subnet.prefixlen)))
+            except FileExistsError:
+                pass
+            dropping = nft.raise_table(
+                bridge.table,
+                bridge.name,
+                bridge.subnet,
+                internal=bridge.internal,
+                masquerade=bridge.masquerade,
+                isolated=bridge.isolated,
+            )
+            if not bridge.internal and FORWARD.read_text().strip() == "0":
+                FORWARD.write_text("1")
+                told.append(
+                    "this machine forwards packets from now on (net.ipv4.ip_forward is 1): bridge networks need it; "
+                    "it stays so when they have gone"
+                )
+            kernel.up(link.index)
+    except OSError as problem:
+        take_down(bridge)
+        raise _unavailable("a bridge cannot be made", problem) from problem
+    except NetworkUnavailable:
+        take_down(bridge)
+        raise
+    told += [
+        f"the firewall of this machine drops what it is not told to forward ({chain}): containers on {bridge.name} may "
+        f"reach nothing until packets from and to {bridge.name} are accepted there"
+        for chain in dropping
+    ]
+    return told
+
+
+def take_down(bridge: Bridge) -> None:
+    """Remove it and its rules, both at once, for the kernel takes its time; nothing happens if they have gone."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            nft.drop_table(bridge.table)
+        except BaseException as problem:
+            failed.append(problem)
+
+    rules = threading.Thread(target=work, name="pybuild-rules")
+    if nft.available():
+        rules.start()
+    try:
+        with Netlink() as kernel:
+            if link := kernel.link(bridge.name):
+                kernel.remove(link.index)
+    finally:
+        if rules.ident is not None:
+            rules.join()
+    if failed:
+        raise failed[0]
+
+
+def plug(bridge: Bridge, pid: int, end: Plug) -> None:
+    """Wire the network namespace of a process to a bridge; returns when packets pass. Raises NetworkUnavailable."""
+    try:
+        netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with Netlink() as here, within(netns, _calm) as there:
+                master = here.link(bridge.name)
+                if master is None:
+                    raise NetworkUnavailable(f"the bridge {bridge.name} has gone", "try again")
+                here.add_veth(end.outer, master.index, master.mtu, peer=end.inner, mac=end.mac, netns=netns)
+                outer, inner = here.link(end.outer), there.link(end.inner)
+                assert outer is not None
+                assert inner is not None
+                here.hairpin(outer.index)
+                there.add_address(inner.index, end.address)
+                there.up(inner.index)
+                if end.gateway is not None:
+                    there.add_default_route(end.gateway)
+                _carrier(here, end.outer)
+                _carrier(there, end.inner)
+        finally:
+            os.close(netns)
+    except OSError as problem:
+        raise _unavailable(f"{end.inner} cannot be made", problem) from problem
+
+
+def unplug(pid: int, outer: str, gateway: IPv4Address | None) -> None:
+    """Take a pair away while the process goes on; its default route is led to `gateway`, if it lost it."""
+    with Netlink() as kernel:
+        if link := kernel.link(outer):
+            kernel.remove(link.index)
+    if gateway is None:
+        return
+    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with within(netns, Netlink) as there:
+            if there.uplink() is None:
+                there.add_default_route(gateway)
+    finally:
+        os.close(netns)
+
+
+def interfaces(pid: int) -> frozenset[str]:
+    """Names of the interfaces that a process sees."""
+    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with within(netns, Netlink) as there:
+            return frozenset(there.links())
+    finally:
+        os.close(netns)
+
+
+def within(netns: int, action: Callable[[], T]) -> T:
+    """What `action` gives inside a network namespace, which only a thread of its own enters."""
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            setns(netns, CLONE_NEWNET)
+            found.append(action())
+        except BaseException as problem:
+            failed.append(problem)
+
+    thread = threading.Thread(target=work, name="pybuild-netns")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def _calm() -> Netlink:
+    """A namespace as containers have it: no IPv6 beyond loopback (so no router can announce itself), low ports for
+    everybody, ping without rights."""
+    _set("ipv6/conf/default/disable_ipv6", "1")
+    _set("ipv6/conf/default/accept_ra", "0")
+    _set("ipv4/ip_unprivileged_port_start", "0")
+    _set("ipv4/ping_group_range", "0 2147483647")
+    return Netlink()
+
+
+def _set(name: str, value: str) -> None:
+    """A setting below /proc/sys/net; a kernel without IPv6 has nothing to switch off."""
+    try:
+        Path("/proc/sys/net", name).write_text(value)
+    except FileNotFoundError:
+        if not name.startswith("ipv6"):
+            raise
+
+
+def _carrier(kernel: Netlink, name: str) -> None:
+    until = time.monotonic() + CARRIER
+    while True:
+        link = kernel.link(name)
+        if (link is not None and link.up) or time.monotonic() > until:
+            return
+        time.sleep(0.0002)
+
+
+def _unavailable(what: str, problem: OSError) -> NetworkUnavailable:
+    if problem.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
+        fix = f"it takes root (CAP_NET_ADMIN) and a /proc/sys that can be written; or {ELSEWHERE}"
+    elif problem.errno in (errno.EOPNOTSUPP, errno.ENODEV):
+        fix = f"this kernel lacks bridge or veth; {ELSEWHERE}"
+    else:
+        fix = ELSEWHERE
+    return NetworkUnavailable(f"{what} ({problem.strerror})", fix)

@@ -1,0 +1,141 @@
+"""Rules for a bridge, as one table of nftables a network that nobody else has a part in.
+
+A table is replaced in one transaction and deleted as a whole; published ports are elements of its two maps, so that one
+can be added and taken away without knowing the others. Tables of other people are neither read for decisions nor
+written: what they drop stays dropped, and `raise_table` names them.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+
+from runner.errors import NetworkUnavailable
+
+PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
+INSTALL = "install the package nftables, or use --network host or none"
+
+RULES = """
+add table ip {table}
+delete table ip {table}
+table ip {table} {{
+  map any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+  map at {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
+  chain early {{
+    type filter hook prerouting priority -300;
+    iifname "{bridge}" ip daddr {{ 127.0.0.0/8, 169.254.0.0/16 }} drop
+  }}
+  chain inbound {{ type nat hook prerouting priority -100; fib daddr type local jump publish; }}
+  chain local {{ type nat hook output priority -100; fib daddr type local jump publish; }}
+  chain publish {{
+    dnat ip to ip daddr . meta l4proto . th dport map @at
+    dnat ip to meta l4proto . th dport map @any
+  }}
+  chain outbound {{
+    type nat hook postrouting priority 100;
+    {masquerade}
+    ip saddr {subnet} oifname "{bridge}" ct status dnat masquerade
+    ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade
+  }}
+  chain forward {{
+    type filter hook forward priority 0;
+    iifname "{bridge}" oifname "{bridge}" {among}
+    oifname "{bridge}" ct state established,related accept
+    oifname "{bridge}" ct status dnat accept
+    oifname "{bridge}" drop
+    {outward}
+  }}
+}}
+list chains
+"""
+"""early: services of the host's loopback and link-local ones (the metadata of clouds) are nobody's business, although
+127.0.0.1 of the host leads to published ports. forward: what comes in is an answer, a published port or from the same
+bridge; so two bridges cannot talk."""
+
+
+def table_of(network: str) -> str:
+    """The table of a network with this id."""
+    return f"pybuild_{network[:12]}"
+
+
+def raise_table(
+    table: str, bridge: str, subnet: IPv4Network, *, internal: bool, masquerade: bool, isolated: bool
+) -> list[str]:
+    """Make or replace the table; the chains of other tables that drop whatever they are not told about."""
+    masked = f'ip saddr {subnet} oifname != "{bridge}" masquerade' if masquerade and not internal else ""
+    said = run(
+        RULES.format(
+            table=table,
+            bridge=bridge,
+            subnet=subnet,
+            masquerade=masked,
+            among="drop" if isolated else "accept",
+            outward=f'iifname "{bridge}" drop' if internal else "",
+        )
+    )
+    return list(_dropping(said))
+
+
+def drop_table(table: str) -> None:
+    """Take the table away; one that is not there is no error."""
+    run(f"add table ip {table}\ndelete table ip {table}\n")
+
+
+def publish(table: str, elements: Iterable[tuple[str, str, int, IPv4Address, int]]) -> None:
+    """Lead ports of this machine to a container: (address or "", protocol, port, its address, its port)."""
+    lines = [
+        f"add element ip {table} {_key(host, protocol, port)} : {target} . {inner} }}"
+        for host, protocol, port, target, inner in elements
+    ]
+    if lines:
+        run("\n".join(lines) + "\n")
+
+
+def withdraw(table: str, elements: Iterable[tuple[str, str, int]]) -> None:
+    """Lead them nowhere any more. A table or an element that is gone is no error."""
+    lines = [f"delete element ip {table} {_key(*element)} }}\n" for element in elements]
+    for order in ["".join(lines), *lines] if lines else ():
+        try:
+            run(order)
+            return
+        except NetworkUnavailable as error:
+            if "No such file" not in error.what:
+                raise
+
+
+def _key(host: str, protocol: str, port: int) -> str:
+    return f"at {{ {host} . {protocol} . {port}" if host else f"any {{ {protocol} . {port}"
+
+
+def available() -> bool:
+    """Whether there is a program to make rules with."""
+    return program() is not None
+
+
+def program() -> str | None:
+    """nft(8), which lies where an ordinary user's PATH does not look."""
+    return shutil.which("nft", path=f"{os.environ.get('PATH', '')}:{PLACES}")
+
+
+def run(commands: str) -> str:
+    """One transaction: all of it or nothing; what it prints. Raises NetworkUnavailable."""
+    if (path := program()) is None:
+        raise NetworkUnavailable("bridge networks need nft", INSTALL)
+    done = subprocess.run([path, "-f", "-"], input=commands, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[0].removeprefix("/dev/stdin:")
+        raise NetworkUnavailable(f"nft refused the rules of a bridge network ({why})", "use --network host or none")
+    return done.stdout
+
+
+def _dropping(chains: str) -> Iterable[str]:
+    """Names of chains, not ours, that forwarded packets meet and that drop by policy."""
+    table = chain = ""
+    for line in map(str.strip, chains.splitlines()):
+        if line.startswith("table "):
+            table = line.removeprefix("table ").removesuffix(" {")
+        elif line.startswith("chain "):
+            chain = line.removeprefix("chain ").removesuffix(" {")
+        elif "hook forward" in line and "policy drop" in line and not table.startswith("ip pybuild_"):
+            yield f"{table} {chain}"

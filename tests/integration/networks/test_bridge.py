@@ -1,0 +1,224 @@
+"""Bridges: addresses, the way out, the way in, who reaches whom."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.soon import soon
+from tests.support.town import MACHINE, OUTSIDE, Town
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
+SERVE = "mkdir -p /www; echo hello from $(hostname) >/www/index.html; exec httpd -f -p 80 -h /www"
+GET = b"GET / HTTP/1.0\r\n\r\n"
+
+
+def serving(place: Town, name: str, *flags: str) -> str:
+    """A detached web server; its address in its first network."""
+    place.pybuild("run", "-d", "--name", name, "-h", name, *flags, "busybox", "sh", "-c", SERVE)
+    listens(place, name)
+    return address(place, name)
+
+
+def listens(place: Town, name: str) -> None:
+    """Wait until the web server of a container is there."""
+    folder = Path(place.inside(name).path).parent.parent / "net"
+    assert soon(lambda: any(":0050 " in (folder / table).read_text() for table in ("tcp", "tcp6")))
+
+
+def address(place: Town, name: str) -> str:
+    """Its address in its first network."""
+    networks = json.loads(place.pybuild.text("inspect", name))[0]["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["IPAddress"])
+
+
+def test_the_default_has_an_address_a_way_out_and_its_own_walls(place: Town) -> None:
+    said = place.pybuild("run", "--rm", "busybox", "sh", "-c", "ip -4 -o a; ip r; cat /proc/net/if_inet6; id -u")
+    assert re.search(r"eth0 +inet 172\.17\.0\.2/16 brd 172\.17\.255\.255", said.stdout)
+    assert "default via 172.17.0.1 dev eth0" in said.stdout
+    assert "eth0" not in "".join(line for line in said.stdout.splitlines() if len(line.split()) == 6)  # no IPv6
+    assert "net.ipv4.ip_forward is 1" in said.stderr
+    assert place.machine.shell("cat /proc/sys/net/ipv4/ip_forward") == "1\n"
+
+
+def test_outside_sees_the_address_of_the_machine(place: Town) -> None:
+    seen = []
+    with closing(place.outside.listen(OUTSIDE, 7000)) as server:
+
+        def answer() -> None:
+            line, peer = server.accept()
+            seen.append(peer[0])
+            line.sendall(b"welcome\n")
+            line.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        said = place.pybuild.text("run", "--rm", "busybox", "nc", "-w", "5", OUTSIDE, "7000")
+        thread.join()
+    assert (said, seen) == ("welcome", [MACHINE])
+
+
+def test_a_published_port_from_outside_from_here_and_from_itself(place: Town) -> None:
+    serving(place, "web", "-p", "8080:80", "-p", "127.0.0.1::80")
+    ports = json.loads(place.pybuild.text("inspect", "web"))[0]["NetworkSettings"]["Ports"]
+    assert ports["80/tcp"][0] == {"HostIp": "0.0.0.0", "HostPort": "8080"}
+    local = int(ports["80/tcp"][1]["HostPort"])
+    assert b"hello from web" in place.outside.connect(MACHINE, 8080, data=GET)
+    assert b"hello from web" in place.machine.connect("127.0.0.1", 8080, data=GET)
+    assert b"hello from web" in place.machine.connect(MACHINE, 8080, data=GET)
+    assert b"hello from web" in place.machine.connect("127.0.0.1", local, data=GET)
+    assert b"hello from web" in place.inside("web").connect(MACHINE, 8080, data=GET)  # back in by the door it went out
+    with pytest.raises(OSError):
+        place.outside.connect(MACHINE, local, timeout=1)
+    assert "0.0.0.0:8080->80/tcp" in place.pybuild.text("ps", "--format", "{{.Ports}}")
+    failed = place.pybuild("run", "--rm", "-p", "8080:80", "busybox", "true", code=125)
+    assert "port is already allocated" in failed.stderr
+    place.pybuild("stop", "-t", "0", "web")
+    assert json.loads(place.pybuild.text("inspect", "web"))[0]["NetworkSettings"]["Ports"] == {}
+    with pytest.raises(OSError):
+        place.machine.connect("127.0.0.1", 8080, timeout=1)
+    place.pybuild("start", "web")
+    listens(place, "web")
+    assert b"hello from web" in place.outside.connect(MACHINE, 8080, data=GET)
+
+
+def test_a_range_finds_a_free_port_and_exposed_ones_are_published_by_P(place: Town) -> None:
+    with closing(place.machine.listen("0.0.0.0", 9000)):
+        serving(place, "ranged", "-p", "9000-9001:80", "--expose", "53/udp", "-P")
+    ports = json.loads(place.pybuild.text("inspect", "ranged"))[0]["NetworkSettings"]["Ports"]
+    assert [one["HostPort"] for one in ports["80/tcp"]] == ["9001"]
+    assert int(ports["53/udp"][0]["HostPort"]) > 1024
+    assert b"hello from ranged" in place.outside.connect(MACHINE, 9001, data=GET)
+
+
+def test_udp_is_published(place: Town) -> None:
+    place.pybuild("run", "-d", "--name", "echo", "-p", "5353:53/udp", "busybox", "sleep", "60")
+    with closing(place.inside("echo").datagrams(53)) as server:
+
+        def answer() -> None:
+            for _ in range(2):
+                data, peer = server.recvfrom(100)
+                server.sendto(data, peer)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert place.machine.datagram("127.0.0.1", 5353, b"ping") == b"ping"
+        assert place.outside.datagram(MACHINE, 5353, b"pong") == b"pong"
+        thread.join()
+
+
+def test_same_bridge_can_talk_and_another_cannot(place: Town) -> None:
+    place.pybuild("network", "create", "red")
+    place.pybuild("network", "create", "blue")
+    red = serving(place, "red-web", "--network", "red")
+    blue = serving(place, "blue-web", "--network", "blue")
+    assert b"hello from red-web" in place.machine.connect(red, 80, data=GET)
+    fetch = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 $0 80"
+    same = place.pybuild.text("run", "--rm", "--network", "red", "busybox", "sh", "-c", fetch, red)
+    assert "hello from red-web" in same
+    for network, other in (("red", blue), ("blue", red), ("bridge", red)):
+        place.pybuild("run", "--rm", "--network", network, "busybox", "sh", "-c", fetch, other, code=1)
+    place.outside.shell(f"ip route add {red}/32 via {MACHINE}")
+    with pytest.raises(OSError):  # nor can whoever is outside come in by itself
+        place.outside.connect(red, 80, timeout=1)
+
+
+def test_loopback_and_link_local_of_the_machine_are_out_of_reach(place: Town) -> None:
+    place.machine.shell("ip address add 169.254.169.254/32 dev lo")
+    place.outside.shell("ip address add 169.254.7.7/32 dev lo")
+    place.machine.shell(f"ip route add 169.254.7.7/32 via {OUTSIDE}")
+    try:
+        with closing(place.machine.listen("169.254.169.254", 80)), closing(place.outside.listen("169.254.7.7", 80)):
+            place.pybuild("run", "-d", "--name", "curious", "busybox", "sleep", "60")
+            inside = place.inside("curious")
+            for target in ("169.254.169.254", "169.254.7.7"):
+                place.machine.connect_only(target, 80)
+                with pytest.raises(OSError):
+                    inside.connect_only(target, 80, timeout=0.5)
+        # The machine takes packets for 127.0.0.1 from a bridge, for published ports need that; a container that has the
+        # rights to send such packets is not heard.
+        with closing(place.machine.listen("127.0.0.1", 6379)):
+            inside.shell(
+                "for one in all eth0; do echo 1 >/proc/sys/net/ipv4/conf/$one/route_localnet; done; "
+                "ip address del 127.0.0.1/8 dev lo; "
+                "ip route add 127.0.0.1/32 via $(ip route | sed -n 's/default via //; s/ dev.*//p' | head -1) dev eth0"
+            )
+            with pytest.raises(OSError):
+                inside.connect_only("127.0.0.1", 6379, timeout=0.5)
+    finally:
+        place.machine.shell("ip address del 169.254.169.254/32 dev lo; ip route del 169.254.7.7/32")
+        place.outside.shell("ip address del 169.254.7.7/32 dev lo")
+
+
+def test_an_abstract_socket_of_the_machine_is_reached_by_host_only(place: Town, tmp_path: Path) -> None:
+    looks = "cat /proc/net/unix | grep -c town-socket"
+    with closing(place.machine.abstract("town-socket")):
+        for network in ("none", "bridge"):
+            said = place.pybuild("run", "--rm", "--network", network, "busybox", "sh", "-c", looks, code=1).stdout
+            assert said == "0\n"
+        assert place.pybuild.text("run", "--rm", "--network", "host", "busybox", "sh", "-c", looks) == "1"
+
+
+def test_eight_at_once_have_eight_addresses(place: Town) -> None:
+    def one(_: int) -> str:
+        return place.pybuild.text("run", "--rm", "busybox", "sh", "-c", "ip -4 -o a show eth0; sleep 1").split()[3]
+
+    with ThreadPoolExecutor(8) as crew:
+        found = list(crew.map(one, range(8)))
+    assert len(set(found)) == 8
+    assert all(address.startswith("172.17.0.") for address in found)
+
+
+def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(place: Town) -> None:
+    first = serving(place, "doomed", "-p", "8088:80")
+    monitors = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"--monitor" in (line := path.read_bytes()) and str(place.pybuild.root).encode() in line
+    ]
+    assert monitors
+    for pid in monitors:
+        os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: not json.loads(place.pybuild.text("inspect", "doomed"))[0]["State"]["Running"])
+    assert soon(lambda: not any(name.startswith("pbv") for name in place.interfaces()))
+    assert place.tables()  # what nobody could take away
+    place.pybuild("run", "--rm", "--network", "none", "busybox", "true")
+    assert place.tables() == []
+    assert not place.interfaces()
+    assert serving(place, "heir", "-p", "8088:80") == first
+    assert b"hello from heir" in place.machine.connect("127.0.0.1", 8088, data=GET)
+
+
+def test_the_first_connection_is_not_lost(place: Town) -> None:
+    """A SYN sent before both ends carry packets is sent again after a second: never here."""
+    times = []
+    with closing(place.outside.listen(OUTSIDE, 7001)) as server:
+        for _ in range(5):
+            runs = subprocess.Popen(
+                place.pybuild.command("run", "--rm", "busybox", "sh", "-c", "cut -d' ' -f1 /proc/uptime; nc -w 5 "
+                                      f"{OUTSIDE} 7001 </dev/null; cut -d' ' -f1 /proc/uptime"),
+                env=place.pybuild.environment, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            server.accept()[0].close()
+            before, after = runs.communicate()[0].split()
+            times.append(float(after) - float(before))
+    assert sorted(times)[1] < 0.9  # a busy machine may be slow once
+
+
+def test_sharing_the_network_of_another(place: Town) -> None:
+    serving(place, "main", "-p", "8070:80")
+    looks = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 127.0.0.1 80 | tail -1; hostname; cat /etc/hosts"
+    said = place.pybuild.text("run", "--rm", "--network", "container:main", "busybox", "sh", "-c", looks)
+    assert said.splitlines()[0] == "hello from main"
+    assert f"{address(place, 'main')}\tmain" in said
+    refused = place.pybuild("run", "--network", "container:main", "-p", "1:1", "busybox", "true", code=125)
+    assert "conflicting options" in refused.stderr
+    place.pybuild("stop", "-t", "0", "main")
+    assert "not running" in place.pybuild("run", "--network", "container:main", "busybox", "true", code=125).stderr
