@@ -1,12 +1,14 @@
 """What the tests of containers share: running ones that go away whatever happens."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from builder.containers.inspect import inspect
+from layers import Store
+from layers.home.eventlog import EventLog
 from tests.support.command import Pybuild
 
 Detached = Callable[..., str]
@@ -28,12 +30,24 @@ def detached(shared_pybuild: Pybuild) -> Iterator[Detached]:
         shared_pybuild("rm", "-f", *names)
 
 
-@pytest.fixture
-def inspected(shared_pybuild: Pybuild) -> Callable[[str], dict[str, Any]]:
-    """The object that inspect shows of a container."""
+@pytest.fixture(scope="session")
+def shared_store(shared_pybuild: Pybuild) -> Store:
+    """The store of `shared_pybuild`, for looks that need no process."""
+    return Store.open(shared_pybuild.root)
 
-    def look(name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(shared_pybuild.text("inspect", "--type", "container", name))[0]
-        return found
+
+@pytest.fixture
+def inspected(shared_store: Store) -> Callable[[str], dict[str, Any]]:
+    """The object that inspect shows of a container."""
+    return lambda name: inspect(shared_store, name)
+
+
+@pytest.fixture
+def told(shared_store: Store) -> Callable[[str], list[str]]:
+    """The actions that the events of a container tell, by its name or id."""
+
+    def look(name: str) -> list[str]:
+        events = EventLog(shared_store.root).read()
+        return [event.action for event in events if name in (event.id, event.attributes.get("name"))]
 
     return look
