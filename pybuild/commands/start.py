@@ -43,7 +43,7 @@ def start(
     There is no daemon that would start anything when this machine starts: let it run
     'pybuild start --all --filter restart-policy=always'.
     """
-    from builder.containers import Containers, ContainerState, Status
+    from builder.containers import ContainerError, Containers, ContainerState, Status
     from pybuild.commands.run import begin, stay
     from pybuild.several import each
 
@@ -73,7 +73,11 @@ def start(
         if status is Status.PAUSED:
             raise ContainerState(found.name, "is paused: unpause it instead")
         if status not in (Status.RUNNING, Status.RESTARTING):
-            begin(context, found)
+            try:
+                begin(context, found)
+            except ContainerError:
+                if found.state().status is not Status.RUNNING:  # else somebody was quicker
+                    raise
 
     return each(containers, one)
 

@@ -184,3 +184,29 @@ def test_a_foreground_one_outlives_a_signal_that_is_not_for_it(shared_pybuild: P
     assert client.returncode == 130
     assert inspected(name)["State"]["Running"]
     shared_pybuild("rm", "-f", name)
+
+
+def test_a_foreground_one_whose_client_is_killed_is_found_dead(shared_pybuild: Pybuild, inspected: Inspected) -> None:
+    name = f"gone-{os.urandom(4).hex()}"
+    client = started(shared_pybuild, "run", "--name", name, "busybox", "sh", "-c", "echo up; sleep 100")
+    assert client.stdout is not None
+    assert client.stdout.readline() == b"up\n"
+    pid = inspected(name)["State"]["Pid"]
+    client.kill()
+    client.communicate()
+    assert soon(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert soon(lambda: inspected(name)["State"]["Status"] == "exited")
+    assert inspected(name)["State"]["ExitCode"] == 137
+    assert shared_pybuild.text("logs", name) == "up"
+    shared_pybuild("rm", name)
+
+
+def test_started_by_two_at_once_it_runs_once(shared_pybuild: Pybuild, inspected: Inspected) -> None:
+    made = shared_pybuild.text("create", "busybox", "sleep", "100")
+    starters = [started(shared_pybuild, "start", made) for _ in range(3)]
+    assert [one.wait(60) for one in starters] == [0, 0, 0]
+    for one in starters:
+        one.communicate()
+    assert inspected(made)["State"]["Running"]
+    assert len(shared_pybuild.text("top", made).splitlines()) == 2
+    shared_pybuild("rm", "-f", made)
