@@ -246,7 +246,7 @@ def test_hooks_in_their_order(runtime: Runner, name: str, tmp_path: Path) -> Non
     script = tmp_path / "h/hook"
     script.write_text('#!/bin/sh\nexec >> "${0%hook}told"\nprintf "%s " "$1"\ncat\necho\n')
     script.chmod(0o755)
-    runtime.create(bundle(tmp_path / "b", "true", change=change), name)
+    runtime.create(bundle(tmp_path / "b", "sleep", "1", change=change), name)
     runtime("start", name)
     until(lambda: runtime.state(name)["status"] == "stopped")
     runtime("delete", name)
