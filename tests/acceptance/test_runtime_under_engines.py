@@ -1,6 +1,7 @@
 """podman, buildah and docker with us as their runtime."""
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,10 +42,11 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    place = tmp_path_factory.mktemp("engines")
-    yield place
-    unmount_below(place)
+def folder() -> Iterator[Path]:
+    """A short name: podman takes no longer one than fifty characters for where it runs."""
+    with tempfile.TemporaryDirectory(prefix="pybuild-engines-") as place:
+        yield Path(place)
+        unmount_below(Path(place))
 
 
 @pytest.fixture(scope="module")
