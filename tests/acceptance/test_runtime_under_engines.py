@@ -1,5 +1,6 @@
 """podman, buildah and docker with us as their runtime."""
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ import pytest
 from bench.tools import unmount_below
 from tests.support.bases import rootfs
 from tests.support.bundles import RUNTIME
-from tests.support.dockerd import Dockerd, DockerdUnavailable, dockerd
+from tests.support.dockerd import Dockerd, DockerdUnavailable, dockerd, remove_cgroups
 from tests.support.peers import need
 
 pytestmark = pytest.mark.root
 
 TRAPPED = "trap 'exit 9' TERM; while :; do sleep 0.1; done"
+GROUP = f"pybuild-peer-{os.getpid()}"
+PARENT = ("--cgroup-parent", f"/{GROUP}")
+"""Where podman makes its control groups, which it never takes away."""
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
 """podman's own are higher than root without CAP_SYS_RESOURCE may set."""
 
@@ -37,7 +41,7 @@ class Engine:
 
     def run(self, *words: str | Path) -> tuple[int, str]:
         """Run a container that is removed afterwards."""
-        done = self("run", "--rm", "--network", "none", *LIMITS, *words, check=False)
+        done = self("run", "--rm", "--network", "none", *PARENT, *LIMITS, *words, check=False)
         return done.returncode, done.stdout
 
 
@@ -47,6 +51,7 @@ def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="pybuild-engines-") as place:
         yield Path(place)
         unmount_below(Path(place))
+        remove_cgroups(GROUP)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,7 @@ def test_podman_runs(podman: Engine) -> None:
 
 
 def test_podman_lives(podman: Engine) -> None:
-    podman("run", "-d", "--name", "one", "--network", "none", *LIMITS, "busybox", "sh", "-c", TRAPPED)
+    podman("run", "-d", "--name", "one", *PARENT, "--network", "none", *LIMITS, "busybox", "sh", "-c", TRAPPED)
     assert podman("exec", "-e", "A=b", "-w", "/tmp", "one", "sh", "-c", "echo $A $PWD").stdout == "b /tmp\n"
     assert podman("exec", "one", "sh", "-c", "exit 5", check=False).returncode == 5
     assert podman("exec", "-u", "7", "one", "id", "-u").stdout == "7\n"

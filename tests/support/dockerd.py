@@ -90,8 +90,8 @@ def _first_child(pid: int) -> int | None:
     return None
 
 
-def _remove_cgroups(name: str) -> None:
-    """Remove what is left of the daemon's cgroups; its processes are gone, so the directories are empty."""
+def remove_cgroups(name: str) -> None:
+    """Remove what is left of an engine's cgroups; its processes are gone, so the directories are empty."""
     for top in Path("/sys/fs/cgroup").glob(f"**/{name}"):
         for folder, _, _ in os.walk(top, topdown=False):
             with suppress(OSError):
@@ -153,4 +153,4 @@ def dockerd(
         except subprocess.TimeoutExpired:
             outer.kill()
             outer.wait()
-        _remove_cgroups(cgroup)
+        remove_cgroups(cgroup)
