@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from subprocess import CompletedProcess
@@ -151,21 +152,12 @@ def test_events_come_in_the_same_order(image: str, both: list[Tool]) -> None:
     seen = []
     for tool in both:
         name = f"life-{os.urandom(3).hex()}"
-        since = "0s"
         tool("run", "-d", "--network", "none", "--no-healthcheck", "--name", name, image, "sh", "-c", LOOP)
         for words in (["pause"], ["unpause"], ["restart", "-t", "0"], ["kill"], ["rm"]):
             tool(*words, name)
-        words = [
-            "events",
-            "--since",
-            "5m",
-            "--until",
-            since,
-            "--filter",
-            f"container={name}",
-            "--format",
-            "{{.Action}}",
-        ]
+        until = str(int(time.time()) + 2)  # docker counts whole seconds
+        span = ["events", "--since", "5m", "--until", until]
+        words = [*span, "--filter", f"container={name}", "--format", "{{.Action}}"]
         told = tool(*words).stdout.splitlines()
         seen.append([one for one in told if one not in ("connect", "disconnect")])
     assert seen[1] == seen[0]
