@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from builder.events import Event
 from builder.request import BuildRequest
@@ -49,6 +49,8 @@ class BuildResult:
     steps: tuple[StepReport, ...]
     size: int
     seconds: float
+    inputs: tuple[Mapping[str, Any], ...] = ()
+    """What went into each (`builder.builds`)."""
 
     @property
     def image_id(self) -> Digest:

@@ -35,13 +35,15 @@ class Built:
     began: float
 
 
-def note(road: Road, graph: BuildGraph, execution: Execution, image: Image, began: float) -> None:
-    """Remember a build that is done."""
+def note(
+    store: Store, graph: BuildGraph, execution: Execution, image: Image, went_in: Mapping[str, Any], *, began: float
+) -> None:
+    """Remember a build that is done; `went_in` are its inputs."""
     reports = execution.reports
     ran = [step for step in graph.steps if reports[step.id].status == "ran" and not isinstance(step.op, Base)]
     again = {step.id for step in ran}
     value = {
-        "inputs": inputs(road, graph, execution),
+        "inputs": went_in,
         "steps": [
             {**told(reports[step.id]), "over": reports[step.base].title if step.base in again and step.base else ""}
             for step in ran
@@ -49,9 +51,8 @@ def note(road: Road, graph: BuildGraph, execution: Execution, image: Image, bega
         "count": len(graph.steps),
         "began": began,
     }
-    records = road.bench.store.records
-    records.keep(f"build:{image.manifest.descriptor.digest.hex}", value)
-    records.trim("build:", MOST)
+    store.records.keep(f"build:{image.manifest.descriptor.digest.hex}", value)
+    store.records.trim("build:", MOST)
 
 
 def told(report: StepReport) -> dict[str, Any]:
@@ -72,7 +73,8 @@ def inputs(road: Road, graph: BuildGraph, execution: Execution) -> dict[str, Any
     read = [digest for step in graph.steps for digest in execution.finder.read.get(step.id, ())]
     bases = [step.op.image for step in graph.steps if isinstance(step.op, Base) and step.op.image is not None]
     found = {
-        "dockerfile": {"name": request.name, "digest": str(Digest.of(road.text))},
+        "dockerfile": str(Digest.of(road.text)),
+        "text": road.text.decode("utf-8", "replace") if request.text is not None else "",
         "file": str(request.dockerfile.absolute()) if request.dockerfile else "",
         "context": str(request.context.absolute()) if request.context else "",
         "source": request.source.shown if request.source else "",
@@ -89,8 +91,10 @@ def inputs(road: Road, graph: BuildGraph, execution: Execution) -> dict[str, Any
         "shm_size": request.shm_size,
         "squash": request.squash or "",
         "epoch": request.epoch,
+        "times": "" if request.times is None else str(request.times),
+        "inline": any(place.kind == "inline" for place in request.cache_to),
     }
-    return {key: value for key, value in found.items() if value not in ("", {}, [], None)}
+    return {key: value for key, value in found.items() if value or (key == "epoch" and value is not None)}
 
 
 def built(store: Store, manifest: Digest) -> Built | None:

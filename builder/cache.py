@@ -26,6 +26,7 @@ FORMAT = 3
 """Counts up whenever a step's result changes for the same inputs; older records are then never found."""
 
 
+ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 LONGEST = 500
 """Characters of a part that are kept as they are; of a longer one the digest."""
 
@@ -88,11 +89,11 @@ class Kept:
         return NewLayer(self.diff_id, self.size)
 
 
-def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = ()) -> Key:
+def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = (), time: str = "") -> Key:
     """Of a RUN: neither proxies nor limits nor the addresses of extra hosts count, as with BuildKit.
 
     `shown` are digests of what each mount shows, "" for those that show nothing of the build's. What a cache has
-    kept and what a secret says count for nothing.
+    kept and what a secret says count for nothing. `time` is what is asked of the times of files, as in all keys.
     """
     mounts = [_mount(mount, content) for mount, content in zip(op.mounts, shown, strict=True)]
     return _key(
@@ -107,6 +108,7 @@ def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = ()) -> Key
         hosts=[name for name, _ in op.hosts],
         script=op.script.body if op.script else None,
         **({"mounts": mounts} if mounts else {}),
+        **timed(time),
     )
 
 
@@ -125,12 +127,12 @@ def _mount(mount: Mounted, content: str) -> list[object]:
             return ["ssh", target, id, mount.mode, mount.uid, mount.gid]
 
 
-def mkdir_key(below: Chain, op: Mkdir, step: Step) -> Key:
+def mkdir_key(below: Chain, op: Mkdir, step: Step, time: str = "") -> Key:
     """Of a WORKDIR."""
-    return _key("mkdir", below, step, path=op.path, user=op.user)
+    return _key("mkdir", below, step, path=op.path, user=op.user, **timed(time))
 
 
-def copy_key(below: Chain, op: Copy, step: Step, content: str) -> Key:
+def copy_key(below: Chain, op: Copy, step: Step, content: str, time: str = "") -> Key:
     """Of a COPY or ADD: `content` is the digest of the files that it puts down, times not counted."""
     return _key(
         "copy",
@@ -143,12 +145,18 @@ def copy_key(below: Chain, op: Copy, step: Step, content: str) -> Key:
         unpack=[op.unpack if one is None else op.unpack_fetched for one in op.fetched] or op.unpack,
         parents=op.parents,
         link=op.link,
+        **timed(time),
     )
+
+
+def timed(time: str) -> dict[str, str]:
+    """The part of a key that says something about times, if anything does."""
+    return {"time": time} if time else {}
 
 
 def _key(kind: str, below: Chain, step: Step, **parts: Any) -> Key:
     named = {"kind": kind, "below": str(below.id or ""), "platform": str(step.platform), **parts}
-    text = json.dumps([FORMAT, named], sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    text = ENCODER.encode([FORMAT, named]).encode("utf-8", "surrogateescape")
     return Key(f"step:{hashlib.sha256(text).hexdigest()}", named)
 
 
@@ -165,10 +173,8 @@ def shortened(value: Any) -> Any:
 
 def find(store: Store, key: Key) -> Kept | None:
     """What is kept under a key, if its layer is here."""
-    record: Record | None = store.records.find(key.text)
-    if record is None:
-        return None
-    return kept(record)
+    record = store.records.find(key.text)
+    return None if record is None else kept(record)
 
 
 def kept(record: Record) -> Kept:
@@ -217,10 +223,10 @@ def keep(
     store.records.keep(key.text, value, [layer.diff_id])
 
 
-def move(store: Store, key: Key, kept: Kept, line: str) -> None:
-    """Note that the step of a record, whose layer this process has claimed by finding it, stands elsewhere now."""
-    if (record := store.records.find(key.text)) is not None:
-        store.records.keep(key.text, {**record.value, "line": line}, [kept.diff_id])
+def move(store: Store, lines: Mapping[str, str]) -> None:
+    """Note that the steps of records, by key, stand elsewhere now."""
+    found = {key: record for key in lines if (record := store.records.known(key)) is not None}
+    store.records.amend({key: {**record.value, "line": lines[key]} for key, record in found.items()})
 
 
 def lines(store: Store, diff_ids: Iterable[Digest]) -> dict[Digest, str]:

@@ -23,9 +23,10 @@ from builder.cutoff import settled
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
 from builder.events import Event, StepCached, StepFinished, StepOutput, StepProgress, StepStarted, Warned
 from builder.events import StepFailed as FailedEvent
-from builder.finding import Finder, Found
-from builder.graph import Base, Copy, Fetch, Mkdir, Outcome, Run, Step
-from builder.looking import Looked
+from builder.finding import Finder, Found, Vanished
+from builder.former import Former
+from builder.graph import Base, Copy, Fetch, Mkdir, Op, Outcome, Run, Step, origins
+from builder.looking import Looked, home
 from builder.networks.building import Building
 from builder.order import Order
 from builder.sharing.known import CacheBroken, Imports
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from builder.contexts import Contexts
     from builder.request import BuildRequest
     from builder.workbench import Workbench
-    from layers import Digest
+    from layers import Digest, Record
     from runner import Exit, Sandbox, Usage
 
 
@@ -92,6 +93,11 @@ class Execution:
         self.steps: dict[int, Step] = {}
         self._gone = threading.Event()  # nobody looks at failed commands any more
         self._looks: Queue[tuple[Step, Sandbox, Exit, threading.Event]] = Queue()
+        self._formers = Former(bench.store, home(request))
+        self._unheld: list[Record] = []
+        """What was found at once, and is not claimed yet."""
+        self._moves: dict[str, str] = {}
+        """Lines on which steps stand now, by key."""
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
@@ -115,7 +121,9 @@ class Execution:
                         if self._at_once(step):
                             order.done(step)
                         else:
+                            self._hold()
                             running[pool.submit(self._do, step)] = step
+                    self._hold()
                     if not running:
                         break
                     done, _ = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
@@ -137,6 +145,8 @@ class Execution:
         for step in waiting.values():
             self.reports[step.id] = StepReport(step.id, step.title, step.stage, step.span, "skipped")
         trail.keep(self.bench.store, self.steps.values(), self.made, self.reports, failed)
+        if self._moves and self.bench.store.db.barred is None:
+            cache.move(self.bench.store, self._moves)
         if failure is not None:
             raise failure
         if self.stop.is_set():
@@ -152,9 +162,7 @@ class Execution:
 
     def _at_once(self, step: Step) -> bool:
         """Find what needs no look at files and is cached, without a thread for it."""
-        if isinstance(step.op, Copy | Fetch) or (isinstance(step.op, Run) and step.op.mounts):
-            return False
-        if self.finder.refused(step):
+        if self._reads(step.op) or self.finder.refused(step):
             return False
         if isinstance(step.op, Base):
             if step.op.image is not None and not step.op.image.local:
@@ -163,9 +171,23 @@ class Execution:
             return True
         try:
             looked = self.finder.look(step, self._chains(step))
-            return self._hit(step, looked, self.finder.find(step, looked))
-        except LayerError:
+            return self._hit(step, looked, self.finder.find(step, looked, self._unheld))
+        except (LayerError, BuildError):
             return False  # a thread meets it once more, and tells
+
+    def _reads(self, op: Op) -> bool:
+        """True if files have to be looked at before the key is known."""
+        if isinstance(op, Copy):
+            needed = origins(op)
+            return op.of_context or len(needed) != 1 or not self.finder.facts.has(self.made[needed[0]].chain, op)
+        return isinstance(op, Fetch) or (isinstance(op, Run) and bool(op.mounts))
+
+    def _hold(self) -> None:
+        """Claim what was found at once, all together: a transaction for each would take longer. Raises Vanished."""
+        found, self._unheld = self._unheld, []
+        if found and not self.bench.store.records.hold(found):
+            self._halt.set()
+            raise Vanished("results that were there have been removed")
 
     def _hit(self, step: Step, looked: Looked, found: Found) -> bool:
         """Take what was found, if it counts."""
@@ -174,16 +196,18 @@ class Execution:
         created = kept.created if self.request.epoch is None else self._now()
         self.made[step.id] = Made(looked.below.push(kept.diff_id), created, kept.size)
         if kept.line != step.span.place:
-            cache.move(self.bench.store, looked.key, kept, step.span.place)
+            self._moves[looked.key.text] = step.span.place
         self.emit(StepCached(step.id))
         self._report(step, "cached", kept.seconds, kept.usage)
         return True
 
     def adopt(self) -> None:
-        """Keep what shared caches had of those steps whose layers were fetched after all."""
+        """Keep what shared caches had of those steps whose layers were fetched after all; their size is known now."""
+        store = self.bench.store
         for step, looked, kept in self.finder.taken:
-            if self.reports[step.id].status == "cached" and self.bench.store.here(kept.diff_id):
-                self._keep(step, looked, self.made[step.id], seconds=kept.seconds, usage=None)
+            if self.reports[step.id].status == "cached" and store.here(kept.diff_id):
+                result = Made(self.made[step.id].chain, self.made[step.id].created, store.blobs.size(kept.diff_id))
+                self._keep(step, looked, result, seconds=kept.seconds, usage=None)
 
     def _fetched(self, step: Step, count: int) -> None:
         self.emit(StepProgress(step.id, "fetched", count))
@@ -306,7 +330,7 @@ class Execution:
 
         assert step.base is not None
         where = self.finder.looking.where(step, self.steps)
-        found = explain(self.bench.store, where, looked.key, looked.lists(), below=self._moved(step.base))
+        found = explain(self._formers, where, looked.key, looked.lists(), below=self._moved(step.base))
         return found.reason, tuple(map(str, found.changes))
 
     def _moved(self, base: int) -> str:
@@ -317,14 +341,16 @@ class Execution:
         )
 
     def _keep(self, step: Step, looked: Looked, result: Made, *, seconds: float, usage: Usage | None) -> None:
+        self.made[step.id] = result
+        self.finder.since.setdefault(step.id, time.time())
+        if self.request.apart:
+            return
         store, line = self.bench.store, step.span.place
         where = self.finder.looking.where(step, self.steps)
         layer = NewLayer(result.chain.diff_ids[-1], result.size)
         cache.keep(store, looked.key, layer, where, created=result.created, seconds=seconds, usage=usage, line=line)
         if lists := looked.lists():
             inputs.keep(store, where, lists, layer.diff_id)
-        self.made[step.id] = result
-        self.finder.since.setdefault(step.id, time.time())
 
     def _work(self, step: Step, looked: Looked, former: NewLayer | None) -> tuple[NewLayer, Usage | None]:
         """Make a step's layer; the `former` one again if only times differ."""
@@ -348,6 +374,7 @@ class Execution:
                     former,
                     self._mount_data if self.finder.imports.mounts else None,
                     None if self.bench.debugger is None else self._look,
+                    wanted.times,
                 )
                 return run(
                     self.bench,
@@ -363,13 +390,14 @@ class Execution:
             case Mkdir():
                 from builder.ops.mkdir import mkdir
 
-                return settled(store, below, former, mkdir(store, below, step, step.op, self.request.epoch)), None
+                return settled(store, below, former, mkdir(store, below, step, self.request)), None
             case Copy():
                 from builder.ops.copy import copy
 
                 assert looked.selection is not None
                 there = store.tree(below)
-                layer = copy(store, there, step, looked.selection, anew=anew, form=form)
+                times = self.request.times
+                layer = copy(store, there, step, looked.selection, anew=anew, form=form, times=times)
                 return settled(store, below, former, layer), None
         raise AssertionError(step.op)
 

@@ -1,7 +1,6 @@
 """Why a step is not in the cache: what differs between its key and the nearest one that was.
 
-The nearest is the record of the same instruction of the same Dockerfile with the fewest differences; else of whatever
-stood in its place, else of the same words anywhere. Nothing here decides anything: a build is the same without it.
+Nothing here decides anything: a build is the same without it.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from builder.cache import Key, Where, shortened, where_of
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
+    from builder.former import Former
     from builder.inputs import Listing
     from layers import Record, Store
 
-MOST = 20
-"""Records that are compared, of those that fit equally well."""
 MOST_FILES = 100
 """Files that are named."""
 LONGEST = 200
@@ -82,7 +80,7 @@ NEVER = "it was never built here"
 
 
 def explain(
-    store: Store,
+    former: Former,
     where: Where,
     key: Key,
     lists: Mapping[str, Listing],
@@ -90,16 +88,17 @@ def explain(
     below: str = "",
     before: float | None = None,
 ) -> Explanation:
-    """What differs from the nearest record.
+    """What differs from the nearest record of `former`.
 
     `lists` are the files that the step reads now, by the digest in its key. `below` says, if that is so, that what the
     step stands on or reads was made anew, or is not known: then the key has nothing but its kind. `before`: only
     records made earlier, in seconds since the epoch.
     """
+    store = former.store
     if (same := store.records.known(key.text)) is not None and before is None and not below:
         gone = "its result is no longer in the store"
         return Explanation(gone, seconds=float(same.value["seconds"]))
-    near = nearest(store, where, key, before)
+    near = former.nearest(where, key, before)
     if near is None:
         return Explanation(below or NEVER)
     if "below" not in key.parts:
@@ -107,25 +106,6 @@ def explain(
     changes = tuple(differences(store, where, key, near, lists, below=below))
     reason = str(changes[0]) if changes else below or "nothing that it reads has changed"
     return Explanation(reason, changes, float(near.value["seconds"]))
-
-
-def nearest(store: Store, where: Where, key: Key, before: float | None = None) -> Record | None:
-    """The record to compare with, None if nothing like this step was ever built here."""
-    kind = str(key.parts["kind"])
-    records = store.records.where("step:", where_home=where.home, where_stage=where.stage, parts_kind=kind)
-    found = [one for one in records if one.key != key.text and (before is None or one.made < before)]
-    title = str(shortened(where.title))
-    alike = [one for one in found if one.value.get("where", {}).get("title") == title]
-    alike = alike or [one for one in found if one.value.get("where", {}).get("position") == where.position]
-    if not alike:
-        records = store.records.where("step:", where_title=title, parts_kind=kind)
-        alike = [one for one in records if one.key != key.text and (before is None or one.made < before)]
-    parts = shortened(key.parts)
-    return min(
-        alike[:MOST],
-        key=lambda one: sum(one.value["parts"].get(name) != parts.get(name) for name in parts),
-        default=None,
-    )
 
 
 def differences(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from builder.errors import BuildError
 from builder.events import Event, Exported
 from builder.request import BuildRequest, Output
+from builder.times import Times
 from layers import Chain, Descriptor, Image
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def export(
     emit: Callable[[Event], None],
 ) -> None:
     """Write or send it, whole or not at all. Raises BuildError, OSError and the errors of a registry."""
+    times = None if request.epoch is None else Times(request.epoch, every=True)  # of tar and local, as with BuildKit
     match output.kind:
         case "registry":
             _push(bench, request, output, emit)
@@ -50,10 +52,10 @@ def export(
             from layers.making.merge import flat
 
             with replacing(output.dest) as sink:
-                flat(bench.store.tree(images[0].chain), sink)
+                flat(bench.store.tree(images[0].chain), sink, None if times is None else times.of)
         case "local":
             assert output.dest is not None
-            _local(bench.store, images, output.dest)
+            _local(bench.store, images, output.dest, times)
     emit(Exported(output.kind, str(output.dest), target.digest))
 
 
@@ -70,8 +72,9 @@ def _push(bench: Workbench, request: BuildRequest, output: Output, emit: Callabl
         emit(Exported("registry", tag.familiar, found.digest))
 
 
-def _local(store: Store, images: Sequence[Image], dest: Path) -> None:
+def _local(store: Store, images: Sequence[Image], dest: Path, times: Times | None) -> None:
     """Unpack into a directory; with several platforms into one below it for each."""
+    from layers.disk.paths import encode
     from layers.snapshot.unpack import unpack
 
     for image in images:
@@ -81,6 +84,10 @@ def _local(store: Store, images: Sequence[Image], dest: Path) -> None:
             below = store.tree(Chain(image.chain.diff_ids[:depth]))
             with store.blobs.open(diff_id) as raw:
                 unpack(store.toc(diff_id), raw, place, overlay=False, below=below)
+        if times is not None:
+            for entry in store.tree(image.chain).walk():
+                path = os.path.join(encode(str(place)), encode(entry.path))
+                os.utime(path, (times.epoch, times.epoch), follow_symlinks=False)
 
 
 @contextmanager

@@ -37,6 +37,10 @@ class Facts:
             self.used[key] = found
         return found
 
+    def has(self, chain: Chain, op: Copy) -> bool:
+        """True if it is known what a COPY selects in a chain."""
+        return self.find(selected(chain, op)) is not None
+
     def keep(self, key: str, content: str, chain: Chain) -> None:
         """Remember one, of files in layers that are here."""
         self.used[key] = content

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from builder import cache
+from builder.errors import BuildError
 from builder.facts import Facts
 from builder.graph import Run, Step
 from builder.looking import Looked, Looking
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from builder.contexts import Contexts
     from builder.request import BuildRequest
     from builder.sharing.known import Imports
-    from layers import Store
+    from layers import Record, Store
+
+
+class Vanished(BuildError):
+    """A result that was there a moment ago has been pruned: a build has to look once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,15 @@ class Finder:
             self.read[step.id] = digests
         return looked
 
-    def find(self, step: Step, looked: Looked) -> Found:
-        """What is known of a step's result."""
-        kept = cache.find(self._store, looked.key) or self._shared(step, looked)
+    def find(self, step: Step, looked: Looked, later: list[Record] | None = None) -> Found:
+        """What is known of a step's result. What is added to `later` has to be held before it is used."""
+        if later is None:
+            kept = cache.find(self._store, looked.key)
+        else:
+            record = self._store.records.peek(looked.key.text)
+            kept = None if record is None else cache.kept(record)
+            later += [] if record is None else [record]
+        kept = kept or self._shared(step, looked)
         refused = self.refused(step)
         if kept is not None and not refused:
             refused = expiry(self._request, step, time.time() - kept.made)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from builder import cache
 from builder.explain import Change, Explanation, explain
 from builder.finding import Finder
+from builder.former import Former
 from builder.graph import Base, BuildGraph, Fetch, Step, origins
-from builder.looking import Looked
+from builder.looking import Looked, home
 from builder.sharing.supply import Unfetched
 from layers import Chain
 from layers.quick import dataclass
@@ -56,6 +57,7 @@ class Forecast:
         self._store = road.bench.store
         self._finder = Finder(self._store, road.request, road.contexts, road.imports, sealed=True)
         self._looking = self._finder.looking
+        self._former = Former(self._store, home(road.request))
         self._chains: dict[int, Chain] = {}
         self._absent: set[int] = set()
         """Bases whose layers are elsewhere: their chains are known, their files are not."""
@@ -121,7 +123,7 @@ class Forecast:
         where = self._looking.where(step, self._steps)
         key = cache.Key("", {"kind": KINDS[type(step.op).__name__]}) if looked is None else looked.key
         lists = looked.lists() if looked is not None else {}
-        return explain(self._store, where, key, lists, below=below)
+        return explain(self._former, where, key, lists, below=below)
 
 
 KINDS = {"Run": "run", "Mkdir": "mkdir", "Copy": "copy"}

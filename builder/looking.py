@@ -62,6 +62,9 @@ class Looking:
         self._request = request
         self._context = context
         self._home = home(request)
+        self._time = "" if request.times is None else str(request.times)
+        self._now = "" if request.epoch is None else f"at {request.epoch}"
+        """What a WORKDIR gets."""
 
     def look(self, step: Step, chains: Mapping[int, Chain]) -> Looked:
         """The inputs of a step over the results of those it needs. Raises ContextError, StepFailed."""
@@ -70,12 +73,14 @@ class Looking:
         match step.op:
             case Run() as op:
                 shown = self._shown(step, chains) if op.mounts else ()
-                return Looked(below, cache.run_key(below, op, step, [one.content for one in shown]), shown=shown)
+                return Looked(
+                    below, cache.run_key(below, op, step, [one.content for one in shown], self._time), shown=shown
+                )
             case Mkdir() as op:
-                return Looked(below, cache.mkdir_key(below, op, step))
+                return Looked(below, cache.mkdir_key(below, op, step, self._time or self._now))
             case Copy() as op:
                 content, selection = self._content(step, op, chains)
-                return Looked(below, cache.copy_key(below, op, step, content), selection)
+                return Looked(below, cache.copy_key(below, op, step, content, self._time), selection)
         raise AssertionError(step.op)
 
     def where(self, step: Step, steps: Mapping[int, Step]) -> cache.Where:
@@ -93,7 +98,8 @@ class Looking:
         if not isinstance(step.op, Copy) or looked.selection is not None:
             return looked
         selection = self._selected(step, step.op, chains)
-        return Looked(looked.below, cache.copy_key(looked.below, step.op, step, selection.digest()), selection)
+        key = cache.copy_key(looked.below, step.op, step, selection.digest(), self._time)
+        return Looked(looked.below, key, selection)
 
     def _content(self, step: Step, op: Copy, chains: Mapping[int, Chain]) -> tuple[str, Selection | None]:
         """The digest of what a COPY puts down, and the files unless it was known."""

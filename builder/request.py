@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from builder.policy import Lifetime
 from builder.secrets import Secret
+from builder.times import Times
 from layers import Platform, Reference
 from layers.quick import dataclass
 from runner import Limits
@@ -83,10 +84,10 @@ class BuildRequest:
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
     explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
     that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
-    image. epoch: seconds, SOURCE_DATE_EPOCH. jobs: steps at the same time, None for two a processor. keep_failed: keep
-    the file system of a failed RUN. secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id
-    ("default" is the usual one), for RUN --mount=type=ssh. strict: what is usually passed over in
-    silence is an error.
+    image. epoch: seconds, SOURCE_DATE_EPOCH. times: of the files in new layers. apart: nothing is remembered but the
+    image. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system of a failed RUN.
+    secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
+    RUN --mount=type=ssh. strict: what is usually passed over in silence is an error.
     """
 
     context: Path | None
@@ -115,6 +116,8 @@ class BuildRequest:
     squash: Literal["new", "all"] | None = None
     outputs: tuple[Output, ...] = ()
     epoch: int | None = None
+    times: Times | None = None
+    apart: bool = False
     jobs: int | None = None
     keep_failed: bool = True
     secrets: Mapping[str, Secret] = field(default_factory=dict)

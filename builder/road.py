@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from builder.assemble import assemble
 from builder.bases import Bases
 from builder.build import BuildResult, StepReport
-from builder.builds import note
+from builder.builds import inputs, note
 from builder.context import Context
 from builder.contexts import Contexts
 from builder.dockerfile import Dockerfile
 from builder.errors import Cancelled, DockerfileErrors
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
+from builder.finding import Vanished
 from builder.graph import BaseImage, BuildGraph, Copy, Run, Step
 from builder.ignore import Ignore
 from builder.mounts import BindMount, CacheMount, Mounted
@@ -43,6 +45,7 @@ class Road:
         self.emit = emit
         self.stop = stop
         self.imports = Imports()
+        self._inputs: list[Mapping[str, Any]] = []
         self._done: list[tuple[BuildGraph, Execution]] = []
         self.contexts = Contexts(request, bench, stop)
 
@@ -91,6 +94,7 @@ class Road:
             tuple(reports),
             size,
             time.monotonic() - began,
+            tuple(self._inputs),
         )
 
     def graphs(self) -> Iterator[BuildGraph]:
@@ -184,9 +188,11 @@ class Road:
         if any(place.kind == "inline" for place in self.request.cache_to):
             manifest, config = self._inline(graph, execution, manifest, config)
         image = self.bench.store.images.add(manifest, config)
-        execution.adopt()
         self._done.append((graph, execution))
-        note(self, graph, execution, image, began)
+        went_in = inputs(self, graph, execution)
+        self._inputs.append(went_in)
+        if not self.request.apart:
+            note(self.bench.store, graph, execution, image, went_in, began=began)
         return image, [execution.reports[step.id] for step in graph.steps]
 
     def _executed(self, graph: BuildGraph) -> Execution:
@@ -205,10 +211,13 @@ class Road:
                 execution.run(graph.steps)
                 if not self.stop.is_set():
                     execution.finder.supply.need(execution.made[graph.outcome.top].chain)
+                    execution.adopt()
                     return execution
             except CacheBroken as broken:
                 self.imports = self.imports.without(broken.source)
                 self._warn(f"{broken}; it is not used any more")
+                continue
+            except Vanished:
                 continue
             finally:
                 self.contexts.rest()
@@ -237,7 +246,9 @@ class Road:
         from builder.sharing.exports import export
 
         try:
-            found = export(self.bench, place, self._done)
+            found = export(self.bench, place, self._done, warn=self._warn, stop=self.stop)
+        except Cancelled:
+            raise
         except Exception as error:  # of a registry, whose errors are of another room
             if not place.ignore_error:
                 error.add_note(f"the image is built; its cache could not be written to {place.where}")

@@ -36,6 +36,9 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         ),
         "debug": Listed("pybuild.commands.debug:debug", "Open a shell where a build failed, or at any step.", True),
         "parse": Listed("pybuild.commands.parse:parse", "Show what a Dockerfile means, step by step."),
+        "verify": Listed(
+            "pybuild.commands.verify:verify", "Build an image once more and show whether it is the same.", True
+        ),
         "cache": Listed("pybuild.commands.cache:cache", "List, explain and remove what builds have kept."),
     },
     "Images": {

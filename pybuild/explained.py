@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from builder.builds import Built
     from builder.explain import Change
+    from builder.former import Former
     from layers import Store
 
 Row = tuple[dict[str, Any], "tuple[Change, ...]"]
@@ -39,7 +40,8 @@ def rows(store: Store, step: str | None, image: str | None) -> list[Row]:
     if step is not None and not ran:
         names = ", ".join(str(one["title"]) for one in build.steps) or "none: everything was cached"
         raise click.UsageError(f"no step {step!r} ran in this build; those that did: {harmless(names)}")
-    return [_row(store, build, one) for one in ran]
+    formers: dict[str, Former] = {}
+    return [_row(store, build, one, formers) for one in ran]
 
 
 def fits(store: Store, one: Mapping[str, Any], text: str) -> bool:
@@ -52,10 +54,11 @@ def fits(store: Store, one: Mapping[str, Any], text: str) -> bool:
     return text in places or fnmatchcase(" ".join(one["title"].split()), text)
 
 
-def _row(store: Store, build: Built, one: Mapping[str, Any]) -> Row:
+def _row(store: Store, build: Built, one: Mapping[str, Any], formers: dict[str, Former]) -> Row:
     from builder import inputs
     from builder.cache import Key, where_of
     from builder.explain import explain
+    from builder.former import Former
 
     record = store.records.known(one["key"])
     reason = str(one["reason"])
@@ -65,7 +68,8 @@ def _row(store: Store, build: Built, one: Mapping[str, Any]) -> Row:
         digests = [parts.get("content", ""), *(mount[3] for mount in parts.get("mounts", ()) if len(mount) == 4)]
         lists = {digest: listing for digest in digests if (listing := inputs.find(store, where, digest)) is not None}
         below = f"{one['over']} ran again" if one["over"] else ""
-        found = explain(store, where, Key(one["key"], parts), lists, below=below, before=build.began)
+        former = formers.setdefault(where.home, Former(store, where.home))
+        found = explain(former, where, Key(one["key"], parts), lists, below=below, before=build.began)
         reason, changes = found.reason, found.changes
     data = {
         "Step": f"[{one['stage']}] {harmless(' '.join(one['title'].split()))}",

@@ -20,6 +20,7 @@ from builder.errors import ContextError, StepFailed
 from builder.graph import Copy, Step
 from builder.ops.last import Last
 from builder.ops.select import Item, Origin, Selection, Source
+from builder.times import Times, stamped
 from layers import Entry, EntryType
 from layers.quick import dataclass
 from layers.tar.xattrs import incoming
@@ -138,8 +139,9 @@ def copy(
     *,
     anew: bool,
     form: Form | None,
+    times: Times | None = None,
 ) -> NewLayer:
-    """Make the layer, compressed meanwhile in `form`; `anew`: without a look at earlier ones.
+    """Make the layer, compressed meanwhile in `form`; `anew`: without a look at earlier ones; `times`: of its files.
 
     Raises StepFailed, ContextError, AccountMissing, ArchiveInvalid.
     """
@@ -169,7 +171,7 @@ def copy(
         last = Last.find(store, place, op) if place is not None and not anew else None
         if last is not None:
             opened.enter_context(last)
-        entries = _links(placing)
+        entries = stamped(times, _links(placing))
         layer = compose(store, _items(placing, entries, last), form)
         if place is not None:
             Last.keep(store, place, op, layer, [placing.placed[entry.path].content for entry in entries])

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 
 from builder.errors import StepFailed
 from builder.graph import Mkdir, Step
+from builder.times import stamped
 from layers import Chain, Entry, EntryType
 
 if TYPE_CHECKING:
+    from builder.request import BuildRequest
     from layers import NewLayer, Store
 
 MODE = 0o755
 
 
-def mkdir(store: Store, below: Chain, step: Step, op: Mkdir, epoch: int | None) -> NewLayer:
+def mkdir(store: Store, below: Chain, step: Step, request: BuildRequest) -> NewLayer:
     """Make the layer; one that is there already gives a layer of nothing. Raises StepFailed, AccountMissing."""
     from layers.making.compose import compose
 
+    op, epoch, times = step.op, request.epoch, request.times
+    assert isinstance(op, Mkdir)
     tree = store.tree(below)
     account = tree.accounts().account(op.user)
     path = tree.resolve(op.path.strip("/"))
@@ -38,4 +42,4 @@ def mkdir(store: Store, below: Chain, step: Step, op: Mkdir, epoch: int | None) 
         if (found := tree.get(path)) is not None:
             parents.append(found)
         path = posixpath.dirname(path)
-    return compose(store, [(entry, None) for entry in (*reversed(parents), *reversed(missing))])
+    return compose(store, [(entry, None) for entry in stamped(times, [*reversed(parents), *reversed(missing)])])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from builder.contexts import Contexts
     from builder.networks.building import Building
     from builder.secrets import Secret
+    from builder.times import Times
     from builder.workbench import Workbench
     from layers import Digest, NewLayer, Workspace
     from layers.home.caches import Renewal
@@ -47,8 +48,8 @@ class Settings:
 
     `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `networks`: those
     that the steps of this build join. `former`: what the same command has made of the same files before. `mount_data`
-    fills a new cache directory, if it knows how.
-    `look`: shows somebody a command that failed, its file system and mounts as they are.
+    fills a new cache directory, if it knows how. `look`: shows somebody a command that failed, its file system and
+    mounts as they are. `times`: of the files in its layer.
     """
 
     limits: Limits
@@ -61,6 +62,7 @@ class Settings:
     former: NewLayer | None = None
     mount_data: Callable[[Path, Digest], bool] | None = None
     look: Callable[[Step, Sandbox, Exit], None] | None = None
+    times: Times | None = None
 
 
 def run(
@@ -137,9 +139,11 @@ def run(
             if crowded:
                 failed.add_note(str(room.full(store.root)))
             raise failed
-        layer = capture(store, work.upper, store.tree(below), form=settings.form)
+        times = settings.times
+        stamp = None if times is None else times.of
+        layer = capture(store, work.upper, store.tree(below), form=settings.form, stamp=stamp)
         result = settled(store, below, settings.former, layer)
-        if result is layer:  # else the directory has other times than the layer
+        if result is layer and times is None:  # else the directory has other times than the layer
             store.snapshots.commit(work, layer.diff_id)
     return result, exit.usage
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from builder.errors import Cancelled
 from builder.sharing import document as documents
 from builder.sharing.document import Document, MountData, Result
 from builder.sharing.places import opened
-from layers import Chain, Descriptor, DiffID, Manifest
+from layers import ArchiveInvalid, Chain, Descriptor, DiffID, Manifest, UnsafePath
 from layers.moving.repository import ReadOnly
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 Done = Sequence[tuple["BuildGraph", "Execution"]]
 
 
-def export(bench: Workbench, target: CacheTarget, done: Done) -> Descriptor:
-    """Write what a build knows to a place; the manifest there. Raises what the place raises."""
+def export(
+    bench: Workbench, target: CacheTarget, done: Done, *, warn: Callable[[str], None], stop: threading.Event
+) -> Descriptor:
+    """Write what a build knows to a place; the manifest there. Raises what the place raises, and Cancelled."""
     from layers.moving.places import Places
     from layers.moving.transfer import copy
+    from layers.tar.pipeline import Stopped
 
     repository, name = opened(bench, target, write=True)
     results = {one.key: one for graph, execution in done for one in of_steps(graph, execution, mode=target.mode)}
@@ -35,12 +39,15 @@ def export(bench: Workbench, target: CacheTarget, done: Done) -> Descriptor:
     mounts: dict[str, MountData] = {}
     if target.mounts:
         names = {key: name for _, execution in done for key, name in execution.finder.mounts.items()}
-        mounts = {one.key: one for one in of_mounts(bench.store, names)}
+        mounts = {one.key: one for one in of_mounts(bench.store, names, warn)}
     diff_ids = [*(one.diff_id for one in results.values()), *(one.diff_id for one in mounts.values())]
     layers = blobs(bench.store, repository, dict.fromkeys(diff_ids), target, done)
     config, manifest = documents.build(Document(results, layers, facts if target.mode == "max" else {}, mounts))
     shelf = Shelf(bench.store, config, manifest)
-    return copy(shelf, manifest.descriptor, repository, name, places=Places(bench.store))
+    try:
+        return copy(shelf, manifest.descriptor, repository, name, places=Places(bench.store), stop=stop)
+    except Stopped as error:
+        raise Cancelled("the build was stopped") from error
 
 
 def of_steps(graph: BuildGraph, execution: Execution, *, mode: str) -> Iterable[Result]:
@@ -55,18 +62,22 @@ def of_steps(graph: BuildGraph, execution: Execution, *, mode: str) -> Iterable[
             yield Result(report.key, report.diff_id, made.size, made.created, seconds, line, since)
 
 
-def of_mounts(store: Store, names: Mapping[str, str]) -> Iterable[MountData]:
-    """What the cache mounts hold now, each made into a layer; those that are not here are left out."""
+def of_mounts(store: Store, names: Mapping[str, str], warn: Callable[[str], None]) -> Iterable[MountData]:
+    """What the cache mounts hold now, each made into a layer; those that are not here or cannot be one are left out."""
     from layers.home.caches import Caches
     from layers.making.capture import capture
 
     for kept in Caches(store).all():
         key, _, number = kept.path.name.partition(".")
         if key in names and number == "0":
-            with suppress(FileNotFoundError), kept.shared() as data:
-                status = os.stat(data)
-                layer = capture(store, data, store.tree(Chain()))
-                name = names[key][: documents.LONGEST]
+            name = names[key][: documents.LONGEST]
+            try:
+                with kept.shared() as data:
+                    status = os.stat(data)
+                    layer = capture(store, data, store.tree(Chain()))
+            except (ArchiveInvalid, UnsafePath, OSError) as error:
+                warn(f"the cache mount {name} is not in the shared cache: {error}")
+            else:
                 yield MountData(key, name, layer.diff_id, status.st_mode & 0o7777, status.st_uid, status.st_gid)
 
 

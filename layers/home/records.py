@@ -25,6 +25,8 @@ class Record:
     value: Mapping[str, Any]
     made: float
     used: float
+    layers: tuple[DiffID, ...] = ()
+    """What it stands on, where that was looked up."""
 
 
 class Records:
@@ -37,19 +39,35 @@ class Records:
 
     def find(self, key: str) -> Record | None:
         """The record, if it is known and all its layers are here, which are claimed for this process."""
-        row = self._db.row("SELECT value, made, used FROM record WHERE key = ?", key)
+        found = self.peek(key)
+        return found if found is not None and self.hold([found]) else None
+
+    def peek(self, key: str) -> Record | None:
+        """The record, if it is known and all its layers are here now: they may be used only after `hold`."""
+        children = "(SELECT group_concat(child) FROM edge WHERE parent = key)"
+        row = self._db.row(f"SELECT value, made, used, {children} FROM record WHERE key = ?", key)
         if row is None:
             return None
-        value, made, used = row
-        layers = self.layers(key)
+        value, made, used, found = row
+        layers = tuple(map(Digest.parse, found.split(","))) if found else ()
+        return Record(key, json.loads(value), made, used, layers) if all(map(self._blobs.has, layers)) else None
+
+    def hold(self, records: Sequence[Record]) -> bool:
+        """Claim the layers of these for this process; False if some have gone since they were looked at."""
+        layers = [layer for record in records for layer in record.layers]
         self._claim(*layers)
-        if not all(self._blobs.has(layer) for layer in layers):
-            return None
         now = time.time()
-        if not 0 <= now - used < FRESH and self._db.barred is None:
+        stale = [(now, record.key) for record in records if not 0 <= now - record.used < FRESH]
+        if stale and self._db.barred is None:
             with self._db.write() as db:
-                db.execute("UPDATE record SET used = ? WHERE key = ?", (now, key))
-        return Record(key, json.loads(value), made, used)
+                db.executemany("UPDATE record SET used = ? WHERE key = ?", stale)
+        return all(map(self._blobs.has, layers))
+
+    def amend(self, values: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let records that are there say something else; layers and times stay."""
+        rows = [(json.dumps(value, separators=(",", ":")), key) for key, value in values.items()]
+        with self._db.write() as db:
+            db.executemany("UPDATE record SET value = ? WHERE key = ?", rows)
 
     def keep(self, key: str, value: Mapping[str, Any], diff_ids: Sequence[DiffID] = ()) -> None:
         """Remember `value` (a small JSON object) for `key`, standing on layers that are here."""
@@ -95,6 +113,16 @@ class Records:
             *values,
         )
         return tuple(Record(key, json.loads(value), made, used) for key, value, made, used in rows)
+
+    def fields(self, prefix: str, *names: str) -> list[tuple[str, ...]]:
+        """Key and texts of the records whose keys begin so, the newest first; names as in `a.b`, "" for what is not."""
+        columns = ", ".join("coalesce(json_extract(value, ?), '')" for _ in names)
+        return self._db.rows(
+            f"SELECT key, {columns} FROM record WHERE key >= ? AND key < ? ORDER BY made DESC",
+            *(f"$.{name}" for name in names),
+            prefix,
+            prefix[:-1] + chr(ord(prefix[-1]) + 1),
+        )
 
     def latest(self, prefix: str) -> Record | None:
         """The record made last of those whose keys begin so, whether or not its layers are here."""

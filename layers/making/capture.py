@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,16 +20,27 @@ if TYPE_CHECKING:
     from layers.views.tree import Tree
 
 
-def capture(store: Store, upper: Path, below: Tree, hidden: Collection[str] = (), form: Form | None = None) -> NewLayer:
+def capture(
+    store: Store,
+    upper: Path,
+    below: Tree,
+    hidden: Collection[str] = (),
+    form: Form | None = None,
+    *,
+    stamp: Callable[[Entry], Entry] | None = None,
+) -> NewLayer:
     """The layer of what an overlay's upper directory changes; one of nothing if nothing changed.
 
-    `hidden` as in `layers.views.upper.changes`, `form` as in `layers.making.compose`. Two captures of one directory
+    `hidden` as in `layers.views.upper.changes`, `form` as in `layers.making.compose`; `stamp` gives an entry another
+    time. Two captures of one directory
     give the same bytes. Raises StoreFull, and OSError if the directory cannot be read.
     """
     found = [change.entry for change in upper_dir.changes(upper, below, hidden)]
     root = upper_dir.root_change(upper, below)
     if root is not None:
         found.append(root)
+    if stamp is not None:
+        found = [stamp(entry) for entry in found]
     return compose(store, _with_data(upper, ordered(found)), form)
 
 

@@ -5,7 +5,7 @@ Only tables of contents are read, and the data of the files that are seen at the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -42,12 +42,15 @@ def squash(store: Store, diff_ids: Sequence[DiffID], below: Chain) -> NewLayer:
     return compose(store, _items(whole, ordered(entries), links))
 
 
-def flat(tree: Tree, sink: BinaryIO) -> int:
-    """Write a whole file system as one tar, as it is read; the bytes written. Raises as `squash`, and OSError."""
+def flat(tree: Tree, sink: BinaryIO, stamp: Callable[[Entry], Entry] | None = None) -> int:
+    """Write a whole file system as one tar, as it is read; the bytes written. `stamp` gives entries another time.
+
+    Raises as `squash`, and OSError.
+    """
     writer = TarWriter(sink.write)
     entries = (entry for entry in tree.walk(strict=True) if entry.path or tree.lists(""))
     for entry, data in _items(tree, entries, {}):
-        writer.add(entry, data)
+        writer.add(entry if stamp is None else stamp(entry), data)
     return writer.close()
 
 

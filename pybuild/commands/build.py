@@ -29,6 +29,8 @@ Examples:
   pybuild build --secret id=token,env=TOKEN --ssh default -t app .
   pybuild build --squash -t registry.example.org/app --push .
   pybuild build -o type=oci,dest=app.tar .
+  pybuild build --dry-run .
+  pybuild build --cache-from example.org/app:cache --cache-to type=registry,ref=example.org/app:cache,mode=max .
   pybuild build - < Dockerfile
   tar cz . | pybuild build -
   pybuild build https://example.org/app.git#v1.2:docker
@@ -185,7 +187,13 @@ PERIOD = typed(units.parse_period)
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only the image id.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="NUMBER", help="Steps at the same time.")
-@click.option("--timestamp", type=int, metavar="SECONDS", help="The time in the image (SOURCE_DATE_EPOCH).")
+@click.option("--timestamp", type=int, metavar="SECONDS", help="The time of the image and of every file in new layers.")
+@click.option(
+    "--rewrite-timestamp",
+    "rewrite",
+    is_flag=True,
+    help="No file in a new layer is younger than SOURCE_DATE_EPOCH; also -o ...,rewrite-timestamp=true.",
+)
 @click.option("--rm/--no-rm", default=True, help="--no-rm keeps nothing more: only failed steps leave a container.")
 @click.option(
     "--keep-failed/--discard-failed", default=True, help="Keep the file system of a RUN that failed (the default)."
@@ -276,11 +284,9 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
 
     found = sources(roof, options["context"], options["file"])
     platforms = [Platform.parse(word) for words in options["platforms"] for word in words.split(",")]
-    epoch = options["timestamp"]
-    if epoch is None and (said := os.environ.get("SOURCE_DATE_EPOCH")):
-        if not said.isdigit():
-            raise click.UsageError(f"SOURCE_DATE_EPOCH={said!r} in the environment is no number of seconds")
-        epoch = int(said)
+    from pybuild.epoch import moments
+
+    epoch, times = moments(options)
     outputs = [output(spec) for spec in options["outputs"]]
     tags = tuple(Reference.parse(tag) for tag in options["tags"])
     if options["push"]:
@@ -312,6 +318,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             squash=options["squash"],
             outputs=tuple(outputs),
             epoch=epoch,
+            times=times,
             jobs=options["jobs"],
             keep_failed=options["keep_failed"],
             secrets=dict(secret(spec) for spec in options["secrets"]),
@@ -349,7 +356,7 @@ def output(spec: str) -> Output:
         raise click.UsageError(f"--output {spec!r}: type is one of oci, docker, tar, local, registry")
     codec = {"uncompressed": "none"}.get(found := words.pop("compression", "gzip"), found)
     level = words.pop("compression-level", None)
-    for harmless in ("force-compression", "oci-mediatypes", "name", "tar"):
+    for harmless in ("force-compression", "oci-mediatypes", "name", "tar", "rewrite-timestamp"):
         words.pop(harmless, None)
     if words:
         raise click.UsageError(f"--output {spec!r}: unknown key {min(words)!r}")

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from builder.forecast import Expected
 from builder.policy import Lifetime
 from builder.request import BuildRequest
 from builder.workbench import Workbench
-from layers import Store
+from layers import Digest, Record, Records, Store
 from tests.support.command import Pybuild
 from tests.support.stored import new_image, new_layer
 
@@ -145,6 +145,33 @@ def test_a_result_that_was_pruned_is_no_change(make: Make, store: Store) -> None
     (layer,) = store.records.layers(record.key)
     store.blobs.path(layer).unlink()
     assert make("FROM scratch\nCOPY a /a\n")["COPY a /a"] == ("its result is no longer in the store",)
+
+
+def test_what_a_prune_takes_at_the_last_moment_is_made_again(
+    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("FROM scratch\nWORKDIR /a\nWORKDIR /b\n")
+    hold = Records.hold
+    taken: list[Digest] = []
+
+    def late(records: Records, found: Sequence[Record]) -> bool:
+        if len(found) > 1 and not taken:
+            taken.append(found[-1].layers[0])
+            store.blobs.path(taken[0]).unlink()
+        return hold(records, found)
+
+    monkeypatch.setattr(Records, "hold", late)
+    assert make("FROM scratch\nWORKDIR /a\nWORKDIR /b\n") == {"WORKDIR /b": ("its result is no longer in the store",)}
+    assert taken
+
+
+def test_a_line_that_moved_stays_cached_and_keeps_its_age(make: Make, store: Store) -> None:
+    make("FROM scratch\nWORKDIR /a\n")
+    with store.db.write() as db:
+        db.execute("UPDATE record SET made = 5")
+    assert make("# more\n\nFROM scratch\nWORKDIR /a\n") == {}
+    (record,) = (one for one in store.records.list() if one.key.startswith("step:"))
+    assert (record.value["line"], record.made) == ("Dockerfile:4", 5)
 
 
 def test_a_heredoc_is_named(make: Make) -> None:

@@ -1,0 +1,38 @@
+"""What times the files of new layers get, so that the same inputs make the same bytes on another day."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from layers import Entry
+from layers.quick import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """`epoch` is seconds since 1970: nothing in a layer is younger, and with `every` nothing is older either."""
+
+    epoch: int
+    every: bool = False
+
+    def of(self, entry: Entry) -> Entry:
+        """An entry with its time."""
+        limit = self.epoch * 1_000_000_000
+        if entry.mtime_ns == limit or (entry.mtime_ns < limit and not self.every):
+            return entry
+        return replace(entry, mtime_ns=limit)
+
+    def __str__(self) -> str:
+        """What of it decides a result, for cache keys."""
+        return f"{'all' if self.every else 'until'} {self.epoch}"
+
+    @classmethod
+    def parse(cls, text: str) -> Times | None:
+        """What `str` gave, None for nothing."""
+        word, _, epoch = text.partition(" ")
+        return cls(int(epoch), every=word == "all") if epoch else None
+
+
+def stamped(times: Times | None, entries: list[Entry]) -> list[Entry]:
+    """Entries with the times that they are to have."""
+    return entries if times is None else [times.of(entry) for entry in entries]
