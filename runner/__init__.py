@@ -7,6 +7,8 @@ imported by those who use them.
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from runner.devices import ALL as ALL_DEVICES
+    from runner.devices import Device, Rule
     from runner.errors import (
         LimitExceeded,
         LimitUnavailable,
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES, Exit, Identity, Mount, Runtime, Sandbox
 
 LAZY = {
+    "ALL_DEVICES": "devices",
     "CAPABILITIES": "sandbox",
     "DEFAULT_CAPABILITIES": "sandbox",
+    "Device": "devices",
     "Exit": "sandbox",
     "Identity": "sandbox",
     "LimitExceeded": "errors",
@@ -29,6 +33,7 @@ LAZY = {
     "Mount": "sandbox",
     "NetworkUnavailable": "errors",
     "RunnerError": "errors",
+    "Rule": "devices",
     "Runtime": "sandbox",
     "Sandbox": "sandbox",
     "SandboxBroken": "errors",
@@ -36,10 +41,13 @@ LAZY = {
     "Usage": "limits",
 }
 """The names, by module."""
+RENAMED = {"ALL_DEVICES": "ALL"}
 
 __all__ = [
+    "ALL_DEVICES",
     "CAPABILITIES",
     "DEFAULT_CAPABILITIES",
+    "Device",
     "Exit",
     "Identity",
     "LimitExceeded",
@@ -47,6 +55,7 @@ __all__ = [
     "Limits",
     "Mount",
     "NetworkUnavailable",
+    "Rule",
     "RunnerError",
     "Runtime",
     "Sandbox",
@@ -61,6 +70,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'runner' has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"runner.{LAZY[name]}"), name)
+    value: object = getattr(import_module(f"runner.{LAZY[name]}"), RENAMED.get(name, name))
     globals()[name] = value
     return value

@@ -16,6 +16,8 @@ NONE = {
     "cpu.cfs_period_us": str(ceilings.CPU_PERIOD),
     "cpu.shares": "1024",
     "memory.max": "max",
+    "memory.high": "max",
+    "memory.oom_control": "0",
     "memory.swap.max": "max",
     "memory.low": "0",
     "cpu.max": f"max {ceilings.CPU_PERIOD}",

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import ceilings
+from runner import ceilings, ulimits
 from runner.errors import LimitUnavailable
 from runner.hierarchy import Hierarchy, discover, read
 from runner.limits import Limits, Usage
@@ -33,6 +33,8 @@ SWEEP_PATIENCE = 0.5
 """Seconds that a sweep waits for a dead group's processes to go."""
 MEASURED = ("memory", "cpuacct", "pids", "freezer")  # version-1 groups made for every sandbox
 UNIFIED_MEASURED = ("memory", "pids", "cpu")
+UNIFIED_NAMES = {"blkio": "io"}
+"""What version 2 calls some controllers."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class Cgroup:
                         if controller in asked:
                             raise _unavailable(limits, controller, problem) from problem
             if there.unified is not None:
-                inner = asked - legacy.keys()
+                inner = {UNIFIED_NAMES.get(name, name) for name in asked - legacy.keys()}
                 wanted = inner | {name for name in UNIFIED_MEASURED if name not in there.legacy}
                 with suppress(OSError):
                     parent = _room(there, wanted, inner)
@@ -84,12 +86,13 @@ class Cgroup:
     def _set(self, limits: Limits) -> None:
         if "cpuset" in self.legacy:  # an empty set admits nobody, so begin with all that the parent has
             for name in ("cpuset.cpus", "cpuset.mems"):
-                _write(self.legacy["cpuset"] / name, (self.legacy["cpuset"].parent / name).read_text().strip())
+                write(self.legacy["cpuset"] / name, (self.legacy["cpuset"].parent / name).read_text().strip())
         for setting in ceilings.legacy(limits):
             if setting.controller in self.legacy:
                 put(self.legacy[setting.controller], setting)
+        instead = {UNIFIED_NAMES.get(name, name) for name in self.legacy}
         for setting in ceilings.unified(limits):
-            if setting.controller not in self.legacy:
+            if setting.controller not in instead:
                 if self.unified is not None:
                     put(self.unified, setting)
                 elif setting.asked:
@@ -115,11 +118,11 @@ class Cgroup:
             _make(path, self._locks)
             if controller == "cpuset":
                 for name in ("cpuset.cpus", "cpuset.mems"):
-                    _write(path / name, (path.parent / name).read_text().strip())
+                    write(path / name, (path.parent / name).read_text().strip())
             while strangers := self.processes() - set(map(int, (path / "cgroup.procs").read_text().split())):
                 for pid in strangers:
                     with suppress(ProcessLookupError):
-                        _write(path / "cgroup.procs", str(pid))
+                        write(path / "cgroup.procs", str(pid))
         self.legacy = {**legacy, controller: path}
 
     @property
@@ -137,10 +140,10 @@ class Cgroup:
         """What has been counted so far; wall time is not known here."""
         read = self._number
         two = self.unified
-        cpu = _table(two / "cpu.stat") if two is not None else {}
-        events = _table(two / "memory.events") if two is not None else {}
+        cpu = table(two / "cpu.stat") if two is not None else {}
+        events = table(two / "memory.events") if two is not None else {}
         user, system = read("cpuacct", "cpuacct.usage_user"), read("cpuacct", "cpuacct.usage_sys")
-        oom = _table(self.legacy["memory"] / "memory.oom_control") if "memory" in self.legacy else events
+        oom = table(self.legacy["memory"] / "memory.oom_control") if "memory" in self.legacy else events
         return Usage(
             user_seconds=user / 1e9 if user is not None else cpu.get("user_usec", 0) / 1e6,
             system_seconds=system / 1e9 if system is not None else cpu.get("system_usec", 0) / 1e6,
@@ -156,7 +159,7 @@ class Cgroup:
         elif self.unified is not None and unified_file:
             path = f"{self.unified}/{unified_file}"
         try:
-            return int(_text(path)) if path else None
+            return int(text(path)) if path else None
         except (OSError, ValueError):
             return None
 
@@ -171,9 +174,9 @@ class Cgroup:
     def freeze(self, *, frozen: bool = True) -> None:
         """Pause (or with frozen=False resume) every process inside. Raises LimitUnavailable without a freezer."""
         if "freezer" in self.legacy:
-            _write(self.legacy["freezer"] / "freezer.state", "FROZEN" if frozen else "THAWED")
+            write(self.legacy["freezer"] / "freezer.state", "FROZEN" if frozen else "THAWED")
         elif self.unified is not None and (self.unified / "cgroup.freeze").exists():
-            _write(self.unified / "cgroup.freeze", "1" if frozen else "0")
+            write(self.unified / "cgroup.freeze", "1" if frozen else "0")
         else:
             raise LimitUnavailable("pausing", "freezer", "is not there for this process")
 
@@ -192,7 +195,7 @@ class Cgroup:
         killed = False
         if self.unified is not None:
             with suppress(OSError):  # cgroup.kill came with Linux 5.14
-                _write(self.unified / "cgroup.kill", "1")
+                write(self.unified / "cgroup.kill", "1")
                 killed = True
         if not killed or self.legacy:
             for pid in self.processes():
@@ -222,19 +225,25 @@ def _unavailable(limits: Limits, controller: str, problem: OSError) -> LimitUnav
 
 def put(group: Path, setting: ceilings.Setting) -> None:
     """Set one limit. Raises LimitUnavailable, unless it was nobody's wish."""
+    if setting.never:
+        raise LimitUnavailable(setting.limit, setting.controller, setting.never, "remove the limit")
+    file, value = setting.file, setting.value
+    if setting.instead is not None and not (group / file).exists():
+        file, value = setting.instead
     try:
-        _write(group / setting.file, setting.value)
+        write(group / file, value)
     except OSError as problem:
         if not setting.asked:
             return  # docker's default for swap, on a kernel that does not count swap
-        reason, fix = f"has no {setting.file} in {group}", _DELEGATE
+        reason, fix = f"has no {file} in {group}", _DELEGATE
         if problem.errno != errno.ENOENT:
-            reason = f"refused {setting.value!r} for {setting.file} ({problem.strerror})"
+            reason = f"refused {value!r} for {file} ({problem.strerror})"
             fix = "choose a value that this machine can give"
         raise LimitUnavailable(setting.limit, setting.controller, reason, fix) from problem
 
 
-def _write(path: Path, value: str) -> None:
+def write(path: Path, value: str) -> None:
+    """Write a file of the kernel's. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never create: a missing file is a missing feature
     try:
         os.write(descriptor, value.encode())
@@ -242,7 +251,7 @@ def _write(path: Path, value: str) -> None:
         os.close(descriptor)
 
 
-def _text(path: Path | str) -> str:
+def text(path: Path | str) -> str:
     """A small file of the kernel's, by as few calls as can be: this is read for every step."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -251,9 +260,10 @@ def _text(path: Path | str) -> str:
         os.close(descriptor)
 
 
-def _table(path: Path) -> dict[str, int]:
+def table(path: Path) -> dict[str, int]:
+    """A file of names and numbers; empty if it is not there."""
     with suppress(OSError):
-        pairs = (line.split() for line in _text(path).splitlines())
+        pairs = (line.split() for line in text(path).splitlines())
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
     return {}
 
@@ -301,7 +311,7 @@ def _hand_on(place: Path, wanted: set[str]) -> set[str]:
     """Enable what is possible of `wanted` for the children of `place`; what they then have."""
     for controller in sorted(wanted):
         with suppress(OSError):
-            _write(place / "cgroup.subtree_control", f"+{controller}")
+            write(place / "cgroup.subtree_control", f"+{controller}")
     return set((place / "cgroup.subtree_control").read_text().split())
 
 
@@ -313,7 +323,7 @@ def _step_aside(place: Path) -> bool:
             leaf = place / ASIDE
             leaf.mkdir(exist_ok=True)
             for pid in inside:
-                _write(leaf / "cgroup.procs", pid)
+                write(leaf / "cgroup.procs", pid)
             return True
     return False
 
@@ -378,3 +388,10 @@ def _sweep_one(path: Path, ours: bool) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def check(limits: Limits) -> None:
+    """Whether limits can be set here: they are, on nobody. Raises LimitUnavailable."""
+    ulimits.orders(limits.ulimits)
+    ulimits.check_score(limits.oom_score_adj)
+    Cgroup.create(limits).remove()

@@ -23,11 +23,13 @@ from runner.job import FIRST_BIND, FIRST_JOIN, REFUSED, ROOT, START, STATUS, STD
 from runner.linux import (
     CLONE_NEWCGROUP,
     CLONE_NEWNET,
+    CLONE_NEWPID,
     O_PATH,
     PR_CAPBSET_DROP,
     PR_CAPBSET_READ,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    clone_sibling,
     close_from,
     control,
     install_filter,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 TIOCGPTPEER, TIOCSPTLCK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x5441, 0x40045431, 0x8913, 0x8914
 AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = 2, 1, 2, 5
 KEPT = 3  # the only descriptor beside 0, 1 and 2 that lives until the command does: how failures are told
+TOLD = 4  # and for ENTER, until its birth: how our maker is told of it
 OPEN_FILES = (1024, 524288)
 MSG_CMSG_CLOEXEC = 0x40000000
 MOST_DESCRIPTORS = 253  # SCM_MAX_FD
@@ -61,11 +64,12 @@ class Child:
     orders: type[Job] = Job
     job: Job
 
-    def __init__(self, seed: Seed, descriptors: list[int], maker: int) -> None:
+    def __init__(self, seed: Seed, descriptors: list[int], maker: int, told: int = -1) -> None:
         self.seed = seed
         self.sown = descriptors
         self.given: list[int] = []
         self.maker = maker
+        self.told = told
         self.at = "start"
         self.status = descriptors[STATUS]
         self.walls: Walls | None = None
@@ -104,9 +108,9 @@ class Child:
             self.walls = Walls(seed)
         else:
             self.at = "namespaces"
-            setns(self.sown[FIRST_JOIN + seed.joins + seed.unified], seed.namespaces)
+            setns(self.sown[FIRST_JOIN + seed.joins + seed.unified], seed.namespaces | CLONE_NEWPID)
             os.chdir(b"/")
-        self.at = "limits"
+        self.at = "keyring"
         new_session_keyring()
         self._calm()
         self._wait()
@@ -114,20 +118,45 @@ class Child:
         if seed.kind == START:
             self._build()
         self.at = "terminal"
-        os.setsid()
+        if seed.kind == START:
+            os.setsid()
         if job.tty:
             self._terminal()
         self._own_standard_streams()
         self.at = "descriptors"
-        os.dup2(self.status, KEPT, inheritable=False)
-        self.status = KEPT
-        close_from(KEPT + 1)
+        status, told = (os.dup(one) if one >= 0 else -1 for one in (self.status, self.told))
+        self.status = os.dup2(status, KEPT, inheritable=False)
+        if told >= 0:
+            os.dup2(told, TOLD, inheritable=False)
+        close_from(TOLD + 1 if told >= 0 else KEPT + 1)
         os.umask(0o022)
+        self._limit()
         self._give_up_rights()
         self.at = "exec"
-        if job.init and seed.kind == START:
-            split(KEPT)
+        if seed.kind == START:
+            if job.init:
+                split(KEPT)
+        else:
+            self._appear()
         self._execute()
+
+    def _appear(self) -> None:
+        """Be born among the processes of those who are behind the walls already, with nothing left to take from us.
+
+        Until now they could not see us, so that nobody with the right to trace could reach what we held. The new one
+        is a child of our maker (CLONE_PARENT), who is told of it.
+        """
+        self.at = "birth"
+        pid, pidfd = clone_sibling()
+        if pid:
+            told = socket(AF_UNIX, SOCK_SEQPACKET, 0, TOLD)
+            told.sendmsg([marshal.dumps(pid)], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", pidfd))])
+            os._exit(0)
+        os.close(TOLD)
+        os.setsid()
+        if self.job.tty:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        control(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def _wait(self) -> None:
         """For the job; there is none any more if the other end closes."""
@@ -173,7 +202,8 @@ class Child:
         if self.seed.kind != START:
             root = os.open(b"/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self._open_terminal(open_in(root, b"dev/pts", O_PATH | os.O_DIRECTORY, resolve=STRICT))
-        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+        if self.seed.kind == START:
+            fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
         teller = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(self.status))
         teller.sendmsg([b"tty"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", self.master))])
         teller.close()
@@ -191,13 +221,22 @@ class Child:
                     os.fchown(place, self.job.uid, 5 if self.job.tty else self.job.gid)
 
     def _calm(self) -> None:
-        """Ordinary signals and limits, whatever the caller's were."""
+        """Ordinary signals, whatever the caller's were."""
         for number in IGNORED:  # all others are as they should be since the spawner began
             signal.signal(number, signal.SIG_DFL)
+
+    def _limit(self) -> None:
+        """Ordinary limits, whatever the caller's were, and those that were asked for."""
+        self.at = "ulimits"
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         hard = OPEN_FILES[1] if most == resource.RLIM_INFINITY else min(OPEN_FILES[1], most)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES[0], hard), hard))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        usual = {
+            resource.RLIMIT_NOFILE: (min(OPEN_FILES[0], hard), hard),
+            resource.RLIMIT_CORE: (0, 0),
+        }
+        usual.update({number: (low, high) for number, low, high in self.job.ulimits})
+        for number, pair in usual.items():
+            resource.setrlimit(number, pair)
 
     def _go_to_directory(self, *, make: bool) -> None:
         path = self.job.cwd

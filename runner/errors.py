@@ -49,7 +49,10 @@ class SandboxBroken(RunnerError):
 
 @dataclass(eq=False)
 class LimitUnavailable(RunnerError):
-    """A limit was asked for that no mounted and writable `controller` can enforce; nothing was started."""
+    """A limit was asked for that cannot be set; nothing was started.
+
+    `controller` is the control group controller that would enforce it, "" if it is no matter of control groups.
+    """
 
     limit: str
     controller: str
@@ -57,7 +60,8 @@ class LimitUnavailable(RunnerError):
     fix: str = "remove the limit, or make the controller available to this process"
 
     def __str__(self) -> str:
-        return f"cannot limit {self.limit}: the '{self.controller}' cgroup controller {self.reason}; {self.fix}"
+        where = f"the '{self.controller}' cgroup controller" if self.controller else "it"
+        return f"cannot limit {self.limit}: {where} {self.reason}; {self.fix}"
 
 
 @dataclass(eq=False)

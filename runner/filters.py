@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.seccomp import _AUDIT_ARCH, Code, _search
+from runner.bpf import AUDIT_ARCH, Code, search
 from runner.syscalls import MACHINE, table
 
 ACTIONS: Mapping[str, int] = {
@@ -94,12 +94,12 @@ def assemble(default: int, rules: Iterable[Rule], machine: str = MACHINE) -> byt
         ranges.append((max(verdicts) + 1, beyond))
     code: Code = [
         (_LOAD, 0, 0, 4),
-        (_JEQ, 1, 0, _AUDIT_ARCH[machine]),
+        (_JEQ, 1, 0, AUDIT_ARCH[machine]),
         *ordinary,
         (_LOAD, 0, 0, 0),
         (_JGE, 0, 1, _X32),
         *ordinary,
-        *_search(ranges),
+        *search(ranges),
     ]
     if len(code) > LONGEST:
         raise ValueError(f"the filter has {len(code)} instructions; the kernel takes {LONGEST}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "cpuset", "freezer", "devices")
+CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "cpuset", "freezer", "devices", "blkio", "net_cls")
 
 
 @dataclass(frozen=True, slots=True)

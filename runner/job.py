@@ -50,7 +50,8 @@ class Seed(Record):
     unified: bool  # whether a cgroup v2 directory follows them
     shares_network: bool = False  # whether the network namespace of others follows, for START
     cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
-    masked_sys: list[bytes]  # paths below /sys
+    oom_score_adj: int | None
+    writable_sys: bool
 
 
 class Job(Record):
@@ -70,6 +71,11 @@ class Job(Record):
     shm_size: int
     nodev: bool
     readonly_root: bool
+    devices: list[tuple[bytes, bytes, int, int, int, int, int]]  # path below /dev, host's path, mode, numbers, owner
+    masked: list[bytes]  # paths below the root
+    readonly: list[bytes]  # paths below the root, in /proc
+    sysctls: list[tuple[bytes, bytes]]  # path below /proc/sys, value
+    ulimits: list[tuple[int, int, int]]  # resource, soft, hard
     tty: bool
     init: bool
     capabilities: int  # a mask

@@ -7,19 +7,22 @@ happen here, because it would follow paths of the image, happens in the child (`
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from runner import devices, seccomp
+from runner import devices, masks, seccomp, ulimits
+from runner.capabilities import bounds, held
 from runner.cgroups import Cgroup, group_of
-from runner.errors import SandboxBroken, SandboxUnavailable
+from runner.errors import LimitUnavailable, SandboxBroken, SandboxUnavailable
 from runner.hierarchy import Hierarchy, discover
 from runner.job import ENTER, START, Job, Seed
 from runner.limits import Limits
@@ -34,13 +37,14 @@ from runner.linux import (
     CLONE_NEWUSER,
     CLONE_NEWUTS,
     NODEV,
+    NOEXEC,
     NOSUID,
     O_PATH,
     RDONLY,
     change_mount,
     copy_mount,
 )
-from runner.sandbox import CAPABILITIES, Exit, Identity, Mount, Sandbox
+from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES, Exit, Identity, Mount, Sandbox
 from runner.spawner import Birth, Sown, Spawner
 from runner.targets import Stubs, find
 
@@ -52,15 +56,10 @@ SPARE = 2
 """Processes that wait for commands at most."""
 LINGER = 1.0
 """Seconds that output may still come after the last process has gone: long enough to empty full pipes."""
+OUR_DEV = ("pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr", "ptmx", "core", "console", "pipes")
+"""Names in /dev that stay as they are."""
 OURS = (b"proc", b"sys", b"dev")
 """Directories that every sandbox covers with file systems of its own."""
-MASKED_SYS = (b"firmware", b"devices/virtual/powercap")
-THERMAL = "devices/system/cpu/cpu*/thermal_throttle"
-"""Masked as well, for each processor that has it."""
-
-
-Kind = tuple[Limits, int, int | None, int | None]
-"""What a process must know before it is made: limits, namespaces, time offset, whose network namespace it shares."""
 
 
 @dataclass(slots=True)
@@ -104,13 +103,14 @@ class Running:
     def wait(self) -> Exit:
         """Wait for its end, then take its walls down."""
         try:
-            number, signalled = self._birth.ended()
+            number, signalled, moved = self._birth.ended()
             usage = self.cgroup.usage() if self.cgroup is not None else None
             wall = time.monotonic() - self._began
             code = 128 + number if signalled else number
             found = Exit(code, number if signalled else None, timed_out=self.timed_out)
             if usage is not None:
-                usage = replace(usage, wall_seconds=wall)
+                read, written = moved or (None, None)
+                usage = replace(usage, wall_seconds=wall, read_bytes=read, written_bytes=written)
                 found = replace(found, usage=usage, oom_killed=usage.oom_kills > 0)
             return found
         finally:
@@ -120,11 +120,35 @@ class Running:
             self._undo.close()
 
 
+class _Kind(NamedTuple):
+    """What a process must know before it is made; `network`: whose network namespace it shares."""
+
+    limits: Limits
+    namespaces: int
+    time_offset: int | None
+    network: int | None
+    rules: tuple[devices.Rule, ...]
+    writable_sys: bool
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> _Kind:
+        """Of what a command shall become."""
+        rules = (*devices.DEFAULT, *(device.rule for device in sandbox.devices), *sandbox.device_rules)
+        return cls(
+            sandbox.limits,
+            _namespaces(sandbox),
+            sandbox.time_offset,
+            sandbox.network if isinstance(sandbox.network, int) else None,
+            (devices.ALL,) if devices.ALL in rules else rules,
+            sandbox.writable_sys,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Bed:
     """A process with its control groups, made for commands of one kind, that waits for one."""
 
-    kind: Kind
+    kind: _Kind
     cgroup: Cgroup
     guarded: bool
     sown: Sown
@@ -158,13 +182,14 @@ class Native:
         LimitUnavailable.
         """
         with ExitStack() as undo, ExitStack() as sent:
-            bed = self._bed(_kind(sandbox))
+            bed = self._bed(_Kind.of(sandbox))
             undo.callback(self._remove, bed.cgroup)
             unused = undo.enter_context(ExitStack())
             unused.callback(bed.sown.drop)
-            capabilities = sandbox.capabilities
+            capabilities = _held(sandbox)
             if not bed.guarded:
                 capabilities -= {"MKNOD"}
+            masked, readonly = masks.chosen(sandbox.mask, sandbox.unmask)
             try:
                 where = self._root(sandbox, undo, sent)
                 binds, mounts = _mounts(sandbox, where.root, where.stubs, sent, nodev=not bed.guarded)
@@ -178,10 +203,15 @@ class Native:
                 shm_size=sandbox.shm_size,
                 nodev=not bed.guarded,
                 readonly_root=sandbox.readonly_root,
+                devices=[_node(device) for device in sandbox.devices],
+                masked=masked,
+                readonly=readonly,
+                sysctls=[(name.replace(".", "/").encode(), value.encode()) for name, value in sandbox.sysctls],
+                ulimits=ulimits.orders(sandbox.limits.ulimits),
                 tty=tty,
                 init=sandbox.init,
                 capabilities=_mask(capabilities),
-                filter=seccomp.program(capabilities) if sandbox.seccomp else b"",
+                filter=_filter(sandbox, capabilities),
                 no_new_privileges=sandbox.no_new_privileges,
             )
             unused.pop_all()
@@ -208,7 +238,7 @@ class Native:
         if thread is None:
             cgroup.remove()
 
-    def _ready(self, kind: Kind, more: int) -> None:
+    def _ready(self, kind: _Kind, more: int) -> None:
         """Make ready for commands that will come: entering control groups takes the kernel longer than the rest."""
         with self._turn:
             missing = min(more, SPARE) - sum(bed.kind == kind for bed in self._spare)
@@ -217,7 +247,7 @@ class Native:
             with self._turn:
                 self._spare.append(bed)
 
-    def _bed(self, kind: Kind) -> _Bed:
+    def _bed(self, kind: _Kind) -> _Bed:
         """One that is ready, or a new one."""
         with self._turn:
             for bed in self._spare:
@@ -226,25 +256,28 @@ class Native:
                     return bed
         return self._make(kind)
 
-    def _make(self, kind: Kind) -> _Bed:
-        limits, namespaces, offset, network = kind
+    def _make(self, kind: _Kind) -> _Bed:
         with ExitStack() as undo, ExitStack() as sent:
             there = discover()
-            cgroup = Cgroup.create(limits, there)
+            ulimits.check_score(kind.limits.oom_score_adj)
+            cgroup = Cgroup.create(kind.limits, there)
             undo.callback(cgroup.remove)
-            guarded = bool(devices.restrict(cgroup.unified, cgroup.legacy.get("devices")))
+            guarded = bool(devices.restrict(cgroup.unified, cgroup.legacy.get("devices"), kind.rules))
+            if not guarded and kind.rules != devices.DEFAULT:
+                raise LimitUnavailable("devices", "devices", "cannot be set by this process", "leave devices out")
             descriptors, words = _membership(cgroup, sent)
             sown = self.spawner.sow(
                 Seed(
                     kind=START,
-                    namespaces=namespaces,
-                    time_offset=offset,
+                    namespaces=kind.namespaces,
+                    time_offset=kind.time_offset,
                     cgroup_view=_cgroup_view(there, cgroup),
-                    masked_sys=_masked_sys(),
-                    shares_network=network is not None,
+                    shares_network=kind.network is not None,
+                    oom_score_adj=kind.limits.oom_score_adj,
+                    writable_sys=kind.writable_sys,
                     **words,
                 ),
-                descriptors if network is None else [*descriptors, network],
+                descriptors if kind.network is None else [*descriptors, kind.network],
             )
             undo.pop_all()
             return _Bed(kind, cgroup, guarded, sown)
@@ -259,8 +292,9 @@ class Native:
     ) -> Running:
         """Begin a further command behind the walls of the running process `pid` (the sandbox's PID 1).
 
-        Of `sandbox` count args, env, cwd, identity, seccomp, no_new_privileges and capabilities (of which it gets no
-        more than the running one may have); root, mounts, limits and namespaces are those of the running one.
+        Of `sandbox` count args, env, cwd, identity, seccomp, filter, no_new_privileges, the limits of single processes,
+        and capabilities (of which it gets no more than the running one may have); root, mounts, other limits and
+        namespaces are those of the running one.
         Raises SandboxUnavailable if it is not running, SandboxBroken.
         """
         with ExitStack() as sent, ExitStack() as undo:
@@ -275,20 +309,29 @@ class Native:
             if group.frozen:  # it would be frozen with them before it is anything
                 raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
             kinds = shared_not(pid)
-            capabilities = sandbox.capabilities & _bounds(pid)
+            capabilities = sandbox.capabilities & bounds(pid)
             descriptors, words = _membership(group, sent)
+            score = sandbox.limits.oom_score_adj
+            orders = ulimits.orders(sandbox.limits.ulimits)
             sown = self.spawner.sow(
-                Seed(kind=ENTER, namespaces=kinds, time_offset=None, **words), [*descriptors, pidfd]
+                Seed(kind=ENTER, namespaces=kinds, time_offset=None, oom_score_adj=score, **words),
+                [*descriptors, pidfd],
             )
             job = Job(
                 **_program(sandbox.args, sandbox.env, sandbox.cwd, sandbox.identity),
+                ulimits=orders,
                 tty=tty,
                 init=False,
                 capabilities=_mask(capabilities),
-                filter=seccomp.program(capabilities) if sandbox.seccomp else b"",
+                filter=_filter(sandbox, capabilities),
                 no_new_privileges=sandbox.no_new_privileges,
             )
-            birth = sown.grow(job, streams)
+            try:
+                birth = sown.grow(job, streams)
+            except (SandboxBroken, SandboxUnavailable) as problem:
+                if select.select([pidfd], [], [], 0)[0]:
+                    raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
+                raise
             return Running(birth.pid, birth.master, None, birth, Limits(), undo.pop_all())
 
     def run(
@@ -318,7 +361,7 @@ class Native:
                     os.close(descriptor)
             ending = _Ending(running, sandbox, stop)
             try:
-                self._ready(_kind(sandbox), more)
+                self._ready(_Kind.of(sandbox), more)
                 ready.register(running, selectors.EVENT_READ)
                 open_pipes, ended = len(pipes), 0.0
                 while not ended or (open_pipes and time.monotonic() < ended + LINGER):
@@ -390,11 +433,6 @@ class _Ending:
             self.running.kill()
 
 
-@cache
-def _masked_sys() -> list[bytes]:
-    return [*MASKED_SYS, *(os.fsencode(path.relative_to("/sys")) for path in Path("/sys").glob(THERMAL))]
-
-
 def _program(args: Sequence[str], env: object, cwd: str, identity: Identity) -> dict[str, object]:
     """What is executed, in bytes. The program is searched in the PATH of its own environment, as execvp(3) would."""
     words = {os.fsencode(key): os.fsencode(value) for key, value in dict(env).items()}  # type: ignore[call-overload]
@@ -442,23 +480,44 @@ def shared_not(pid: int) -> int:
     return kinds
 
 
-def _bounds(pid: int) -> frozenset[str]:
-    """The capabilities that a process and its children can ever have."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("CapBnd:"):
-            mask = int(line.split()[1], 16)
-            return frozenset(name for name, bit in CAPABILITIES.items() if mask >> bit & 1)
-    return frozenset()
+def _held(sandbox: Sandbox) -> frozenset[str]:
+    """The capabilities that it gets: the usual ones that we have, and all that were asked for besides.
+
+    Raises SandboxUnavailable if we lack one of the latter.
+    """
+    missing = sandbox.capabilities - held()
+    if asked := sorted(missing - DEFAULT_CAPABILITIES):
+        what = f"this process has not the capability {asked[0]} itself, so it cannot give it"
+        raise SandboxUnavailable(what, f"leave {asked[0]} out, or start pybuild with it")
+    return sandbox.capabilities - missing
+
+
+def _filter(sandbox: Sandbox, capabilities: frozenset[str]) -> bytes:
+    """The system-call filter, empty for none."""
+    if not sandbox.seccomp:
+        return b""
+    return seccomp.program(capabilities) if sandbox.filter is None else sandbox.filter
+
+
+def _node(device: devices.Device) -> tuple[bytes, bytes, int, int, int, int, int]:
+    """What a job says of a device."""
+    path = os.path.normpath(device.target)
+    if not path.startswith("/dev/") or path.split("/")[2] in OUR_DEV:
+        raise SandboxUnavailable(f"a device cannot stand at {device.target}", "choose another place below /dev")
+    kind = stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR
+    return (
+        os.fsencode(path[len("/dev/") :]),
+        os.fsencode(device.source),
+        kind | device.mode,
+        device.major,
+        device.minor,
+        device.uid,
+        device.gid,
+    )
 
 
 def _mask(capabilities: frozenset[str]) -> int:
     return sum(1 << CAPABILITIES[name] for name in capabilities)
-
-
-def _kind(sandbox: Sandbox) -> Kind:
-    """What a process must know before it is made."""
-    shared = sandbox.network if isinstance(sandbox.network, int) else None
-    return sandbox.limits, _namespaces(sandbox), sandbox.time_offset, shared
 
 
 def _membership(group: Cgroup, sent: ExitStack) -> tuple[list[int], dict[str, object]]:
@@ -500,7 +559,8 @@ def _mounts(
         if not _below_another(mount, sandbox.mounts) and target.split(b"/")[0] not in OURS:
             os.close(find(root, target, directory=directory, stubs=stubs))
         if mount.kind == "tmpfs":
-            orders.append((target, True, _tmpfs(mount), NOSUID | NODEV | (RDONLY if mount.readonly else 0)))
+            flags = NOSUID | NODEV | (RDONLY if mount.readonly else 0) | (NOEXEC if mount.noexec else 0)
+            orders.append((target, True, _tmpfs(mount), flags))
             continue
         assert mount.source is not None
         bind = copy_mount(AT_FDCWD, os.fsencode(mount.source), recursive=True)

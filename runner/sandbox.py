@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from runner.devices import Device, Rule
 from runner.limits import Limits, Usage
 
 # The bits are those of capabilities(7); the default is the set that container engines agree on: 0xa80425fb.
@@ -48,7 +49,8 @@ class Mount:
     """Something attached at `target`, an absolute path inside the root; missing targets are made and taken away again.
 
     A bind shows the host's `source`, a file or a directory; a tmpfs is empty, `size` bytes large at most, its top
-    directory with `mode`. Symbolic links in the target are followed inside the root only.
+    directory with `mode`; with `noexec` nothing in it is executed. Symbolic links in the target are followed inside
+    the root only.
     """
 
     target: str
@@ -57,6 +59,7 @@ class Mount:
     readonly: bool = False
     size: int | None = None
     mode: int | None = None
+    noexec: bool = False
 
     def __post_init__(self) -> None:
         if not self.target.startswith("/"):
@@ -75,7 +78,9 @@ class Sandbox:
     "none" is an empty network with loopback, "host" the host's own, a descriptor the network namespace that it
     stands for. capabilities: names without CAP_. init: our reaper is PID 1. userns: container ids live in a user
     namespace of their own. time_offset: seconds that the clocks since boot are ahead inside a time namespace.
-    stop_signal and grace (seconds) are used when it is stopped early.
+    stop_signal and grace (seconds) are used when it is stopped early. devices stand in its /dev; device_rules say
+    what else may be opened. mask, unmask: see `runner.masks`. sysctls: (name, value), of its own namespaces. filter:
+    a system-call filter instead of the usual one. writable_sys: /sys and the control groups can be written.
     """
 
     root: Path
@@ -97,6 +102,13 @@ class Sandbox:
     shm_size: int = 64 << 20
     stop_signal: int = 15
     grace: float = 10.0
+    devices: tuple[Device, ...] = ()
+    device_rules: tuple[Rule, ...] = ()
+    mask: tuple[str, ...] = ()
+    unmask: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    filter: bytes | None = None
+    writable_sys: bool = False
 
     def __post_init__(self) -> None:
         if not self.args:

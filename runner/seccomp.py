@@ -1,4 +1,4 @@
-"""The default system-call filter, assembled by hand into classic BPF.
+"""The default system-call filter.
 
 What container engines agree on: a call that is in our table and harmless is allowed; one that reaches for the host
 (mounts, namespaces, modules, keys, clocks, io_uring …) fails with EPERM unless the capability that governs it was
@@ -6,11 +6,10 @@ granted; a number that is not in our table, and clone3 whose flags lie in memory
 falls back to older calls. A foreign machine word (32-bit calls) kills the process. See seccomp(2).
 """
 
-import errno
-import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from runner.bpf import FIRST_ARGUMENT, JEQ, JSET, LOAD, PASS, REFUSE, UNKNOWN, Code, assembled
 from runner.syscalls import MACHINE, table
 
 NEVER = frozenset(
@@ -40,35 +39,13 @@ PERSONALITIES = (0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, ADDR_COMPAT_LAY
 NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS … CLONE_NEWNET of clone(2)
 AF_ALG, AF_VSOCK = 38, 40
 
-_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_LOAD, _JA, _JEQ, _JGE, _JSET, _RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06  # BPF_LD|W|ABS, BPF_JMP|…|K, BPF_RET|K
-_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data, little-endian low word
-_X32 = 0x40000000
-
-Code = list[tuple[int, int, int, int]]
-_REFUSE: Code = [(_RET, 0, 0, _ERRNO | errno.EPERM)]
-_UNKNOWN: Code = [(_RET, 0, 0, _ERRNO | errno.ENOSYS)]
-_PASS: Code = [(_RET, 0, 0, _ALLOW)]
-
 
 def _unless(argument_is: int, values: Iterable[int], then: Code, otherwise: Code) -> Code:
     """Return `then` if the first argument equals (or for JSET shares bits with) one of `values`."""
     wanted = list(values)
     tests = [(argument_is, len(wanted) - 1 - place, 0, value) for place, value in enumerate(wanted)]
     tests[-1] = (argument_is, 0, len(then), wanted[-1])
-    return [(_LOAD, 0, 0, _FIRST_ARGUMENT), *tests, *then, *otherwise]
-
-
-def _search(ranges: list[tuple[int, Code]]) -> Code:
-    """A binary search for the last range that begins at or below the number."""
-    if len(ranges) == 1:
-        return ranges[0][1]
-    middle = len(ranges) // 2
-    low, high = _search(ranges[:middle]), _search(ranges[middle:])
-    if len(low) <= 255:
-        return [(_JGE, len(low), 0, ranges[middle][0]), *low, *high]
-    return [(_JGE, 0, 1, ranges[middle][0]), (_JA, 0, 0, len(low)), *low, *high]
+    return [(LOAD, 0, 0, FIRST_ARGUMENT), *tests, *then, *otherwise]
 
 
 @cache
@@ -77,24 +54,10 @@ def program(capabilities: frozenset[str], machine: str = MACHINE) -> bytes:
     numbers = table(machine)
     refused = NEVER | {call for cap, calls in GOVERNED.items() if cap not in capabilities for call in calls.split()}
     refused -= {call for cap, calls in GOVERNED.items() if cap in capabilities for call in calls.split()}
-    verdicts: dict[int, Code] = {number: _REFUSE if name in refused else _PASS for name, number in numbers.items()}
+    verdicts: dict[int, Code] = {number: REFUSE if name in refused else PASS for name, number in numbers.items()}
     if "SYS_ADMIN" not in capabilities:
-        verdicts[numbers["clone"]] = _unless(_JSET, [NAMESPACE_FLAGS], _REFUSE, _PASS)
-        verdicts[numbers["clone3"]] = _UNKNOWN
-    verdicts[numbers["socket"]] = _unless(_JEQ, [AF_ALG, AF_VSOCK], _REFUSE, _PASS)
-    verdicts[numbers["personality"]] = _unless(_JEQ, PERSONALITIES, _PASS, _REFUSE)
-    ranges: list[tuple[int, Code]] = []
-    for number in range(max(verdicts) + 2):
-        verdict = verdicts.get(number, _UNKNOWN)
-        if not ranges or ranges[-1][1] != verdict:
-            ranges.append((number, verdict))
-    code: Code = [
-        (_LOAD, 0, 0, _ARCH),
-        (_JEQ, 1, 0, _AUDIT_ARCH[machine]),
-        (_RET, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER),
-        (_JGE, 0, 1, _X32),
-        *_UNKNOWN,
-        *_search(ranges),
-    ]
-    return b"".join(struct.pack("=HBBI", *step) for step in code)
+        verdicts[numbers["clone"]] = _unless(JSET, [NAMESPACE_FLAGS], REFUSE, PASS)
+        verdicts[numbers["clone3"]] = UNKNOWN
+    verdicts[numbers["socket"]] = _unless(JEQ, [AF_ALG, AF_VSOCK], REFUSE, PASS)
+    verdicts[numbers["personality"]] = _unless(JEQ, PERSONALITIES, PASS, REFUSE)
+    return assembled(verdicts, UNKNOWN, machine)

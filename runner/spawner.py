@@ -37,13 +37,13 @@ class Birth:
     refused: str = ""
     """Why there was nothing to execute; then it ends at once, with 126 or 127."""
 
-    def ended(self) -> tuple[int, bool]:
-        """Wait for the end: (exit code or signal number, whether it was a signal)."""
+    def ended(self) -> tuple[int, bool, tuple[int, int] | None]:
+        """Wait for the end: (exit code or signal number, whether it was a signal, bytes read and written)."""
         answer = self.reply.recv(_LARGEST)
         if not answer:
-            return 9, True  # the spawner was killed, and its children with it
-        _, code, signalled = marshal.loads(answer)
-        return code, signalled
+            return 9, True, None  # the spawner was killed, and its children with it
+        _, code, signalled, moved = marshal.loads(answer)
+        return code, signalled, moved
 
 
 @dataclass(slots=True)

@@ -50,19 +50,6 @@ LINKS = (
     (b"ptmx", b"pts/ptmx"),
     (b"core", b"/proc/kcore"),
 )
-MASKED_PROC = (
-    b"acpi",
-    b"asound",
-    b"interrupts",
-    b"kcore",
-    b"keys",
-    b"latency_stats",
-    b"sched_debug",
-    b"scsi",
-    b"timer_list",
-    b"timer_stats",
-)
-READONLY_PROC = (b"bus", b"fs", b"irq", b"sys", b"sysrq-trigger")
 SAFE = NOSUID | NODEV | NOEXEC
 
 
@@ -80,10 +67,11 @@ class Walls:
         self.proc = self._proc()
         self.at = "/sys"
         self.old = os.open(b"/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.guard = SAFE if seed.writable_sys else SAFE | RDONLY
         self.sys = self._sys()
         self.at = "/sys/fs/cgroup"
         self.views = [
-            (name, new_mount(kind, options, attributes=SAFE | RDONLY)) for name, kind, options in seed.cgroup_view
+            (name, new_mount(kind, options, attributes=self.guard)) for name, kind, options in seed.cgroup_view
         ]
         self.many = bool(self.views) and bool(self.views[0][0])
         if self.many:
@@ -107,7 +95,6 @@ class Walls:
         except OSError as problem:
             if problem.errno != errno.ENODEV:  # a kernel built without POSIX message queues
                 raise
-        self.masked_sys = seed.masked_sys
 
     def build(self, job: Job, root: int, binds: list[int]) -> None:
         """Mount everything below the root, in an order in which each part stands on trusted ones only."""
@@ -124,6 +111,8 @@ class Walls:
         if self.namespaces & CLONE_NEWUSER:
             for name, _, _ in DEVICES:
                 attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
+        for device in job.devices:
+            self._device(device)
         self.at = "/dev/pts"
         attach(self.pts, self.dev, b"pts")
         self.at = "/dev/shm"
@@ -132,8 +121,9 @@ class Walls:
         if self.mqueue >= 0:
             self.at = "/dev/mqueue"
             attach(self.mqueue, self.dev, b"mqueue")
-        self._mask()
+        self._set(job)
         self._mounts(job, binds)
+        self._mask(job)
         if job.readonly_root or job.nodev:
             self.at = "root attributes"
             change_mount(self.root, add=(RDONLY if job.readonly_root else 0) | (NODEV if job.nodev else 0))
@@ -165,10 +155,10 @@ class Walls:
 
     def _sys(self) -> int:
         try:
-            return new_mount(b"sysfs", {}, attributes=SAFE | RDONLY)
+            return new_mount(b"sysfs", {}, attributes=self.guard)
         except PermissionError:  # a user namespace that shares the host's network gets the host's view, read-only
             sysfs = copy_mount(self.old, b"sys", recursive=True)
-            change_mount(sysfs, add=SAFE | RDONLY, recursive=True)
+            change_mount(sysfs, add=self.guard, recursive=True)
             return sysfs
 
     def _dev(self) -> int:
@@ -198,34 +188,71 @@ class Walls:
         attach(self.top, place)
         for name, view in self.views:
             attach(view, self.top, name)
-        change_mount(self.top, add=RDONLY)
+        change_mount(self.top, add=self.guard)
 
-    def _mask(self) -> None:
-        self.at = "masked paths"
+    def _device(self, device: tuple[bytes, bytes, int, int, int, int, int]) -> None:
+        """A further node in our /dev; no link in it is followed."""
+        path, source, mode, major, minor, uid, gid = device
+        self.at = "/dev/" + os.fsdecode(path)
+        *folders, name = path.split(b"/")
+        place = os.dup(self.dev)
+        for folder in folders:
+            with suppress(FileExistsError):
+                os.mkdir(folder, 0o755, dir_fd=place)
+            place, above = open_in(place, folder, O_PATH | os.O_DIRECTORY, resolve=STRICT), place
+            os.close(above)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=place)
+        if self.namespaces & CLONE_NEWUSER:
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=place))
+            attach(copy_mount(self.old, source.lstrip(b"/")), place, name)
+        else:
+            os.mknod(name, mode, os.makedev(major, minor), dir_fd=place)
+            os.chown(name, uid, gid, dir_fd=place, follow_symlinks=False)
+        os.close(place)
+
+    def _set(self, job: Job) -> None:
+        """Settings of the kernel that count for our namespaces only."""
+        for name, value in job.sysctls:
+            self.at = "sysctl " + os.fsdecode(name)
+            descriptor = open_in(self.proc, b"sys/" + name, os.O_WRONLY, resolve=STRICT)
+            os.write(descriptor, value)
+            os.close(descriptor)
+
+    def _mask(self, job: Job) -> None:
         empty = -1
-        for top, names in ((self.proc, MASKED_PROC), (self.sys, self.masked_sys)):
-            for name in names:
-                try:
-                    target = open_in(top, name, O_PATH, resolve=STRICT)
-                except OSError as problem:
-                    if problem.errno in (errno.ENOENT, errno.ELOOP):  # not on this kernel; a link masks nothing new
-                        continue
-                    raise
-                if stat.S_ISDIR(os.fstat(target).st_mode):
-                    if empty < 0:
-                        empty = new_mount(b"tmpfs", {b"mode": b"755", b"nr_inodes": b"1"}, attributes=SAFE | RDONLY)
-                        attach(empty, target)
-                    else:
-                        attach(copy_mount(empty), target)
+        for path in job.masked:
+            self.at = "masked path /" + os.fsdecode(path)
+            top, name = self._within(path)
+            try:
+                target = open_in(top, name, O_PATH, **({} if top == self.root else {"resolve": STRICT}))
+            except OSError as problem:
+                if problem.errno in (errno.ENOENT, errno.ELOOP):  # not on this kernel; a link masks nothing new
+                    continue
+                raise
+            if stat.S_ISDIR(os.fstat(target).st_mode):
+                if empty < 0:
+                    empty = new_mount(b"tmpfs", {b"mode": b"755", b"nr_inodes": b"1"}, attributes=SAFE | RDONLY)
+                    attach(empty, target)
                 else:
-                    attach(copy_mount(self.dev, b"null"), target)
-                os.close(target)
+                    attach(copy_mount(empty), target)
+            else:
+                attach(copy_mount(self.dev, b"null"), target)
+            os.close(target)
         self.at = "read-only paths"
-        for name in READONLY_PROC:
+        for path in job.readonly:
+            top, name = self._within(path)
             with suppress(FileNotFoundError):
-                part = copy_mount(self.proc, name, recursive=True)
+                part = copy_mount(top, name, recursive=True)
                 change_mount(part, add=RDONLY | SAFE, recursive=True)
-                attach(part, self.proc, name)
+                attach(part, top, name)
+
+    def _within(self, path: bytes) -> tuple[int, bytes]:
+        """The mount of ours that a path of the root lies in, and the rest of the path."""
+        for top, place in ((self.proc, b"proc/"), (self.sys, b"sys/")):
+            if path.startswith(place):
+                return top, path[len(place) :]
+        return self.root, path
 
     def _mounts(self, job: Job, binds: list[int]) -> None:
         waiting = iter(binds)

@@ -15,14 +15,13 @@ import select
 import signal
 import struct
 import sys
-from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
+from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 from contextlib import suppress
 
 from runner.child import AF_UNIX, IGNORED, MOST_DESCRIPTORS, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, Child
 from runner.job import FIRST_JOIN, HUSH, REPLY, START, STATUS, Seed
 from runner.linux import (
     CLONE_NEWNS,
-    CLONE_NEWPID,
     CLONE_NEWTIME,
     CLONE_NEWUSER,
     MS_REC,
@@ -52,11 +51,11 @@ class Zygote:
     def __init__(self, channel: socket) -> None:
         self.channel = channel
         self.itself = os.pidfd_open(os.getpid())
-        self.own_pids = os.open(b"/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self.own_time = -1
         with suppress(FileNotFoundError):  # a kernel without time namespaces
             self.own_time = os.open(b"/proc/self/ns/time", os.O_RDONLY | os.O_CLOEXEC)
-        self.living: dict[int, int] = {}  # pidfd: reply descriptor
+        self.living: dict[int, int | None] = {}  # pidfd: reply descriptor; None for those who only bring another about
+        self.expected: dict[int, tuple[socket, int]] = {}  # by descriptor: who will tell of a birth, and where to
         self.poll = select.poll()
         self.poll.register(channel.fileno(), select.POLLIN)
 
@@ -64,7 +63,9 @@ class Zygote:
         """Serve until the channel closes."""
         while True:
             for descriptor, _ in self.poll.poll():
-                if descriptor != self.channel.fileno():
+                if descriptor in self.expected:
+                    self._told(descriptor)
+                elif descriptor != self.channel.fileno():
                     self._ended(descriptor)
                 elif not self._next():
                     self._finish()
@@ -90,9 +91,13 @@ class Zygote:
         finally:
             for descriptor in descriptors[REPLY + 1 :]:
                 os.close(descriptor)
-            if descriptors[REPLY] not in self.living.values():
+            if not self._answers(descriptors[REPLY]):
                 os.close(descriptors[REPLY])
         return True
+
+    def _answers(self, reply: int) -> bool:
+        """Whether something will still be said there."""
+        return reply in self.living.values() or any(reply == one for _, one in self.expected.values())
 
     def _start(self, seed: Seed, descriptors: list[int]) -> None:
         cgroup = descriptors[FIRST_JOIN + seed.joins] if seed.unified else None
@@ -105,52 +110,84 @@ class Zygote:
                 shifted = True
                 with open("/proc/self/timens_offsets", "wb", buffering=0) as offsets:
                     offsets.write(b"monotonic %d 0\nboottime %d 0\n" % (seed.time_offset, seed.time_offset))
-            if flags & CLONE_NEWUSER:
-                ready, told = os.pipe()
         else:
             flags = 0
-            setns(descriptors[FIRST_JOIN + seed.joins + seed.unified], CLONE_NEWPID)
+        if flags & CLONE_NEWUSER or seed.oom_score_adj is not None:
+            ready, told = os.pipe()
+        hear = say = None
+        if seed.kind != START:
+            ends = socketpair(AF_UNIX, SOCK_SEQPACKET)
+            hear, say = ends
         try:
             pid, pidfd = clone(flags, into_cgroup=cgroup)
             if pid == 0:
-                self._child(seed, descriptors, ready, told)
+                self._bear(seed, descriptors, (ready, told), -1 if say is None else say.fileno())
         finally:
-            if seed.kind != START:
-                setns(self.own_pids, CLONE_NEWPID)
+            if say is not None:
+                say.close()
             if shifted:
                 setns(self.own_time, CLONE_NEWTIME)
         os.set_inheritable(pidfd, False)
-        self.living[pidfd] = descriptors[REPLY]
+        self.living[pidfd] = descriptors[REPLY] if hear is None else None
         self.poll.register(pidfd, select.POLLIN)
+        if hear is not None:
+            self.expected[hear.fileno()] = hear, descriptors[REPLY]
+            self.poll.register(hear.fileno(), select.POLLIN)
         if told >= 0:
-            for name in ("uid_map", "gid_map"):
-                with open(f"/proc/{pid}/{name}", "wb", buffering=0) as numbers:
-                    numbers.write(b"0 0 4294967295")
-            os.write(told, b"1")
-            os.close(ready)
-            os.close(told)
-        reply = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(descriptors[REPLY]))
-        with suppress(OSError):
-            rights = (SOL_SOCKET, SCM_RIGHTS, struct.pack("i", pidfd))
-            reply.sendmsg([marshal.dumps(("born", pid))], [rights])
-        reply.close()
+            try:
+                if flags & CLONE_NEWUSER:
+                    for name in ("uid_map", "gid_map"):
+                        _tell(pid, name, b"0 0 4294967295")
+                if seed.oom_score_adj is not None:
+                    _tell(pid, "oom_score_adj", b"%d" % seed.oom_score_adj)
+                os.write(told, b"1")
+            finally:
+                os.close(ready)
+                os.close(told)
+        if hear is None:
+            _announce(descriptors[REPLY], pid, pidfd)
 
-    def _child(self, seed: Seed, descriptors: list[int], ready: int, told: int) -> "NoReturn":
+    def _told(self, descriptor: int) -> None:
+        """Somebody who entered the walls of others tells of the process that was born there, a child of ours."""
+        hear, reply = self.expected.pop(descriptor)
+        self.poll.unregister(descriptor)
+        message, extra, _, _ = hear.recvmsg(LARGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        hear.close()
+        if not extra:  # it came to nothing; why was told already
+            os.close(reply)
+            return
+        (pidfd,) = struct.unpack("i", extra[0][2][:4])
+        try:
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except OSError:  # it is no child of ours: somebody lies
+            os.close(pidfd)
+            os.close(reply)
+            return
+        self.living[pidfd] = reply
+        self.poll.register(pidfd, select.POLLIN)
+        _announce(reply, marshal.loads(message), pidfd)
+
+    def _bear(self, seed: Seed, descriptors: list[int], pipe: tuple[int, int], say: int) -> "NoReturn":
+        ready, told = pipe
         if ready >= 0:
             os.close(told)
-            if os.read(ready, 1) != b"1":  # the maps of ids are written by our maker; until then nobody is root here
+            if os.read(ready, 1) != b"1":  # our maker writes the maps of ids; until then nobody is root here
                 os._exit(125)
-        Child(seed, descriptors, self.itself).live()
+        Child(seed, descriptors, self.itself, say).live()
 
     def _ended(self, pidfd: int) -> None:
-        ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
         assert ended is not None
+        moved = _moved(ended.si_pid)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         self.poll.unregister(pidfd)
         os.close(pidfd)
         reply = self.living.pop(pidfd)
+        if reply is None:
+            return
         code = ended.si_status
         with suppress(OSError):
-            os.write(reply, marshal.dumps(("ended", code, ended.si_code != os.CLD_EXITED)))
+            os.write(reply, marshal.dumps(("ended", code, ended.si_code != os.CLD_EXITED, moved)))
         os.close(reply)
 
     def _finish(self) -> None:
@@ -160,6 +197,32 @@ class Zygote:
         while self.living:
             for pidfd in list(self.living):
                 self._ended(pidfd)
+
+
+def _announce(reply: int, pid: int, pidfd: int) -> None:
+    """Tell of a birth."""
+    teller = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(reply))
+    with suppress(OSError):
+        teller.sendmsg([marshal.dumps(("born", pid))], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", pidfd))])
+    teller.close()
+
+
+def _moved(pid: int) -> tuple[int, int] | None:
+    """Bytes read from and written to disks by a process that has ended and all that ended before it behind its walls.
+
+    The kernel adds what a child has moved to its parent when that is told of its end, so the first one has it all.
+    """
+    try:
+        with open(f"/proc/{pid}/io", "rb", buffering=0) as file:
+            counts = dict(line.split(b": ") for line in file.read().splitlines())
+        return int(counts[b"read_bytes"]), int(counts[b"write_bytes"])
+    except (OSError, KeyError, ValueError):  # a kernel that does not count
+        return None
+
+
+def _tell(pid: int, name: str, value: bytes) -> None:
+    with open(f"/proc/{pid}/{name}", "wb", buffering=0) as file:
+        file.write(value)
 
 
 def serve(kind: type[Zygote] = Zygote) -> None:

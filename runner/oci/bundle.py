@@ -132,7 +132,6 @@ class Bundle:
             "unified": False,
             "time_offset": None,
             "cgroup_view": [],
-            "masked_sys": [],
         }
 
     def order(self, cgroups: list[tuple[str, Path]], undo: ExitStack) -> tuple[dict[str, object], list[int]]:

@@ -11,9 +11,16 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 HERE = Path(__file__).parent
 TESTS = (
-    "test_containers.py", "test_limits.py", "test_mounts.py", "test_rooms.py", "test_sweep.py", "test_walls.py",
+    "test_containers.py",
+    "test_ceilings.py",
+    "test_limits.py",
+    "test_mounts.py",
+    "test_pressure.py",
+    "test_rooms.py",
+    "test_sweep.py",
+    "test_walls.py",
     "test_oci.py::test_limits_on_either_version",
-)  # fmt: skip
+)
 LAYERS = (  # an older EROFS takes block devices only
     "../layers/test_overlay.py::test_what_is_told_of_the_way_is_what_is_done",
     "../layers/test_modes.py::test_a_link_into_a_lower_layer[to a large file]",

@@ -1,0 +1,222 @@
+"""Seeing that a sandbox runs out of memory, while it happens, and stopping everybody in it until there is more.
+
+Version 1 tells by an eventfd on memory.oom_control when memory has run out; with `oom_policy="freeze"` its killer is
+switched off, so that who wants more waits. Version 2 always kills at memory.max; it tells by POLLPRI on memory.events
+when memory.high is passed, which is set somewhat below (`ceilings.watermark`) and slows everybody down. What can be
+reclaimed (files, swap) is no want of memory: then nothing is told. See memory.rst and cgroup-v2.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from runner.ceilings import UNLIMITED, watermark
+from runner.cgroups import Cgroup, table, text, write
+
+GLANCE = 0.05
+"""Seconds between two looks at whether a frozen group has got more memory."""
+LOOKS = 20
+"""Looks after an event: the kernel tells of it before it counts who was killed."""
+NEARLY = 15 / 16
+"""How much of the watermark must be in use, with nothing to reclaim, to be out of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """What has happened: "frozen" (everybody was stopped), "killed" (somebody was), or "thawed" (it goes on).
+
+    usage and limit: bytes of memory in use and allowed.
+    """
+
+    what: Literal["frozen", "killed", "thawed"]
+    usage: int
+    limit: int
+
+
+@dataclass
+class Watch:
+    """Looks at one group in a thread of its own, while it is used as a context manager.
+
+    `told` is called in that thread. With `freeze` the group is stopped first, and goes on when its limit of memory is
+    raised, or when somebody else lets it.
+    """
+
+    group: Cgroup
+    told: Callable[[Pressure], None]
+    freeze: bool = False
+    _closing: threading.Event = field(default_factory=threading.Event)
+    _wake: tuple[int, int] = field(default=(-1, -1))
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Watch:
+        source = self._source()
+        if source is not None:
+            self._wake = os.pipe()
+            self._thread = threading.Thread(target=self._look, args=(source,), name="pybuild-memory", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is None:
+            return
+        self._closing.set()
+        os.close(self._wake[1])
+        self._thread.join()
+        os.close(self._wake[0])
+
+    def _source(self) -> Source | None:
+        """Where the kernel tells of it; None if this host counts no memory."""
+        if "memory" in self.group.legacy:
+            return Legacy(self.group.legacy["memory"])
+        if self.group.unified is not None and (self.group.unified / "memory.events").exists():
+            return Unified(self.group.unified)
+        return None
+
+    def _look(self, source: Source) -> None:
+        poll = select.poll()
+        poll.register(self._wake[0], select.POLLIN | select.POLLHUP)
+        poll.register(source.descriptor, source.events)
+        killed, looks = source.kills(), 0
+        try:
+            while not self._closing.is_set():
+                if poll.poll(GLANCE * 1000 if looks else None):
+                    looks = LOOKS
+                if self._closing.is_set():
+                    return
+                source.seen()
+                looks -= 1
+                with suppress(OSError):  # the group has gone meanwhile
+                    if (now := source.kills()) > killed:
+                        killed, looks = now, 0
+                        self.told(Pressure("killed", source.usage(), source.limit()))
+                    elif self.freeze and source.short():
+                        looks = 0
+                        self._stop(source)
+        finally:
+            source.close()
+
+    def _stop(self, source: Source) -> None:
+        """Stop everybody, tell it, and wait until there is more memory or somebody lets them go on."""
+        self.group.freeze()
+        limit = source.limit()
+        self.told(Pressure("frozen", source.usage(), limit))
+        while not self._closing.wait(GLANCE) and self.group.frozen:
+            if (more := source.limit()) > limit:
+                source.raised(more)
+                self.group.freeze(frozen=False)
+                self.told(Pressure("thawed", source.usage(), more))
+                return
+
+
+class Source:
+    """Where one version of the kernel's control groups tells of memory."""
+
+    events = select.POLLIN
+    descriptor: int
+
+    def seen(self) -> None:
+        """Make ready for the next event."""
+
+    def kills(self) -> int:
+        """How often somebody was killed."""
+        raise NotImplementedError
+
+    def short(self) -> bool:
+        """Whether memory has really run out."""
+        raise NotImplementedError
+
+    def usage(self) -> int:
+        """Bytes in use."""
+        raise NotImplementedError
+
+    def limit(self) -> int:
+        """Bytes allowed."""
+        raise NotImplementedError
+
+    def raised(self, limit: int) -> None:
+        """There is more memory now."""
+
+    def close(self) -> None:
+        """Let go."""
+        os.close(self.descriptor)
+
+
+class Legacy(Source):
+    """Version 1: an eventfd that counts up each time memory runs out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        control = os.open(folder / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            write(folder / "cgroup.event_control", f"{self.descriptor} {control}")
+        finally:
+            os.close(control)
+
+    def seen(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self.descriptor)
+
+    def kills(self) -> int:
+        return table(self.folder / "memory.oom_control").get("oom_kill", 0)
+
+    def short(self) -> bool:
+        return bool(table(self.folder / "memory.oom_control").get("under_oom", 0))
+
+    def usage(self) -> int:
+        return int(text(self.folder / "memory.usage_in_bytes"))
+
+    def limit(self) -> int:
+        return int(text(self.folder / "memory.limit_in_bytes"))
+
+
+class Unified(Source):
+    """Version 2: memory.events, which can be polled."""
+
+    events = select.POLLPRI
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.follows = text(folder / "memory.high").strip() == str(watermark(self.limit()))
+        self.descriptor = os.open(folder / "memory.events", os.O_RDONLY | os.O_CLOEXEC)
+        os.read(self.descriptor, 4096)  # what has been so far is no event
+
+    def seen(self) -> None:
+        os.pread(self.descriptor, 4096, 0)
+
+    def kills(self) -> int:
+        return table(self.folder / "memory.events").get("oom_kill", 0)
+
+    def short(self) -> bool:
+        """Whether what cannot be reclaimed nearly fills it: no file, and no room in swap."""
+        high = text(self.folder / "memory.high").strip()
+        stat = table(self.folder / "memory.stat")
+        files = stat.get("active_file", 0) + stat.get("inactive_file", 0)
+        return high != "max" and self.usage() - files >= int(high) * NEARLY and not self._swappable()
+
+    def _swappable(self) -> bool:
+        with suppress(OSError):
+            most = text(self.folder / "memory.swap.max").strip()
+            free = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("SwapFree:"))
+            used = int(text(self.folder / "memory.swap.current"))
+            return int(free.split()[1]) > 0 and (most == "max" or used < int(most) * NEARLY)
+        return False
+
+    def usage(self) -> int:
+        return int(text(self.folder / "memory.current"))
+
+    def limit(self) -> int:
+        most = text(self.folder / "memory.max").strip()
+        return UNLIMITED if most == "max" else int(most)
+
+    def raised(self, limit: int) -> None:
+        """The watermark follows the limit, if it is ours."""
+        if self.follows:
+            write(self.folder / "memory.high", "max" if limit == UNLIMITED else str(watermark(limit)))
