@@ -2,7 +2,7 @@
 
 from builder.containers.book import Container, Containers
 from builder.containers.errors import ContainerError, ContainerMissing, ContainerState, NameTaken
-from builder.containers.settings import Settings, Volume
+from builder.containers.settings import Memory, Settings, Volume
 from builder.containers.state import State, Status
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "ContainerMissing",
     "ContainerState",
     "Containers",
+    "Memory",
     "NameTaken",
     "Settings",
     "State",

@@ -37,7 +37,8 @@ def places(container: Container, below: Tree) -> frozenset[str]:
     """Where something is mounted while it runs, and the way there: made if missing, and no change of the command's."""
     settings = container.settings
     found: set[str] = set()
-    for target in (*OURS, *(target for target, _ in settings.tmpfs), *(volume.target for volume in settings.volumes)):
+    own = (*(one.target for one in settings.tmpfs), *(one.target for one in settings.volumes))
+    for target in (*OURS, *own):
         path = below.resolve(target.strip("/"))
         while path:
             found.add(path)

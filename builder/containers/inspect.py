@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from builder.containers import connecting
 from builder.containers.book import Container, Containers
 from builder.containers.changes import size as changed_bytes
-from builder.containers.settings import Settings
+from builder.containers.settings import Memory, Settings
 from builder.containers.state import LIVE, Status
 from runner import DEFAULT_CAPABILITIES
+from runner.limits import RATES
 
 if TYPE_CHECKING:
     from layers import Store
@@ -30,7 +31,7 @@ def inspect(store: Store, name: str, *, size: bool = False) -> dict[str, Any]:
 def describe(store: Store, container: Container) -> dict[str, Any]:
     """The object of a container at hand."""
     settings, state = container.settings, container.state()
-    limits, capabilities = settings.limits, frozenset(settings.capabilities)
+    capabilities = frozenset(settings.capabilities)
     running = state.status in LIVE
     return {
         "Id": container.id,
@@ -72,16 +73,16 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
             "DnsSearch": list(settings.dns_search),
             "ExtraHosts": [f"{name}:{address}" for name, address in settings.hosts] or None,
             "AutoRemove": settings.remove,
+            "GroupAdd": list(settings.further_groups),
+            "Privileged": settings.privileged,
+            "SecurityOpt": security(settings),
+            "Sysctls": dict(settings.sysctls),
+            "Tmpfs": {one.target: options(one) for one in settings.tmpfs},
             "CapAdd": sorted(capabilities - DEFAULT_CAPABILITIES),
             "CapDrop": sorted(DEFAULT_CAPABILITIES - capabilities),
             "ReadonlyRootfs": settings.readonly,
             "Init": settings.init,
-            "Memory": limits.memory or 0,
-            "MemorySwap": limits.memory_swap or 0,
-            "NanoCpus": int((limits.cpus or 0) * 1e9),
-            "CpuShares": limits.cpu_shares or 0,
-            "CpusetCpus": limits.cpuset_cpus or "",
-            "PidsLimit": limits.pids,
+            **resources(settings),
             "ShmSize": settings.shm_size,
         },
         "GraphDriver": {"Name": "overlayfs", "Data": {"UpperDir": str(container.upper)}},
@@ -123,6 +124,61 @@ def bindings(settings: Settings) -> dict[str, list[dict[str, str]]]:
         port = str(one.first or "") + (f"-{one.last}" if one.last > one.first else "")
         found.setdefault(one.inner, []).append({"HostIp": one.host, "HostPort": port})
     return found
+
+
+def resources(settings: Settings) -> dict[str, Any]:
+    """The limits, as HostConfig has them."""
+    limits = settings.limits
+    rates: dict[str, list[dict[str, Any]]] = {word: [] for word in RATES}
+    for word, device, number in limits.device_rates:
+        rates[word].append({"Path": device, "Rate": number})
+    return {
+        "Memory": limits.memory or 0,
+        "MemorySwap": limits.memory_swap or 0,
+        "MemoryReservation": limits.memory_reservation or 0,
+        "MemorySwappiness": limits.memory_swappiness,
+        "OomPolicy": limits.oom_policy,
+        "OnOom": settings.oom_hook,
+        "OomKillDisable": limits.oom_kill_disable,
+        "OomScoreAdj": limits.oom_score_adj or 0,
+        "NanoCpus": int((limits.cpus or 0) * 1e9),
+        "CpuShares": limits.cpu_shares or 0,
+        "CpuQuota": limits.cpu_quota or 0,
+        "CpuPeriod": limits.cpu_period or 0,
+        "CpusetCpus": limits.cpuset_cpus or "",
+        "CpusetMems": limits.cpuset_mems or "",
+        "PidsLimit": limits.pids,
+        "BlkioWeight": limits.blkio_weight or 0,
+        "BlkioWeightDevice": [{"Path": path, "Weight": weight} for path, weight in limits.blkio_weight_devices],
+        "BlkioDeviceReadBps": rates["rbps"],
+        "BlkioDeviceWriteBps": rates["wbps"],
+        "BlkioDeviceReadIOps": rates["riops"],
+        "BlkioDeviceWriteIOps": rates["wiops"],
+        "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in limits.ulimits],
+        "Devices": [
+            {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.access}
+            for one in settings.devices
+        ],
+        "DeviceCgroupRules": [str(rule) for rule in settings.device_rules],
+    }
+
+
+def security(settings: Settings) -> list[str]:
+    """The walls that were asked for, as --security-opt writes them."""
+    return [
+        *(["no-new-privileges"] if settings.no_new_privileges else []),
+        *(["seccomp=unconfined"] if not settings.seccomp else []),
+        *([f"seccomp={settings.profile}"] if settings.profile else []),
+        *(f"mask={path}" for path in settings.mask),
+        *(f"unmask={path}" for path in settings.unmask),
+    ]
+
+
+def options(memory: Memory) -> str:
+    """What follows the path in --tmpfs."""
+    words = ["ro" if memory.readonly else "rw", "noexec" if memory.noexec else "exec"]
+    words += [f"size={memory.size}"] if memory.size is not None else []
+    return ",".join([*words, *([f"mode={memory.mode:o}"] if memory.mode is not None else [])])
 
 
 def stop_signal(number: int) -> str:

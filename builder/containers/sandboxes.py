@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from builder.containers.book import Container
 from builder.containers.settings import Settings
@@ -19,12 +21,12 @@ LIMIT = 8 << 20
 def order(container: Container, root: Path, sharing: tuple[int, Path] | None = None) -> Sandbox:
     """What the runner is asked for. `sharing`: the network namespace and the /etc files of another container."""
     settings = container.settings
-    account = who(root, settings.user)
+    account = who(root, settings.user, settings.further_groups)
     files = container.folder / "files"
     files.mkdir(exist_ok=True)
     mounts = [
         *(network_mounts(sharing[1]) if sharing is not None else _network_files(settings, files)),
-        *(Mount(target, kind="tmpfs", size=size) for target, size in settings.tmpfs),
+        *(Mount(one.target, None, "tmpfs", one.readonly, one.size, one.mode, one.noexec) for one in settings.tmpfs),
         *(Mount(volume.target, Path(volume.source), readonly=volume.readonly) for volume in settings.volumes),
     ]
     covered = {mount.target for mount in mounts[3:]}
@@ -38,15 +40,34 @@ def order(container: Container, root: Path, sharing: tuple[int, Path] | None = N
         settings.hostname,
         tuple(mounts),
         sharing[0] if sharing is not None else "host" if settings.network == "host" else "none",
-        frozenset(settings.capabilities),
-        settings.seccomp,
-        settings.no_new_privileges,
-        settings.readonly,
-        settings.init,
-        settings.limits,
+        readonly_root=settings.readonly,
+        init=settings.init,
+        limits=settings.limits,
         shm_size=settings.shm_size,
         stop_signal=settings.stop_signal,
+        devices=settings.devices,
+        device_rules=settings.device_rules,
+        mask=settings.mask,
+        unmask=settings.unmask,
+        sysctls=settings.sysctls,
+        writable_sys=settings.privileged,
+        **rights(settings),
     )
+
+
+def rights(settings: Settings) -> dict[str, Any]:
+    """What every process of a container may do, as fields of a Sandbox: the first one's and those of exec."""
+    capabilities = frozenset(settings.capabilities)
+    found: dict[str, Any] = {
+        "capabilities": capabilities,
+        "seccomp": settings.seccomp,
+        "no_new_privileges": settings.no_new_privileges,
+    }
+    if settings.profile:
+        from runner.profile import compiled
+
+        found["filter"] = compiled(settings.profile, capabilities)
+    return found
 
 
 def entering(
@@ -62,7 +83,7 @@ def entering(
     """A further command in a container that runs; all else is as the container has it. Raises AccountMissing."""
     settings = container.settings
     root = Path(f"/proc/{pid}/root")
-    account = who(root, settings.user if user is None else user)
+    account = who(root, settings.user if user is None else user, settings.further_groups)
     own = {**process_environment(settings, account), **({"TERM": "xterm"} if tty else {}), **(env or {})}
     return Sandbox(
         root,
@@ -70,9 +91,8 @@ def entering(
         own,
         cwd or settings.cwd or "/",
         identity(account),
-        capabilities=frozenset(settings.capabilities),
-        seccomp=settings.seccomp,
-        no_new_privileges=settings.no_new_privileges,
+        limits=settings.limits,
+        **rights(settings),
     )
 
 
@@ -94,8 +114,8 @@ def process_environment(settings: Settings, account: Account) -> dict[str, str]:
     return environment([], account, own, settings.env)
 
 
-def who(root: Path, user: str) -> Account:
-    """USER's text in the file system's own accounts. Raises AccountMissing."""
+def who(root: Path, user: str, further: Sequence[str] = ()) -> Account:
+    """USER's text in the file system's own accounts, in `further` groups as well. Raises AccountMissing."""
 
     def read(path: str) -> bytes | None:
         try:
@@ -104,4 +124,6 @@ def who(root: Path, user: str) -> Account:
             return None
 
     with Root(root) as place:
-        return Accounts.read(read).account(user)
+        accounts = Accounts.read(read)
+    account = accounts.account(user)
+    return replace(account, groups=(*account.groups, *(accounts.gid(group) for group in further)))

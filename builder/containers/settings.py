@@ -15,9 +15,13 @@ from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
 from layers.disk import durable
 from layers.quick import dataclass
-from runner import Limits
+from runner import Device, Limits, Rule
 
-NETWORKED = ("exposed", "dns", "dns_search", "dns_options")
+TEXTS = (
+    *("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell", "further_groups", "mask", "unmask"),
+    *("exposed", "dns", "dns_search", "dns_options"),
+)
+"""Settings that are lists of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,27 @@ class Volume:
     readonly: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`--tmpfs target:options`: an empty file system of `size` bytes at most."""
+
+    target: str
+    size: int | None = None
+    mode: int | None = None
+    readonly: bool = False
+    noexec: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that `run` and `create` can ask for, resolved: no default is left to be looked up later.
 
     `image` is the id, `image_name` what the user typed. `user` is USER's text, resolved at each start
-    in the container's own passwd. `tmpfs` maps targets to a size in bytes or None. `input_ends`: the end of the first
-    attached client's input is the command's, too. `stop_timeout` is seconds between the stop signal and SIGKILL.
-    `shell` runs CMD-SHELL health checks. `network` is docker's NetworkMode (none, host,
-    container:ID, or the name of the first of `networks`); `exposed` has ports as in `80/tcp`.
+    in the container's own passwd, like `further_groups`. `input_ends`: the end of the first attached client's input is
+    the command's, too. `stop_timeout` is seconds between the stop signal and SIGKILL. `shell` runs CMD-SHELL health
+    checks. `network` is docker's NetworkMode (none, host, container:ID, or the name of the first of `networks`);
+    `exposed` has ports as in `80/tcp`. `profile` is the JSON of a system-call filter of its own. `oom_hook` is a
+    command of the host's shell for when memory runs out.
     """
 
     id: str
@@ -69,7 +85,7 @@ class Settings:
     dns_options: tuple[str, ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()
     volumes: tuple[Volume, ...] = ()
-    tmpfs: tuple[tuple[str, int | None], ...] = ()
+    tmpfs: tuple[Memory, ...] = ()
     capabilities: tuple[str, ...] = ()
     seccomp: bool = True
     no_new_privileges: bool = False
@@ -81,6 +97,15 @@ class Settings:
     restart: RestartPolicy = RestartPolicy()
     healthcheck: Healthcheck | None = None
     shell: tuple[str, ...] = ("/bin/sh", "-c")
+    further_groups: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    device_rules: tuple[Rule, ...] = ()
+    privileged: bool = False
+    profile: str = ""
+    mask: tuple[str, ...] = ()
+    unmask: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    oom_hook: str = ""
 
     @property
     def chain(self) -> Chain:
@@ -96,7 +121,7 @@ class Settings:
     def read(cls, path: Path) -> Settings:
         """The settings on disk."""
         value: dict[str, Any] = json.loads(path.read_bytes())
-        for key in ("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell", *NETWORKED):
+        for key in TEXTS:
             if key in value:
                 value[key] = tuple(value[key])
         value["networks"] = tuple(
@@ -104,9 +129,12 @@ class Settings:
         )
         value["published"] = tuple(Publish(**one) for one in value.get("published") or ())
         value["hosts"] = tuple((name, address) for name, address in value["hosts"])
-        value["tmpfs"] = tuple((target, size) for target, size in value["tmpfs"])
+        value["sysctls"] = tuple((name, text) for name, text in value.get("sysctls", ()))
+        value["tmpfs"] = tuple(Memory(**one) for one in value["tmpfs"])
+        value["devices"] = tuple(Device(*one) for one in value.get("devices", ()))
+        value["device_rules"] = tuple(Rule(*one) for one in value.get("device_rules", ()))
         value["volumes"] = tuple(Volume(**volume) for volume in value["volumes"])
-        value["limits"] = Limits(**value["limits"])
+        value["limits"] = Limits.read(value["limits"])
         value["restart"] = RestartPolicy(**value.get("restart", {}))
         if check := value.get("healthcheck"):
             value["healthcheck"] = Healthcheck(**{**check, "test": tuple(check["test"])})

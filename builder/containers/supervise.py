@@ -21,6 +21,7 @@ from builder.containers.errors import CommandRefused, ContainerState
 from builder.containers.foreground import Foreground
 from builder.containers.health import Health
 from builder.containers.loop import Loop, Timer
+from builder.containers.memory import Hunger
 from builder.containers.orders import Desk
 from builder.containers.prober import Prober
 from builder.containers.restart import pause
@@ -86,6 +87,7 @@ class Supervisor:
     asked: str = ""
     deadline: Timer | None = None
     prober: Prober | None = None
+    hunger: Hunger | None = None
     others: dict[str, Running] = field(default_factory=dict)
     """Commands of `exec -d`, by the ids of their events."""
 
@@ -193,6 +195,7 @@ class Supervisor:
         words = check.words(self.settings.shell) if check is not None else ()
         health = replace(self.state.health or Health(), status="starting", streak=0) if words else None
         self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False, exit_code=0)
+        self.hunger = Hunger(self, running)
         if check is not None and health is not None:
             self.prober = Prober(self.loop, check, lambda given: self.enter(words, given), self.checked, health)
             self.prober.resume()
@@ -207,6 +210,9 @@ class Supervisor:
         """Its command has ended; output may still come."""
         assert self.running is not None
         self.loop.forget(self.running.fileno())
+        if self.hunger is not None:
+            self.hunger.end()
+            self.hunger = None
         over.append(time.monotonic())
         self.loop.later(LINGER, self.loop.wake)
         if self.deadline is not None:
@@ -285,5 +291,5 @@ def ended(exit: Exit) -> dict[str, object]:
         "exit_code": exit.code,
         "oom_killed": exit.oom_killed,
         "memory_peak": exit.usage.memory_peak,
-        "cpu_seconds": exit.usage.user_seconds + exit.usage.system_seconds,
+        "cpu_seconds": exit.usage.cpu_seconds,
     }

@@ -92,6 +92,8 @@ def stay(
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
     foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
     state = supervise(context.store, context.runtime, container, foreground=foreground, warn=exits.warn)
+    if state.oom_killed:
+        exits.warn("memory ran out and the kernel killed a process: raise --memory")
     if container.settings.remove:
         Containers(context.store).remove(container)
     return state.exit_code

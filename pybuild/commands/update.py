@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild import units
-from pybuild.commands.build import SIZE
+from pybuild.limiting import SIZE
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:

@@ -168,7 +168,6 @@ def test_out_of_memory_is_told(make: Make, shared_pybuild: Pybuild) -> None:
 def test_what_is_not_done_is_refused_with_a_sentence(shared_pybuild: Pybuild, tmp_path: Path) -> None:
     (tmp_path / "cid").write_text("taken")
     for words, sentence in [
-        (["--privileged"], "never granted"),
         (["-p", "80:80:80:80"], "invalid port"),
         (["--network", "nowhere"], "nowhere not found"),
         (["-v", "data:/data"], "data"),

@@ -1,0 +1,66 @@
+"""--device and --device-cgroup-rule: devices of the host inside a container."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pybuild.limiting import ValueRefused
+
+if TYPE_CHECKING:
+    from runner import Device
+
+NOT_OURS = ("pts", "shm", "mqueue", "fd", "console", "ptmx", "core", "log")
+"""What of the host's /dev is not shown to a privileged container: it has its own."""
+
+
+def devices(texts: Iterable[str]) -> Iterator[Device]:
+    """`HOST[:PATH][:rwm]`; a directory stands for all devices in it. Raises ValueError."""
+    for text in texts:
+        source, target, access = _parts(text)
+        if "=" in source and not source.startswith("/"):
+            raise ValueRefused(f"--device {text}", "names of CDI are not looked up here; give a path such as /dev/fuse")
+        if os.path.isdir(source):
+            found = False
+            for path in sorted(Path(source).rglob("*")):
+                if _is_device(path):
+                    found = True
+                    yield device(str(path), target + str(path)[len(source.rstrip("/")) :], access)
+            if not found:
+                raise ValueRefused(f"--device {text}", "there is no device in that directory")
+        else:
+            yield device(source, target, access)
+
+
+def device(source: str, target: str, access: str = "rwm") -> Device:
+    """One node like the host's. Raises ValueError if that is none."""
+    from runner import Device
+
+    try:
+        return Device.like(source, target, access)
+    except ValueError as error:
+        raise ValueRefused(f"--device {source}", str(error)) from None
+
+
+def everything() -> Iterator[Device]:
+    """All devices of this host."""
+    for path in sorted(Path("/dev").rglob("*")):
+        if path.parts[2] not in NOT_OURS and not path.is_symlink() and _is_device(path):
+            yield device(str(path), str(path))
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    source, *rest = text.split(":")
+    access = "rwm"
+    if rest and rest[-1] and not set(rest[-1]) - set("rwm"):
+        wanted = rest.pop()
+        access = "".join(letter for letter in "rwm" if letter in wanted)
+    if len(rest) > 1 or not source or (rest and not rest[0].startswith("/")):
+        raise ValueRefused(f"--device {text}", "write HOST, HOST:PATH or HOST:PATH:rwm")
+    return source, rest[0] if rest else source, access
+
+
+def _is_device(path: Path) -> bool:
+    return path.is_char_device() or path.is_block_device()
