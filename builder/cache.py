@@ -109,6 +109,7 @@ def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = (), time: 
         script=op.script.body if op.script else None,
         **({"mounts": mounts} if mounts else {}),
         **timed(time),
+        **({"security": "insecure"} if op.insecure else {}),
     )
 
 
@@ -186,7 +187,7 @@ def kept(record: Record) -> Kept:
         int(value["size"]),
         value["created"],
         float(value["seconds"]),
-        Usage(**usage) if usage else None,
+        Usage.read(usage) if usage else None,
         value.get("line", ""),
         record.made,
     )
@@ -227,6 +228,16 @@ def move(store: Store, lines: Mapping[str, str]) -> None:
     """Note that the steps of records, by key, stand elsewhere now."""
     found = {key: record for key in lines if (record := store.records.known(key)) is not None}
     store.records.amend({key: {**record.value, "line": lines[key]} for key, record in found.items()})
+
+
+def usages(store: Store, diff_ids: Iterable[Digest]) -> dict[Digest, Usage]:
+    """What the commands used that made those of these layers that were built here."""
+    found = {}
+    for diff_id in diff_ids:
+        for record in store.records.on(diff_id):
+            if record.key.startswith("step:") and (usage := record.value.get("usage")):
+                found[diff_id] = Usage.read(usage)
+    return found
 
 
 def lines(store: Store, diff_ids: Iterable[Digest]) -> dict[Digest, str]:

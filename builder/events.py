@@ -57,9 +57,11 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepCached:
-    """The result of a step was known; nothing ran."""
+    """The result of a step was known; nothing ran. `seconds` and `usage` are of the run that made it."""
 
     step: int
+    seconds: float | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

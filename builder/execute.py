@@ -197,7 +197,7 @@ class Execution:
         self.made[step.id] = Made(looked.below.push(kept.diff_id), created, kept.size)
         if kept.line != step.span.place:
             self._moves[looked.key.text] = step.span.place
-        self.emit(StepCached(step.id))
+        self.emit(StepCached(step.id, kept.seconds, kept.usage))
         self._report(step, "cached", kept.seconds, kept.usage)
         return True
 
@@ -243,6 +243,9 @@ class Execution:
             result = Made(looked.below.push(layer.diff_id), created, layer.size)
             self._keep(step, looked, result, seconds=seconds, usage=usage)
             self._report(step, "ran", seconds, usage, reason)
+            if usage is not None and usage.oom_kills:
+                what = "memory ran out and the kernel killed a process, though the command ended well"
+                self.emit(Warned(f"{what}: raise --memory", "", step.span, step.id))
             self.emit(StepFinished(step.id, seconds, usage, layer.size, layer.diff_id))
         except (Cancelled, CacheBroken):
             raise

@@ -71,7 +71,7 @@ class Run:
 
     env is what the Dockerfile sets, declared build arguments included; `proxies` are added to it but do not
     count for the cache. `user` is the text of USER. `hosts` are (name, address) pairs. `mounts` in the order written.
-    `arguments` are the names in `env` that ARG has declared.
+    `arguments` are the names in `env` that ARG has declared. insecure: it runs with all rights that this process has.
     """
 
     args: tuple[str, ...]
@@ -85,6 +85,7 @@ class Run:
     shm_size: int = 64 << 20
     mounts: tuple[Mounted, ...] = ()
     arguments: tuple[str, ...] = ()
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

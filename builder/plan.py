@@ -48,7 +48,7 @@ from builder.graph import Copy as CopyOp
 from builder.graph import Run as RunOp
 from builder.mounts import BindMount, Mounted, SshMount, in_namespace, mounted
 from builder.process import DEFAULT_PATH, assignments
-from builder.request import BuildRequest
+from builder.request import HOST_NETWORK, INSECURE, BuildRequest
 from builder.sources import ADDRESS
 from builder.span import NOWHERE, Span
 from builder.stages import SCRATCH, VARIABLE, Stage, Stages, flagged, platform_arguments
@@ -487,13 +487,7 @@ class Planner:
 
     @_do.register
     def _run(self, instruction: Run, state: State) -> State:
-        if instruction.security == "insecure":
-            help = "take --security=insecure away: a command gets the rights of an ordinary container"
-            raise DockerfileError(instruction.span, "RUN --security=insecure is never granted", help=help)
-        if instruction.network == "host" and self.request.network != "host":
-            help = f"build without --network {self.request.network}, or take --network=host away"
-            has = "no network" if self.request.network == "none" else "a network of its own"
-            raise DockerfileError(instruction.span, f"RUN --network=host: this build has {has}", help=help)
+        self._entitled(instruction)
         if instruction.devices:
             help = "take --device away, or run the command in a container that is given the device"
             what = f"RUN --device={instruction.devices[0].name}: a build has no devices of this host"
@@ -521,11 +515,22 @@ class Planner:
             self.request.shm_size,
             self._mounts(instruction, state),
             tuple(state.arguments),
+            instruction.security == "insecure",
         )
         title = instruction.text.strip() or f"RUN {' '.join(args)}"
         step = self._step(op, state.top, title, instruction.span, state.platform)
         declared = {name: env.get(name, "") for name in state.arguments}
         return state.told(metadata.run_text(args, declared), step)
+
+    def _entitled(self, instruction: Run) -> None:
+        """What reaches out of the walls must have been allowed on the command line, as with BuildKit."""
+        for wanted, flag, here in (
+            (instruction.security == "insecure", "security=insecure", INSECURE),
+            (instruction.network == "host" and self.request.network != "host", "network=host", HOST_NETWORK),
+        ):
+            if wanted and here not in self.request.allow:
+                help = f"build with --allow {here} if you trust this Dockerfile, or take --{flag} away"
+                raise DockerfileError(instruction.span, f"RUN --{flag}: {here} is not allowed", help=help)
 
     def _mounts(self, instruction: Run, state: State) -> tuple[Mounted, ...]:
         found: list[Mounted] = []

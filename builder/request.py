@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from builder.sources.web import WebSource
     from layers.making.packing import Form
 
+INSECURE, HOST_NETWORK, DEVICES = "security.insecure", "network.host", "device"
+ENTITLEMENTS = frozenset({INSECURE, HOST_NETWORK, DEVICES})
+"""What a Dockerfile may ask for only if the command line allows it (BuildKit's words)."""
 MAX_EPOCH = 253402300799
 """The last second of the year 9999: beyond it no timestamp can be written."""
 
@@ -87,7 +90,8 @@ class BuildRequest:
     image. epoch: seconds, SOURCE_DATE_EPOCH. times: of the files in new layers. apart: nothing is remembered but the
     image. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system of a failed RUN.
     secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
-    RUN --mount=type=ssh. strict: what is usually passed over in silence is an error.
+    RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that were
+    granted.
     """
 
     context: Path | None
@@ -126,10 +130,13 @@ class BuildRequest:
     source: GitSource | WebSource | None = None
     archive: BinaryIO | None = None
     contexts: Mapping[str, Place] = field(default_factory=dict)
+    allow: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.epoch is not None and not 0 <= self.epoch <= MAX_EPOCH:
             raise ValueError(f"SOURCE_DATE_EPOCH {self.epoch} is not between 0 and {MAX_EPOCH} seconds")
+        if unknown := self.allow - ENTITLEMENTS:
+            raise ValueError(f"--allow {min(unknown)}: there are {', '.join(sorted(ENTITLEMENTS))}")
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"{self.jobs} steps at the same time is less than one")
         if sum(one is not None for one in (self.context, self.source, self.archive)) > 1:

@@ -32,6 +32,7 @@ from builder.workbench import Workbench
 from layers import Descriptor, Image, ImageConfig, Index, Manifest, Platform
 from layers.oci.documents import timestamp
 from layers.oci.image import oci
+from runner import Limits
 
 
 class Road:
@@ -172,6 +173,10 @@ class Road:
 
     def _one(self, graph: BuildGraph, *, several: bool) -> tuple[Image, list[StepReport]]:
         """Build one platform's image; it is kept without a name."""
+        if self.request.limits != Limits() and any(isinstance(step.op, Run) for step in graph.steps):
+            from runner.cgroups import check
+
+            check(self.request.limits)
         began = time.time()
         self.emit(Planned(tuple(planned(step, several=several) for step in graph.steps)))
         execution = self._executed(graph)

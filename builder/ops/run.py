@@ -22,6 +22,8 @@ from layers.quick import dataclass
 from runner import Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.contexts import Contexts
     from builder.networks.building import Building
     from builder.secrets import Secret
@@ -119,6 +121,7 @@ def run(
                 limits=settings.limits,
                 shm_size=op.shm_size,
                 grace=GRACE,
+                **(unconfined() if op.insecure else {}),
             )
             try:
                 exit = bench.runtime().run(sandbox, told, stop, more=more, wire=wire)
@@ -146,6 +149,24 @@ def run(
         if result is layer and times is None:  # else the directory has other times than the layer
             store.snapshots.commit(work, layer.diff_id)
     return result, exit.usage
+
+
+def unconfined() -> dict[str, Any]:
+    """The rights of --security=insecure, as fields of a Sandbox: as BuildKit has it, with loop devices."""
+    from runner import ALL_DEVICES, Device
+    from runner.capabilities import held
+
+    loops = [
+        path for path in sorted(Path("/dev").glob("loop[0-9-]*")) if path.is_char_device() or path.is_block_device()
+    ]
+    return {
+        "capabilities": held(),
+        "seccomp": False,
+        "unmask": ("ALL",),
+        "device_rules": (ALL_DEVICES,),
+        "devices": tuple(Device.like(str(path), str(path)) for path in loops),
+        "writable_sys": True,
+    }
 
 
 def _script(files: Path, op: Run) -> Mount:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild import units
+from pybuild.limiting import limited, limits, typed
 from pybuild.transfers import mirrors
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from builder import BuildRequest, BuildResult, Lifetime, Output
-    from runner import Limits
 
 EPILOG = """
 \b
@@ -63,21 +63,6 @@ def mapping(kind: str) -> Callable[[click.Context, click.Parameter, Sequence[str
     return read
 
 
-def typed(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """A reader of one value whose ValueError is the message."""
-
-    def convert(_: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-        if text is None:
-            return None
-        try:
-            return read(text)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param=parameter) from error
-
-    return convert
-
-
-SIZE = typed(units.parse_size)
 PERIOD = typed(units.parse_period)
 
 
@@ -134,12 +119,6 @@ PERIOD = typed(units.parse_period)
 @click.option("--format", "template", metavar="TEMPLATE", help="Of --dry-run: a Go template, 'table TEMPLATE' or json.")
 @click.option("--exit-code", is_flag=True, help="Of --dry-run: 1 if a step would run.")
 @click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
-@click.option("-m", "--memory", callback=SIZE, metavar="BYTES", help="Memory of each RUN, as in 512m.")
-@click.option("--memory-swap", metavar="BYTES", help="Memory and swap together; -1 for no limit on swap.")
-@click.option("--cpus", type=float, metavar="NUMBER", help="Processors' worth of time of each RUN, as in 1.5.")
-@click.option("-c", "--cpu-shares", type=int, metavar="NUMBER", help="Relative weight (1024 is usual).")
-@click.option("--cpuset-cpus", metavar="LIST", help="Processors that may be used, as in 0-2,4.")
-@click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes and threads of each RUN.")
 @click.option("--timeout", callback=PERIOD, metavar="TIME", help="Most time of each RUN, as in 90s or 10m.")
 @click.option(
     "--network", default="default", metavar="NETWORK", help="Network of RUN: host (the default), none, bridge, a name."
@@ -159,7 +138,10 @@ PERIOD = typed(units.parse_period)
     help="The SSH agent that RUN --mount=type=ssh may use.",
 )
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:IP", help="A line of /etc/hosts for RUN.")
-@click.option("--shm-size", callback=SIZE, metavar="BYTES", help="Size of /dev/shm (64m).")
+@limited
+@click.option(
+    "--allow", multiple=True, metavar="WHAT", help="Let RUN have security.insecure, network.host or device if it asks."
+)
 @click.option(
     "--squash",
     is_flag=False,
@@ -312,7 +294,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             cache_from=tuple(map(source, options["cache_from"])),
             cache_to=targets(options["cache_to"], options["build_args"]),
             pull=options["pull"],
-            limits=limits(options),
+            limits=limits(options, seconds=options["timeout"]),
             network="host" if options["network"] == "default" else options["network"],
             add_hosts=tuple(host(word) for word in options["hosts"]),
             squash=options["squash"],
@@ -325,6 +307,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             strict=options["strict"],
             agents=dict(agent(spec) for spec in options["agents"] or agents_for(found.get("source"))),
             contexts=named(options["contexts"]),
+            allow=frozenset(options["allow"]),
             **found,
             **given,
         )
@@ -379,22 +362,6 @@ def output(spec: str) -> Output:
         )
     except ValueError as error:
         raise click.UsageError(f"--output {spec!r}: {error}") from error
-
-
-def limits(options: dict[str, Any]) -> Limits:
-    """The limits of each RUN. Raises ValueError from the values themselves."""
-    from runner import Limits
-
-    swap = options["memory_swap"]
-    return Limits(
-        memory=options["memory"],
-        memory_swap=None if swap is None else -1 if swap == "-1" else units.parse_size(swap),
-        cpus=options["cpus"],
-        cpu_shares=options["cpu_shares"],
-        cpuset_cpus=options["cpuset_cpus"],
-        pids=options["pids_limit"],
-        seconds=options["timeout"],
-    )
 
 
 def lifetime(text: str) -> Lifetime:

@@ -21,7 +21,7 @@ from builder.events import (
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, used, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -52,16 +52,16 @@ class Plain:
                 self._say(step, label(self._steps[step]), bold=True)
                 for line in because(event):
                     self._say(step, line)
-            case StepCached(step):
+            case StepCached(step, _, usage):
                 self._say(step, label(self._steps[step]), bold=True)
-                self._say(step, "CACHED")
+                self._say(step, f"CACHED{used(usage)}")
             case StepOutput(step, stream, data):
                 self._output(step, stream, data)
             case StepProgress(step, what, done, total):
                 self._progress(step, what, done, total)
-            case StepFinished(step, seconds):
+            case StepFinished(step, seconds, usage):
                 self._flush(step)
-                self._say(step, f"DONE {units.seconds(seconds)}")
+                self._say(step, f"DONE {units.seconds(seconds)}{used(usage)}")
             case StepFailed(step):
                 self._flush(step)
                 if step not in self._started:  # it failed before it began: its files are missing
