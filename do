@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 
 # What `demo` cannot do without; then what the tests compare us with.
 BASE="ca-certificates python3-venv busybox-static mmdebstrap nftables docker-registry skopeo"
-PEERS="iproute2 util-linux slirp4netns gcc libc6-dev qemu-system-x86 umoci runc buildah docker.io apache2-utils curl git openssh-client strace"
+PEERS="iproute2 util-linux slirp4netns gcc libc6-dev qemu-system-x86 umoci runc buildah docker.io apache2-utils curl git openssh-client strace uidmap e2fsprogs"
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 

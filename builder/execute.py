@@ -84,6 +84,7 @@ class Execution:
         self.reports: dict[int, StepReport] = {}
         self._waiting: dict[int, Step] = {}
         self._ran = False
+        self._warned = False
         self._leaving = frozenset(line.step for line in outcome.lines)
         """Steps whose layers are the image's own."""
         self._renewal = Renewal()
@@ -366,6 +367,10 @@ class Execution:
 
                 self._ran = True
                 wanted = self.request
+                footing = self.bench.runtime().settle(wanted.userns, store.root)
+                if footing.why and not self._warned:
+                    self._warned = True
+                    self.emit(Warned(footing.why))
                 settings = Settings(
                     wanted.limits,
                     wanted.keep_failed,
@@ -373,6 +378,7 @@ class Execution:
                     wanted.secrets,
                     wanted.agents,
                     self._renewal if anew else None,
+                    footing,
                     self._networks,
                     former,
                     self._mount_data if self.finder.imports.mounts else None,

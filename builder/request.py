@@ -16,7 +16,7 @@ from builder.secrets import Secret
 from builder.times import Times
 from layers import Platform, Reference
 from layers.quick import dataclass
-from runner import Limits
+from runner import Ids, Limits
 
 if TYPE_CHECKING:
     from builder.sources.gitref import GitSource
@@ -91,7 +91,7 @@ class BuildRequest:
     image. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system of a failed RUN.
     secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
     RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that were
-    granted.
+    granted. userns: the numbers of users in RUN, None for the host's.
     """
 
     context: Path | None
@@ -115,6 +115,7 @@ class BuildRequest:
     limits: Limits = field(default_factory=Limits)
     network: str = "host"
     """host, none, bridge or the name of one that was made."""
+    userns: Ids | None = field(default_factory=Ids.usual)
     add_hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = 64 << 20
     squash: Literal["new", "all"] | None = None

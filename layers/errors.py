@@ -124,6 +124,16 @@ class IdUnmapped(LayerError):
         self.number = number
 
 
+class OwnerUnmapped(LayerError):
+    """Somebody owns a file who has no number in the user namespace that this process is in."""
+
+    def __init__(self, uid: int, gid: int, numbers: int) -> None:
+        help = f"it has {numbers} numbers: give yourself more in /etc/subuid and /etc/subgid, or run as root"
+        super().__init__(f"a file of {uid}:{gid} can have no owner in this user namespace; {help}")
+        self.uid = uid
+        self.gid = gid
+
+
 class FileChanged(LayerError):
     """A file was written, replaced or removed while it was read; what was made of it was dropped."""
 

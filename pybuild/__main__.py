@@ -13,7 +13,7 @@ import os
 import sys
 from typing import NoReturn
 
-from pybuild.catalogue import chosen, route
+from pybuild.catalogue import Listed, chosen, route
 
 GARBAGE = 1_000_000
 """Objects between two looks for cycles; Python's own choice is 700."""
@@ -26,13 +26,27 @@ def main() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
     words = sys.argv[1:]
     listed = chosen(route(words))
-    if listed is not None and listed.sandbox and "--help" not in words:
-        from pybuild.wiring import prepare_sandbox
-
-        prepare_sandbox()
+    if listed is not None and "--help" not in words and (listed.sandbox or (listed.files and os.geteuid())):
+        prepare(listed)
     from pybuild.cli import run
 
     leave(run(words))
+
+
+def prepare(listed: Listed) -> None:
+    """Get what a command needs before anything else, or end with the reason why that cannot be had."""
+    from pybuild.wiring import prepare_rights, prepare_sandbox
+    from runner.errors import RunnerError
+
+    try:
+        (prepare_sandbox if listed.sandbox else prepare_rights)()
+    except RunnerError as problem:
+        from pybuild.exits import conclude
+
+        def fail(problem: RunnerError = problem) -> None:
+            raise problem
+
+        leave(conclude(fail, failure=listed.failure, debug=False))
 
 
 def leave(code: int) -> NoReturn:

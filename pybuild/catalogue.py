@@ -11,6 +11,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+STORELESS = frozenset({"parse", "check", "tags", "digest", "delete", "catalog", "login", "logout"})
+"""Commands that put nothing into the store and take nothing out of it: anybody may, with the rights that they have."""
+
 
 class Listed(NamedTuple):
     """One command: `module:attribute`, its summary, and how the roof has to treat it.
@@ -23,6 +26,11 @@ class Listed(NamedTuple):
     summary: str
     sandbox: bool = False
     failure: int = 1
+
+    @property
+    def files(self) -> bool:
+        """Whether it has to do with the store's files, which may belong to others than us."""
+        return self.target.rpartition(":")[2] not in STORELESS
 
 
 SECTIONS: Mapping[str, Mapping[str, Listed]] = {

@@ -13,6 +13,8 @@ from pybuild import lifecycle, networking
 from pybuild.commands.build import host
 from pybuild.limiting import limited
 from pybuild.limiting import limits as limits_of
+from pybuild.userns import OPTIONS as OF_USERS
+from pybuild.userns import ids
 from pybuild.walling import walled, walls
 from pybuild.wiring import Context
 
@@ -35,6 +37,7 @@ OPTIONS = (
     click.option("-h", "--hostname", metavar="NAME", help="Its host name."),
     click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label."),
     *networking.OPTIONS,
+    *OF_USERS,
     click.option("--init", is_flag=True, help="A small first process that reaps and passes signals on."),
     click.option(
         "--oom-policy",
@@ -124,6 +127,7 @@ def settings(
         stop_signal=stop_signal,
         shm_size=options["shm_size"] or 64 << 20,
         limits=limits,
+        userns=ids(options),
         **lifecycle.settings(options, runtime, detach=detach),
         oom_hook=options["oom_hook"] or "",
         **walled_in,

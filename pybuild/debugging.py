@@ -95,8 +95,10 @@ def in_container(context: Context, container: Container, words: Sequence[str], *
         if state.finished:
             why = explain(state.exit_code, oom_killed=state.oom_killed)
             say(f"{container.name} ended with exit code {state.exit_code}: {why}")
-        with context.store.snapshots.attach(container.settings.chain, container.folder) as work:
-            return session(context, order(container, work.root), words, tty=tty)
+        settings, store = container.settings, context.store
+        footing = context.runtime.settle(settings.userns, store.root)
+        with store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping) as work:
+            return session(context, order(container, work.root, footing.ids), words, tty=tty)
 
 
 def in_trace(context: Context, trace: Trace, words: Sequence[str], *, before: bool, tty: bool) -> int:
@@ -166,6 +168,7 @@ def chosen(traces: Sequence[Trace], text: str | None) -> Trace:
 def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator[Sandbox]:
     """A RUN's sandbox over a chain; nothing of what happens there is kept."""
     from builder.process import DEFAULT_PATH, environment, identity, network_files
+    from runner import Ids
     from runner import Sandbox as Order
 
     store = context.store
@@ -174,7 +177,8 @@ def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator
     account = store.tree(chain).accounts().account(given["user"])
     network = "none" if given["network"] == "none" else "host"
     hosts = tuple((name, address) for name, address in given["hosts"])
-    with store.lease(), store.scratch() as files, store.snapshots.prepare(chain) as work:
+    footing = context.runtime.settle(Ids.usual(), store.root)
+    with store.lease(), store.scratch() as files, store.snapshots.prepare(chain, ids=footing.mapping) as work:
         yield Order(
             work.root,
             tuple(given["args"]) or ("sh",),
@@ -184,5 +188,6 @@ def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator
             HOSTNAME,
             tuple(network_files(files, hostname=HOSTNAME, hosts=hosts, network=given["network"])),
             network,  # type: ignore[arg-type]
+            userns=footing.ids,
             shm_size=given.get("shm_size", 64 << 20),
         )

@@ -141,10 +141,12 @@ def default(asked: Wish) -> Wish:
 
     from pybuild.exits import warn
     from runner.net import nft
+    from runner.rootless import owner
 
-    if os.geteuid() == 0 and nft.available():
+    root = os.geteuid() == 0 and owner() is None
+    if root and nft.available():
         return replace(asked, network="bridge")
-    why = "nft is not installed" if os.geteuid() == 0 else "bridge networks take root"
+    why = "nft is not installed" if root else "bridge networks take root"
     warn(f"{why}: {NO_BRIDGE}")
     return replace(asked, network="host")
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+OWNER = "PYBUILD_ROOTLESS_UID"
+"""Set in processes that are root only in a user namespace of their own (`runner.rootless`)."""
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -37,7 +39,7 @@ class Settings:
 
 def default_root(environ: Mapping[str, str]) -> Path:
     """The usual data directory: /var/lib/pybuild for root, $XDG_DATA_HOME/pybuild (~/.local/share) for others."""
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and OWNER not in environ:
         return Path("/var/lib/pybuild")
     data = environ.get("XDG_DATA_HOME", "")
     home = environ.get("HOME") or os.path.expanduser("~")

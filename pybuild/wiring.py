@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 _spawner: Spawner | None = None
 
 
+def prepare_rights() -> None:
+    """Be root, if only in a user namespace, so that files of everybody in images can be kept and removed."""
+    from runner import rootless
+
+    rootless.enter()
+
+
 def prepare_sandbox() -> None:
     """Enter a private mount namespace and start the spawner; once, while this process is small and single-threaded.
 
@@ -41,6 +48,7 @@ def prepare_sandbox() -> None:
     from runner import SandboxUnavailable, mounts
     from runner.spawner import Spawner
 
+    prepare_rights()
     mounts.enter()
     _spawner = Spawner()
     with suppress(SandboxUnavailable):  # said again, and aloud, when something is to be run

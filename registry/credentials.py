@@ -121,12 +121,13 @@ class Credentials:
             return
         if text := self.environment.get("DOCKER_AUTH_CONFIG"):
             yield "DOCKER_AUTH_CONFIG", parse_config(text, "DOCKER_AUTH_CONFIG")
-        runtime = self.environment.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"
+        uid = self.environment.get("PYBUILD_ROOTLESS_UID") or os.getuid()  # root, but in a user namespace only
+        runtime = self.environment.get("XDG_RUNTIME_DIR") or f"/run/containers/{uid}"
         settings = self.environment.get("XDG_CONFIG_HOME") or self._home / ".config"
         for file in (
             self._docker / "config.json",
             Path(runtime, "containers/auth.json"),
-            Path(f"/run/containers/{os.getuid()}/auth.json"),
+            Path(f"/run/containers/{uid}/auth.json"),
             Path(settings, "containers/auth.json"),
         ):
             yield str(file), read_config(file)

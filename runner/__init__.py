@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         SandboxBroken,
         SandboxUnavailable,
     )
+    from runner.ids import Ids
     from runner.limits import Limits, Usage
+    from runner.owners import Footing
     from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES, Exit, Identity, Mount, Runtime, Sandbox
 
 LAZY = {
@@ -26,7 +28,9 @@ LAZY = {
     "DEFAULT_CAPABILITIES": "sandbox",
     "Device": "devices",
     "Exit": "sandbox",
+    "Footing": "owners",
     "Identity": "sandbox",
+    "Ids": "ids",
     "LimitExceeded": "errors",
     "LimitUnavailable": "errors",
     "Limits": "limits",
@@ -49,7 +53,9 @@ __all__ = [
     "DEFAULT_CAPABILITIES",
     "Device",
     "Exit",
+    "Footing",
     "Identity",
+    "Ids",
     "LimitExceeded",
     "LimitUnavailable",
     "Limits",

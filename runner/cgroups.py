@@ -23,6 +23,7 @@ from runner import ceilings, ulimits
 from runner.errors import LimitUnavailable
 from runner.hierarchy import Hierarchy, discover, read
 from runner.limits import Limits, Usage
+from runner.rootless import owner
 
 PREFIX = "pybuild-"
 NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
@@ -97,14 +98,14 @@ class Cgroup:
                     put(self.unified, setting)
                 elif setting.asked:
                     raise LimitUnavailable(
-                        setting.limit, setting.controller, "is not there for this process", _DELEGATE
+                        setting.limit, setting.controller, "is not there for this process", _delegate()
                     )
 
     def put(self, setting: ceilings.Setting) -> None:
         """Write one limit where its controller is. Raises LimitUnavailable."""
         place = self.legacy.get(setting.controller, self.unified)
         if place is None:
-            raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process", _DELEGATE)
+            raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process", _delegate())
         put(place, setting)
 
     def extend(self, controller: str) -> None:
@@ -215,12 +216,14 @@ class Cgroup:
                 os.close(self._locks.pop())
 
 
-_DELEGATE = "try `systemd-run --scope -p Delegate=yes pybuild …`, run as root, or remove the limit"
+def _delegate() -> str:
+    user = " --user" if owner() is not None else ""
+    return f"try `systemd-run{user} --scope -p Delegate=yes pybuild …`, run as root, or remove the limit"
 
 
 def _unavailable(limits: Limits, controller: str, problem: OSError) -> LimitUnavailable:
     limit = next(setting.limit for setting in ceilings.legacy(limits) if setting.controller == controller)
-    return LimitUnavailable(limit, controller, f"lets this process make no group ({problem.strerror})", _DELEGATE)
+    return LimitUnavailable(limit, controller, f"lets this process make no group ({problem.strerror})", _delegate())
 
 
 def put(group: Path, setting: ceilings.Setting) -> None:
@@ -235,7 +238,7 @@ def put(group: Path, setting: ceilings.Setting) -> None:
     except OSError as problem:
         if not setting.asked:
             return  # docker's default for swap, on a kernel that does not count swap
-        reason, fix = f"has no {file} in {group}", _DELEGATE
+        reason, fix = f"has no {file} in {group}", _delegate()
         if problem.errno != errno.ENOENT:
             reason = f"refused {value!r} for {file} ({problem.strerror})"
             fix = "choose a value that this machine can give"

@@ -24,6 +24,7 @@ from runner.linux import (
     CLONE_NEWCGROUP,
     CLONE_NEWNET,
     CLONE_NEWPID,
+    CLONE_NEWUSER,
     O_PATH,
     PR_CAPBSET_DROP,
     PR_CAPBSET_READ,
@@ -90,25 +91,23 @@ class Child:
     def _become(self) -> None:
         seed = self.seed
         self.at = "parent"
-        control(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if select.select([self.maker], [], [], 0)[0]:
-            os._exit(125)  # the spawner died before the line above
+        self._tie()
         self.at = "cgroup"
         for place in range(FIRST_JOIN, FIRST_JOIN + seed.joins):
             os.write(self.sown[place], b"0")
+        if seed.kind == START and seed.namespaces & CLONE_NEWUSER:
+            self._be_root()
         if seed.kind == START:
             unshare(CLONE_NEWCGROUP)
             if seed.namespaces & CLONE_NEWNET:
                 self._loopback()
-            elif seed.shares_network:
-                self.at = "network namespace"
-                setns(self.sown[FIRST_JOIN + seed.joins + seed.unified], CLONE_NEWNET)
-                self.at = "cgroup"
             self.at = "walls"
             self.walls = Walls(seed)
         else:
             self.at = "namespaces"
             setns(self.sown[FIRST_JOIN + seed.joins + seed.unified], seed.namespaces | CLONE_NEWPID)
+            if seed.namespaces & CLONE_NEWUSER:
+                self._be_root()
             os.chdir(b"/")
         self.at = "keyring"
         new_session_keyring()
@@ -157,6 +156,20 @@ class Child:
         if self.job.tty:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         control(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def _be_root(self) -> None:
+        """Of our user namespace: so far we are the host's root, who is nobody here and can own no file."""
+        self.at = "user namespace"
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        self._tie()  # a change of user has cleared it
+
+    def _tie(self) -> None:
+        """Die with the spawner."""
+        control(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if select.select([self.maker], [], [], 0)[0]:
+            os._exit(125)  # it died before the line above
 
     def _wait(self) -> None:
         """For the job; there is none any more if the other end closes."""
@@ -215,10 +228,9 @@ class Child:
         spare = [os.dup(self.given[STDIN + place]) for place in range(3)]
         for place, descriptor in enumerate(spare):
             os.dup2(descriptor, place)
-            mode = os.fstat(place).st_mode
-            if (mode & 0o170000) == 0o010000 or self.job.tty:  # so that /dev/stderr can be opened by its user
-                with suppress(PermissionError):
-                    os.fchown(place, self.job.uid, 5 if self.job.tty else self.job.gid)
+        if self.job.tty:  # so that it can be opened again by its user
+            with suppress(PermissionError):
+                os.fchown(0, self.job.uid, 5)
 
     def _calm(self) -> None:
         """Ordinary signals, whatever the caller's were."""
@@ -277,7 +289,11 @@ class Child:
         if job.filter and not job.no_new_privileges:
             install_filter(job.filter)
         self.at = "identity"
-        os.setgroups(job.groups)
+        try:
+            os.setgroups(job.groups)
+        except PermissionError:  # a user namespace with one number only forbids it; others there are none
+            if set(job.groups) - {0}:
+                raise
         os.setresgid(job.gid, job.gid, job.gid)
         os.setresuid(job.uid, job.uid, job.uid)
         set_capabilities(job.capabilities if job.uid == 0 else 0)

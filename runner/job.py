@@ -17,7 +17,7 @@ REPLY, STATUS, FIRST_JOIN = range(3)
 # Positions of those that come with a job, after its own text; then come detached mounts in order.
 STDIN, STDOUT, STDERR, ROOT, FIRST_BIND = range(5)
 
-START, ENTER = "start", "enter"
+START, ENTER, MAP = "start", "enter", "map"
 REFUSED = "refused"
 """What a child tells instead of the step that broke when all was well but for its program; then its exit code, why."""
 HUSH = b"hush"
@@ -41,10 +41,15 @@ class Record:
 
 
 class Seed(Record):
-    """A process without an order. START gives it namespaces of its own; ENTER goes behind the walls of another."""
+    """A process without an order. START gives it namespaces of its own; ENTER goes behind the walls of another.
+
+    MAP is none: it asks for a user namespace, whose descriptor comes in the place of a process's.
+    """
 
     kind: str
     namespaces: int  # CLONE_NEW* flags
+    uid_map: bytes  # of CLONE_NEWUSER, as the kernel's file is written
+    gid_map: bytes
     time_offset: int | None  # seconds
     joins: int  # how many cgroup.procs descriptors
     unified: bool  # whether a cgroup v2 directory follows them

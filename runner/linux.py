@@ -46,12 +46,18 @@ def call(name: str, *arguments: Argument) -> int:
 
 
 def clone(flags: int, *, into_cgroup: int | None = None) -> tuple[int, int]:
-    """clone3(2) as fork(2) would: (0, -1) in the child, (pid, pidfd) in the parent. For single-threaded processes."""
+    """clone3(2) as fork(2) would: (0, -1) in the child, (pid, pidfd) in the parent. For single-threaded processes.
+
+    With CLONE_PARENT it is a sibling, not a child.
+    """
     pidfd = ctypes.c_int(-1)
     if into_cgroup is not None:
         flags |= CLONE_INTO_CGROUP
+    ends = 0 if flags & CLONE_PARENT else 17  # the signal of its end is its sibling's then, else SIGCHLD
     # struct clone_args: flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid set_tid_size cgroup
-    order = struct.pack("=11Q", flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, 17, 0, 0, 0, 0, 0, into_cgroup or 0)
+    order = struct.pack(
+        "=11Q", flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, ends, 0, 0, 0, 0, 0, into_cgroup or 0
+    )
     pid: int = _locked(ctypes.c_long(_NUMBERS["clone3"]), order, ctypes.c_long(len(order)))
     if pid < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "clone3")

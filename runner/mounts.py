@@ -29,15 +29,21 @@ from runner.linux import (
     call,
     change_mount,
     copy_mount,
+    map_owners,
     mount,
     new_mount,
     unshare,
 )
 from runner.loops import attach as attach_loop
+from runner.owners import nested
 
 MOST_LOWERS = 500  # OVL_MAX_STACK of the kernel
 SWITCHES = {b"redirect_dir": b"off", b"metacopy": b"off", b"index": b"off", b"xino": b"off"}
 _entered: set[int] = set()
+MOST_VIEWS = 64
+"""Mounts of lower directories that are kept for the next overlay."""
+_views: dict[tuple[Path, int], int] = {}
+_views_turn = threading.Lock()
 
 
 def enter() -> None:
@@ -62,13 +68,19 @@ def enter() -> None:
 
 
 def overlay(
-    lowers: Sequence[Path], target: Path, *, upper: Path | None = None, work: Path | None = None, volatile: bool = False
+    lowers: Sequence[Path],
+    target: Path,
+    *,
+    upper: Path | None = None,
+    work: Path | None = None,
+    volatile: bool = False,
+    ids: int | None = None,
 ) -> None:
     """Mount `lowers` (topmost first) at `target`, writable if `upper` and `work` are given.
 
     `volatile` leaves out every sync: the upper directory is then good for this mount only, and must be synced by its
-    reader. Raises OSError; in particular if the kernel would give a read-only overlay where
-    a writable one was wanted.
+    reader. `ids` is a user namespace by whose map owners are seen (`runner.ids`); on disk they have the numbers of the
+    inside. Raises OSError; in particular if the kernel would give a read-only overlay where a writable one was wanted.
     """
     if not 1 <= len(lowers) <= MOST_LOWERS:
         raise OSError(errno.EINVAL, f"an overlay has 1 to {MOST_LOWERS} lower directories, not {len(lowers)}")
@@ -76,11 +88,11 @@ def overlay(
         _bind(lowers[0], target)
         return
     try:
-        _by_descriptor(lowers, upper, work, target, volatile)
+        _by_descriptor(lowers, upper, work, target, volatile, ids)
     except OSError as problem:
-        if problem.errno not in (errno.EINVAL, errno.ENOSYS):
+        if problem.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
-        _by_names(lowers, upper, work, target, volatile)
+        _by_names(lowers, upper, work, target, volatile, ids)
     if upper is not None and os.statvfs(target).f_flag & os.ST_RDONLY:
         unmount(target)
         raise OSError(errno.EROFS, "the kernel gave a read-only overlay; see its log for the reason", str(target))
@@ -150,44 +162,125 @@ def _bind(source: Path, target: Path) -> None:
         os.close(view)
 
 
-def _by_descriptor(lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path, volatile: bool) -> None:
-    """One fsconfig(2) a directory: no limit on the length of all paths together (Linux 6.8)."""
+def _by_descriptor(  # noqa: PLR0917 as `overlay` has them
+    lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path, volatile: bool, ids: int | None
+) -> None:
+    """One fsconfig(2) a directory: no limit on the length of all paths together (Linux 6.8; of mounts, 6.15)."""
     with ExitStack() as opened:
-
-        def name(path: Path) -> bytes:
-            text = os.fsencode(path)
-            # One value has less than 256 bytes, and overlayfs takes a backslash for an escape in some of them.
-            return text if len(text) < 256 and b"\\" not in text else _short(path, opened)
-
-        options: list[tuple[bytes, bytes | None]] = [(b"lowerdir+", name(lower)) for lower in lowers]
-        options += SWITCHES.items()
-        if upper is not None and work is not None:
-            options += [(b"upperdir", name(upper)), (b"workdir", name(work))]
-        if volatile:
-            options.append((b"volatile", None))
         context = call("fsopen", b"overlay", 1)
         opened.callback(os.close, context)
-        for key, value in options:
-            call("fsconfig", context, 0 if value is None else 1, key, value, 0)
+
+        def give(key: bytes, path: Path, place: int | None) -> None:
+            text = os.fsencode(path)
+            if place is not None:
+                call("fsconfig", context, 5, key, None, place)
+            # One value has less than 256 bytes, and overlayfs takes a backslash for an escape in some of them.
+            elif len(text) < 256 and b"\\" not in text:
+                call("fsconfig", context, 1, key, text, 0)
+            else:
+                call("fsconfig", context, 1, key, _name(_open(path, opened)), 0)
+
+        for lower in lowers:
+            give(b"lowerdir+", lower, _lower(lower, ids, opened))
+        for key, value in _switches().items():
+            call("fsconfig", context, 1, key, value, 0)
+        if upper is not None and work is not None:
+            top = _mapped(upper.parent, ids, opened)
+            for key, path in ((b"upperdir", upper), (b"workdir", work)):
+                give(key, path, None if top is None else _open(path, opened, top))
+        for flag in _flags(volatile):
+            call("fsconfig", context, 0, flag, None, 0)
         call("fsconfig", context, 6, None, None, 0)
         made = call("fsmount", context, 1, 0)
         opened.callback(os.close, made)
         attach(made, AT_FDCWD, os.fsencode(target))
 
 
-def _by_names(lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path, volatile: bool) -> None:
+def _by_names(  # noqa: PLR0917 as `overlay` has them
+    lowers: Sequence[Path], upper: Path | None, work: Path | None, target: Path, volatile: bool, ids: int | None
+) -> None:
     """mount(2), whose options fill one page: descriptors make the paths short."""
     with ExitStack() as opened:
-        options = [(b"lowerdir", b":".join(_short(lower, opened) for lower in lowers))]
+        if ids is not None:  # such kernels take a mount only while it is in the namespace
+            place = target.with_name(f"{target.name}.ids")
+            place.mkdir()
+            opened.callback(place.rmdir)
+
+        def mapped(path: Path) -> int | None:
+            if (mount := _mapped(path, ids, opened)) is not None:
+                attach(mount, AT_FDCWD, os.fsencode(place))
+                opened.callback(unmount, place)
+            return mount
+
+        def name(path: Path) -> bytes:
+            found = mapped(path)
+            return _name(_open(path, opened) if found is None else found)
+
+        options = [(b"lowerdir", b":".join(map(name, lowers)))]
         if upper is not None and work is not None:
-            options += [(b"upperdir", _short(upper, opened)), (b"workdir", _short(work, opened))]
-        text = b",".join(key + b"=" + value for key, value in [*options, *SWITCHES.items()])
-        text += b",volatile" if volatile else b""
-        mount(b"overlay", os.fsencode(target), b"overlay", 0, text)
+            top = mapped(upper.parent)
+            options += [(b"upperdir", _name(_open(upper, opened, top))), (b"workdir", _name(_open(work, opened, top)))]
+        words = (key + b"=" + value for key, value in [*options, *_switches().items()])
+        mount(b"overlay", os.fsencode(target), b"overlay", 0, b",".join([*words, *_flags(volatile)]))
 
 
-def _short(path: Path, opened: ExitStack) -> bytes:
-    """A name of a directory that is short and plain for as long as `opened` is."""
-    descriptor = os.open(path, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    opened.callback(os.close, descriptor)
+def _switches() -> dict[bytes, bytes]:
+    """With userxattr the kernel wants "nofollow", which makes none either."""
+    return {**SWITCHES, b"redirect_dir": b"nofollow"} if nested() else SWITCHES
+
+
+def _flags(volatile: bool) -> list[bytes]:
+    """In a user namespace nobody may set the attributes trusted.*, in which overlayfs keeps its marks otherwise."""
+    return [*([b"userxattr"] if nested() else []), *([b"volatile"] if volatile else [])]
+
+
+def _mapped(path: Path, ids: int | None, opened: ExitStack) -> int | None:
+    """A mount of a directory that shows its owners by the map of `ids`, if there is one; on no path."""
+    if ids is None:
+        return None
+    view = _view(path, ids)
+    opened.callback(os.close, view)
+    return view
+
+
+def _lower(path: Path, ids: int | None, opened: ExitStack) -> int | None:
+    """As `_mapped`, kept for the next overlay: the kernel makes whoever lets go of a mount wait for all processors."""
+    if ids is None:
+        return None
+    with _views_turn:
+        view = _views.pop((path, ids), -1)
+        if view >= 0 and not os.path.samestat(os.fstat(view), os.stat(path)):  # another has taken its place
+            os.close(view)
+            view = -1
+        if view < 0:
+            view = _view(path, ids)
+        _views[path, ids] = view
+        mine = os.dup(view)
+        while len(_views) > MOST_VIEWS:
+            os.close(_views.pop(next(iter(_views))))
+    opened.callback(os.close, mine)
+    return mine
+
+
+def _view(path: Path, ids: int) -> int:
+    view = copy_mount(AT_FDCWD, os.fsencode(path))
+    try:
+        change_mount(view, private=True)
+        map_owners(view, ids)
+    except OSError:
+        os.close(view)
+        raise
+    return view
+
+
+def _open(path: Path, opened: ExitStack, above: int | None = None) -> int:
+    """A directory; seen through the mount `above` of its parent, if that is given."""
+    flags = O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    found = os.open(path, flags) if above is None else os.open(path.name, flags, dir_fd=above)
+    opened.callback(os.close, found)
+    return found
+
+
+def _name(descriptor: int) -> bytes:
+    """A name that is short and plain for as long as the descriptor is open."""
     return b"/proc/self/fd/%d" % descriptor

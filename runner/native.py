@@ -24,6 +24,7 @@ from runner.capabilities import bounds, held
 from runner.cgroups import Cgroup, group_of
 from runner.errors import LimitUnavailable, SandboxBroken, SandboxUnavailable
 from runner.hierarchy import Hierarchy, discover
+from runner.ids import Ids, here, lines
 from runner.job import ENTER, START, Job, Seed
 from runner.limits import Limits
 from runner.linux import (
@@ -43,7 +44,9 @@ from runner.linux import (
     RDONLY,
     change_mount,
     copy_mount,
+    map_owners,
 )
+from runner.owners import Footing, Owners, nested
 from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES, Exit, Identity, Mount, Sandbox
 from runner.spawner import Birth, Sown, Spawner
 from runner.targets import Stubs, find
@@ -121,12 +124,13 @@ class Running:
 
 
 class _Kind(NamedTuple):
-    """What a process must know before it is made; `network`: whose network namespace it shares."""
+    """What a process must know before it is made; `network`: whose network namespace it shares, `ids`: its users."""
 
     limits: Limits
     namespaces: int
     time_offset: int | None
     network: int | None
+    ids: Ids | None
     rules: tuple[devices.Rule, ...]
     writable_sys: bool
 
@@ -139,6 +143,7 @@ class _Kind(NamedTuple):
             _namespaces(sandbox),
             sandbox.time_offset,
             sandbox.network if isinstance(sandbox.network, int) else None,
+            sandbox.userns,
             (devices.ALL,) if devices.ALL in rules else rules,
             sandbox.writable_sys,
         )
@@ -164,9 +169,13 @@ class Native:
     """The runtime of this machine; threads may share one. A `runner.Runtime`."""
 
     spawner: Spawner
+    owners: Owners = field(init=False)
     _spare: list[_Bed] = field(default_factory=list)
     _leaving: list[threading.Thread] = field(default_factory=list)
     _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.owners = Owners(self.spawner)
 
     def start(
         self,
@@ -191,8 +200,10 @@ class Native:
                 capabilities -= {"MKNOD"}
             masked, readonly = masks.chosen(sandbox.mask, sandbox.unmask)
             try:
-                where = self._root(sandbox, undo, sent)
-                binds, mounts = _mounts(sandbox, where.root, where.stubs, sent, nodev=not bed.guarded)
+                mapping = self.owners.mapping(sandbox.userns)
+                where = _root(sandbox, mapping, undo, sent)
+                binds, mounts = _mounts(sandbox, where.root, where.stubs, sent, nodev=not bed.guarded, mapping=mapping)
+                _give(streams, sandbox.identity, sandbox.userns or Ids.same())
             except OSError as problem:
                 name = problem.filename or b""
                 raise SandboxBroken("places to mount on", problem.errno or 0, os.fsdecode(name)) from problem
@@ -217,6 +228,10 @@ class Native:
             unused.pop_all()
             birth = bed.sown.grow(job, [*streams, where.mount, *binds], wire)
             return Running(birth.pid, birth.master, bed.cgroup, birth, sandbox.limits, undo.pop_all())
+
+    def settle(self, ids: Ids | None, place: Path) -> Footing:
+        """What can be had of a user namespace for files on the disk of `place`; see `runner.Runtime`."""
+        return self.owners.settle(ids, place)
 
     def rest(self) -> None:
         """Let go of what was made ready for commands that did not come."""
@@ -270,6 +285,8 @@ class Native:
                 Seed(
                     kind=START,
                     namespaces=kind.namespaces,
+                    uid_map=lines(kind.ids.uids) if kind.ids is not None else b"",
+                    gid_map=lines(kind.ids.gids) if kind.ids is not None else b"",
                     time_offset=kind.time_offset,
                     cgroup_view=_cgroup_view(there, cgroup),
                     shares_network=kind.network is not None,
@@ -304,6 +321,8 @@ class Native:
                 raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
             sent.callback(os.close, pidfd)
             group = group_of(pid)
+            if group is None and nested() and not _has_ended(pidfd) and not _is_among_us(pid):
+                group = Cgroup({}, None)  # who is not root makes none
             if group is None:
                 raise SandboxUnavailable(f"process {pid} has ended", "start it again first")
             if group.frozen:  # it would be frozen with them before it is anything
@@ -326,10 +345,11 @@ class Native:
                 filter=_filter(sandbox, capabilities),
                 no_new_privileges=sandbox.no_new_privileges,
             )
+            _give(streams, sandbox.identity, _ids(pid))
             try:
                 birth = sown.grow(job, streams)
             except (SandboxBroken, SandboxUnavailable) as problem:
-                if select.select([pidfd], [], [], 0)[0]:
+                if _has_ended(pidfd):
                     raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
                 raise
             return Running(birth.pid, birth.master, None, birth, Limits(), undo.pop_all())
@@ -381,17 +401,6 @@ class Native:
                 running.wait()
                 raise
             return running.wait()
-
-    def _root(self, sandbox: Sandbox, undo: ExitStack, sent: ExitStack) -> _Where:
-        """The root as a detached mount, with the places that every sandbox mounts on."""
-        root = os.open(sandbox.root, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        sent.callback(os.close, root)
-        stubs = undo.enter_context(Stubs())
-        for name in OURS:
-            os.close(find(root, name, directory=True, stubs=stubs))
-        mount = copy_mount(AT_FDCWD, os.fsencode(sandbox.root))
-        sent.callback(os.close, mount)
-        return _Where(root, mount, stubs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,11 +462,62 @@ def _program(args: Sequence[str], env: object, cwd: str, identity: Identity) -> 
     }
 
 
+def _root(sandbox: Sandbox, mapping: int | None, undo: ExitStack, sent: ExitStack) -> _Where:
+    """The root as a detached mount, with the places that every sandbox mounts on."""
+    root = os.open(sandbox.root, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    sent.callback(os.close, root)
+    mount = copy_mount(AT_FDCWD, os.fsencode(sandbox.root))
+    sent.callback(os.close, mount)
+    if mapping is not None and _map(mount, mapping):  # a plain directory: what is made in it must be so, too
+        root = copy_mount(AT_FDCWD, os.fsencode(sandbox.root))
+        sent.callback(os.close, root)
+        _map(root, mapping)
+    stubs = undo.enter_context(Stubs((sandbox.userns or Ids.same()).outside(0, 0)))
+    for name in OURS:
+        os.close(find(root, name, directory=True, stubs=stubs))
+    return _Where(root, mount, stubs)
+
+
+def _map(mount: int, mapping: int) -> bool:
+    """Show a mount's owners by the map; False if it shows them so already, as an overlay of mapped directories does.
+
+    So stay as they are, too, what the kernel makes up (/proc, /sys), and the files of a disk that knows no such mounts;
+    what is mounted below, unless all of it does.
+    """
+    for recursive in (True, False):
+        with suppress(OSError):
+            map_owners(mount, mapping, recursive=recursive)
+            return True
+    return False
+
+
+def _give(streams: Sequence[int], identity: Identity, ids: Ids) -> None:
+    """Let the command open its pipes again, as /dev/stderr."""
+    try:
+        uid, gid = ids.outside(identity.uid, identity.gid)
+        here(uid, gid)
+    except KeyError as problem:
+        what = f"{problem.args[0]}, out of reach of this user namespace"
+        raise SandboxUnavailable(what, "choose another user, or map more (--uidmap, /etc/subuid)") from problem
+    for stream in streams:
+        if stat.S_ISFIFO(os.fstat(stream).st_mode):
+            with suppress(PermissionError):
+                os.fchown(stream, uid, gid)
+
+
+def _ids(pid: int) -> Ids:
+    """The numbers of a running process's users."""
+    try:
+        return Ids.of(pid)
+    except FileNotFoundError as problem:
+        raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
+
+
 def _namespaces(sandbox: Sandbox) -> int:
     kinds = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
     if sandbox.network == "none":
         kinds |= CLONE_NEWNET
-    if sandbox.userns:
+    if sandbox.userns is not None:
         kinds |= CLONE_NEWUSER
     return kinds
 
@@ -516,6 +576,15 @@ def _node(device: devices.Device) -> tuple[bytes, bytes, int, int, int, int, int
     )
 
 
+def _has_ended(pidfd: int) -> bool:
+    return bool(select.select([pidfd], [], [], 0)[0])
+
+
+def _is_among_us(pid: int) -> bool:
+    """Whether a process is behind no walls."""
+    return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+
+
 def _mask(capabilities: frozenset[str]) -> int:
     return sum(1 << CAPABILITIES[name] for name in capabilities)
 
@@ -548,7 +617,7 @@ def _cgroup_view(there: Hierarchy, group: Cgroup) -> list[tuple[bytes, bytes, di
 
 
 def _mounts(
-    sandbox: Sandbox, root: int, stubs: Stubs, sent: ExitStack, *, nodev: bool
+    sandbox: Sandbox, root: int, stubs: Stubs, sent: ExitStack, *, nodev: bool, mapping: int | None
 ) -> tuple[list[int], list[tuple[bytes, bool, dict[bytes, bytes | None] | None, int]]]:
     """Detached mounts of the binds, and the orders for all of them, shallow targets first."""
     binds: list[int] = []
@@ -568,6 +637,8 @@ def _mounts(
         change_mount(
             bind, add=(RDONLY if mount.readonly else 0) | (NODEV if nodev else 0), private=True, recursive=True
         )
+        if mapping is not None and not mount.moved:
+            _map(bind, mapping)
         binds.append(bind)
         orders.append((target, directory, None, 0))
     return binds, orders

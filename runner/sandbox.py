@@ -8,10 +8,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from runner.devices import Device, Rule
+from runner.ids import Ids
 from runner.limits import Limits, Usage
+
+if TYPE_CHECKING:
+    from runner.owners import Footing
 
 # The bits are those of capabilities(7); the default is the set that container engines agree on: 0xa80425fb.
 CAPABILITIES: Mapping[str, int] = {
@@ -50,7 +54,8 @@ class Mount:
 
     A bind shows the host's `source`, a file or a directory; a tmpfs is empty, `size` bytes large at most, its top
     directory with `mode`; with `noexec` nothing in it is executed. Symbolic links in the target are followed inside
-    the root only.
+    the root only. Owners of a bind are seen inside by the numbers that they have on disk, whatever the user namespace;
+    unless they are `moved` there already.
     """
 
     target: str
@@ -60,6 +65,7 @@ class Mount:
     size: int | None = None
     mode: int | None = None
     noexec: bool = False
+    moved: bool = False
 
     def __post_init__(self) -> None:
         if not self.target.startswith("/"):
@@ -76,11 +82,12 @@ class Sandbox:
 
     root: a directory, normally an overlay. args[0] is looked up in the PATH of `env` inside the root. network:
     "none" is an empty network with loopback, "host" the host's own, a descriptor the network namespace that it
-    stands for. capabilities: names without CAP_. init: our reaper is PID 1. userns: container ids live in a user
-    namespace of their own. time_offset: seconds that the clocks since boot are ahead inside a time namespace.
-    stop_signal and grace (seconds) are used when it is stopped early. devices stand in its /dev; device_rules say
-    what else may be opened. mask, unmask: see `runner.masks`. sysctls: (name, value), of its own namespaces. filter:
-    a system-call filter instead of the usual one. writable_sys: /sys and the control groups can be written.
+    stands for. capabilities: names without CAP_. init: our reaper is PID 1. userns: the numbers of users in a user
+    namespace of its own, None for the host's. time_offset: seconds that the clocks since boot are ahead inside a time
+    namespace. stop_signal and grace (seconds) are used when it is stopped early. devices stand in its /dev;
+    device_rules say what else may be opened. mask, unmask: see `runner.masks`. sysctls: (name, value), of its own
+    namespaces. filter: a system-call filter instead of the usual one. writable_sys: /sys and the control groups can be
+    written.
     """
 
     root: Path
@@ -97,7 +104,7 @@ class Sandbox:
     readonly_root: bool = False
     init: bool = False
     limits: Limits = field(default_factory=Limits)
-    userns: bool = False
+    userns: Ids | None = None
     time_offset: int | None = None
     shm_size: int = 64 << 20
     stop_signal: int = 15
@@ -154,6 +161,13 @@ class Runtime(Protocol):
         wire: Callable[[int], None] | None = None,
     ) -> Exit:
         """Run it to its end."""
+        ...
+
+    def settle(self, ids: Ids | None, place: Path) -> "Footing":
+        """What can be had of `ids` for a sandbox whose root and binds are on the disk of `place`.
+
+        Raises SandboxUnavailable if it is nothing, unless that is good enough for `ids`.
+        """
         ...
 
     def rest(self) -> None:

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.errors import SandboxBroken, SandboxUnavailable
-from runner.job import HUSH, REFUSED, Job, Seed
+from runner.job import HUSH, MAP, REFUSED, Job, Seed
 from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
 _HOME = str(Path(__file__).resolve().parent.parent)
 _LARGEST = 4096  # bytes of an answer
+_DEAD, _LOOK = "the process that starts sandboxes has died", "look for its message above or in the kernel log"
 CHANNEL = 3  # where runner.zygote finds its socket
 
 
@@ -89,9 +90,7 @@ class Sown:
                     raise SandboxBroken(step, number, os.fsdecode(detail))
                 break
             if not born:
-                raise SandboxUnavailable(
-                    "the process that starts sandboxes has died", "look for its message above or in the kernel log"
-                )
+                raise SandboxUnavailable(_DEAD, _LOOK)
             undo.pop_all()
             return Birth(marshal.loads(born)[1], given[0], self._reply, master, refused)
 
@@ -173,6 +172,18 @@ class Spawner:
                 self._send(seed.dump(), [far_reply.fileno(), far_status.fileno(), *descriptors])
             undo.pop_all()
             return Sown(reply, status)
+
+    def namespace(self, uid_map: bytes, gid_map: bytes) -> int:
+        """A descriptor of a new user namespace with these maps. Raises SandboxUnavailable, SandboxBroken."""
+        sown = self.sow(Seed(kind=MAP, uid_map=uid_map, gid_map=gid_map), [])
+        with sown._status as status, sown._reply as reply:
+            _, given, _, _ = socket.recv_fds(reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+            if given:
+                return given[0]
+            if told := _told(status)[0]:
+                step, number, _ = marshal.loads(told)
+                raise SandboxBroken(f"user namespace, {os.fsdecode(step)}", number)
+            raise SandboxUnavailable(_DEAD, _LOOK)
 
     def _send(self, message: bytes, descriptors: list[int]) -> None:
         with self._lock:

@@ -26,9 +26,10 @@ class _Stub:  # no dataclass: the spawner loads this module, and would load all 
 
 
 class Stubs:
-    """What was made below one root. A context manager; leaving it removes the stubs again."""
+    """What was made below one root, owned by `owner`. A context manager; leaving it removes the stubs again."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: tuple[int, int] = (0, 0)) -> None:
+        self.owner = owner
         self.made: list[_Stub] = []
 
     def __enter__(self) -> "Stubs":
@@ -109,6 +110,8 @@ def _make(root: int, path: bytes, *, directory: bool, stubs: Stubs | None) -> in
                     os.close(os.open(part, flags, 0o644, dir_fd=current))
                 following = os.open(part, _HERE, dir_fd=current)
                 if stubs is not None:
+                    if stubs.owner != (0, 0):
+                        os.chown(part, *stubs.owner, dir_fd=current, follow_symlinks=False)
                     stubs.remember(current, part, following, before)
             os.close(current)
             current = following

@@ -13,7 +13,6 @@ from contextlib import suppress
 from runner.job import Job, Seed
 from runner.linux import (
     CLONE_NEWNET,
-    CLONE_NEWUSER,
     MNT_DETACH,
     NODEV,
     NOEXEC,
@@ -79,6 +78,7 @@ class Walls:
             for name, _ in self.views:
                 os.mkdir(name, 0o755, dir_fd=self.top)
         self.at = "/dev"
+        self.shown: list[bytes] = []
         self.dev = self._dev()
         self.at = "/dev/pts"
         options: dict[bytes, bytes | None] = {
@@ -87,7 +87,13 @@ class Walls:
             b"mode": b"0620",
             b"gid": b"5",
         }
-        self.pts = new_mount(b"devpts", options, attributes=NOSUID | NOEXEC)
+        try:
+            self.pts = new_mount(b"devpts", options, attributes=NOSUID | NOEXEC)
+        except OSError as problem:
+            if problem.errno != errno.EINVAL:  # a user namespace without a group 5
+                raise
+            del options[b"gid"]
+            self.pts = new_mount(b"devpts", options, attributes=NOSUID | NOEXEC)
         self.at = "/dev/mqueue"
         self.mqueue = -1
         try:
@@ -108,9 +114,8 @@ class Walls:
         self._show_cgroups()
         self.at = "/dev"
         attach(self.dev, self._directory(b"dev"))
-        if self.namespaces & CLONE_NEWUSER:
-            for name, _, _ in DEVICES:
-                attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
+        for name in self.shown:
+            attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
         for device in job.devices:
             self._device(device)
         self.at = "/dev/pts"
@@ -164,10 +169,11 @@ class Walls:
     def _dev(self) -> int:
         dev = new_mount(b"tmpfs", {b"mode": b"755", b"size": b"65536k"}, attributes=NOSUID | NOEXEC)
         for name, major, minor in DEVICES:
-            if self.namespaces & CLONE_NEWUSER:  # no mknod(2) here, so the host's own nodes are shown
-                os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=dev))
-            else:
+            try:
                 os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=dev)
+            except PermissionError:  # in a user namespace; so the host's own nodes are shown
+                os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=dev))
+                self.shown.append(name)
         for name, text in LINKS:
             os.symlink(text, name, dir_fd=dev)
         for name in (b"pts", b"shm", b"mqueue"):
@@ -203,7 +209,7 @@ class Walls:
             os.close(above)
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=place)
-        if self.namespaces & CLONE_NEWUSER:
+        if self.shown:  # in a user namespace, here too
             os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=place))
             attach(copy_mount(self.old, source.lstrip(b"/")), place, name)
         else:

@@ -19,11 +19,13 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 from contextlib import suppress
 
 from runner.child import AF_UNIX, IGNORED, MOST_DESCRIPTORS, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, Child
-from runner.job import FIRST_JOIN, HUSH, REPLY, START, STATUS, Seed
+from runner.job import FIRST_JOIN, HUSH, MAP, REPLY, START, STATUS, Seed
 from runner.linux import (
+    CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWTIME,
     CLONE_NEWUSER,
+    CLONE_PARENT,
     MS_REC,
     MS_SLAVE,
     PR_SET_DUMPABLE,
@@ -51,9 +53,6 @@ class Zygote:
     def __init__(self, channel: socket) -> None:
         self.channel = channel
         self.itself = os.pidfd_open(os.getpid())
-        self.own_time = -1
-        with suppress(FileNotFoundError):  # a kernel without time namespaces
-            self.own_time = os.open(b"/proc/self/ns/time", os.O_RDONLY | os.O_CLOEXEC)
         self.living: dict[int, int | None] = {}  # pidfd: reply descriptor; None for those who only bring another about
         self.expected: dict[int, tuple[socket, int]] = {}  # by descriptor: who will tell of a birth, and where to
         self.poll = select.poll()
@@ -100,18 +99,12 @@ class Zygote:
         return reply in self.living.values() or any(reply == one for _, one in self.expected.values())
 
     def _start(self, seed: Seed, descriptors: list[int]) -> None:
+        if seed.kind == MAP:
+            self._namespace(seed, descriptors)
+            return
         cgroup = descriptors[FIRST_JOIN + seed.joins] if seed.unified else None
+        flags = seed.namespaces if seed.kind == START else 0
         ready = told = -1
-        shifted = False
-        if seed.kind == START:
-            flags = seed.namespaces
-            if seed.time_offset is not None:
-                unshare(CLONE_NEWTIME)
-                shifted = True
-                with open("/proc/self/timens_offsets", "wb", buffering=0) as offsets:
-                    offsets.write(b"monotonic %d 0\nboottime %d 0\n" % (seed.time_offset, seed.time_offset))
-        else:
-            flags = 0
         if flags & CLONE_NEWUSER or seed.oom_score_adj is not None:
             ready, told = os.pipe()
         hear = say = None
@@ -119,14 +112,15 @@ class Zygote:
             ends = socketpair(AF_UNIX, SOCK_SEQPACKET)
             hear, say = ends
         try:
-            pid, pidfd = clone(flags, into_cgroup=cgroup)
-            if pid == 0:
-                self._bear(seed, descriptors, (ready, told), -1 if say is None else say.fileno())
+            if seed.time_offset is not None or seed.shares_network:
+                pid, pidfd = self._apart(seed, descriptors, flags, cgroup, (ready, told))
+            else:
+                pid, pidfd = clone(flags, into_cgroup=cgroup)
+                if pid == 0:
+                    self._bear(seed, descriptors, (ready, told), -1 if say is None else say.fileno())
         finally:
             if say is not None:
                 say.close()
-            if shifted:
-                setns(self.own_time, CLONE_NEWTIME)
         os.set_inheritable(pidfd, False)
         self.living[pidfd] = descriptors[REPLY] if hear is None else None
         self.poll.register(pidfd, select.POLLIN)
@@ -134,18 +128,50 @@ class Zygote:
             self.expected[hear.fileno()] = hear, descriptors[REPLY]
             self.poll.register(hear.fileno(), select.POLLIN)
         if told >= 0:
+            os.close(ready)
             try:
                 if flags & CLONE_NEWUSER:
-                    for name in ("uid_map", "gid_map"):
-                        _tell(pid, name, b"0 0 4294967295")
+                    _tell(pid, "uid_map", seed.uid_map)
+                    _tell(pid, "gid_map", seed.gid_map)
                 if seed.oom_score_adj is not None:
                     _tell(pid, "oom_score_adj", b"%d" % seed.oom_score_adj)
                 os.write(told, b"1")
             finally:
-                os.close(ready)
                 os.close(told)
         if hear is None:
             _announce(descriptors[REPLY], pid, pidfd)
+
+    def _apart(
+        self, seed: Seed, descriptors: list[int], flags: int, cgroup: int | None, pipe: tuple[int, int]
+    ) -> tuple[int, int]:
+        """A child of ours, born of a process between us: that goes where we, if not root, could not leave again."""
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        between, its_end = clone(0)
+        if between == 0:
+            try:
+                if seed.time_offset is not None:
+                    unshare(CLONE_NEWTIME)
+                    with open("/proc/self/timens_offsets", "wb", buffering=0) as offsets:
+                        offsets.write(b"monotonic %d 0\nboottime %d 0\n" % (seed.time_offset, seed.time_offset))
+                if seed.shares_network:  # not the child's to do: it may be in a user namespace without rights there
+                    setns(descriptors[FIRST_JOIN + seed.joins + seed.unified], CLONE_NEWNET)
+                pid, pidfd = clone(flags | CLONE_PARENT, into_cgroup=cgroup)
+                if pid == 0:
+                    self._bear(seed, descriptors, pipe, -1)
+                _announce(theirs.fileno(), pid, pidfd)
+            except OSError as problem:
+                theirs.send(marshal.dumps((problem.errno, problem.filename)))
+            finally:
+                os._exit(0)
+        theirs.close()
+        os.waitid(os.P_PIDFD, its_end, os.WEXITED)
+        os.close(its_end)
+        message, extra, _, _ = ours.recvmsg(LARGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        ours.close()
+        said = marshal.loads(message)
+        if not extra:
+            raise OSError(said[0], os.strerror(said[0]), said[1])
+        return said[1], struct.unpack("i", extra[0][2])[0]
 
     def _told(self, descriptor: int) -> None:
         """Somebody who entered the walls of others tells of the process that was born there, a child of ours."""
@@ -175,6 +201,26 @@ class Zygote:
                 os._exit(125)
         Child(seed, descriptors, self.itself, say).live()
 
+    def _namespace(self, seed: Seed, descriptors: list[int]) -> None:
+        """Make a user namespace and send it; the process that it began with is not needed any more."""
+        ready, told = os.pipe()
+        pid, pidfd = clone(CLONE_NEWUSER)
+        if pid == 0:
+            os.close(told)
+            os.read(ready, 1)
+            os._exit(0)
+        os.close(ready)
+        try:
+            _tell(pid, "uid_map", seed.uid_map)
+            _tell(pid, "gid_map", seed.gid_map)
+            made = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            _announce(descriptors[REPLY], pid, made)
+            os.close(made)
+        finally:
+            os.close(told)
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
+
     def _ended(self, pidfd: int) -> None:
         ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
         assert ended is not None
@@ -199,11 +245,11 @@ class Zygote:
                 self._ended(pidfd)
 
 
-def _announce(reply: int, pid: int, pidfd: int) -> None:
-    """Tell of a birth."""
+def _announce(reply: int, pid: int, descriptor: int) -> None:
+    """Tell of a birth, with what it is known by."""
     teller = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(reply))
     with suppress(OSError):
-        teller.sendmsg([marshal.dumps(("born", pid))], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", pidfd))])
+        teller.sendmsg([marshal.dumps(("born", pid))], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", descriptor))])
     teller.close()
 
 

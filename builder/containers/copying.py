@@ -6,15 +6,16 @@ import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from builder.containers.book import PATIENCE, Container
 from builder.containers.errors import ContainerState, PathInvalid
 from builder.containers.state import ACTIVE
 from layers import Chain
 from layers.disk.paths import Root
+from runner import Ids
 
 if TYPE_CHECKING:
     from tarfile import TarFile
@@ -26,19 +27,44 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+Owner = Callable[[int, int], tuple[int, int]]
+"""Whose a copy is, by user and group of what is copied."""
+
+
+class Inside(NamedTuple):
+    """The file system of a container, and by which numbers its users are seen there: one that runs shows the host's."""
+
+    root: Root
+    ids: Ids
+
+    def known(self, uid: int, gid: int) -> tuple[int, int]:
+        """An owner seen there, as the container knows it."""
+        try:
+            return self.ids.inside(uid, gid)
+        except KeyError:  # the kernel shows nobody for who has no number
+            return uid, gid
+
+    def seen(self, uid: int, gid: int) -> tuple[int, int]:
+        """An owner that the container knows, as it is seen there. Raises PathInvalid."""
+        try:
+            return self.ids.outside(uid, gid)
+        except KeyError as error:
+            raise PathInvalid(f"{error.args[0]}: it can own nothing in this container") from error
+
+
 @contextmanager
-def root_of(store: Store, container: Container) -> Iterator[Root]:
+def root_of(store: Store, container: Container) -> Iterator[Inside]:
     """The file system of a container, running or not. Raises ContainerState if it is just being started."""
     state = container.state()
     if state.status in ACTIVE:
         with Root(f"/proc/{state.pid}/root") as root:
-            yield root
+            yield Inside(root, Ids.of(state.pid))
         return
     with container.claim(PATIENCE) as mine:
         if not mine:
             raise ContainerState(container.name, "it is being started or copied from elsewhere: try again")
         with store.snapshots.attach(container.settings.chain, container.folder) as work, Root(work.root) as root:
-            yield root
+            yield Inside(root, Ids.same())
 
 
 def place(path: str, base: str = "/") -> str:
@@ -49,10 +75,10 @@ def place(path: str, base: str = "/") -> str:
     return f"{whole}/" if path.endswith("/") and whole != "/" else whole
 
 
-def copy(source: Root, path: str, target: Root, dest: str, *, owner: tuple[int, int] | None) -> None:
+def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner) -> None:
     """Copy a file or directory as `docker cp` does, both paths made by `place`. Raises PathInvalid.
 
-    A directory that exists at `dest` gets the source inside it, unless `path` ends in "/."; `owner` None keeps owners.
+    A directory that exists at `dest` gets the source inside it, unless `path` ends in "/.".
     """
     contents = path.endswith("/.")
     try:
@@ -99,7 +125,7 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: tuple[int, 
         os.close(into)
 
 
-def _contents(source: Root, path: str, target: Root, dest: str, owner: tuple[int, int] | None) -> None:
+def _contents(source: Root, path: str, target: Root, dest: str, owner: Owner) -> None:
     outof = source.open(path, os.O_RDONLY | os.O_DIRECTORY)
     into = target.open(dest, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -110,7 +136,7 @@ def _contents(source: Root, path: str, target: Root, dest: str, owner: tuple[int
         os.close(into)
 
 
-def _directory(outof: int, into: int, name: bytes, owner: tuple[int, int] | None) -> None:
+def _directory(outof: int, into: int, name: bytes, owner: Owner) -> None:
     """Copy an open directory to `name` in another one."""
     try:
         os.mkdir(name, 0o700, dir_fd=into)
@@ -128,7 +154,7 @@ def _directory(outof: int, into: int, name: bytes, owner: tuple[int, int] | None
         os.close(made)
 
 
-def _one(outof: int, name: bytes, into: int, called: bytes, owner: tuple[int, int] | None) -> None:
+def _one(outof: int, name: bytes, into: int, called: bytes, owner: Owner) -> None:
     """Copy one name; what is there under the new name makes room, unless it is a directory."""
     with _found(outof, name) as (found, status):
         kind = stat.S_IFMT(status.st_mode)
@@ -154,11 +180,11 @@ def _one(outof: int, name: bytes, into: int, called: bytes, owner: tuple[int, in
             os.symlink(os.readlink(b"", dir_fd=found), called, dir_fd=into)
         else:
             os.mknod(called, status.st_mode, status.st_rdev, dir_fd=into)
-        uid, gid = owner or (status.st_uid, status.st_gid)
+        uid, gid = owner(status.st_uid, status.st_gid)
         os.chown(called, uid, gid, dir_fd=into, follow_symlinks=False)
 
 
-def _file(found: int, into: int, called: bytes, owner: tuple[int, int] | None) -> None:
+def _file(found: int, into: int, called: bytes, owner: Owner) -> None:
     new = os.open(called, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=into)
     with open(new, "wb", buffering=0) as target, open(_reopened(found, os.O_RDONLY), "rb", buffering=0) as data:
         shutil.copyfileobj(data, target, CHUNK)
@@ -179,39 +205,40 @@ def _reopened(found: int, flags: int) -> int:
     return os.open(f"/proc/self/fd/{found}", flags | os.O_CLOEXEC)
 
 
-def _attributes(descriptor: int, status: os.stat_result, owner: tuple[int, int] | None) -> None:
-    uid, gid = owner or (status.st_uid, status.st_gid)
+def _attributes(descriptor: int, status: os.stat_result, owner: Owner) -> None:
+    uid, gid = owner(status.st_uid, status.st_gid)
     os.fchown(descriptor, uid, gid)
     os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
     os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def archive(source: Root, path: str, sink: BinaryIO) -> None:
+def archive(source: Inside, path: str, sink: BinaryIO) -> None:
     """Write a tar of a file or directory, named as its last part. Raises PathInvalid."""
     import tarfile
 
     head, _, name = path.removesuffix("/.").rstrip("/").rpartition("/")
     try:
-        above = source.open(head or "/", os.O_RDONLY | os.O_DIRECTORY)
+        above = source.root.open(head or "/", os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PathInvalid(f"{path}: no such file or directory") from error
     try:
         with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
             called = "." if path.endswith("/.") else name or "."
-            _member(tar, above, os.fsencode(name or "."), called)
+            _member(tar, above, os.fsencode(name or "."), called, source.known)
     except FileNotFoundError as error:
         raise PathInvalid(f"{path}: no such file or directory") from error
     finally:
         os.close(above)
 
 
-def _member(tar: TarFile, at: int, name: bytes, called: str) -> None:
+def _member(tar: TarFile, at: int, name: bytes, called: str, owner: Owner) -> None:
     import tarfile
 
     with _found(at, name) as (found, status):
         kind = stat.S_IFMT(status.st_mode)
         info = tarfile.TarInfo(called)
-        info.mode, info.uid, info.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+        info.mode = stat.S_IMODE(status.st_mode)
+        info.uid, info.gid = owner(status.st_uid, status.st_gid)
         info.mtime = status.st_mtime_ns // 10**9
         if kind == stat.S_IFREG:
             info.size = status.st_size
@@ -223,7 +250,7 @@ def _member(tar: TarFile, at: int, name: bytes, called: str) -> None:
             inner = _reopened(found, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 for child in sorted(os.listdir(inner)):
-                    _member(tar, inner, os.fsencode(child), f"{called}/{child}")
+                    _member(tar, inner, os.fsencode(child), f"{called}/{child}", owner)
             finally:
                 os.close(inner)
         elif kind != stat.S_IFSOCK:
@@ -237,13 +264,13 @@ def _member(tar: TarFile, at: int, name: bytes, called: str) -> None:
             tar.addfile(info)
 
 
-def extract(store: Store, source: BinaryIO, target: Root, path: str) -> None:
+def extract(store: Store, source: BinaryIO, target: Inside, path: str) -> None:
     """Unpack a tar into a directory, owners kept. Raises PathInvalid, ArchiveInvalid, UnsafePath."""
     from layers.snapshot.unpack import unpack
     from layers.tar.toc import Toc
 
     try:
-        directory = stat.S_ISDIR(target.stat(path).st_mode)
+        directory = stat.S_ISDIR(target.root.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         directory = False
     if not directory:
@@ -256,4 +283,4 @@ def extract(store: Store, source: BinaryIO, target: Root, path: str) -> None:
             (scratch / "files").mkdir()
             unpack(toc, spool, scratch / "files", overlay=False, below=store.tree(Chain()))
         with Root(scratch / "files") as files:
-            _contents(files, "/", target, path, None)
+            _contents(files, "/", target.root, path, target.seen)

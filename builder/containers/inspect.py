@@ -72,6 +72,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
             "DnsOptions": list(settings.dns_options),
             "DnsSearch": list(settings.dns_search),
             "ExtraHosts": [f"{name}:{address}" for name, address in settings.hosts] or None,
+            "UsernsMode": "host" if settings.userns is None else "",
             "AutoRemove": settings.remove,
             "GroupAdd": list(settings.further_groups),
             "Privileged": settings.privileged,

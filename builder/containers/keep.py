@@ -15,10 +15,12 @@ from builder.networks.wish import Wish
 if TYPE_CHECKING:
     from builder.graph import Run
     from layers import Store, Workspace
-    from runner import Exit
+    from runner import Exit, Ids
 
 
-def keep_failed(store: Store, work: Workspace, op: Run, title: str, exit: Exit, *, output: bytes) -> str:
+def keep_failed(  # noqa: PLR0917 what a container is made of
+    store: Store, work: Workspace, op: Run, title: str, exit: Exit, userns: Ids | None, *, output: bytes
+) -> str:
     """Make an exited container of a prepared workspace; its name, such as `failed-3fa2c1`.
 
     `output` is what the step said last: the container's log.
@@ -42,6 +44,7 @@ def keep_failed(store: Store, work: Workspace, op: Run, title: str, exit: Exit, 
         labels={"pybuild.step": title},
         network=op.network,
         networks=() if op.network in ALONE else (Wish(network=op.network),),
+        userns=userns,
     )
     container = Containers(store).create(settings)
     work.keep(container.folder)

@@ -12,13 +12,13 @@ from builder.containers.settings import Settings
 from builder.process import environment, identity, network_files, network_mounts
 from layers import Account, Accounts
 from layers.disk.paths import Root
-from runner import Mount, Sandbox
+from runner import Ids, Mount, Sandbox
 
 LIMIT = 8 << 20
 """Bytes of passwd and group that are read."""
 
 
-def order(container: Container, root: Path, sharing: tuple[int, Path] | None = None) -> Sandbox:
+def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int, Path] | None = None) -> Sandbox:
     """What the runner is asked for. `sharing`: the network namespace and the /etc files of another container."""
     settings = container.settings
     account = who(root, settings.user, settings.further_groups)
@@ -43,6 +43,7 @@ def order(container: Container, root: Path, sharing: tuple[int, Path] | None = N
         readonly_root=settings.readonly,
         init=settings.init,
         limits=settings.limits,
+        userns=ids,
         shm_size=settings.shm_size,
         stop_signal=settings.stop_signal,
         devices=settings.devices,

@@ -15,7 +15,7 @@ from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
 from layers.disk import durable
 from layers.quick import dataclass
-from runner import Device, Limits, Rule
+from runner import Device, Ids, Limits, Rule
 
 TEXTS = (
     *("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell", "further_groups", "mask", "unmask"),
@@ -53,7 +53,7 @@ class Settings:
     the command's, too. `stop_timeout` is seconds between the stop signal and SIGKILL. `shell` runs CMD-SHELL health
     checks. `network` is docker's NetworkMode (none, host, container:ID, or the name of the first of `networks`);
     `exposed` has ports as in `80/tcp`. `profile` is the JSON of a system-call filter of its own. `oom_hook` is a
-    command of the host's shell for when memory runs out.
+    command of the host's shell for when memory runs out. `userns` are the numbers of its users, None for the host's.
     """
 
     id: str
@@ -106,6 +106,7 @@ class Settings:
     unmask: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     oom_hook: str = ""
+    userns: Ids | None = None
 
     @property
     def chain(self) -> Chain:
@@ -138,6 +139,8 @@ class Settings:
         value["restart"] = RestartPolicy(**value.get("restart", {}))
         if check := value.get("healthcheck"):
             value["healthcheck"] = Healthcheck(**{**check, "test": tuple(check["test"])})
+        if (ids := value.get("userns")) is not None:
+            value["userns"] = Ids.from_json(ids)
         return cls(**value)
 
     def write(self, path: Path) -> None:

@@ -32,7 +32,7 @@ from builder.containers.switchboard import Switchboard
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
-from runner import Exit, RunnerError
+from runner import Exit, Footing, RunnerError
 
 if TYPE_CHECKING:
     from layers import Store, Workspace
@@ -57,8 +57,10 @@ def supervise(
         if not mine:
             raise ContainerState(container.name, "it is running already")
         (container.folder / "lock").write_bytes(b"")
-        work = stack.enter_context(store.snapshots.attach(container.settings.chain, container.folder))
-        supervisor = Supervisor(store, runtime, container, work, foreground, started, warn)
+        settings = container.settings
+        footing = runtime.settle(settings.userns, store.root)
+        work = stack.enter_context(store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping))
+        supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
         stack.callback(supervisor.close)
         state = supervisor.live()
         (container.folder / "lock").write_text(str(state.exit_code))
@@ -76,6 +78,7 @@ class Supervisor:
     runtime: Native
     container: Container
     work: Workspace
+    footing: Footing
     foreground: Foreground | None
     started: Callable[[], None]
     warn: Callable[[str], None]
@@ -96,6 +99,8 @@ class Supervisor:
         self.board = Switchboard(self.loop, self.said, input_ends=self.settings.input_ends)
         self.desk = Desk(self, line.listen(self.container.folder))
         self.state = replace(self.container.state(), restarts=0, error="")
+        if self.footing.why:
+            self.said(2, f"pybuild: {self.footing.why}\n".encode())
 
     @property
     def settings(self) -> Settings:
@@ -160,7 +165,7 @@ class Supervisor:
         try:
             joining = networks.enter_context(joined(self.store, self.container, self.warn))
             sharing = networks.enter_context(shared(self.store, self.container))
-            sandbox = order(self.container, self.work.root, sharing)
+            sandbox = order(self.container, self.work.root, self.footing.ids, sharing)
             wire = joining.wire if joining is not None else None
             running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire)
             streams.started()

@@ -161,10 +161,10 @@ class Attaching:
     def _bound(self, shown: Shown, *, readonly: bool) -> Path:
         """Where a bind's source is, as a directory or file that may be mounted."""
         chain, path = (shown.chain, shown.path) if shown.chain is not None else (self._layer(shown), MOUNTED)
-        snapshots = self.bench.store.snapshots
+        snapshots, ids = self.bench.store.snapshots, self.settings.footing.mapping
         if readonly:
-            return self.undo.enter_context(snapshots.view(chain)) / path
-        return self.undo.enter_context(snapshots.prepare(chain)).root / path
+            return self.undo.enter_context(snapshots.view(chain, ids=ids)) / path
+        return self.undo.enter_context(snapshots.prepare(chain, ids=ids)).root / path
 
     def _layer(self, shown: Shown) -> Chain:
         """One layer that has what is shown as MOUNTED and nothing else."""
@@ -267,9 +267,10 @@ class Attaching:
             held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(held, "wb") as file:
                 file.write(data)
-                os.fchown(held, mount.uid, mount.gid)
+                # Moved by us: file systems in memory know mapped mounts since Linux 6.3.
+                os.fchown(held, *self.settings.footing.outside(mount.uid, mount.gid))
                 os.fchmod(held, mount.mode)
-            found.mounts.append(Mount(mount.target, path, readonly=True))
+            found.mounts.append(Mount(mount.target, path, readonly=True, moved=True))
 
     def _room(self) -> Path:
         """A directory in memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from builder.process import environment, identity, network_files
 from layers import Chain
 from layers.home import room
 from layers.quick import dataclass
-from runner import Limits, Mount, Sandbox, SandboxBroken
+from runner import Footing, Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:
     from typing import Any
@@ -40,6 +41,8 @@ GRACE = 2.0
 """Seconds between asking a RUN to stop and killing it."""
 PLACES = ("places to mount on", "mount on ")
 """Parts of setting a sandbox up that depend on the mounts asked for."""
+DENIED = os.strerror(errno.EPERM)
+FOREIGN = "root is nobody on this host here; what needs more, as mknod does, can be built with --userns host"
 TAIL = 20
 """Lines of output that an error shows again."""
 
@@ -48,10 +51,10 @@ TAIL = 20
 class Settings:
     """What a RUN has to know beside its step.
 
-    `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `networks`: those
-    that the steps of this build join. `former`: what the same command has made of the same files before. `mount_data`
-    fills a new cache directory, if it knows how. `look`: shows somebody a command that failed, its file system and
-    mounts as they are. `times`: of the files in its layer.
+    `form`: how its layer is compressed meanwhile. `renewal`: of the caches, where steps run anew. `footing`: by which
+    numbers it knows users. `networks`: those that the steps of this build join. `former`: what the same command has
+    made of the same files before. `mount_data` fills a new cache directory, if it knows how. `look`: shows somebody a
+    command that failed, its file system and mounts as they are. `times`: of the files in its layer.
     """
 
     limits: Limits
@@ -60,6 +63,7 @@ class Settings:
     secrets: Mapping[str, Secret]
     agents: Mapping[str, Path]
     renewal: Renewal | None
+    footing: Footing
     networks: Building
     former: NewLayer | None = None
     mount_data: Callable[[Path, Digest], bool] | None = None
@@ -98,7 +102,8 @@ def run(
     def tell(sentence: str) -> None:
         output(2, f"pybuild: {sentence}\n".encode("utf-8", "surrogateescape"))
 
-    with store.scratch() as files, store.snapshots.prepare(below) as work:
+    footing = settings.footing
+    with store.scratch() as files, store.snapshots.prepare(below, ids=footing.mapping) as work:
         mounts = list(network_files(files, hostname=HOSTNAME, hosts=op.hosts, network=op.network))
         if op.script is not None:
             mounts.append(_script(files, op))
@@ -119,6 +124,7 @@ def run(
                 (*mounts, *attached.mounts),
                 "host" if op.network == "host" else "none",
                 limits=settings.limits,
+                userns=footing.ids,
                 shm_size=op.shm_size,
                 grace=GRACE,
                 **(unconfined() if op.insecure else {}),
@@ -137,8 +143,10 @@ def run(
         if exit.code != 0 or exit.timed_out:
             crowded = room.is_full(store.root)
             keep = settings.keep_failed and not crowded
-            kept = _keep(bench, work, step, op, exit, output=tail.data) if keep else ""
+            kept = _keep(bench, work, step, op, settings, exit, output=tail.data) if keep else ""
             failed = failure(step, exit, settings.limits, tail.text, kept)
+            if footing.ids is not None and DENIED in tail.text:
+                failed.add_note(FOREIGN)
             if crowded:
                 failed.add_note(str(room.full(store.root)))
             raise failed
@@ -178,11 +186,13 @@ def _script(files: Path, op: Run) -> Mount:
     return Mount(f"/dev/pipes/{op.script.name}", path, readonly=True)
 
 
-def _keep(bench: Workbench, work: Workspace, step: Step, op: Run, exit: Exit, *, output: bytes) -> str:
+def _keep(  # noqa: PLR0917 what a container is made of
+    bench: Workbench, work: Workspace, step: Step, op: Run, settings: Settings, exit: Exit, *, output: bytes
+) -> str:
     """Keep the file system of a failed command as a container; its name."""
     from builder.containers.keep import keep_failed
 
-    return keep_failed(bench.store, work, op, step.title, exit, output=output)
+    return keep_failed(bench.store, work, op, step.title, exit, settings.footing.ids, output=output)
 
 
 def misplaced(step: Step, error: SandboxBroken) -> StepFailed:

@@ -10,6 +10,7 @@ import errno
 import os
 from pathlib import Path
 
+from layers.disk.owners import nested
 from layers.errors import StoreFull
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -26,7 +27,7 @@ FEW = 16
 def free(root: Path) -> int:
     """Bytes that this process may write there, at most: file systems keep some back without saying how many."""
     found = os.statvfs(root)
-    return found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
+    return found.f_frsize * (found.f_bavail if os.geteuid() or nested() else found.f_bfree)
 
 
 def lacks_names(root: Path) -> bool:

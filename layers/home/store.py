@@ -68,10 +68,12 @@ class Mounter(Protocol):
         upper: Path | None = None,
         work: Path | None = None,
         volatile: bool = False,
+        ids: int | None = None,
     ) -> None:
         """Mount `lowers` (uppermost first) and `upper` on `target`; read-only without an upper.
 
-        `volatile`: nothing is synced, the upper is good for this mount and boot only.
+        `volatile`: nothing is synced, the upper is good for this mount and boot only. `ids`: a user namespace by whose
+        map owners are seen; on disk they stay as they are.
         """
         ...
 

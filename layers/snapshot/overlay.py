@@ -62,29 +62,30 @@ class OverlaySnapshots:
         return self._lowers.how()
 
     @contextmanager
-    def view(self, chain: Chain) -> Iterator[Path]:
+    def view(self, chain: Chain, *, ids: int | None = None) -> Iterator[Path]:
         """A read-only mount of the chain. Raises SnapshotMissing."""
         with self._lowers.of(chain) as lowers, self._store.scratch() as scratch, ExitStack() as mounted:
             (scratch / "empty").mkdir()  # an overlay without an upper needs two directories, and not the same one
-            self._mount(mounted, [*lowers, scratch / "empty"], scratch / "merged")
+            self._mount(mounted, [*lowers, scratch / "empty"], scratch / "merged", ids=ids)
             yield scratch / "merged"
 
     @contextmanager
-    def prepare(self, chain: Chain) -> Iterator[Workspace]:
+    def prepare(self, chain: Chain, *, ids: int | None = None) -> Iterator[Workspace]:
         """A writable mount over the chain, dropped on leaving unless committed or kept. Raises SnapshotMissing."""
         with self._lowers.of(chain) as lowers, self._store.scratch() as scratch:
             work = OverlayWorkspace(scratch / "merged", scratch / "upper", chain, self._store, lasting=False)
             with work.mounted:
-                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=scratch / "work", volatile=True)
+                place = scratch / "work"
+                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=place, volatile=True, ids=ids)
                 yield work
 
     @contextmanager
-    def attach(self, chain: Chain, folder: Path) -> Iterator[Workspace]:
+    def attach(self, chain: Chain, folder: Path, *, ids: int | None = None) -> Iterator[Workspace]:
         """A writable mount over the chain that changes `folder/upper`. Raises SnapshotMissing."""
         with self._lowers.of(chain) as lowers:
             work = OverlayWorkspace(folder / "merged", folder / "upper", chain, self._store, lasting=True)
             with work.mounted:
-                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=folder / "work")
+                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=folder / "work", ids=ids)
                 yield work
 
     def commit(self, work: Workspace, diff_id: DiffID) -> None:
@@ -120,6 +121,7 @@ class OverlaySnapshots:
         upper: Path | None = None,
         work: Path | None = None,
         volatile: bool = False,
+        ids: int | None = None,
     ) -> None:
         """Mount on `target`, which `mounted` will undo; directories are made as needed."""
         target.mkdir(exist_ok=True)
@@ -129,7 +131,7 @@ class OverlaySnapshots:
                 copy_attributes(lowers[0], upper)
             work.mkdir(exist_ok=True)
         try:
-            self._mounter.overlay(lowers, target, upper=upper, work=work, volatile=volatile)
+            self._mounter.overlay(lowers, target, upper=upper, work=work, volatile=volatile, ids=ids)
         except OSError as error:
             why = f"its overlay cannot be mounted: {error.strerror}; the kernel's log may say more"
             raise SnapshotMissing(str(target), f"{why}. Not every file system can carry one: see --root") from error

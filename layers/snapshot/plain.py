@@ -79,20 +79,22 @@ class PlainSnapshots:
         return not chain.diff_ids
 
     @contextmanager
-    def view(self, chain: Chain) -> Iterator[Path]:
+    def view(self, chain: Chain, *, ids: int | None = None) -> Iterator[Path]:
         """A directory of the chain that nobody else sees. Raises SnapshotMissing."""
-        with self.prepare(chain) as work:
+        with self.prepare(chain, ids=ids) as work:
             yield work.root
 
     @contextmanager
-    def prepare(self, chain: Chain) -> Iterator[Workspace]:
+    def prepare(self, chain: Chain, *, ids: int | None = None) -> Iterator[Workspace]:
         """A directory of the chain, dropped on leaving unless kept. Raises SnapshotMissing."""
-        with self._store.scratch() as scratch, self.attach(chain, scratch) as work:
+        with self._store.scratch() as scratch, self.attach(chain, scratch, ids=ids) as work:
             yield work
 
     @contextmanager
-    def attach(self, chain: Chain, folder: Path) -> Iterator[Workspace]:
+    def attach(self, chain: Chain, folder: Path, *, ids: int | None = None) -> Iterator[Workspace]:
         """The directory `folder/merged`, unpacked if it is not there yet. Raises SnapshotMissing."""
+        if ids is not None:
+            raise SnapshotMissing(str(chain.id), "a copy shows its files with the owners that they have")
         merged = folder / "merged"
         with self._store.lease(*chain.diff_ids) as lease:
             if not merged.exists():

@@ -44,21 +44,25 @@ class Workspace(Protocol):
 
 
 class Snapshotter(Protocol):
-    """Makes directories from chains whose layers are in the store."""
+    """Makes directories from chains whose layers are in the store.
+
+    `ids` is the descriptor of a user namespace: owners are seen by its map, whereas `Workspace.upper` and layers have
+    the numbers of its inside.
+    """
 
     def has(self, chain: Chain) -> bool:
         """True if `view` and `prepare` need not unpack anything first."""
         ...
 
-    def view(self, chain: Chain) -> AbstractContextManager[Path]:
+    def view(self, chain: Chain, *, ids: int | None = None) -> AbstractContextManager[Path]:
         """A read-only directory of the chain. Raises SnapshotMissing."""
         ...
 
-    def prepare(self, chain: Chain) -> AbstractContextManager[Workspace]:
+    def prepare(self, chain: Chain, *, ids: int | None = None) -> AbstractContextManager[Workspace]:
         """A writable directory over the chain, dropped on leaving unless committed. Raises SnapshotMissing."""
         ...
 
-    def attach(self, chain: Chain, folder: Path) -> AbstractContextManager[Workspace]:
+    def attach(self, chain: Chain, folder: Path, *, ids: int | None = None) -> AbstractContextManager[Workspace]:
         """A writable directory over the chain whose changes stay in `folder/upper`; `folder` is on the store's disk.
 
         Only one may be attached to a folder at a time: see to that with a lock. Raises SnapshotMissing.

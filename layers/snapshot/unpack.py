@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from layers.disk.owners import give, nested
 from layers.disk.paths import Root, decode, encode
 from layers.disk.ranges import copy_range
 from layers.disk.removal import clear, remove
@@ -24,7 +25,6 @@ from layers.views.tree import Tree, pieces
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_MARK = "trusted.overlay.opaque"
 MOST_OPEN = 64
 """Directories on the way to the current one that are kept open; paths may be 2000 deep."""
 
@@ -100,6 +100,8 @@ class _Unpack:
                 self._attributes(at, name, entry)
             case EntryType.HARDLINK:
                 self._link(at, name, entry)
+            case EntryType.CHAR | EntryType.BLOCK if nested():
+                remove(name, at)  # only the host's root makes devices, and nobody else could open them
             case _:
                 remove(name, at)
                 kind = {EntryType.CHAR: stat.S_IFCHR, EntryType.BLOCK: stat.S_IFBLK}.get(entry.type, stat.S_IFIFO)
@@ -142,7 +144,7 @@ class _Unpack:
         remove(name, at)
         os.mkdir(name, 0o700, dir_fd=at)
         if self._overlay and (below := self._below.get(decode(path))) and below.type is EntryType.DIR:
-            os.setxattr(_through(at, name), _MARK, b"y")  # it comes in the place of a deletion
+            os.setxattr(_through(at, name), _mark(), b"y")  # it comes in the place of a deletion
         return True
 
     def _imply(self, path: bytes) -> None:
@@ -163,7 +165,7 @@ class _Unpack:
         if not self._overlay:
             clear(place)
         elif path:
-            os.setxattr(place, _MARK, b"y")
+            os.setxattr(place, _mark(), b"y")
         else:
             for name in self._below.children(""):
                 os.mknod(encode(name), stat.S_IFCHR, os.makedev(0, 0), dir_fd=place)
@@ -221,7 +223,7 @@ class _Unpack:
 
     def _finish(self, place: int, entry: Entry) -> None:
         """Owner, mode, attributes and times of what is open; in this order, as a change of owner takes rights away."""
-        os.fchown(place, entry.uid, entry.gid)
+        give(place, entry.uid, entry.gid)
         os.fchmod(place, entry.mode)
         self._set(place, entry)
         os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
@@ -248,11 +250,16 @@ class _Unpack:
 
     def _attributes(self, at: int, name: bytes, entry: Entry) -> None:
         """Owner, mode and times of what cannot be opened."""
-        os.chown(name, entry.uid, entry.gid, dir_fd=at, follow_symlinks=False)
+        give(name, entry.uid, entry.gid, at=at)
         if entry.type is not EntryType.SYMLINK:
             os.chmod(name, entry.mode, dir_fd=at)
         self._set(_through(at, name), entry)
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=at, follow_symlinks=False)
+
+
+def _mark() -> str:
+    """The attribute of an opaque directory, as overlayfs reads it here."""
+    return xattrs.OVERLAY[nested()] + "opaque"
 
 
 def _through(at: int, name: bytes) -> str:

@@ -15,6 +15,7 @@ import click
 from pybuild import units
 from pybuild.limiting import limited, limits, typed
 from pybuild.transfers import mirrors
+from pybuild.userns import ids, namespaced
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ PERIOD = typed(units.parse_period)
 )
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:IP", help="A line of /etc/hosts for RUN.")
 @limited
+@namespaced
 @click.option(
     "--allow", multiple=True, metavar="WHAT", help="Let RUN have security.insecure, network.host or device if it asks."
 )
@@ -296,6 +298,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             pull=options["pull"],
             limits=limits(options, seconds=options["timeout"]),
             network="host" if options["network"] == "default" else options["network"],
+            userns=ids(options),
             add_hosts=tuple(host(word) for word in options["hosts"]),
             squash=options["squash"],
             outputs=tuple(outputs),

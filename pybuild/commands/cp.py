@@ -29,22 +29,22 @@ def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> 
     book = Containers(context.store)
     if left is not None and right is None:
         name, path = left
-        with copying.root_of(context.store, book.get(name)) as root:
+        with copying.root_of(context.store, book.get(name)) as inside:
             if dest == "-":
-                copying.archive(root, copying.place(path), sys.stdout.buffer)
+                copying.archive(inside, copying.place(path), sys.stdout.buffer)
                 return
-            owner = None if archive else (os.getuid(), os.getgid())
+            owner = inside.known if archive else lambda *_: (os.getuid(), os.getgid())
             with Root("/") as ours:
-                copying.copy(root, copying.place(path), ours, copying.place(dest, os.getcwd()), owner=owner)
+                copying.copy(inside.root, copying.place(path), ours, copying.place(dest, os.getcwd()), owner=owner)
     elif right is not None and left is None:
         name, path = right
-        with copying.root_of(context.store, book.get(name)) as root:
+        with copying.root_of(context.store, book.get(name)) as inside:
             if source == "-":
-                copying.extract(context.store, sys.stdin.buffer, root, copying.place(path))
+                copying.extract(context.store, sys.stdin.buffer, inside, copying.place(path))
                 return
-            owner = None if archive else (0, 0)
+            owner = inside.seen if archive else lambda *_: inside.seen(0, 0)
             with Root("/") as ours:
-                copying.copy(ours, copying.place(source, os.getcwd()), root, copying.place(path), owner=owner)
+                copying.copy(ours, copying.place(source, os.getcwd()), inside.root, copying.place(path), owner=owner)
     else:
         raise click.UsageError("one of the two must be CONTAINER:PATH, and the other a path on this machine")
 

@@ -124,8 +124,10 @@ def info(context: Context) -> None:
     from contextlib import suppress
 
     from layers import LayerError
+    from layers.disk.owners import numbers
     from runner import SandboxUnavailable, mounts
     from runner.hierarchy import discover
+    from runner.rootless import owner
 
     with suppress(SandboxUnavailable):  # how layers are mounted is found by mounting, where nobody sees it
         mounts.enter()
@@ -145,7 +147,7 @@ def info(context: Context) -> None:
         "layers": ways,
         "cgroups": " and ".join(kinds) or "none",
         "controllers": " ".join(sorted(there.legacy)) or "of version 2",
-        "user": "root" if os.geteuid() == 0 else str(os.geteuid()),
+        "user": "root" if owner() is None else f"{owner()}, root in a user namespace of {numbers()} numbers",
     }
     for name, value in rows.items():
         click.echo(f"{name:<14}{value}")

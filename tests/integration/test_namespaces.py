@@ -11,7 +11,7 @@ from tests.support.command import Pybuild
 from tests.support.peers import need
 
 pytestmark = pytest.mark.root
-KINDS = {"mnt", "uts", "ipc", "pid", "net", "cgroup"}
+KINDS = {"mnt", "uts", "ipc", "pid", "net", "cgroup", "user"}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.support.peers import need
 
 MODULES = (  # in the order of what they need
     "virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p "
-    "overlay loop crc32c_generic libcrc32c erofs"
+    "overlay loop crc32c_generic libcrc32c erofs crc16 mbcache jbd2 ext4"
 ).split()
 _INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /host /new /mem

@@ -21,6 +21,7 @@ from runner import Identity, Limits, SandboxUnavailable
 from runner.adjust import adjust
 from runner.cgroups import NAME, group_of, sweep
 from runner.freezer import freeze
+from runner.ids import Ids
 from runner.meters import measure
 from runner.native import Running
 from tests.support.walls import PATH, Walled
@@ -157,7 +158,9 @@ def test_a_further_command_has_no_more_rights_than_the_first(walled: Walled) -> 
         one.running.wait()
 
 
-@pytest.mark.parametrize("more", [{"userns": True}, {"time_offset": 1_000_000}, {"network": "host"}, {"init": True}])
+@pytest.mark.parametrize(
+    "more", [{"userns": Ids.same()}, {"time_offset": 1_000_000}, {"network": "host"}, {"init": True}]
+)
 def test_a_further_command_follows_into_every_kind_of_namespace(walled: Walled, more: dict[str, Any]) -> None:
     first = Talk(walled, "sh", "-s", **more)
     inside = Talk(walled, "id -u; cat /proc/uptime; echo x >/tmp/x; cat /tmp/x", inside=first.running.pid)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from runner import SandboxUnavailable, mounts
+from runner.ids import FIRST, Ids, lines
 from runner.linux import set_capabilities
+from runner.owners import Owners
 from runner.spawner import Spawner
+from tests.support.mounted import ext4
 from tests.support.private import privately
 
 pytestmark = pytest.mark.root
@@ -64,6 +67,48 @@ def test_changes_go_to_the_upper_directory(tmp_path: Path, name: str) -> None:
     assert (upper / "new").read_text() == "n"
     assert (upper / "only2").is_char_device()
     assert all((lower / "all").exists() for lower in lowers)
+
+
+@pytest.mark.usefixtures("way")
+def test_owners_by_the_map_of_a_user_namespace(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def body() -> None:
+        with ext4(disk):
+            lowers = layers(disk, 20)
+            os.chown(lowers[0] / "all", 33, 44)
+            target, upper, work = rooms(disk)
+            spawner = Spawner()
+            ids = Owners(spawner).mapping(Ids.auto())
+            before = Path("/proc/self/mountinfo").read_text().count("\n")
+            mounts.overlay(lowers, target, upper=upper, work=work, volatile=True, ids=ids)
+            assert Path("/proc/self/mountinfo").read_text().count("\n") == before + 1
+            assert ((target / "all").stat().st_uid, (target / "all").stat().st_gid) == (FIRST + 33, FIRST + 44)
+            assert (target / "only7").stat().st_uid == target.stat().st_uid == FIRST
+            (target / "made").mkdir()
+            os.chown(target / "made", FIRST + 5, FIRST + 6)
+            (target / "all").chmod(0o4755)
+            (target / "only3").unlink()
+            made = {path.name: (path.lstat().st_uid, path.lstat().st_gid) for path in upper.iterdir()}
+            assert made.keys() == {"made", "all", "only3"}
+            assert (made["made"], made["all"]) == ((5, 6), (33, 44))
+            mounts.unmount(target)
+            assert sorted(os.listdir(disk)) == sorted(
+                ["lost+found", "target", "upper", "work", *(path.name for path in lowers)]
+            )
+            high = lines(Ids.auto().uids)  # no number for the host's root: read-only, says the kernel's log
+            with pytest.raises(OSError, match="the kernel gave a read-only overlay"):
+                mounts.overlay(lowers, target, upper=upper, work=work, ids=spawner.namespace(high, high))
+            spawner.close()
+            lowers[1].rename(disk / "gone")  # as a directory that is made anew
+            lowers[1].mkdir()
+            (lowers[1] / "anew").touch()
+            mounts.overlay(lowers[:2], target, ids=ids)
+            assert (target / "anew").stat().st_uid == FIRST and not (target / "only1").exists()
+            mounts.unmount(target)
+
+    privately(body)
 
 
 @pytest.mark.usefixtures("way")

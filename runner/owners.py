@@ -1,0 +1,115 @@
+"""Whether, and by what, files can be shown to a user namespace with the owners that they have on disk."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
+from runner.ids import ALL, Ids, for_mounts, lines, read
+from runner.linux import AT_FDCWD, copy_mount, map_owners
+from runner.rootless import alone
+
+if TYPE_CHECKING:
+    from runner.spawner import Spawner
+
+EMPTY = frozenset({"/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd"})
+"""Where something may be mounted below /proc without hiding anything of it."""
+
+
+class Footing(NamedTuple):
+    """What was settled: the numbers of users, None for the host's; what maps mounts; and why it is less than asked."""
+
+    ids: Ids | None = None
+    mapping: int | None = None
+    why: str = ""
+
+    def outside(self, uid: int, gid: int) -> tuple[int, int]:
+        """The numbers on the host of somebody inside. Raises KeyError for who has none."""
+        return (uid, gid) if self.ids is None else self.ids.outside(uid, gid)
+
+
+@dataclass(slots=True)
+class Owners:
+    """The user namespaces by which mounts of this process are mapped, each made once; threads may share one."""
+
+    spawner: Spawner
+    _made: dict[Ids, int] = field(default_factory=dict)
+    _settled: dict[tuple[Ids, Path], Footing] = field(default_factory=dict)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def mapping(self, ids: Ids | None) -> int | None:
+        """A namespace for idmapped mounts, if anybody has another number outside. The descriptor stays ours."""
+        if ids is None or not ids.moves:
+            return None
+        key = replace(ids, lenient=False)
+        with self._turn:
+            if key not in self._made:
+                self._made[key] = self.spawner.namespace(lines(for_mounts(ids.uids)), lines(for_mounts(ids.gids)))
+            return self._made[key]
+
+    def settle(self, ids: Ids | None, place: Path) -> Footing:
+        """What can be had of `ids` for files on the disk of `place`, found once by trying.
+
+        Raises SandboxUnavailable if it is nothing, and not `lenient`.
+        """
+        if ids is None or (nested() and ids.uids == Ids.auto().uids):  # in one already
+            return Footing(why=_single())
+        if (ids, place) not in self._settled:
+            try:
+                self._try(ids, place)
+                found = Footing(ids, self.mapping(ids))
+            except RunnerError as problem:
+                if not ids.lenient:
+                    raise
+                found = Footing(why=f"there is no user namespace: {problem}")
+            self._settled[ids, place] = found
+        return self._settled[ids, place]
+
+    def _try(self, ids: Ids, place: Path) -> None:
+        if nested():
+            what = "whoever is not root on the host is in a user namespace of their own already"
+            raise SandboxUnavailable(what, "files cannot be shown with yet other owners there: leave --userns out")
+        if hidden := covered(Path("/proc/self/mountinfo").read_text()):
+            what = f"a user namespace can have no /proc of its own, as {hidden} is hidden here"
+            raise SandboxUnavailable(what, "--userns host does without")
+        try:
+            mapping = self.mapping(ids)
+        except SandboxBroken as problem:
+            fix = "allow it (sysctl user.max_user_namespaces), or use --userns host"
+            raise SandboxUnavailable("this machine makes no user namespaces", fix) from problem
+        if mapping is None:
+            return
+        try:
+            mount = copy_mount(AT_FDCWD, os.fsencode(place))
+            try:
+                map_owners(mount, mapping)
+            finally:
+                os.close(mount)
+        except OSError as problem:
+            what = f"the file system of {place} cannot show its files with other owners (idmapped mounts)"
+            raise SandboxUnavailable(what, "--userns host does without; or put the store elsewhere") from problem
+
+
+@cache
+def nested() -> bool:
+    """Whether this process is in a user namespace; asked after it has entered its own (`runner.rootless`)."""
+    return read(Path("/proc/self/uid_map").read_text()) != ALL
+
+
+def _single() -> str:
+    """What it means to have one number only."""
+    if not nested() or not alone():
+        return ""
+    help = "install uidmap, and add a line such as NAME:100000:65536 to /etc/subuid and /etc/subgid"
+    return f"all files belong to root inside, who is you: you have no subordinate ids; {help}"
+
+
+def covered(mountinfo: str) -> str:
+    """What of /proc is hidden by mounts; the kernel then gives user namespaces none (mount_too_revealing)."""
+    points = (line.split(" ")[4] for line in mountinfo.splitlines())
+    return next((point for point in points if point.startswith("/proc/") and point not in EMPTY), "")

@@ -1,0 +1,187 @@
+"""A user namespace for a process that is not root, in which it is: then all else goes on as for root.
+
+Root inside is the user who began it; other numbers are the user's subordinate ids (subuid(5)), given by newuidmap(1)
+and newgidmap(1), or there are none. All processes of a user share one namespace, so that they can look after each
+other's containers: whoever comes joins a living one, and the kernel takes it away with the last. Who lives is known by
+locks (flock(2)) on files in the runtime directory, so nothing has to run in between.
+"""
+
+import atexit
+import fcntl
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from runner.errors import SandboxUnavailable
+from runner.linux import CLONE_NEWUSER, setns, unshare
+
+OWNER = "PYBUILD_ROOTLESS_UID"
+"""The variable that tells our own further processes that they are inside, and whose."""
+TOOLS = ("newuidmap", "newgidmap")
+PLACES = (Path("/etc/subuid"), Path("/etc/subgid"))
+_held: list[int] = []
+
+
+def enter() -> None:
+    """Be root in a user namespace, unless this process is root already; before threads start.
+
+    Raises SandboxUnavailable where that cannot be.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    inside = uid == 0 and OWNER in os.environ
+    if _held or (uid == 0 and not inside):
+        return
+    if threading.active_count() > 1 and not inside:
+        raise SandboxUnavailable("who is not root must enter a user namespace before threads start", "do that first")
+    folder = _folder(int(os.environ[OWNER]) if inside else uid)
+    turn = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not inside:
+            os.environ.setdefault("HOME", os.path.expanduser("~"))  # who we are is looked up by number
+            if not _join(folder):
+                _make(uid, gid)
+            os.environ[OWNER] = str(uid)
+        _register(folder)
+    finally:
+        os.close(turn)
+
+
+def owner() -> int | None:
+    """The user outside, if this process is root only in such a namespace."""
+    return int(os.environ[OWNER]) if OWNER in os.environ else None
+
+
+def alone() -> bool:
+    """Whether there is no number but the user's own, so that nothing can belong to anybody else."""
+    return Path("/proc/self/uid_map").read_text().split()[2:] == ["1"]
+
+
+def subordinate(text: str, name: str, number: int) -> list[tuple[int, int]]:
+    """The ranges (first, count) of a user in a subuid or subgid file."""
+    found = []
+    for line in text.splitlines():
+        who, _, rest = line.strip().partition(":")
+        first, _, count = rest.partition(":")
+        if who in (name, str(number)) and first.isdigit() and count.isdigit() and int(count):
+            found.append((int(first), int(count)))
+    return found
+
+
+def _folder(uid: int) -> Path:
+    """Where processes of a user find each other: ours alone, whoever else may write where it lies."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = os.path.isabs(given) and os.access(given, os.W_OK) and os.stat(given).st_uid == os.geteuid()
+    folder = Path(given, "pybuild") if usable else Path(f"/tmp/pybuild-{uid}")
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+    status = folder.lstat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o777777 != 0o040700:
+        raise SandboxUnavailable(
+            f"{folder} is not a directory of yours alone", "remove it, or set XDG_RUNTIME_DIR to a directory of yours"
+        )
+    return folder
+
+
+def _register(folder: Path) -> None:
+    """Be found by others, for as long as this process lives."""
+    path = folder / str(os.getpid())
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    _held.append(held)
+    atexit.register(path.unlink, missing_ok=True)
+
+
+def _join(folder: Path) -> bool:
+    """Enter the namespace of a living process; the files of dead ones go."""
+    for name in os.listdir(folder):
+        if not name.isdigit():
+            continue
+        try:
+            held = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(folder / name)
+        except BlockingIOError:
+            with suppress(OSError):  # it has just ended, or is in another PID namespace
+                theirs = os.open(f"/proc/{name}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    setns(theirs, CLONE_NEWUSER)
+                    return True
+                finally:
+                    os.close(theirs)
+        finally:
+            os.close(held)
+    return False
+
+
+def _make(uid: int, gid: int) -> None:
+    """Make the namespace; only somebody outside may give it more numbers than our own, so a child waits for it."""
+    maps = _maps(uid, gid)
+    ready, told = os.pipe()
+    said, says = os.pipe()
+    child = os.fork() if maps else 0
+    if maps and child == 0:
+        os.close(told)
+        os.dup2(says, 2)
+        if os.read(ready, 1) == b"1":
+            for words in maps:
+                if code := os.spawnv(os.P_WAIT, words[0], words):
+                    os._exit(code if code > 0 else 1)
+        os._exit(0)
+    os.close(says)
+    try:
+        unshare(CLONE_NEWUSER)
+        if maps:
+            os.write(told, b"1")
+        else:
+            for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+                Path(f"/proc/self/{name}").write_text(text)
+    except OSError as problem:
+        what = f"this machine lets nobody but root make a user namespace ({problem.strerror})"
+        fix = "look at the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and "
+        raise SandboxUnavailable(
+            what, fix + "kernel.apparmor_restrict_unprivileged_userns; or run as root"
+        ) from problem
+    finally:
+        for descriptor in (ready, told):
+            os.close(descriptor)
+        with os.fdopen(said, "rb") as answer:
+            why = answer.read().decode(errors="replace").strip()
+        failed = maps and os.waitpid(child, 0)[1]
+    if failed:
+        what = why or "newuidmap or newgidmap failed"
+        fix = f"look at {PLACES[0]} and {PLACES[1]}, and whether newuidmap and newgidmap are setuid root"
+        raise SandboxUnavailable(what, fix)
+
+
+def _maps(uid: int, gid: int) -> list[list[str]]:
+    """The commands that give us our numbers and the subordinate ones; nothing where there are none."""
+    import pwd
+
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    commands = []
+    for tool, place, own in zip(TOOLS, PLACES, (uid, gid), strict=True):
+        program = next((path for path in _candidates(tool) if os.access(path, os.X_OK)), "")
+        try:
+            ranges = subordinate(place.read_text(errors="replace"), name, uid)
+        except OSError:
+            ranges = []
+        if not program or not ranges:
+            return []
+        words, inside = [program, str(os.getpid()), "0", str(own), "1"], 1
+        for first, count in ranges:
+            words += [str(inside), str(first), str(count)]
+            inside += count
+        commands.append(words)
+    return commands
+
+
+def _candidates(tool: str) -> list[str]:
+    return [os.path.join(folder, tool) for folder in (*os.get_exec_path(), "/usr/bin", "/usr/sbin") if folder]

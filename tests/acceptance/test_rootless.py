@@ -1,0 +1,206 @@
+"""A person who is not root builds, runs, pushes and cleans up; what is built is what root builds."""
+
+import hashlib
+import json
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Pybuild
+from tests.support.examples import Example, examples
+from tests.support.peers import need
+from tests.support.person import FIRST, Person
+from tests.support.registry import RegistryServer
+
+pytestmark = pytest.mark.root
+Bases = Callable[[Path], Pybuild]
+
+
+@pytest.fixture(scope="session")
+def homes() -> Iterator[Path]:
+    """A directory for homes that everybody may pass; pytest's own may not."""
+    need("newuidmap", "uidmap")
+    folder = Path(tempfile.mkdtemp(prefix="pybuild-homes-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def person(homes: Path) -> Person:
+    """Somebody with subordinate ids, and the busybox base in their store."""
+    person = Person.settle(homes / "person")
+    person.base("busybox")
+    return person
+
+
+def chosen() -> list[Example]:
+    """Those whose layers are made by commands, or whose ends are peculiar; the rest differ in their config only."""
+    same = {"arg-variants", "config", "crash-config", "crash-missing", "dockerignore", "entrypoint-cmd", "onbuild"}
+    slow = {"static-c"}  # a compiler's base to unpack; python-vendored stands on a large one, too
+    return [example for example in examples() if example.name not in same | slow]
+
+
+def based(person: Person, example: Example) -> bool:
+    """Give a person the base of an example; whether it is a large one."""
+    large = False
+    for line in (example.directory / "Dockerfile").read_text().splitlines():
+        name = line.removeprefix("FROM ").partition(":")[0]
+        if (
+            line.startswith("FROM debian-")
+            and name not in person("images", "--format", "{{.Repository}}").stdout.split()
+        ):
+            person.base(name)
+        large = large or line.startswith("FROM debian-")
+    return large
+
+
+def layers(pybuild: Pybuild, image: str) -> list[str]:
+    """The layers of an image."""
+    return list(json.loads(pybuild.text("inspect", image))[0]["RootFS"]["Layers"])
+
+
+def contents(pybuild: Pybuild, layers: list[str]) -> list[list[tuple[object, ...]]]:
+    """All that layers say, but for times."""
+    found = []
+    for digest in layers:
+        with tarfile.open(pybuild.root / "blobs/sha256" / digest.removeprefix("sha256:")) as tar:
+            found.append([told(tar, member) for member in tar])
+    return found
+
+
+def told(tar: tarfile.TarFile, one: tarfile.TarInfo) -> tuple[object, ...]:
+    """What a member of a layer says."""
+    file = tar.extractfile(one) if one.isreg() else None
+    content = hashlib.sha256(file.read()).hexdigest() if file else ""
+    attributes = {key: value for key, value in one.pax_headers.items() if key.startswith("SCHILY.xattr.")}
+    return (
+        one.name,
+        one.type,
+        one.mode,
+        one.uid,
+        one.gid,
+        one.linkname,
+        one.devmajor,
+        one.devminor,
+        content,
+        attributes,
+    )
+
+
+@pytest.mark.parametrize("example", chosen(), ids=lambda example: example.name)
+def test_an_example(example: Example, person: Person, with_bases: Bases, registry: RegistryServer) -> None:
+    large = based(person, example)
+    root = with_bases(example.directory / "Dockerfile")
+    name = registry.reference(f"person/{example.name}:1")
+    push = [] if large else ["--push"]  # the base itself would be most of it
+    person(*example.build_flags, "-t", name, *push, ".", cwd=example.directory)
+    root(*example.build_flags, "-t", name, ".", cwd=example.directory)
+    mine, roots = layers(person, name), layers(root, name)
+    differing = [number for number, pair in enumerate(zip(mine, roots, strict=True)) if pair[0] != pair[1]]
+    assert contents(person, [mine[at] for at in differing]) == contents(root, [roots[at] for at in differing])
+    said, code, error = "", 0, ""
+    for run in example.runs:
+        done = person("run", *run.flags, name, *run.args, code=None)
+        said, code, error = said + done.stdout, done.returncode, done.stderr
+        if "--name" in run.flags:
+            person("rm", run.flags[run.flags.index("--name") + 1])
+    if "cannot limit memory" in error:  # nobody has handed control groups on to us
+        assert (said, code) == ("", 125)
+    else:
+        assert (said, code) == (example.expected, example.exit_code), error
+
+
+ATTACKS = """
+for number in 3 4 5 6 7 8 9 10 11 12 13 14; do [ -e /proc/self/fd/$number ] && readlink /proc/self/fd/$number; done
+echo x 2>/dev/null >/proc/sys/kernel/core_pattern && echo "core pattern"
+echo h 2>/dev/null >/proc/sysrq-trigger && echo "sysrq"
+mknod /tmp/disk b 7 0 2>/dev/null && cat /tmp/disk 2>/dev/null && echo "disk"
+mount -t tmpfs none /tmp 2>/dev/null && echo "mount"
+umount /proc/keys 2>/dev/null && echo "umount"
+unshare -U true 2>/dev/null && echo "unshare"
+unshare -m true 2>/dev/null && echo "unshare"
+cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null
+ls /sys/firmware
+chroot /proc/1/root/../../.. ls -d SECRET 2>/dev/null
+true
+"""
+
+
+@pytest.mark.parametrize("who", ["root", "root on the host", "a person"])
+def test_nothing_leads_out(who: str, person: Person, shared_pybuild: Pybuild, homes: Path) -> None:
+    pybuild = person if who == "a person" else shared_pybuild
+    flags = ["--userns", "host"] if who == "root on the host" else []
+    secret = homes / "secret"
+    secret.write_text("nobody sees this")
+    attacks = ATTACKS.replace("SECRET", str(secret))
+    assert pybuild("run", "--rm", *flags, "busybox", "sh", "-c", attacks).stdout == ""
+    text = f"FROM busybox\nRUN <<EOF\n{attacks}EOF\n"
+    for number in range(3, 12):  # a working directory that would be one of ours
+        text += f"WORKDIR /proc/self/fd/{number}\nRUN cat ../../../../{secret} ../../{secret} 2>/dev/null; true\n"
+    built = pybuild("build", "--no-cache", "--progress", "plain", *flags, "-", stdin=text, code=None).stderr
+    assert "nobody sees" not in built
+    assert not [line for line in built.splitlines() if line.startswith("#2 ") and line.split()[1][0].isdigit()], built
+
+
+def test_a_life(person: Person, tmp_path: Path) -> None:
+    line = "touch /made; chown 33:5 /made; chmod 4755 /made; mkdir -m 700 /d; chown 33 /d; echo ready"
+    person("run", "-d", "--name", "life", "busybox", "sh", "-c", f"{line}; exec sleep 1000")
+    while "ready" not in person.text("logs", "life"):
+        pass
+    state = json.loads(person.text("inspect", "life"))[0]
+    status = Path(f"/proc/{state['State']['Pid']}/status").read_text()
+    assert f"Uid:\t{person.uid}\t" in status
+    made = person.root / "containers" / state["Id"] / "upper/made"
+    assert (made.stat().st_uid, made.stat().st_gid) == (FIRST + 32, FIRST + 4)
+    assert person.text("exec", "-u", "33", "life", "sh", "-c", "id -u; stat -c %u:%g:%a /made") == "33\n33:5:4755"
+    (person.home / "file").write_text("mine")
+    (person.home / "file").chmod(0o644)
+    person("cp", person.home / "file", "life:/copied")
+    assert person.text("exec", "life", "stat", "-c", "%u", "/copied") == "0"
+    person("cp", "life:/made", person.home / "out")
+    assert (person.home / "out").stat().st_uid == person.uid
+    person("stop", "-t", "0", "life")
+    assert {"A /made", "A /d"} <= set(person.text("diff", "life").splitlines())
+    image = person.text("commit", "life")
+    assert person.text("run", "--rm", image, "stat", "-c", "%u:%g:%a", "/made", "/d") == "33:5:4755\n33:0:700"
+    person("rm", "life")
+    assert not made.parent.parent.exists()
+
+
+def test_prune_removes_what_belongs_to_subordinate_ids(homes: Path) -> None:
+    person = Person.settle(homes / "pruner", uid=4322)
+    person.base("busybox")
+    runs = "mkdir -m 700 /d && touch /d/f && chown -R 33:33 /d", "--mount=type=cache,target=/c,uid=5 touch /c/x"
+    person("build", "-q", "-", stdin="FROM busybox\n" + "".join(f"RUN {run}\n" for run in runs))
+    made = [path for path in (person.root / "snapshots").rglob("f") if path.lstat().st_uid == FIRST + 32]
+    assert made
+    person("prune", "-af")
+    person("system", "check")
+    assert not any((person.root / "snapshots").iterdir()) and not any((person.root / "caches").iterdir())
+    assert [path for path in (person.home / "run/pybuild").iterdir() if path.name.isdigit()] == []
+
+
+def test_without_subordinate_ids_everything_is_roots_and_that_is_told(homes: Path) -> None:
+    person = Person.settle(homes / "alone", uid=4323, subordinates=0)
+    person.base("busybox")
+    done = person("build", "--no-cache", "-t", "x", "-", stdin="FROM busybox\nRUN touch /made && ! chown 33 /made")
+    assert "no subordinate ids" in done.stderr and "/etc/subuid" in done.stderr
+    assert person.text("run", "--rm", "x", "stat", "-c", "%u", "/made", "/etc") == "0\n0"
+    said = person("run", "--rm", "-u", "33", "x", "true", code=125).stderr
+    assert "user 33 has no number" in said and "/etc/subuid" in said
+    person("prune", "-af")
+
+
+def test_what_cannot_be_is_said(person: Person) -> None:
+    for flags in (["--userns", "keep-id"], ["--uidmap", "0:5:5"]):
+        assert "leave --userns out" in person("run", "--rm", *flags, "busybox", "true", code=125).stderr
+    for flags in (["--userns", "auto"], ["--userns", "host"]):
+        person("run", "--rm", *flags, "busybox", "true")
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        said = person("build", "-m", "64m", "--no-cache", "-", stdin="FROM busybox\nRUN true", code=1).stderr
+        assert "cannot limit memory" in said and "systemd-run --user" in said
