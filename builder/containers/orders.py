@@ -102,9 +102,14 @@ class Desk:
             return {"error": "is restarting: wait until it runs"}
         if boss.state.status is Status.PAUSED:
             return {"error": "is already paused"}
-        freeze(boss.running.cgroup)
         if boss.prober is not None:
-            boss.prober.end()
+            boss.prober.end()  # first: a frozen probe could be neither killed nor waited for
+        try:
+            freeze(boss.running.cgroup)
+        except LimitUnavailable:
+            if boss.prober is not None:
+                boss.prober.resume()
+            raise
         boss.record(status=Status.PAUSED)
         boss.tell("pause")
         return {}

@@ -91,3 +91,12 @@ def test_the_images_check_and_what_flags_make_of_it(pybuild: Pybuild, tmp_path: 
     for word in ("none", "unchecked"):
         assert "Health" not in look(names[word])["State"]
     pybuild("rm", "-f", *names.values())
+
+
+def test_pausing_while_a_check_runs(detached: Detached, shared_pybuild: Pybuild, inspected: Inspected) -> None:
+    name = detached(LOOP, "--health-cmd", "touch /begun; sleep 100", *QUICK)
+    assert soon(lambda: "begun" in shared_pybuild.text("exec", name, "ls", "/"))
+    shared_pybuild("pause", name)
+    assert inspected(name)["State"]["Status"] == "paused"
+    shared_pybuild("unpause", name)
+    assert inspected(name)["State"]["Status"] == "running"
