@@ -367,7 +367,7 @@ class Execution:
 
                 self._ran = True
                 wanted = self.request
-                footing = self.bench.runtime().settle(wanted.userns, store.root)
+                footing = self.bench.runtime().settle(None if step.op.insecure else wanted.userns, store.root)
                 if footing.why and not self._warned:
                     self._warned = True
                     self.emit(Warned(footing.why))

@@ -36,6 +36,10 @@ def ids(options: Mapping[str, Any]) -> Ids | None:
     from runner import Ids
 
     kind, maps = options["userns"], options["uidmap"] or options["gidmap"]
+    if options.get("privileged"):  # its rights are worth nothing in a user namespace
+        if maps or kind not in (None, "host"):
+            raise click.UsageError("--privileged has the host's users: leave --userns out")
+        return None
     if maps and kind not in (None, "map"):
         raise click.UsageError(f"--uidmap and --gidmap are for --userns map, not for {kind}")
     if maps or kind == "map":

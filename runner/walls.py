@@ -200,6 +200,8 @@ class Walls:
         """A further node in our /dev; no link in it is followed."""
         path, source, mode, major, minor, uid, gid = device
         self.at = "/dev/" + os.fsdecode(path)
+        if path in self.shown and source == b"/dev/" + path:
+            return
         *folders, name = path.split(b"/")
         place = os.dup(self.dev)
         for folder in folders:
