@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from runner.filters import ACTIONS, OPERATORS
 from runner.oci import options
 from runner.oci.bundle import HOOKS, NAMESPACES, VERSION
 from runner.oci.process import LSM
+from runner.profile import ACTIONS, OPERATIONS
 from runner.sandbox import CAPABILITIES
 
 
@@ -40,7 +40,7 @@ def features() -> dict[str, Any]:
             "seccomp": {
                 "enabled": True,
                 "actions": sorted(ACTIONS),
-                "operators": sorted(OPERATORS),
+                "operators": sorted(f"SCMP_CMP_{name}" for name in OPERATIONS),
                 "archs": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_X86_64"],
             },
             "apparmor": {"enabled": "apparmor" in modules},

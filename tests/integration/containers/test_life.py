@@ -203,7 +203,7 @@ def test_restart_always_until_it_is_stopped(detached: Detached, shared_pybuild: 
     assert " (0) " in shared_pybuild.text("ps", "-f", f"name={name}", "-f", "status=restarting") or "Up" in (
         shared_pybuild.text("ps", "-f", f"name={name}")
     )
-    assert "it is restarting" in shared_pybuild("rm", name, code=1).stderr
+    assert "stop it first" in shared_pybuild("rm", name, code=1).stderr
     shared_pybuild("stop", name)
     state = inspected(name)["State"]
     assert (state["Status"], state["Restarting"], state["Running"]) == ("exited", False, False)
