@@ -138,40 +138,41 @@ class Docker:
     _base: str = ""
 
     def __post_init__(self) -> None:
-        server = self._say("version", "--format", "{{.Server.Version}}").strip()
-        buildx = self._say("buildx", "version").split()[1]
+        server = self.say("version", "--format", "{{.Server.Version}}").strip()
+        buildx = self.say("buildx", "version").split()[1]
         self.version = f"docker {server}, buildx {buildx}"
 
-    def _say(self, *words: str) -> str:
+    def say(self, *words: str) -> str:
+        """What a command says."""
         return call(self.daemon.command(*words))
 
     def base(self, rootfs: Path, tag: str) -> None:
-        self._say("import", str(rootfs), tag)
+        self.say("import", str(rootfs), tag)
         self._base = tag
 
     def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
         options = [] if cache else ["--no-cache"]
-        self._say("buildx", "build", "-q", "--network", "none", "--provenance=false", *options, "-t", tag, str(context))
+        self.say("buildx", "build", "-q", "--network", "none", "--provenance=false", *options, "-t", tag, str(context))
 
     def archive(self, context: Path, tag: str, dest: Path) -> None:
         where = f"type=oci,dest={dest},compression=gzip,force-compression=true"
-        self._say("buildx", "build", "-q", "--network", "none", "--provenance=false", "-o", where, str(context))
+        self.say("buildx", "build", "-q", "--network", "none", "--provenance=false", "-o", where, str(context))
 
     def push(self, tag: str, reference: str) -> None:
-        self._say("tag", tag, reference)
-        self._say("push", "-q", reference)
+        self.say("tag", tag, reference)
+        self.say("push", "-q", reference)
 
     def pull(self, reference: str) -> None:
-        self._say("pull", "-q", reference)
-        self._say("run", "--rm", "--network", "none", reference, "true")
+        self.say("pull", "-q", reference)
+        self.say("run", "--rm", "--network", "none", reference, "true")
 
     def forget(self) -> None:
         images = {
-            image for image in self._say("images", "-q").split() if image not in self._say("images", "-q", self._base)
+            image for image in self.say("images", "-q").split() if image not in self.say("images", "-q", self._base)
         }
         if images:
-            self._say("rmi", "-f", *images)
-        self._say("builder", "prune", "-a", "-f")
+            self.say("rmi", "-f", *images)
+        self.say("builder", "prune", "-a", "-f")
 
 
 @dataclass

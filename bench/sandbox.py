@@ -1,0 +1,123 @@
+"""What walls cost: an empty RUN, a container from start to end, a command in one that runs, what they take on disk."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.tools import Docker, Pybuild
+
+STEPS = 40
+CONTAINERS = 100
+BUSY = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"
+STAGE = 8
+"""Steps of the stages that are compared: one alone, and two beside each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One work: our time, the rival's if it can do it, in milliseconds, and what was asked for."""
+
+    work: str
+    ours: float
+    theirs: float | None
+    target: str
+
+
+def measure(tool: Pybuild, rival: Docker | None, folder: Path, base: str, rounds: int) -> str:
+    """Markdown; commands in turn, medians."""
+    folder.mkdir()
+    rows = [
+        _steps(tool, rival, folder, base, rounds),
+        _whole(tool, rival, ["run", "--rm", "--network", "none", base, "true"], rounds, "≤ 60 ms, ≤ 1/5"),
+        _whole(tool, rival, ["run", "--rm", base, "true"], rounds, "–"),
+        _exec(tool, rival, base, rounds),
+    ]
+    lines = ["| work | pybuild | docker | ours ÷ docker | target |", "|---|---|---|---|---|"]
+    for row in rows:
+        theirs = "– | –" if row.theirs is None else f"{row.theirs:.1f} ms | **{row.ours / row.theirs:.2f}**"
+        lines.append(f"| {row.work} | {row.ours:.1f} ms | {theirs} | {row.target} |")
+    grown = _growth(tool, base) / 1e6
+    faster = _stages(tool, folder, base, rounds)
+    return "\n".join(
+        (
+            *lines,
+            "",
+            f"{CONTAINERS} containers of one image that have run take {grown:.2f} MB of the store (target: under 1).",
+            f"Two stages beside each other do {faster:.2f} times the work of one in the same time (target: 1.8).",
+        )
+    )
+
+
+def _medians(rounds: int, *works: Callable[[], object] | None) -> list[float | None]:
+    """Milliseconds of each, done in turn."""
+    found: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for work, times in zip(works, found, strict=True):
+            if work is not None:
+                began = time.perf_counter()
+                work()
+                times.append((time.perf_counter() - began) * 1000)
+    return [statistics.median(times) if times else None for times in found]
+
+
+def _steps(tool: Pybuild, rival: Docker | None, folder: Path, base: str, rounds: int) -> Row:
+    many, one = (_context(folder / str(count), base, ["true"] * count) for count in (STEPS + 1, 1))
+    tools = [tool, *([rival] if rival is not None else [])]
+    works = [lambda t=t, c=c: t.build(c, "empty", cache=False) for t in tools for c in (many, one)]
+    found = [value or 0.0 for value in _medians(rounds, *works)]
+    each = [(found[at] - found[at + 1]) / STEPS for at in range(0, len(found), 2)]
+    return Row("an empty RUN step, no network", each[0], each[1] if rival is not None else None, "≤ 10 ms, ≤ 1/8")
+
+
+def _whole(tool: Pybuild, rival: Docker | None, words: list[str], rounds: int, target: str) -> Row:
+    ours, theirs = _medians(
+        3 * rounds, lambda: tool.spend(*words), None if rival is None else lambda: rival.say(*words)
+    )
+    return Row(f"`{' '.join(words)}`, the whole command", ours or 0.0, theirs, target)
+
+
+def _exec(tool: Pybuild, rival: Docker | None, base: str, rounds: int) -> Row:
+    words = ("run", "-d", "--name", "bench-exec", "--network", "none", base, "sleep", "600")
+    tools: list[Callable[..., object]] = [tool.spend, *([rival.say] if rival is not None else [])]
+    for say in tools:
+        say(*words)
+    works = [lambda say=say: say("exec", "bench-exec", "true") for say in tools]
+    found = _medians(3 * rounds, *works)
+    for say in tools:
+        say("rm", "-f", "bench-exec")
+    return Row("`exec` of true, the whole command", found[0] or 0.0, found[1] if len(found) > 1 else None, "–")
+
+
+def _growth(tool: Pybuild, base: str) -> float:
+    """Bytes that the store takes more."""
+    before = _taken(tool.folder / "store")
+    for _ in range(CONTAINERS):
+        tool.spend("run", "--network", "none", base, "true")
+    return _taken(tool.folder / "store") - before
+
+
+def _taken(folder: Path) -> float:
+    return sum(512.0 * path.lstat().st_blocks for path in folder.rglob("*"))
+
+
+def _stages(tool: Pybuild, folder: Path, base: str, rounds: int) -> float:
+    one = _context(folder / "one", base, [BUSY] * STAGE)
+    two = folder / "two"
+    two.mkdir()
+    runs = "\n".join(f"RUN {BUSY}; : {number}" for number in range(STAGE))
+    ends = "FROM scratch\nCOPY --from=a /out /a\nCOPY --from=b /out /b\n"
+    stages = "".join(f"FROM {base} AS {name}\n{runs}; : {name}\nRUN echo {name} > /out\n" for name in "ab")
+    (two / "Dockerfile").write_text(stages + ends)
+    alone, both = _medians(rounds, *(lambda c=c: tool.build(c, "stages", cache=False) for c in (one, two)))
+    return 2 * (alone or 0.0) / (both or 1.0)
+
+
+def _context(folder: Path, base: str, commands: list[str]) -> Path:
+    folder.mkdir()
+    runs = "".join(f"RUN {command}; : {number}\n" for number, command in enumerate(commands))
+    (folder / "Dockerfile").write_text(f"FROM {base}\n{runs}")
+    return folder
