@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from signal import Signals
 from typing import Any
 
 from builder.dockerfile import Command, ExecForm, Healthcheck, ShellForm
@@ -14,7 +15,7 @@ from builder.dockerfile import Command, ExecForm, Healthcheck, ShellForm
 DEFAULT_SHELL = ("/bin/sh", "-c")
 PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]+))?\Z")
 PROTOCOLS = ("tcp", "udp", "sctp")
-SIGNAL = re.compile(r"(?:SIG)?[A-Za-z][A-Za-z0-9+-]*\Z|[0-9]{1,2}\Z")
+SIGNAL = re.compile(r"(?:SIG)?([A-Z]+[12]?|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)\Z", re.IGNORECASE)
 UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))
 
 
@@ -29,8 +30,8 @@ def argv(command: Command, shell: Sequence[str]) -> list[str]:
 
 
 def ports(words: Iterable[str]) -> list[str]:
-    """`80`, `80/udp`, `8000-8002/tcp` as the keys of ExposedPorts, sorted. Raises ValueError with the reason."""
-    found: set[str] = set()
+    """`80`, `80/udp`, `8000-8002/tcp` as the keys of ExposedPorts. Raises ValueError with the reason."""
+    found: list[str] = []
     for word in words:
         host, _, port = word.rpartition(":")
         if not (match := PORT.match(port)):
@@ -42,8 +43,8 @@ def ports(words: Iterable[str]) -> list[str]:
             raise ValueError(f"invalid proto: {match[3]}; it is one of {', '.join(PROTOCOLS)}")
         if not 0 <= first <= last <= 65535:
             raise ValueError(f"invalid containerPort: {word}; ports are 0 to 65535, a range goes upwards")
-        found.update(f"{number}/{protocol}" for number in range(first, last + 1))
-    return sorted(found)
+        found += [f"{number}/{protocol}" for number in range(first, last + 1)]
+    return found
 
 
 def _published(host: str, port: re.Match[str]) -> None:
@@ -66,7 +67,10 @@ def _published(host: str, port: re.Match[str]) -> None:
 
 def signal(text: str) -> str:
     """A STOPSIGNAL as it is kept. Raises ValueError."""
-    if not SIGNAL.match(text) or (text.isdigit() and not 1 <= int(text) <= 64):
+    match = SIGNAL.match(text)
+    name = match[1].upper() if match else ""
+    number = int(text) if text.isdecimal() and len(text) < 3 else 0
+    if not 1 <= number <= 64 and not name.startswith("RTM") and f"SIG{name}" not in Signals.__members__:
         raise ValueError(f"invalid signal: {text}; write a name such as SIGTERM, or a number from 1 to 64")
     return text
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 OCTAL = re.compile(r"0*[0-7]{1,4}\Z")
-CLAUSE = re.compile(r"([ugoa]*)((?:[+=-][rwxXst]*)+)\Z")
-ACTION = re.compile(r"([+=-])([rwxXst]*)")
+CLAUSE = re.compile(r"([ugoa]*)((?:[+=-](?:[ugo]|[rwxXst]*))+)\Z")
+ACTION = re.compile(r"([+=-])([ugo]|[rwxXst]*)")
 SHIFT = {"u": 6, "g": 3, "o": 0}
 SPECIAL = {"u": 0o4000, "g": 0o2000}
 
@@ -32,6 +32,8 @@ def _apply(steps: list[tuple[str, list[tuple[str, str]]]], mode: int, directory:
     for whose, actions in steps:
         who = "ugo" if "a" in whose else whose
         for sign, letters in actions:
+            if letters in SHIFT:  # what that class may do by now, POSIX's permcopy
+                letters = _letters(mode >> SHIFT[letters])
             bits = _bits(who, letters, original, directory)
             if sign == "+":
                 mode |= bits
@@ -41,6 +43,10 @@ def _apply(steps: list[tuple[str, list[tuple[str, str]]]], mode: int, directory:
                 mask = sum((0o7 << SHIFT[one]) | SPECIAL.get(one, 0) for one in who)
                 mode = (mode & ~mask) | bits
     return mode
+
+
+def _letters(bits: int) -> str:
+    return "".join(letter for letter, bit in (("r", 4), ("w", 2), ("x", 1)) if bits & bit)
 
 
 def _bits(who: str, letters: str, original: int, directory: bool) -> int:

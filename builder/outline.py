@@ -85,7 +85,7 @@ def outline(
     host = Platform.host()
     stages, lines = Stages.of(dockerfile), _lines(dockerfile)
     goal = stages.target(target)
-    known = platform_arguments(platform or host, host, target or "")
+    known = platform_arguments(platform or host, host, goal)
     scope = stages.scope({**known, **build_args})
     reader = _Reader(stages, lines, build_args, scope, known)
     for stage in stages.order(goal, scope.get):

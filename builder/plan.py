@@ -75,7 +75,7 @@ class State:
     """Where a stage has come to; each instruction makes the next one of it.
 
     `arguments` are the declared ARGs in order, None for one without a value. `cmd_set`: CMD was given in this stage,
-    so ENTRYPOINT keeps it.
+    so ENTRYPOINT keeps it. `hiding`: ARGs that came after an ENV of their name, which they hide from what follows.
     """
 
     top: int
@@ -89,6 +89,7 @@ class State:
     triggers: tuple[str, ...] = ()
     author: str = ""
     cmd_set: bool = False
+    hiding: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
@@ -97,8 +98,9 @@ class State:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What expansions see: ARG, and over it ENV."""
-        return {**{key: value for key, value in self.arguments.items() if value is not None}, **self.env}
+        """What expansions and commands see: of ARG and ENV of one name the later, in stages below always ENV."""
+        given = {key: value for key, value in self.arguments.items() if value is not None}
+        return {**given, **self.env, **self.hiding}
 
     @property
     def cwd(self) -> str:
@@ -149,6 +151,13 @@ def plan(
     return BuildGraph(planner.finished(), outcome)
 
 
+def proxies(build_args: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
+    """What is added to a command's environment for build arguments that name proxies: each in both cases."""
+    given = {name.upper(): value for name, value in build_args.items() if name in PROXY_NAMES}
+    both = {spelt: value for name, value in given.items() for spelt in (name, name.lower())}
+    return {name: value for name, value in both.items() if name not in env}
+
+
 class Planner:
     """One planning: the steps so far, and the states that stages have ended in."""
 
@@ -171,7 +180,7 @@ class Planner:
         self.images = images
         self.named = named
         self.layouts = layouts
-        self.platform_arguments = platform_arguments(platform, build_platform, request.target or "")
+        self.platform_arguments = platform_arguments(platform, build_platform, stages.target(request.target))
         self.scope = stages.scope({**self.platform_arguments, **request.build_args})
         self.used: set[str] = {
             expand(declaration.name, self.scope.get)
@@ -224,7 +233,7 @@ class Planner:
         if base is not None:
             state = self.result(base)
             self._counts.setdefault(stage.title, 1)
-            return replace(state, cmd_set=False)
+            return replace(state, cmd_set=False, hiding={})
         self._stage = stage.title
         if name.lower() == SCRATCH:
             return self._empty(self._base("", None, platform, stage.span), platform)
@@ -282,7 +291,7 @@ class Planner:
                 state = self.result(self.stages.target(name))
                 self._stage = stage
                 self._counts.setdefault(stage, 1)
-                return replace(state, cmd_set=False)
+                return replace(state, cmd_set=False, hiding={})
             case Directory():
                 return self._told(key, self._whole(key, platform, span), platform)
         op = Fetch(place, unpack=True)
@@ -316,7 +325,7 @@ class Planner:
             return False
 
     def _platform(self, opening: From) -> Platform:
-        if opening.platform is None:
+        if opening.platform is None or not opening.platform.text:
             return self.platform
         text = expand(opening.platform, self.scope.get)
         if not text:
@@ -368,10 +377,10 @@ class Planner:
 
     @_do.register
     def _arg(self, instruction: Arg, state: State) -> State:
-        arguments = dict(state.arguments)
+        arguments, env, seen = dict(state.arguments), state.env, state.variables
+        hiding = dict(state.hiding)
         texts = []
         for declaration in instruction.declarations:
-            seen = {**{key: value for key, value in arguments.items() if value is not None}, **state.env}
             name = expand(declaration.name, seen.get)
             self.used.add(name)
             value = self._given(name)
@@ -381,8 +390,12 @@ class Planner:
                 value = self.scope.get(name) if name in self.used_above or name in self.platform_arguments else None
             if value is not None or arguments.get(name) is None:
                 arguments[name] = value
+            if value is not None:
+                seen[name] = value
+                if name in env:
+                    hiding[name] = value
             texts.append(name if value is None else f"{name}={value}")
-        return replace(state, arguments=arguments).told(f"ARG {' '.join(texts)}")
+        return replace(state, arguments=arguments, hiding=hiding).told(f"ARG {' '.join(texts)}")
 
     @property
     def used_above(self) -> set[str]:
@@ -398,7 +411,9 @@ class Planner:
         pairs = [(expand(pair.key, seen.get), expand(pair.value, seen.get)) for pair in instruction.pairs]
         env = {**state.env, **dict(pairs)}
         text = " ".join(f"{key}={value}" for key, value in pairs)
-        return state.config(Env=metadata.lines(env)).told(f"ENV {text}")
+        set_now = dict(pairs)
+        hiding = {key: value for key, value in state.hiding.items() if key not in set_now}
+        return replace(state, hiding=hiding).config(Env=metadata.lines(env)).told(f"ENV {text}")
 
     @_do.register
     def _label(self, instruction: Label, state: State) -> State:
@@ -424,13 +439,13 @@ class Planner:
     @_do.register
     def _cmd(self, instruction: Cmd, state: State) -> State:
         args = metadata.argv(instruction.command, state.shell)
-        state = replace(state.config(Cmd=args, ArgsEscaped=True), cmd_set=True)
+        state = replace(state.config(Cmd=args or None, ArgsEscaped=True), cmd_set=True)
         return state.told(f"CMD {metadata.quoted(args)}")
 
     @_do.register
     def _entrypoint(self, instruction: Entrypoint, state: State) -> State:
         args = metadata.argv(instruction.command, state.shell)
-        state = state.config(Entrypoint=args)
+        state = state.config(Entrypoint=args or None)
         if not state.cmd_set:
             state = state.config(Cmd=None)
         return state.told(f"ENTRYPOINT {metadata.quoted(args)}")
@@ -438,13 +453,14 @@ class Planner:
     @_do.register
     def _expose(self, instruction: Expose, state: State) -> State:
         seen = state.variables
-        given = [text for word in instruction.ports for text in words(word, seen.get)]
+        ordered = sorted(instruction.ports, key=lambda word: word.text)
+        given = [text for word in ordered for text in words(word, seen.get)]
         try:
             found = metadata.ports(given)
         except ValueError as error:
             raise DockerfileError(instruction.span, str(error)) from error
         exposed = {**(state.runtime.get("ExposedPorts") or {}), **{port: {} for port in found}}
-        return state.config(ExposedPorts=exposed).told(f"EXPOSE [{' '.join(found)}]")
+        return state.config(ExposedPorts=dict(sorted(exposed.items()))).told(f"EXPOSE [{' '.join(found)}]")
 
     @_do.register
     def _volume(self, instruction: Volume, state: State) -> State:
@@ -511,7 +527,7 @@ class Planner:
             network,
             self.request.add_hosts,
             script,
-            {name: value for name, value in build_args.items() if name in PROXY_NAMES and name not in env},
+            proxies(build_args, env),
             self.request.shm_size,
             self._mounts(instruction, state),
             tuple(state.arguments),

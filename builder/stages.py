@@ -186,9 +186,9 @@ class Stages:
         return tuple(stage for stage in every if stage in wanted)
 
 
-def platform_arguments(target: Platform, build: Platform, stage: str = "") -> dict[str, str]:
-    """The ARGs that every FROM line may use: TARGETARCH and its like, and TARGETSTAGE, the stage asked for."""
-    found = {"TARGETSTAGE": stage or "default"}
+def platform_arguments(target: Platform, build: Platform, goal: Stage) -> dict[str, str]:
+    """The ARGs that every FROM line may use: TARGETARCH and its like, and TARGETSTAGE, the name of the stage built."""
+    found = {"TARGETSTAGE": goal.name or "default"}
     for side, platform in (("TARGET", target), ("BUILD", build)):
         found |= {
             f"{side}PLATFORM": str(platform),

@@ -69,7 +69,7 @@ def check(
     goal = stages.target(target)
     host = Platform.host()
     platform = platform or host
-    known = platform_arguments(platform, host, target or "")
+    known = platform_arguments(platform, host, goal)
     scope = _scope(stages, {**known, **given}) or known
     wanted = stages.all if every_stage and target is None else _needed(stages, goal, scope)
     subject = Subject(

@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from builder.dockerfile import instructions as made
 from builder.dockerfile.duration import nanoseconds
-from builder.dockerfile.fold import Marker, marker
+from builder.dockerfile.fold import Marker, marker, markers
 from builder.dockerfile.instructions import Heredoc, Instruction, Word
 from builder.dockerfile.lalr import Token
 from builder.dockerfile.mounts import check_mount, mount_flag
@@ -66,7 +66,8 @@ def command(statement: Statement) -> made.Command:
     if strings is not None:
         return made.ExecForm(tuple(word.text for word in strings))
     heredocs = statement.line.heredocs
-    alone = len(heredocs) == 1 and marker(statement.rest) is not None
+    opened = markers(statement.rest) if heredocs else []
+    alone = len(opened) == 1 and (opened[0].start, opened[0].end) == (0, len(statement.rest))
     return made.ShellForm(statement.rest, heredocs, alone)
 
 

@@ -25,7 +25,7 @@ def mkdir(store: Store, below: Chain, step: Step, request: BuildRequest) -> NewL
     op, epoch, times = step.op, request.epoch, request.times
     assert isinstance(op, Mkdir)
     tree = store.tree(below)
-    account = tree.accounts().account(op.user)
+    uid, gid = tree.accounts().owner(op.user)
     path = tree.resolve(op.path.strip("/"))
     now = time.time_ns() if epoch is None else epoch * 1_000_000_000
     missing: list[Entry] = []
@@ -35,7 +35,7 @@ def mkdir(store: Store, below: Chain, step: Step, request: BuildRequest) -> NewL
             if found.type is not EntryType.DIR:
                 raise StepFailed(step.title, f"/{path} is a {found.type.value}, not a directory", span=step.span)
             break
-        missing.append(Entry(path, EntryType.DIR, MODE, account.uid, account.gid, mtime_ns=now))
+        missing.append(Entry(path, EntryType.DIR, MODE, uid, gid, mtime_ns=now))
         path = posixpath.dirname(path)
     parents: list[Entry] = []
     while missing and path:  # unchanged parents, so that the layer can be applied by itself

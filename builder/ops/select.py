@@ -141,7 +141,7 @@ def select(origins: Callable[[int | None], Origin], op: Copy, step: Step) -> Sel
         if op.parents:
             found += _with_parents(origin, text, excluded, step)
         elif WILD.search(clean) and fetched is None:
-            found += [_source(origin, path, excluded, step) for path in sorted(matches(origin, clean))]
+            found += [_source(origin, path, excluded, step) for path in sorted(matches(origin, clean, deep=False))]
         else:
             found.append(_source(origin, clean, excluded, step))
         if op.unpack if fetched is None else op.unpack_fetched:
@@ -257,8 +257,8 @@ def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step
         yield Source(origin, _item(origin, "", base, top), tuple(items))
 
 
-def matches(origin: Origin, pattern: str) -> list[str]:
-    """Paths that fit a pattern, component by component (Go's filepath.Match; `**` for any number of them)."""
+def matches(origin: Origin, pattern: str, *, deep: bool = True) -> list[str]:
+    """Paths that fit a pattern, component by component (Go's filepath.Match; if `deep`, `**` for any number)."""
     found = [""]
     for part in pattern.split("/"):
         following: list[str] = []
@@ -267,7 +267,7 @@ def matches(origin: Origin, pattern: str) -> list[str]:
             if entry is None or entry.type is not EntryType.DIR:
                 continue
             where = origin.resolve(path)
-            if part == "**":
+            if deep and part == "**":
                 following.append(path)
                 for place in _folders(origin, where):
                     rest = place[len(where) + 1 :] if where else place

@@ -92,7 +92,7 @@ class Accounts:
         """
         name, colon, group = (spec or "0").partition(":")
         user = self._user(name or "0")
-        uid = user.uid if user else number(name or "0")
+        uid = user.uid if user else known(name or "0")
         if uid is None:
             raise AccountMissing("user", name, tuple(entry.name for entry in self.users))
         home = (user.home if user else "") or "/"
@@ -111,25 +111,25 @@ class Accounts:
         gid = 0
         if name:
             value = number(name)
+            user = self._user(name)
             if value is not None:
                 uid = gid = value
-            else:
-                user = self._user(name)
-                if user is None:
-                    raise AccountMissing("user", name, tuple(entry.name for entry in self.users))
+            elif user is not None:
                 uid, gid = user.uid, user.gid
+            elif known(name) is None:
+                raise AccountMissing("user", name, tuple(entry.name for entry in self.users))
         if colon and group:
             gid = self.gid(group)
         return uid, gid
 
     def gid(self, name: str) -> int:
         """The number of a group given by name or number. Raises AccountMissing."""
-        value = number(name)
-        if value is not None:
-            return value
-        for group in self.groups:
+        for group in () if number(name) is not None else self.groups:
             if group.name == name:
                 return group.gid
+        value = known(name)
+        if value is not None:
+            return value
         raise AccountMissing("group", name, tuple(entry.name for entry in self.groups))
 
     def _user(self, name: str) -> User | None:
@@ -138,6 +138,11 @@ class Accounts:
             if user.name == name or (value is not None and user.uid == value):
                 return user
         return None
+
+
+def known(text: str) -> int | None:
+    """The id that a text is in every image: a number, or root."""
+    return 0 if text == "root" else number(text)
 
 
 def number(text: str) -> int | None:

@@ -94,7 +94,7 @@ def _scope(stages: Stages, given: Mapping[str, str], target: str | None) -> dict
     from layers import Platform
 
     host = Platform.host()
-    return stages.scope({**platform_arguments(host, host, target or ""), **given})
+    return stages.scope({**platform_arguments(host, host, stages.target(target)), **given})
 
 
 def _trees(dockerfile: Dockerfile) -> list[Any]:

@@ -139,7 +139,9 @@ def digest_of(image: Image, base: Tree) -> dict[str, Any]:
         "platform": {key: image.config[key] for key in ("architecture", "os", "variant") if key in image.config},
         "author": image.config.get("author", ""),
         "config": image.config.get("config", {}),
-        "history": [[row.get("created_by", ""), row.get("empty_layer", False)] for row in image.config["history"]],
+        "history": [
+            [row.get("created_by", ""), row.get("empty_layer", False)] for row in image.config.get("history") or ()
+        ],
         "tree": {path: node for path, node in tree.items() if base.get(path) != node},
         "removed": sorted(base.keys() - tree.keys() - {""}),
     }

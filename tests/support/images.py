@@ -56,8 +56,8 @@ def read_image(layout: Path) -> Image:
         )
         document = json.loads(blobs.blob(chosen["digest"]))
     config = json.loads(blobs.blob(document["config"]["digest"]))
-    layers = tuple(_unpacked(blobs.blob(layer["digest"])) for layer in document["layers"])
-    for layer, diff_id in zip(layers, config["rootfs"]["diff_ids"], strict=True):
+    layers = tuple(_unpacked(blobs.blob(layer["digest"])) for layer in document["layers"] or ())
+    for layer, diff_id in zip(layers, config["rootfs"]["diff_ids"] or (), strict=True):
         actual = "sha256:" + hashlib.sha256(layer).hexdigest()
         assert actual == diff_id, f"a layer's content is {actual}, its config says {diff_id}"
     return Image(document, config, layers)

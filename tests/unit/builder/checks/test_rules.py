@@ -189,7 +189,7 @@ def test_mending_twice_is_mending_once(lines: list[str]) -> None:
 
 def test_ports_may_say_where_they_are_published() -> None:
     assert ports(["127.0.0.1:80:80", "[::1]:81:81/TCP", "5000:5000", "8000-8002:90-92/udp", ":82"]) == [
-        *("5000/tcp", "80/tcp", "81/tcp", "82/tcp", "90/udp", "91/udp", "92/udp")
+        *("80/tcp", "81/tcp", "5000/tcp", "90/udp", "91/udp", "92/udp", "82/tcp")
     ]
     for word, what in (
         ("1.2.3:80:80", "invalid IP address"),

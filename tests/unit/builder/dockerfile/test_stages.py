@@ -94,7 +94,8 @@ def test_a_blank_base_is_an_error() -> None:
 
 
 def test_platform_arguments() -> None:
-    found = platform_arguments(Platform.parse("linux/arm/v7"), Platform.parse("linux/amd64"), "web")
+    goal = stages("FROM scratch AS Web\n").target()
+    found = platform_arguments(Platform.parse("linux/arm/v7"), Platform.parse("linux/amd64"), goal)
     assert {name: value for name, value in found.items() if value} == {
         "TARGETPLATFORM": "linux/arm/v7",
         "TARGETOS": "linux",

@@ -1,0 +1,55 @@
+"""`python -m tests.acceptance.differ.ours STORE WORK`: builds the cases named on its input, an answer a line.
+
+All in one process, as a program that uses pybuild as a library does.
+"""
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from layers import LayerError
+from pybuild import BuildError, BuildRequest, Output, build
+from registry.errors import RegistryError
+from runner import RunnerError
+from tests.acceptance.cases import base_tree
+from tests.acceptance.differ.cases import Case, every, prepare
+from tests.acceptance.differ.told import told
+from tests.support.images import Tree, read_image
+
+
+def answer(case: Case, store: Path, work: Path, base: Tree) -> dict[str, Any]:
+    """What becomes of a case: what `told` says, or the error."""
+    file, context = case.write(work)
+    out = work / "image.tar"
+    request = BuildRequest(
+        context=context,
+        dockerfile=file,
+        build_args=case.args,
+        target=case.target,
+        network="none",
+        keep_failed=False,
+        outputs=(Output("oci", out, codec="none"),),
+    )
+    try:
+        build(request, root=store)
+    except (BuildError, LayerError, RegistryError, RunnerError) as error:
+        return {"error": str(error).replace(f"{work}/", "")}
+    return told(read_image(out), base)
+
+
+def main(store: Path, work: Path) -> None:
+    """Answer until there are no more questions."""
+    prepare(work)
+    known, base = every(), base_tree()
+    for line in sys.stdin:
+        try:
+            found = answer(known[line.strip()], store, work, base)
+        except Exception:
+            found = {"broken": traceback.format_exc()}
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
