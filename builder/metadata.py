@@ -13,7 +13,7 @@ from typing import Any
 from builder.dockerfile import Command, ExecForm, Healthcheck, ShellForm
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]+))?\Z")
+PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]*))?\Z")
 PROTOCOLS = ("tcp", "udp", "sctp")
 SIGNAL = re.compile(r"(?:SIG)?([A-Z]+[12]?|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)\Z", re.IGNORECASE)
 UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))

@@ -57,6 +57,6 @@ def _bits(who: str, letters: str, original: int, directory: bool) -> int:
             bits |= sum(value << SHIFT[one] for one in who)
         elif letter == "s":
             bits |= sum(SPECIAL.get(one, 0) for one in who)
-        elif letter == "t":
+        elif letter == "t" and who != "o":  # as chmod(1) of BSD, and so BuildKit's
             bits |= 0o1000
     return bits

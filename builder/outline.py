@@ -137,7 +137,7 @@ class _Reader:
         for argument in arguments:
             line = self.lines[id(argument)]
             for declaration in argument.declarations:
-                name = value(declaration.name, variables)
+                name = declaration.name.text
                 default = "" if declaration.default is None else value(declaration.default, variables)
                 text = self.build_args.get(name, default)
                 yield name, Argument(name, _described(line, name), text, whole(line))

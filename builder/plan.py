@@ -183,9 +183,7 @@ class Planner:
         self.platform_arguments = platform_arguments(platform, build_platform, stages.target(request.target))
         self.scope = stages.scope({**self.platform_arguments, **request.build_args})
         self.used: set[str] = {
-            expand(declaration.name, self.scope.get)
-            for argument in stages.arguments
-            for declaration in argument.declarations
+            declaration.name.text for argument in stages.arguments for declaration in argument.declarations
         }
         self.steps: list[Step] = []
         self._bases: dict[tuple[str, Platform], int] = {}
@@ -381,7 +379,7 @@ class Planner:
         hiding = dict(state.hiding)
         texts = []
         for declaration in instruction.declarations:
-            name = expand(declaration.name, seen.get)
+            name = declaration.name.text
             self.used.add(name)
             value = self._given(name)
             if value is None and declaration.default is not None:
@@ -429,7 +427,7 @@ class Planner:
     @_do.register
     def _user(self, instruction: User, state: State) -> State:
         user = expand(instruction.user, state.variables.get)
-        return state.config(User=user).told(f"USER {user}")
+        return state.config(User=user or None).told(f"USER {user}")
 
     @_do.register
     def _shell(self, instruction: Shell, state: State) -> State:
@@ -460,7 +458,7 @@ class Planner:
         except ValueError as error:
             raise DockerfileError(instruction.span, str(error)) from error
         exposed = {**(state.runtime.get("ExposedPorts") or {}), **{port: {} for port in found}}
-        return state.config(ExposedPorts=dict(sorted(exposed.items()))).told(f"EXPOSE [{' '.join(found)}]")
+        return state.config(ExposedPorts=dict(sorted(exposed.items())) or None).told(f"EXPOSE [{' '.join(found)}]")
 
     @_do.register
     def _volume(self, instruction: Volume, state: State) -> State:

@@ -100,7 +100,7 @@ class Stages:
         values = dict(given)
         for argument in self.arguments:
             for declaration in argument.declarations:
-                name = expand(declaration.name, values.get)
+                name = declaration.name.text
                 if name not in given and declaration.default is not None:
                     values[name] = expand(declaration.default, values.get)
         return values

@@ -52,7 +52,7 @@ def expand_heredoc(heredoc: Heredoc, lookup: Lookup) -> str:
     if not heredoc.expand or not _SPECIAL.search(heredoc.text):
         return heredoc.text
     text = heredoc.text
-    tree = _parse(text, heredoc.escape, heredoc.span, heredoc=True, first_line=heredoc.line)
+    tree = _parse(text, "\\", heredoc.span, heredoc=True, first_line=heredoc.line)
     return "".join(part for part, _ in _Expansion(text, lookup, heredoc.span).pieces(tree))
 
 

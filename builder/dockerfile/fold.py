@@ -103,8 +103,9 @@ def marker(word: str) -> Marker | None:
         return None
     delimiter = tree.token("DELIMITER")
     assert delimiter is not None
-    name = unquote(delimiter.text)
-    return Marker(name, name == delimiter.text, tree.token("CHOMP") is not None, 0, len(word)) if name else None
+    text = delimiter.text.lstrip(" \t")
+    name = unquote(text)
+    return Marker(name, name == text, tree.token("CHOMP") is not None, 0, len(word)) if name else None
 
 
 def markers(text: str) -> list[Marker]:
@@ -203,7 +204,7 @@ class _Folder:
             self.at += 1
             if (candidate.lstrip("\t") if opened.chomp else candidate) == opened.name:
                 body = "".join(f"{raw}\n" for raw in self.physical[first : self.at - 1])
-                return Heredoc(opened.name, body, opened.expand, opened.chomp, span, self.escape, first + 1)
+                return Heredoc(opened.name, body, opened.expand, opened.chomp, span, first + 1)
         help = f"close it with a line that is exactly {opened.name!r}; case and blanks matter"
         self.errors.append(DockerfileError(span, f"unterminated heredoc: <<{opened.name} is never closed", help=help))
-        return Heredoc(opened.name, "", opened.expand, opened.chomp, span, self.escape, first + 1)
+        return Heredoc(opened.name, "", opened.expand, opened.chomp, span, first + 1)

@@ -35,7 +35,6 @@ class Heredoc:
     expand: bool = True
     chomp: bool = False
     span: Span = field(default=NOWHERE, compare=False)
-    escape: str = "\\"
     line: int = field(default=1, compare=False)
 
     @property

@@ -34,7 +34,7 @@ _ANY = frozenset(("type", "from", "source", "target", "readonly", "readwrite", "
 _ALLOWED = {
     "bind": _ANY,
     "cache": _ANY | {"sharing", "mode", "uid", "gid"},
-    "tmpfs": _ANY | {"size"},
+    "tmpfs": (_ANY | {"size"}) - {"source"},
     "secret": (_ANY | {"required", "mode", "uid", "gid", "env"}) - {"from"},
     "ssh": _ANY | {"required", "mode", "uid", "gid"},
 }

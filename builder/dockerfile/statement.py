@@ -151,7 +151,7 @@ class Statement:
                 raise DockerfileError(flag.span, f"unknown flag: --{flag.name}{guess}", help=help)
             if kind != "many" and flag.name in seen:
                 raise DockerfileError(flag.span, f"duplicate flag specified: --{flag.name}")
-            if kind == "bool" and flag.value not in (None, "true", "false"):
+            if kind == "bool" and flag.value is not None and flag.value.lower() not in ("true", "false"):
                 what = f"expecting boolean value for flag --{flag.name}, not: {flag.value}"
                 raise DockerfileError(flag.span, what, help=f"write --{flag.name}, --{flag.name}=true or =false")
             if kind != "bool" and flag.value is None:
@@ -185,7 +185,7 @@ class Flags:
 
     def switch(self, name: str) -> bool | None:
         """A bool flag: bare means true; None if it was not given."""
-        return next((flag.value != "false" for flag in self.all(name)), None)
+        return next(((flag.value or "").lower() != "false" for flag in self.all(name)), None)
 
 
 def statement(line: LogicalLine, escape: str) -> Statement:

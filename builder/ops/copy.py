@@ -8,6 +8,7 @@ same bytes: parents that are made get the time of what is copied, here-documents
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import field, replace
@@ -165,6 +166,9 @@ def copy(
                 _file(placing, source.top.relative, _placed(source.top, source.top.entry, source.origin))
         for name, text in selection.files:
             data = text.encode("utf-8", "surrogateescape")
+            name = posixpath.normpath(f"/{name}").lstrip("/")
+            if not name:
+                raise placing.error("a here-document's name is the file's: it cannot be a directory")
             _file(placing, name, Placed(Entry(name, EntryType.FILE, HEREDOC_MODE, size=len(data)), _bytes(data)))
         _complete(placing)
         place = _place(selection)

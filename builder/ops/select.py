@@ -163,7 +163,7 @@ def mounted(origin: Origin, path: str, step: Step) -> Source:
 def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step) -> Source:
     where, entry = _found(origin, path, step)
     if entry.type is not EntryType.DIR:
-        return Source(origin, _item(origin, posixpath.basename(path), where, entry))
+        return Source(origin, replace(_item(origin, posixpath.basename(path), where, entry), group=None))
     return Source(origin, _item(origin, "", where, entry), tuple(_below(origin, where, "", excluded)))
 
 

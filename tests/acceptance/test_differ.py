@@ -59,7 +59,7 @@ def test_every_difference_is_of_a_case() -> None:
 
 
 def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """Our value of each part that differs; words of errors are everybody's own."""
+    """Our value of all that differs; words of errors are everybody's own."""
     if "error" in theirs and "error" in ours:
         return {}
     if "error" in ours:
@@ -69,4 +69,12 @@ def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
     if "dated" in ours:  # directories made on the way: BuildKit's have the time of the build, ours the same each time
         kept = [path for path in ours["dated"] if ours["tree"][path][0] != "dir" or path in theirs.get("dated", ())]
         ours = ours | {"dated": kept}
-    return {key: ours.get(key) for key in ours.keys() | theirs.keys() if (ours.get(key) or None) != theirs.get(key)}
+    found = {}
+    for part in ours.keys() | theirs.keys():
+        left, right = ours.get(part), theirs.get(part)
+        if isinstance(left, dict) and isinstance(right, dict):
+            left = {key: left.get(key) for key in left.keys() | right.keys() if left.get(key) != right.get(key)}
+            right = {}
+        if (left or None) != (right or None):
+            found[part] = left
+    return found

@@ -5,13 +5,15 @@ A section begins with `==== name` and header lines, then comes the Dockerfile:
     arg: NAME=VALUE      a build argument             file: PATH TEXT      a file of the context (with \\n in TEXT)
     target: STAGE        build that stage             link: PATH TARGET    a symbolic link of the context
     ignore: PATTERN      a line of .dockerignore      mode: PATH 0755      a mode of the context
-    bytes: crlf | bom    how the Dockerfile is written
+    bytes: crlf | bom | ESCAPES   how the Dockerfile is written; ESCAPES: \\xHH in it stand for bytes
+    fifo: PATH           a pipe of the context        xattr: PATH NAME VALUE      an extended attribute
 
 The context of all is the one of `tests/acceptance/cases.py`; the Dockerfile stands beside it.
 """
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ from tests.acceptance.cases import MTIME, make_context
 from tests.acceptance.checks.cases import sections
 
 HERE = Path(__file__).parent
-HEADS = ("arg", "target", "ignore", "file", "link", "mode", "bytes")
+HEADS = ("arg", "target", "ignore", "file", "link", "mode", "fifo", "xattr", "bytes")
+CONTEXT = frozenset(("file", "link", "mode", "fifo", "xattr"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +58,18 @@ class Case:
         data = self.text.encode()
         if "crlf" in self.head("bytes"):
             data = data.replace(b"\n", b"\r\n")
+        if "ESCAPES" in self.head("bytes"):
+            data = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), data)
         return b"\xef\xbb\xbf" + data if "bom" in self.head("bytes") else data
 
     def write(self, work: Path) -> tuple[Path, Path]:
         """Write the Dockerfile, and the context if it is no common one: both places. `work` has `context` already."""
-        file = work / f"{self.feature}.{self.name}.Dockerfile"
+        file = work / f"{self.feature}.{self.name}/Dockerfile"
+        file.parent.mkdir()
         file.write_bytes(self.data)
         if ignore := self.head("ignore"):
-            (work / f"{file.name}.dockerignore").write_text("\n".join(ignore) + "\n", encoding="utf-8")
-        if not any(key in ("file", "link", "mode") for key, _ in self.heads):
+            (file.parent / "Dockerfile.dockerignore").write_text("\n".join(ignore) + "\n", encoding="utf-8")
+        if not any(key in CONTEXT for key, _ in self.heads):
             return file, work / "context"
         context = work / f"{self.feature}.{self.name}.context"
         shutil.copytree(work / "context", context, symlinks=True)
@@ -72,6 +78,12 @@ class Case:
             place = context / name
             if key == "mode":
                 place.chmod(int(rest, 8))
+            elif key == "fifo":
+                os.mkfifo(place, 0o644)
+            elif key == "xattr":
+                attribute, _, text = rest.partition(" ")
+                data = bytes.fromhex(text[2:]) if text.startswith("0x") else text.encode()
+                os.setxattr(place, attribute, data)
             elif key in ("file", "link"):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 if key == "link":

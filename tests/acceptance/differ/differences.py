@@ -6,68 +6,115 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Why one case differs, and our value of each part that does; `error` is our message, "" if only we build."""
+    """Why one case differs, and our value of all that does; `error` is our message, "" if only we build."""
 
     why: str
     ours: dict[str, Any]
 
 
 NEWER = "a flag of Dockerfile 1.20; the BuildKit that was asked knows 1.19"
-UNKNOWN = "an owner that the image does not know is an error here, and 0 without a word there"
-SAID = "the image has no user 'nosuch'; it has root, daemon, www-data, nobody"
-_LINKED = ["file", "0644", "0:0", 7, "target\n", {}]
-_TWO = ["file", "0644", "0:0", 2, "a\n", {}]
+UNKNOWN = "an owner that the image does not know is an error here, and without a word 0 there"
+WIDE = "ids have 32 bits"
+EITHER = "stages and scratch have their names in either case in FROM, too, as in --from and --target"
+EXCLUDED = "--exclude holds for sources that are files, too, as the reference says"
+ATTRIBUTES = "extended attributes go along as with cp -a"
+SPECIAL = "a directory made by COPY has all of the mode; BuildKit's lose it if it has setuid, setgid or sticky"
+FOLDERS = "a here-document's name may have folders"
+NO_USER = "the image has no user 'nosuch'; it has root, daemon, www-data, nobody"
+NO_GROUP = "the image has no group 'nosuch'; it has root, daemon, www-data, users, nogroup"
+
+
+def file(
+    size: int, text: str, *, mode: str = "0644", owner: str = "0:0", links: tuple[str, ...] = (), **xattrs: str
+) -> list[Any]:
+    """A file as `read_image` tells it; an attribute's name has _ for its dot."""
+    return ["file", mode, owner, size, text, {key.replace("_", "."): value for key, value in xattrs.items()}, [*links]]
+
+
+def folder(mode: str) -> list[Any]:
+    """A directory as `read_image` tells it."""
+    return ["dir", mode, "0:0", {}, []]
+
+
+def capable(owner: str = "0:0") -> list[Any]:
+    """A file that may bind low ports."""
+    value = "\1\0\0\2\0\4" + 14 * "\0"
+    return file(22, "#!/bin/sh\necho script\n", mode="0755", owner=owner, security_capability=value)
+
 
 DIFFERENCES: dict[str, Difference] = {
-    "copy/hardlinks": Difference(
-        "names of one file stay so, also when they are two sources of one COPY",
-        {"tree": {
-            "x": ["dir", "0755", "0:0", {}, []],
-            "x/hard": [*_LINKED, ["x/target"]],
-            "x/target": [*_LINKED, ["x/hard"]],
-        }},
-    ),
-    "copy/wildcard-escaped": Difference(
-        "a name whose only wildcard is escaped is that name; BuildKit looks for the backslash", {"error": ""}
-    ),
-    "copy/chown-user-colon": Difference(
-        "USER: has the user's group, as with chown(1); BuildKit's is 0",
-        {"tree": {"f": ["file", "0644", "7:7", 7, "a file\n", {}, []]}},
-    ),
-    "copy/chown-unknown": Difference(UNKNOWN, {"error": SAID}),
-    "copy/chown-unknown-group": Difference(
-        UNKNOWN, {"error": "the image has no group 'nosuch'; it has root, daemon, www-data, users, nogroup"}
-    ),
     "copy/chown-negative": Difference(
         UNKNOWN, {"error": "the image has no user '-1'; it has no users file: use numbers"}
     ),
-    "workdir/user-unknown": Difference(UNKNOWN, {"error": SAID}),
-    "copy/parents": Difference(NEWER, {"error": ""}),
-    "run/security-sandbox": Difference(NEWER, {"error": ""}),
-    "expansion/copy-from-variable": Difference(
-        "variables are expanded in --from, which BuildKit refuses", {"error": ""}
+    "copy/chown-unknown": Difference(UNKNOWN, {"error": NO_USER}),
+    "copy/chown-unknown-group": Difference(UNKNOWN, {"error": NO_GROUP}),
+    "copy/chown-user-colon": Difference(
+        "USER: has the user's group, as with chown(1); BuildKit's is 0",
+        {"tree": {"f": file(7, "a file\n", owner="7:7")}},
     ),
+    "copy/parents": Difference(NEWER, {"error": ""}),
+    "copy/wildcard-escaped": Difference(
+        "a name whose only wildcard is escaped is that name; BuildKit looks for the backslash", {"error": ""}
+    ),
+    "expansion/copy-from-variable": Difference("variables are expanded in --from", {"error": ""}),
     "metadata/stopsignal-big": Difference(
         "no signal has that number, so no container could be stopped",
         {"error": "invalid signal: 200; write a name such as SIGTERM, or a number from 1 to 64"},
     ),
-    "run/path-unset": Difference(
-        "BuildKit leaves the places that its own mounts needed in the layer",
-        {"tree": {
-            "bin": ["dir", "0755", "0:0", {}, []],
-            "bin/sh": ["file", "0755", "0:0", "as busybox's", "as busybox's", {}, []],
-            "x": ["file", "0644", "0:0", 61, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n", {}, []],
-        }},
+    "more-copy/capability": Difference(ATTRIBUTES, {"tree": {"x": capable()}}),
+    "more-copy/capability-chown": Difference(ATTRIBUTES, {"tree": {"x": capable("5:6")}}),
+    "more-copy/capability-from": Difference(ATTRIBUTES, {"tree": {"y": capable(), "z": capable("3:4")}}),
+    "more-copy/capability-run": Difference(ATTRIBUTES, {"tree": {"y": capable()}}),
+    "more-copy/chmod-setgid-on-dir": Difference(SPECIAL, {"tree": {"x": folder("2755")}}),
+    "more-copy/chmod-setuid-on-dir": Difference(SPECIAL, {"tree": {"x": folder("4755")}}),
+    "more-copy/chmod-sticky-dir": Difference(SPECIAL, {"tree": {"x": folder("1777")}}),
+    "more-copy/chmod-sticky-on-dir": Difference(SPECIAL, {"tree": {"x": folder("1777")}}),
+    "more-copy/chmod-sticky-parents": Difference(SPECIAL, {"tree": {"x": folder("1777"), "x/y": folder("1777")}}),
+    "more-copy/chown-max": Difference(WIDE, {"error": ""}),
+    "more-copy/chown-plus": Difference(
+        "a number has no sign", {"error": "the image has no user '+5'; it has no users file: use numbers"}
     ),
+    "more-copy/exclude-file-source": Difference(EXCLUDED, {"tree": {"y/file.txt": None}, "dated": ["y/b.txt"]}),
+    "more-copy/exclude-slash": Difference(
+        "patterns of --exclude may begin with a slash, as those of .dockerignore",
+        {"tree": {"y/one": None}, "dated": ["y", "y/.hidden", "y/other", "y/sub", "y/sub/deep.txt", "y/sub/tool"]},
+    ),
+    "more-copy/exclude-wildcard-source": Difference(
+        EXCLUDED, {"tree": {"y/fil2.txt": None, "y/file.txt": None}, "dated": ["y/b.txt", "y/disguised.txt"]}
+    ),
+    "more-copy/heredoc-name-absolute": Difference(FOLDERS, {"error": ""}),
+    "more-copy/heredoc-name-slash": Difference(FOLDERS, {"error": ""}),
+    "more-copy/link-chown-other-name": Difference(
+        "--link looks names up in the image below (moby/buildkit#2987)", {"error": ""}
+    ),
+    "more-copy/xattr": Difference(ATTRIBUTES, {"tree": {"x": file(7, "a file\n", user_one="1")}}),
+    "more-copy/xattr-dir": Difference(ATTRIBUTES, {"tree": {"x/one": file(4, "one\n", user_f="3")}}),
+    "more-copy/xattr-from": Difference(ATTRIBUTES, {"tree": {"y/one": file(4, "one\n", user_f="3")}}),
+    "more-copy/xattr-ignored-namespace": Difference(
+        ATTRIBUTES, {"tree": {"x": file(7, "a file\n", security_other="1")}}
+    ),
+    "more-syntax/expose-sign": Difference("a port has no sign", {"error": "invalid containerPort: +80"}),
+    "more-syntax/from-scratch-upper": Difference(EITHER, {"error": ""}),
+    "more-syntax/heredoc-arith-blank": Difference("a shift between blanks is no here-document", {"error": ""}),
+    "more-syntax/invalid-utf8": Difference(
+        "what is no text is refused; BuildKit writes something else instead",
+        {"error": 'invalid document: a text in it is no Unicode: \'/bin","A=\\udcff"],"Worki\''},
+    ),
+    "more-syntax/user-run-big": Difference(WIDE, {"error": ""}),
+    "more-syntax/user-workdir-unknown-group": Difference(UNKNOWN, {"error": NO_GROUP}),
     "run/hard-link": Difference(
         "a second name of a file of a lower layer stays one; BuildKit makes two files of it",
-        {"tree": {"a": [*_TWO, ["b"]], "b": [*_TWO, ["a"]]}},
+        {"tree": {"a": file(2, "a\n", links=("b",)), "b": file(2, "a\n", links=("a",))}},
     ),
+    "run/path-unset": Difference(
+        "BuildKit leaves the places that its own mounts needed in the layer",
+        {"tree": {"dev": None, "proc": None, "sys": None}},
+    ),
+    "run/security-sandbox": Difference(NEWER, {"error": ""}),
     "run/whiteout-name": Difference(
         "a file that no layer can hold is told of; BuildKit loses it",
         {"error": "refused path '.wh.x': a layer cannot hold names that begin with \".wh.\": they mean deletions"},
     ),
-    "stages/from-stage-case": Difference(
-        "stages have their names in either case in FROM, too, as in --from and --target", {"error": ""}
-    ),
-}  # fmt: skip
+    "stages/from-stage-case": Difference(EITHER, {"error": ""}),
+    "workdir/user-unknown": Difference(UNKNOWN, {"error": NO_USER}),
+}
