@@ -7,6 +7,7 @@ A section begins with `==== name` and header lines, then comes the Dockerfile:
     ignore: PATTERN      a line of .dockerignore      mode: PATH 0755      a mode of the context
     bytes: crlf | bom | ESCAPES   how the Dockerfile is written; ESCAPES: \\xHH in it stand for bytes
     fifo: PATH           a pipe of the context        xattr: PATH NAME VALUE      an extended attribute
+    users: host          RUN has the host's users, as BuildKit's
 
 The context of all is the one of `tests/acceptance/cases.py`; the Dockerfile stands beside it.
 """
@@ -25,7 +26,7 @@ from tests.acceptance.cases import MTIME, make_context
 from tests.acceptance.checks.cases import sections
 
 HERE = Path(__file__).parent
-HEADS = ("arg", "target", "ignore", "file", "link", "mode", "fifo", "xattr", "bytes")
+HEADS = ("arg", "target", "ignore", "file", "link", "mode", "fifo", "xattr", "users", "bytes")
 CONTEXT = frozenset(("file", "link", "mode", "fifo", "xattr"))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from layers import LayerError
 from pybuild import BuildError, BuildRequest, Output, build
 from registry.errors import RegistryError
-from runner import RunnerError
+from runner import Ids, RunnerError
 from tests.acceptance.cases import base_tree
 from tests.acceptance.differ.cases import Case, every, prepare
 from tests.acceptance.differ.told import told
@@ -30,6 +30,7 @@ def answer(case: Case, store: Path, work: Path, base: Tree) -> dict[str, Any]:
         target=case.target,
         network="none",
         keep_failed=False,
+        userns=None if case.head("users") else Ids.usual(),
         outputs=(Output("oci", out, codec="none"),),
     )
     try:
