@@ -55,7 +55,7 @@ class Inodes:
         """`tocs` are those of the whole chain, lowest first; those from `bottom` on are in the tree, over `below`."""
         self._below = below
         self._positions = {id(toc): at for at, toc in enumerate(tocs)}
-        self._far: dict[tuple[int, str], Node] = {}  # files of lower layers that have names here
+        self._far: dict[tuple[int, str, int], Node] = {}  # files of lower layers that have names here
         root = below.get("") or Entry("", EntryType.DIR, 0o755)
         self.root = Directory(row_of(root, None), "", None, shows=bottom > 0)
         self._places = {"": self.root}
@@ -178,11 +178,11 @@ class Inodes:
         if node is None and self._shows(path):
             entry, inode = self._below.get(path), self._below.inode(path)
             if entry is not None and entry.type is not EntryType.DIR and inode is not None:
-                toc, first = inode
-                node = self._far.get((id(toc), first))
+                toc, first, again = inode
+                node = self._far.get((id(toc), first, again))
                 if node is None:
                     node = Node(row_of(entry, entry.offset), self._positions[id(toc)])
-                    self._far[id(toc), first] = node
+                    self._far[id(toc), first, again] = node
         if node is None or isinstance(node, Directory) or node.row[1] == _WHITEOUT:
             raise UnsafePath(path, "a hard link of an upper layer names it, but no file is there")
         return node

@@ -59,7 +59,7 @@ class _Unpack:
         self._implied: set[bytes] = set()
         if toc.get("") is None:
             self._imply(b"")
-        self._far: dict[tuple[int, str], str] = {}  # files of lower layers, and where each was copied to
+        self._far: dict[tuple[int, str, int], str] = {}  # files of lower layers, and where each was copied to
 
     def __enter__(self) -> _Unpack:
         return self
@@ -189,7 +189,7 @@ class _Unpack:
         remove(name, at)
         target = entry.linkname
         if self._overlay and not self._toc.holds(target) and (inode := self._below.inode(target)):
-            target = self._far.setdefault((id(inode[0]), inode[1]), entry.path)
+            target = self._far.setdefault((id(inode[0]), *inode[1:]), entry.path)
         if target != entry.path and self._linked(at, name, target):
             return
         found = self._below.get(entry.linkname)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
@@ -33,6 +34,12 @@ class Tree:
     def __init__(self, layers: Sequence[tuple[Toc, Opener]]) -> None:
         self._layers = [toc for toc, _ in layers][::-1]  # uppermost first
         self._openers = [opener for _, opener in layers][::-1]
+        seen: Counter[Toc] = Counter()
+        below = []
+        for toc, _ in layers:  # one layer may be there twice: its files are others each time
+            below.append(seen[toc])
+            seen[toc] += 1
+        self._below = below[::-1]
         opaque = next((at for at, toc in enumerate(self._layers) if toc.is_opaque("")), len(self._layers))
         self._known = {"": tuple(range(len(self._layers))[: opaque + 1])}
 
@@ -60,12 +67,17 @@ class Tree:
         """The entry that a path leads to through symlinks."""
         return self.get(self.resolve(path))
 
-    def inode(self, path: str) -> tuple[Toc, str] | None:
-        """What names of one file have in common: its layer and its first name there. None if nothing is there."""
+    def inode(self, path: str) -> tuple[Toc, str, int] | None:
+        """What names of one file have in common: its layer, its first name there, how often that layer lies below.
+
+        None if nothing is there.
+        """
         if not path:
             return None
         found = self._find(path)
-        return None if found is None else (self._layers[found[0]], found[2])
+        if found is None:
+            return None
+        return self._layers[found[0]], found[2], self._below[found[0]]
 
     def locate(self, path: str) -> tuple[int, Entry, str] | None:
         """Where a path other than the root is: (layer, entry, first name of its file in that layer).

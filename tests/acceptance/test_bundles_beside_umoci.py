@@ -60,7 +60,7 @@ def place(shared_pybuild: Pybuild, tmp_path_factory: pytest.TempPathFactory) -> 
         (context / name).write_text(f"{name}\n" * 1000)
     (context / "Dockerfile").write_text(DOCKERFILE)
     (context / ".dockerignore").write_text("Dockerfile\n.dockerignore\n")
-    shared_pybuild.build(context, "--timestamp", "1700000000", "-t", "bundle-base:1")
+    shared_pybuild.build(context, "--userns", "host", "--timestamp", "1700000000", "-t", "bundle-base:1")
     shared_pybuild("save", "--format", "oci", "-o", folder / "image.tar", "bundle-base:1")
     (folder / "oci").mkdir()
     subprocess.run(["tar", "xf", folder / "image.tar", "-C", folder / "oci"], check=True)

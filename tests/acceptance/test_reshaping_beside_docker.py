@@ -27,7 +27,7 @@ DOCKERS = ("dev", "proc", "sys", ".dockerenv", "etc/hostname", "etc/hosts", "etc
 
 @pytest.fixture(scope="module")
 def image(shared_pybuild: Pybuild) -> str:
-    shared_pybuild("build", "-q", "-t", "docker-shape:1", "-", stdin=DOCKERFILE)
+    shared_pybuild("build", "-q", "--userns", "host", "-t", "docker-shape:1", "-", stdin=DOCKERFILE)
     return "docker-shape:1"
 
 

@@ -43,7 +43,7 @@ def shown(tree: Tree) -> dict[str, Any]:
         attributes = (entry.mode, entry.uid, entry.gid, entry.linkname, dict(entry.xattrs))
         found[entry.path] = [entry.type, attributes, content]
         if (inode := tree.inode(entry.path)) and entry.type is not EntryType.DIR:
-            groups.setdefault((id(inode[0]), inode[1]), []).append(entry.path)
+            groups.setdefault((id(inode[0]), *inode[1:]), []).append(entry.path)
     for names in groups.values():
         for name in names:
             found[name].append(sorted(names))
@@ -178,3 +178,12 @@ def test_squashed_above_any_layer_shows_the_same(
         assert "not there" in str(error)
         return
     assert shown(store.tree(chain([bring(store, io.BytesIO(sink.getvalue()))]))) == shown(store.tree(chain(layers)))
+
+
+def test_a_layer_that_is_there_twice(store: Store) -> None:
+    layer = put(store, ("b", b"same"))
+    layers = [layer, put(store, ("a", hard("b"))), layer]
+    tree = store.tree(chain(layers))
+    assert tree.inode("a") != tree.inode("b")
+    for kept in range(3):
+        above(store, layers, kept)
