@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from runner import devices, masks, seccomp, ulimits
+from runner import devices, guard, masks, seccomp, ulimits
 from runner.capabilities import bounds, held
 from runner.cgroups import Cgroup, group_of
 from runner.errors import LimitUnavailable, SandboxBroken, SandboxUnavailable
@@ -137,14 +137,14 @@ class _Kind(NamedTuple):
     @classmethod
     def of(cls, sandbox: Sandbox) -> _Kind:
         """Of what a command shall become."""
-        rules = (*devices.DEFAULT, *(device.rule for device in sandbox.devices), *sandbox.device_rules)
+        rules = devices.allowing((*(device.rule for device in sandbox.devices), *sandbox.device_rules))
         return cls(
             sandbox.limits,
             _namespaces(sandbox),
             sandbox.time_offset,
             sandbox.network if isinstance(sandbox.network, int) else None,
             sandbox.userns,
-            (devices.ALL,) if devices.ALL in rules else rules,
+            rules,
             sandbox.writable_sys,
         )
 
@@ -277,7 +277,7 @@ class Native:
             ulimits.check_score(kind.limits.oom_score_adj)
             cgroup = Cgroup.create(kind.limits, there)
             undo.callback(cgroup.remove)
-            guarded = bool(devices.restrict(cgroup.unified, cgroup.legacy.get("devices"), kind.rules))
+            guarded = bool(guard.restrict(cgroup.unified, cgroup.legacy.get("devices"), kind.rules))
             if not guarded and kind.rules != devices.DEFAULT:
                 raise LimitUnavailable("devices", "devices", "cannot be set by this process", "leave devices out")
             descriptors, words = _membership(cgroup, sent)

@@ -171,12 +171,12 @@ def _delegated(unified: bool) -> str:
 
 
 def _devices() -> str:
-    from runner import Limits, devices
+    from runner import Limits, guard
     from runner.cgroups import Cgroup
 
     group = Cgroup.create(Limits())
     try:
-        way = devices.restrict(group.unified, group.legacy.get("devices"))
+        way = guard.restrict(group.unified, group.legacy.get("devices"))
     finally:
         group.remove()
     if not way:

@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner import guard
 from runner.ceilings import Setting
 from runner.cgroups import Cgroup, put
+from runner.devices import HARMLESS, Rule
 from runner.errors import LimitUnavailable
 from runner.hierarchy import mounted
-from runner.oci import devices, resources
+from runner.oci import resources
 from runner.oci.document import Node
 
 PATIENCE = 5.0
@@ -170,20 +172,23 @@ def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: lis
 
 def _guard(found: Cgroup, wanted: Node) -> None:
     """Which devices may be opened: as asked, and always those that every container needs."""
-    rules = [_rule(one) for one in wanted.tables("devices")]
+    rules = tuple(_rule(one) for one in wanted.tables("devices"))
     if not rules:
         return
-    devices.restrict(found.unified, found.legacy.get("devices"), [*rules, *devices.DEFAULT])
+    if "devices" in found.legacy:
+        guard.restrict_legacy(found.legacy["devices"], (*rules, *HARMLESS))
+    elif found.unified is not None:
+        guard.restrict_unified(found.unified, (*rules, *HARMLESS))
 
 
-def _rule(one: Node) -> devices.Rule:
+def _rule(one: Node) -> Rule:
     kind = one.text("type", "a") or "a"
     access = one.text("access") or "rwm"
     if kind not in ("a", "b", "c") or not re.fullmatch("[rwm]+", access):
         raise one.fail("type" if kind not in ("a", "b", "c") else "access", "is not understood")
     numbers = [one.number(name, low=-1, high=2**32 - 1) for name in ("major", "minor")]
     major, minor = (None if number in (None, -1) else number for number in numbers)
-    return devices.Rule(one.flag("allow"), kind, major, minor, access)
+    return Rule(kind, major, minor, access, one.flag("allow"))
 
 
 def enter(found: Cgroup, pid: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from runner import DEFAULT_CAPABILITIES, Device, Identity, Limits, LimitUnavailable, Rule, SandboxUnavailable
 from runner.cgroups import Cgroup, check
+from runner.guard import restrict_legacy
 from runner.hierarchy import discover
 from tests.support.walls import Walled
 
@@ -217,6 +218,22 @@ def test_a_rule_opens_what_the_command_makes(walled: Walled) -> None:
     assert "opened" in walled(line, device_rules=(Rule("c", there.major, None, "r"),)).out
     assert "opened" in walled("rm /tmp/k;" + line, device_rules=(Rule("a"),)).out
     assert "opened" not in walled("rm /tmp/k;" + line, device_rules=(Rule("b", there.major, None, "rwm"),)).out
+
+
+def test_a_list_of_version_1_opens_what_the_rules_open(has_legacy_cgroups: bool) -> None:
+    if not has_legacy_cgroups:
+        pytest.skip("no devices controller of version 1")
+    group = discover().legacy["devices"] / f"pybuild-list-{os.getpid()}"
+    group.mkdir()
+    try:
+        rules = (Rule("a", 10, None, "r"), Rule("c", 11), Rule("c", 11, 1, "w", allow=False), Rule("c", 12, 1))
+        restrict_legacy(group, (Rule("a", allow=False), *rules))
+        listed = set((group / "devices.list").read_text().splitlines())
+        assert listed == {"b 10:* r", "c 10:* r", "c 11:* rwm", "c 12:1 rwm"}  # a part of a line cannot be taken back
+        restrict_legacy(group, (Rule("a"),))
+        assert (group / "devices.list").read_text() == "a *:* rwm\n"
+    finally:
+        group.rmdir()
 
 
 @pytest.mark.parametrize("target", ["/dev/fd/3", "/dev/pts/9", "/dev/../etc/x", "/etc/x", "/dev/shm/x"])

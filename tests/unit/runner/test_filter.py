@@ -1,4 +1,4 @@
-"""The system-call filter and the device program, run by small interpreters of their machines."""
+"""The system-call filter, run by a small interpreter of its machine."""
 
 import errno
 import re
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner import CAPABILITIES, DEFAULT_CAPABILITIES, devices, seccomp
+from runner import CAPABILITIES, DEFAULT_CAPABILITIES, seccomp
 from runner.syscalls import table
 
 ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -38,37 +38,6 @@ def verdict(program: bytes, number: int, argument: int = 0, *, architecture: int
                 at += yes if accumulator & value else no
             case 0x06:
                 return value
-            case _:
-                raise AssertionError(f"instruction {operation:#x} is none of ours")
-
-
-def device_verdict(kind: int, access: int, major: int, minor: int) -> int:
-    """What eBPF returns for struct bpf_cgroup_dev_ctx."""
-    context = struct.pack("=III", kind | access << 16, major, minor)
-    code = list(struct.iter_unpack("=BBhi", devices.program()))
-    registers = [0] * 11
-    at = 0
-    while True:
-        operation, both, offset, value = code[at]
-        to, of = both & 15, both >> 4
-        at += 1
-        match operation:
-            case 0x61:
-                (registers[to],) = struct.unpack_from("=I", context, offset)
-            case 0xBF:
-                registers[to] = registers[of]
-            case 0xB7:
-                registers[to] = value
-            case 0x77:
-                registers[to] >>= value
-            case 0x57:
-                registers[to] &= value
-            case 0x55:
-                at += offset if registers[to] != value else 0
-            case 0x15:
-                at += offset if registers[to] == value else 0
-            case 0x95:
-                return registers[0]
             case _:
                 raise AssertionError(f"instruction {operation:#x} is none of ours")
 
@@ -149,20 +118,3 @@ def test_numbers_are_those_of_the_kernels_headers(machine: str, header: str, pre
     ours = table(machine)
     assert {name: number for name, number in theirs.items() if ours.get(name, number) != number} == {}
     assert len(theirs.keys() & ours.keys()) > 250
-
-
-ALLOWED = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)}
-
-
-@given(st.sampled_from([1, 2]), st.integers(1, 7), st.integers(0, 300), st.integers(0, 300))
-def test_devices_that_may_be_opened(kind: int, access: int, major: int, minor: int) -> None:
-    wanted = access == 1 or (kind == 2 and ((major, minor) in ALLOWED or major == 136))
-    assert device_verdict(kind, access, major, minor) == wanted
-
-
-def test_each_harmless_device_and_its_block_namesake() -> None:
-    for major, minor in {*ALLOWED, (136, 0), (136, 77)}:
-        assert device_verdict(2, 6, major, minor) == 1
-        assert device_verdict(1, 6, major, minor) == 0
-        assert device_verdict(1, 1, major, minor) == 1
-    assert device_verdict(2, 2, 10, 229) == device_verdict(2, 4, 1, 1) == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.linux import MS_PRIVATE, MS_REC, NODEV, NOEXEC, NOSUID, RDONLY
-from runner.oci import devices, options, resources
+from runner.oci import options, resources
 from runner.oci.bundle import Bundle
 from runner.oci.document import Node
 from runner.oci.errors import BundleInvalid
@@ -90,49 +90,3 @@ def test_whatever_is_there_is_read_or_refused(key: str, value: object) -> None:
         Bundle.of(Path("/"), Node(text))
     except BundleInvalid as refused:
         assert str(refused).startswith("config.json: ")
-
-
-def verdict(rules: list[devices.Rule], kind: int, access: int, major: int, minor: int) -> int:
-    """What eBPF returns for struct bpf_cgroup_dev_ctx."""
-    import struct
-
-    context = struct.pack("=III", kind | access << 16, major, minor)
-    code = list(struct.iter_unpack("=BBhi", devices.program(rules)))
-    registers = [0] * 11
-    at = 0
-    while True:
-        operation, both, offset, value = code[at]
-        to, of = both & 15, both >> 4
-        at += 1
-        match operation:
-            case 0x61:
-                (registers[to],) = struct.unpack_from("=I", context, offset)
-            case 0xBF:
-                registers[to] = registers[of]
-            case 0xB7:
-                registers[to] = value
-            case 0x77:
-                registers[to] >>= value
-            case 0x57:
-                registers[to] &= value
-            case 0x55:
-                at += offset if registers[to] != value else 0
-            case 0x15:
-                at += offset if registers[to] == value else 0
-            case 0x95:
-                return registers[0]
-
-
-def test_later_rules_of_devices_overrule() -> None:
-    rules = [
-        devices.Rule(False, "a", None, None, "rwm"),
-        devices.Rule(True, "c", 10, None, "rw"),
-        devices.Rule(False, "c", 10, 3, "w"),
-        *devices.DEFAULT,
-    ]
-    make, read, write = 1, 2, 4
-    assert verdict(rules, 2, read | write, 10, 5) == 1
-    assert verdict(rules, 2, write, 10, 3) == 0
-    assert verdict(rules, 2, read, 10, 3) == 1
-    assert verdict(rules, 1, read, 8, 0) == 0 and verdict(rules, 1, make, 8, 0) == 1
-    assert verdict(rules, 2, read | write, 1, 3) == 1 and verdict(rules, 2, read, 1, 1) == 0
