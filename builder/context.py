@@ -21,7 +21,7 @@ from builder.errors import ContextError
 from builder.ignore import Ignore, State
 from builder.statcache import StatCache, stamp
 from layers import Entry, EntryType, UnsafePath
-from layers.disk.paths import Root, decode, encode
+from layers.disk.paths import Root, decode, encode, resolve
 from layers.tar.entry import whole_seconds
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
@@ -29,7 +29,6 @@ from layers.tar.xattrs import read as read_xattrs
 if TYPE_CHECKING:
     from layers import Store
 
-HOPS = 40
 CHUNK = 1 << 20
 UTF8 = sys.getfilesystemencoding() == "utf-8"
 """Whether names come as layers spell them already."""
@@ -136,29 +135,7 @@ class Context:
 
     def resolve(self, path: str) -> str:
         """The path without symlinks, inside the context. Raises UnsafePath for a circle of links."""
-        hops = 0
-        done: list[str] = []
-        waiting = path.split("/")[::-1]
-        while waiting:
-            part = waiting.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                del done[-1:]
-                continue
-            here = "/".join((*done, part))
-            status = self._status(here)
-            if status is None or not stat.S_ISLNK(status.st_mode):
-                done.append(part)
-                continue
-            hops += 1
-            if hops > HOPS:
-                raise UnsafePath(path, "its symbolic links go in a circle")
-            target = self._root.readlink(here)
-            if target.startswith("/"):
-                done.clear()
-            waiting.extend(target.split("/")[::-1])
-        return "/".join(done)
+        return resolve(path, self._link)
 
     def inode(self, path: str) -> object | None:
         """What names of one file have in common; None for a file with one name."""
@@ -216,6 +193,10 @@ class Context:
         return f"{self.ignore.name}:{pattern.line} ignores it ({pattern.text})"
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _link(self, path: str) -> str | None:
+        status = self._status(path)
+        return self._root.readlink(path) if status is not None and stat.S_ISLNK(status.st_mode) else None
 
     def _status(self, path: str) -> os.stat_result | None:
         if path not in self._statuses:

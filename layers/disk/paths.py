@@ -62,6 +62,39 @@ def normalise(name: str) -> str:
     return name
 
 
+def resolve(path: str, link: Callable[[str], str | None], *, follow: bool = True) -> str:
+    """A path without symlinks in it, inside a root, by words alone; what does not exist is kept as it is written.
+
+    `link` tells where the symlink at a path (without links) leads, None if there is none. `follow` False leaves the
+    last part alone. Raises UnsafePath for a circle of links.
+    """
+    hops = 0
+    done: list[str] = []
+    waiting = path.split("/")[::-1]
+    while waiting:
+        part = waiting.pop()
+        if part in _SKIPPED:
+            continue
+        if part == "..":
+            del done[-1:]
+            continue
+        done.append(part)
+        if not follow and _SKIPPED.issuperset(waiting):
+            continue
+        target = link("/".join(done))
+        if target is None:
+            continue
+        hops += 1
+        if hops > MAX_HOPS:
+            raise UnsafePath(path, "its symbolic links go in a circle")
+        if target.startswith("/"):
+            done.clear()
+        else:
+            done.pop()
+        waiting.extend(target.split("/")[::-1])
+    return "/".join(done)
+
+
 class Root:
     """A directory that paths cannot leave. A context manager; `fd` is open while it lives.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from layers.disk.paths import MAX_HOPS
+from layers.disk.paths import resolve
 from layers.errors import UnsafePath
 from layers.tar.entry import Entry, EntryType
 from layers.tar.toc import Toc
@@ -107,29 +107,7 @@ class Tree:
 
         `follow` False leaves the last part alone. Raises UnsafePath for a circle of links.
         """
-        hops = 0
-        done: list[str] = []
-        waiting = path.split("/")[::-1]
-        while waiting:
-            part = waiting.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                del done[-1:]
-                continue
-            here = "/".join((*done, part))
-            entry = self.get(here)
-            last = not any(rest not in ("", ".") for rest in waiting)
-            if entry is None or entry.type is not EntryType.SYMLINK or (last and not follow):
-                done.append(part)
-                continue
-            hops += 1
-            if hops > MAX_HOPS:
-                raise UnsafePath(path, "its symbolic links go in a circle")
-            if entry.linkname.startswith("/"):
-                done.clear()
-            waiting.extend(entry.linkname.split("/")[::-1])
-        return "/".join(done)
+        return resolve(path, self._link, follow=follow)
 
     def children(self, path: str) -> list[str]:
         """Names in a directory, by their bytes; none if it is no directory."""
@@ -183,6 +161,10 @@ class Tree:
         return Accounts.read(lambda path: self.read(path.lstrip("/"), ACCOUNTS_LIMIT))
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _link(self, path: str) -> str | None:
+        entry = self.get(path)
+        return entry.linkname if entry is not None and entry.type is EntryType.SYMLINK else None
 
     def _find(self, path: str) -> tuple[int, Entry, str] | None:
         """(layer, entry, first name of its file in that layer)."""
