@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from builder.containers.terminal import Streams
-    from runner.native import Running
+    from runner.running import Running
 
 
 def follow(running: Running, streams: Streams, *, stdin: bool, begin: Callable[[], object] = lambda: None) -> int:

@@ -17,10 +17,10 @@ import click
 from pybuild.cli import LazyGroup
 
 if TYPE_CHECKING:
-    from runner.native import Running
     from runner.oci.engine import Engine
     from runner.oci.home import Home
     from runner.oci.process import Process
+    from runner.running import Running
 
 FAILED = {"exec": 255}
 """Exit codes of failures that are not 1: exec's must not look like its command's."""

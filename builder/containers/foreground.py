@@ -17,7 +17,8 @@ from builder.containers.terminal import Raw, resize, to_ours
 
 if TYPE_CHECKING:
     from builder.containers.switchboard import Client, Switchboard
-    from runner.native import Native, Running
+    from runner.native import Native
+    from runner.running import Running
 
 
 class Foreground:

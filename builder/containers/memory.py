@@ -13,8 +13,8 @@ from builder.containers.state import Status
 if TYPE_CHECKING:
     from builder.containers.book import Container
     from builder.containers.supervise import Supervisor
-    from runner.native import Running
     from runner.pressure import Pressure, Watch
+    from runner.running import Running
 
 SHELL = "/bin/sh"
 """Of the host: a hook is the user's own program."""

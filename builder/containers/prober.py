@@ -13,7 +13,7 @@ from builder.containers.loop import Loop, Timer
 from runner import RunnerError, SandboxUnavailable
 
 if TYPE_CHECKING:
-    from runner.native import Running
+    from runner.running import Running
 
 Start = Callable[[Sequence[int]], "Running"]
 """Begins the check's command with these streams. Raises RunnerError."""

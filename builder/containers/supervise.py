@@ -36,7 +36,8 @@ from runner import Exit, Footing, RunnerError
 
 if TYPE_CHECKING:
     from layers import Store, Workspace
-    from runner.native import Native, Running
+    from runner.native import Native
+    from runner.running import Running
 
 
 def supervise(

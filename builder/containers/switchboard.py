@@ -18,7 +18,7 @@ from builder.containers.loop import READ, WRITE, Loop
 
 if TYPE_CHECKING:
     from builder.containers.terminal import Sink, Streams
-    from runner.native import Running
+    from runner.running import Running
 
 FULL = 1 << 20
 """Bytes that wait for one client until the command has to wait."""

@@ -12,8 +12,8 @@ import click
 from pybuild.oci import Face, process_asked
 
 if TYPE_CHECKING:
-    from runner.native import Running
     from runner.oci.engine import Wishes
+    from runner.running import Running
 
 BUNDLE = click.option(
     "--bundle", "-b", type=click.Path(path_type=Path), default=".", help="The bundle's directory (.)."

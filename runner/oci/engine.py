@@ -16,10 +16,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.entering import shared_not
 from runner.job import ENTER, START
-from runner.limits import Limits
 from runner.linux import CLONE_NEWUSER
-from runner.native import Running, shared_not
 from runner.oci import groups, home, hooks, seccomp
 from runner.oci.birth import MODULE, Growing, sow
 from runner.oci.bundle import Bundle, hooks_of, open_namespaces
@@ -28,7 +27,8 @@ from runner.oci.errors import NOT_RUNNING, BundleInvalid, ContainerError, StartF
 from runner.oci.home import Container, Home, Record, Status, lives
 from runner.oci.order import BundleSeed, Order
 from runner.oci.process import Process
-from runner.spawner import Birth, Spawner
+from runner.running import Running
+from runner.spawner import Spawner
 
 PATIENCE = 10.0
 """Seconds that a killed container gets to be gone."""
@@ -112,7 +112,7 @@ class Engine:
             if wishes.pid_file is not None:
                 _say(wishes.pid_file, record.pid)
             undo.pop_all()
-            return _running(birth)
+            return Running(birth)
 
     def start(self, name: str) -> list[str]:
         """Let a created container go; warnings of hooks that failed after that. Raises RunnerError."""
@@ -247,7 +247,7 @@ class Engine:
                 rlimits=process.rlimits,
             )
             undo.pop_all()
-            return _running(birth)
+            return Running(birth)
 
     def _score(self, growing: Growing, process: Process) -> None:
         if process.oom_score is None:
@@ -291,10 +291,6 @@ class Engine:
 
 def _stay() -> None:
     """Nothing to do."""
-
-
-def _running(birth: Birth) -> Running:
-    return Running(birth.pid, birth.master, None, birth, Limits(), ExitStack())
 
 
 def _kill(pidfd: int) -> None:

@@ -23,7 +23,7 @@ from runner.cgroups import NAME, group_of, sweep
 from runner.freezer import freeze
 from runner.ids import Ids
 from runner.meters import measure
-from runner.native import Running
+from runner.running import Running
 from tests.support.walls import PATH, Walled
 
 pytestmark = pytest.mark.root

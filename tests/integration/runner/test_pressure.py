@@ -12,8 +12,8 @@ import pytest
 from runner import Limits
 from runner.adjust import adjust
 from runner.cgroups import Cgroup, group_of
-from runner.native import Running
 from runner.pressure import Pressure, Watch
+from runner.running import Running
 from tests.support.walls import Walled
 
 pytestmark = pytest.mark.root

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner import Limits, Sandbox
-from runner.native import SPARE, Native
+from runner.native import Native
+from runner.spares import MOST
 from runner.spawner import Spawner
 from tests.support.residue import residue
 from tests.support.walls import PATH, busybox
@@ -41,25 +42,25 @@ def said(native: Native, root: Path, line: str, *, more: int, limits: Limits | N
 def test_a_command_in_a_spare_sees_what_any_other_sees(native: Native, tmp_path: Path) -> None:
     root = busybox(tmp_path / "root")
     first = said(native, root, WHO, more=1)
-    assert len(native._spare) == 1
-    ready = native._spare[0]
+    assert len(native.spares.waiting) == 1
+    ready = native.spares.waiting[0]
     assert said(native, root, WHO, more=0) == first
-    assert ready not in native._spare
+    assert ready not in native.spares.waiting
 
 
 def test_no_more_are_made_than_will_come(native: Native, tmp_path: Path) -> None:
     root = busybox(tmp_path / "root")
-    for more, ready in ((0, 0), (1, 1), (5, SPARE), (0, SPARE - 1)):
+    for more, ready in ((0, 0), (1, 1), (5, MOST), (0, MOST - 1)):
         said(native, root, "true", more=more)
-        assert len(native._spare) == ready
+        assert len(native.spares.waiting) == ready
 
 
 def test_one_with_other_limits_serves_nobody_else(native: Native, tmp_path: Path) -> None:
     root = busybox(tmp_path / "root")
     said(native, root, "true", more=1, limits=Limits(pids=50))
-    ready = native._spare[0]
+    ready = native.spares.waiting[0]
     said(native, root, "true", more=0)
-    assert native._spare == [ready]
+    assert native.spares.waiting == [ready]
 
 
 def test_nothing_is_left_of_those_that_were_not_needed(native: Native, tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_nothing_is_left_of_those_that_were_not_needed(native: Native, tmp_path:
     assert residue(tmp_path).cgroups > before
     native.rest()
     assert residue(tmp_path).cgroups == before
-    assert native._spare == []
+    assert native.spares.waiting == []
 
 
 def test_the_spawner_takes_them_along_and_the_next_command_has_a_new_one(native: Native, tmp_path: Path) -> None:

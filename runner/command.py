@@ -1,0 +1,62 @@
+"""What is executed, and as whom: the part of a job that a sandbox and a further command in one have in common."""
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+
+from runner import seccomp, ulimits
+from runner.errors import SandboxUnavailable
+from runner.ids import Ids, here
+from runner.sandbox import CAPABILITIES, Identity, Sandbox
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def command(sandbox: Sandbox, capabilities: frozenset[str], *, tty: bool) -> dict[str, object]:
+    """The fields of a Job that say so. The program is searched in the PATH of its own environment, as execvp(3) would.
+
+    Raises LimitUnavailable.
+    """
+    env = {os.fsencode(key): os.fsencode(value) for key, value in sandbox.env.items()}
+    name = os.fsencode(sandbox.args[0])
+    if b"/" in name:
+        candidates = [name]
+    else:
+        path = env.get(b"PATH", DEFAULT_PATH.encode())
+        candidates = [(folder or b".") + b"/" + name for folder in path.split(b":")]
+    return {
+        "args": [os.fsencode(word) for word in sandbox.args],
+        "candidates": candidates,
+        "env": env,
+        "cwd": os.fsencode(sandbox.cwd),
+        "uid": sandbox.identity.uid,
+        "gid": sandbox.identity.gid,
+        "groups": list(sandbox.identity.groups),
+        "ulimits": ulimits.orders(sandbox.limits.ulimits),
+        "tty": tty,
+        "capabilities": sum(1 << CAPABILITIES[name] for name in capabilities),
+        "filter": _filter(sandbox, capabilities),
+        "no_new_privileges": sandbox.no_new_privileges,
+    }
+
+
+def _filter(sandbox: Sandbox, capabilities: frozenset[str]) -> bytes:
+    """The system-call filter, empty for none."""
+    if not sandbox.seccomp:
+        return b""
+    return seccomp.program(capabilities) if sandbox.filter is None else sandbox.filter
+
+
+def give(streams: Sequence[int], identity: Identity, ids: Ids) -> None:
+    """Let the command open its pipes again, as /dev/stderr. Raises SandboxUnavailable if its user is nobody here."""
+    try:
+        uid, gid = ids.outside(identity.uid, identity.gid)
+        here(uid, gid)
+    except KeyError as problem:
+        what = f"{problem.args[0]}, out of reach of this user namespace"
+        raise SandboxUnavailable(what, "choose another user, or map more (--uidmap, /etc/subuid)") from problem
+    for stream in streams:
+        if stat.S_ISFIFO(os.fstat(stream).st_mode):
+            with suppress(PermissionError):
+                os.fchown(stream, uid, gid)

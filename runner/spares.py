@@ -1,0 +1,177 @@
+"""Processes with their control groups that are made before their commands come, since entering groups takes long."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from runner import devices, guard, ulimits
+from runner.cgroups import Cgroup
+from runner.errors import LimitUnavailable
+from runner.hierarchy import Hierarchy, discover
+from runner.ids import Ids, lines
+from runner.job import START, Seed
+from runner.limits import Limits
+from runner.linux import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
+from runner.sandbox import Sandbox
+from runner.spawner import Sown, Spawner
+
+MOST = 2
+"""Processes that wait for commands at most."""
+
+
+class Kind(NamedTuple):
+    """What a process must know before it is made; `network`: whose network namespace it shares, `ids`: its users."""
+
+    limits: Limits
+    namespaces: int
+    time_offset: int | None
+    network: int | None
+    ids: Ids | None
+    rules: tuple[devices.Rule, ...]
+    writable_sys: bool
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> Kind:
+        """Of what a command shall become."""
+        rules = devices.allowing((*(device.rule for device in sandbox.devices), *sandbox.device_rules))
+        return cls(
+            sandbox.limits,
+            _namespaces(sandbox),
+            sandbox.time_offset,
+            sandbox.network if isinstance(sandbox.network, int) else None,
+            sandbox.userns,
+            rules,
+            sandbox.writable_sys,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A process with its control groups, made for commands of one kind, that waits for one."""
+
+    kind: Kind
+    cgroup: Cgroup
+    guarded: bool
+    sown: Sown
+
+    def clear(self) -> None:
+        """Take it away unused."""
+        self.sown.drop()
+        self.cgroup.remove()
+
+
+@dataclass(slots=True)
+class Spares:
+    """The processes that wait; threads may share them."""
+
+    spawner: Spawner
+    waiting: list[Spare] = field(default_factory=list)
+    _leaving: list[threading.Thread] = field(default_factory=list)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, kind: Kind) -> Spare:
+        """One that is ready, or a new one."""
+        with self._turn:
+            for spare in self.waiting:
+                if spare.kind == kind:
+                    self.waiting.remove(spare)
+                    return spare
+        return self._make(kind)
+
+    def prepare(self, kind: Kind, more: int) -> None:
+        """Make ready for commands that will come: entering control groups takes the kernel longer than the rest."""
+        with self._turn:
+            missing = min(more, MOST) - sum(spare.kind == kind for spare in self.waiting)
+        for _ in range(missing):
+            spare = self._make(kind)
+            with self._turn:
+                self.waiting.append(spare)
+
+    def remove(self, cgroup: Cgroup) -> None:
+        """Take groups away: beside other work while more is expected, for the kernel makes whoever does it wait."""
+        with self._turn:
+            thread = threading.Thread(target=cgroup.remove, name="pybuild-cgroup") if self.waiting else None
+            if thread is not None:
+                self._leaving = [*(one for one in self._leaving if one.is_alive()), thread]
+                thread.start()
+        if thread is None:
+            cgroup.remove()
+
+    def rest(self) -> None:
+        """Let go of what was made ready for commands that did not come."""
+        with self._turn:
+            waiting, self.waiting = self.waiting, []
+            leaving, self._leaving = self._leaving, []
+        for spare in waiting:
+            spare.clear()
+        for one in leaving:
+            one.join()
+
+    def _make(self, kind: Kind) -> Spare:
+        with ExitStack() as undo, ExitStack() as sent:
+            there = discover()
+            ulimits.check_score(kind.limits.oom_score_adj)
+            cgroup = Cgroup.create(kind.limits, there)
+            undo.callback(cgroup.remove)
+            guarded = bool(guard.restrict(cgroup.unified, cgroup.legacy.get("devices"), kind.rules))
+            if not guarded and kind.rules != devices.DEFAULT:
+                raise LimitUnavailable("devices", "devices", "cannot be set by this process", "leave devices out")
+            descriptors, words = membership(cgroup, sent)
+            sown = self.spawner.sow(
+                Seed(
+                    kind=START,
+                    namespaces=kind.namespaces,
+                    uid_map=lines(kind.ids.uids) if kind.ids is not None else b"",
+                    gid_map=lines(kind.ids.gids) if kind.ids is not None else b"",
+                    time_offset=kind.time_offset,
+                    cgroup_view=_cgroup_view(there, cgroup),
+                    shares_network=kind.network is not None,
+                    oom_score_adj=kind.limits.oom_score_adj,
+                    writable_sys=kind.writable_sys,
+                    **words,
+                ),
+                descriptors if kind.network is None else [*descriptors, kind.network],
+            )
+            undo.pop_all()
+            return Spare(kind, cgroup, guarded, sown)
+
+
+def _namespaces(sandbox: Sandbox) -> int:
+    kinds = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
+    if sandbox.network == "none":
+        kinds |= CLONE_NEWNET
+    if sandbox.userns is not None:
+        kinds |= CLONE_NEWUSER
+    return kinds
+
+
+def membership(group: Cgroup, sent: ExitStack) -> tuple[list[int], dict[str, object]]:
+    """Descriptors by which a process enters the groups, and what a seed says of them."""
+    descriptors = group.joins()
+    for descriptor in descriptors:
+        sent.callback(os.close, descriptor)
+    words: dict[str, object] = {"joins": len(descriptors), "unified": group.unified is not None}
+    if group.unified is not None:  # version 2: it is born inside
+        unified = os.open(group.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        sent.callback(os.close, unified)
+        descriptors.append(unified)
+    return descriptors, words
+
+
+def _cgroup_view(there: Hierarchy, group: Cgroup) -> list[tuple[bytes, bytes, dict[bytes, bytes | None]]]:
+    """What stands at /sys/fs/cgroup: the one tree of version 2, or a directory a hierarchy of version 1."""
+    if there.is_unified:
+        return [(b"", b"cgroup2", {})]
+    by_place: dict[Path, list[str]] = {}
+    for controller, path in there.legacy.items():
+        by_place.setdefault(path, []).append(controller)
+    return [
+        (",".join(names).encode(), b"cgroup", {name.encode(): None for name in names})
+        for names in by_place.values()
+        if all(name in group.legacy for name in names)
+    ]
