@@ -85,10 +85,10 @@ class Context:
 
     def sweep(self) -> None:
         """Remove what killed processes left behind: scratch directories, leases, cgroups."""
-        from runner import cgroups
+        from runner.sweep import sweep
 
         self.store.sweep()
-        cgroups.sweep()
+        sweep()
         if (self.store.root / "networks").exists():
             from builder.networks import leases
             from builder.networks.book import Networks

@@ -19,8 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import ceilings, ulimits
+from runner import ceilings, delegation, ulimits
 from runner.errors import LimitUnavailable
+from runner.files import table, text, write
 from runner.hierarchy import Hierarchy, discover, read
 from runner.limits import Limits, Usage
 from runner.rootless import owner
@@ -28,10 +29,6 @@ from runner.rootless import owner
 PREFIX = "pybuild-"
 NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
 """What groups of ours are called, and nobody else's."""
-ASIDE = f"{PREFIX}self"
-"""The leaf that we step aside into, where version 2 wants a group without processes of its own."""
-SWEEP_PATIENCE = 0.5
-"""Seconds that a sweep waits for a dead group's processes to go."""
 MEASURED = ("memory", "cpuacct", "pids", "freezer")  # version-1 groups made for every sandbox
 UNIFIED_MEASURED = ("memory", "pids", "cpu")
 UNIFIED_NAMES = {"blkio": "io"}
@@ -75,7 +72,7 @@ class Cgroup:
                 inner = {UNIFIED_NAMES.get(name, name) for name in asked - legacy.keys()}
                 wanted = inner | {name for name in UNIFIED_MEASURED if name not in there.legacy}
                 with suppress(OSError):
-                    parent = _room(there, wanted, inner)
+                    parent = delegation.room(there, wanted, inner)
                     _make(parent / name, group._locks)
                     group.unified = parent / name
             group._set(limits)
@@ -139,30 +136,46 @@ class Cgroup:
 
     def usage(self) -> Usage:
         """What has been counted so far; wall time is not known here."""
-        read = self._number
+        read = self.number
         two = self.unified
         cpu = table(two / "cpu.stat") if two is not None else {}
-        events = table(two / "memory.events") if two is not None else {}
         user, system = read("cpuacct", "cpuacct.usage_user"), read("cpuacct", "cpuacct.usage_sys")
-        oom = table(self.legacy["memory"] / "memory.oom_control") if "memory" in self.legacy else events
         return Usage(
             user_seconds=user / 1e9 if user is not None else cpu.get("user_usec", 0) / 1e6,
             system_seconds=system / 1e9 if system is not None else cpu.get("system_usec", 0) / 1e6,
             memory_peak=read("memory", "memory.max_usage_in_bytes", "memory.peak"),
             pids_peak=read("pids", "pids.peak", "pids.peak"),
-            oom_kills=oom.get("oom_kill", 0),
+            oom_kills=self.oom_kills,
         )
 
-    def _number(self, controller: str, legacy_file: str, unified_file: str = "") -> int | None:
-        path = ""
-        if controller in self.legacy:
-            path = f"{self.legacy[controller]}/{legacy_file}"
-        elif self.unified is not None and unified_file:
-            path = f"{self.unified}/{unified_file}"
+    @property
+    def oom_kills(self) -> int:
+        """How often somebody inside was killed for want of memory."""
+        return self.table("memory", "memory.oom_control", "memory.events").get("oom_kill", 0)
+
+    def text(self, controller: str, legacy_file: str, unified_file: str = "") -> str:
+        """What a file of a controller says, by its name in either version; nothing where it is not there."""
+        path = self._file(controller, legacy_file, unified_file)
+        with suppress(OSError):
+            return text(path) if path else ""
+        return ""
+
+    def number(self, controller: str, legacy_file: str, unified_file: str = "") -> int | None:
+        """The number in such a file, if there is one."""
         try:
-            return int(text(path)) if path else None
-        except (OSError, ValueError):
+            return int(self.text(controller, legacy_file, unified_file))
+        except ValueError:
             return None
+
+    def table(self, controller: str, legacy_file: str, unified_file: str = "") -> dict[str, int]:
+        """The names and numbers of such a file; empty where it is not there."""
+        path = self._file(controller, legacy_file, unified_file)
+        return table(path) if path else {}
+
+    def _file(self, controller: str, legacy_file: str, unified_file: str) -> str:
+        if controller in self.legacy:
+            return f"{self.legacy[controller]}/{legacy_file}"
+        return f"{self.unified}/{unified_file}" if self.unified is not None and unified_file else ""
 
     def processes(self) -> set[int]:
         """The processes inside, by their numbers here."""
@@ -245,32 +258,6 @@ def put(group: Path, setting: ceilings.Setting) -> None:
         raise LimitUnavailable(setting.limit, setting.controller, reason, fix) from problem
 
 
-def write(path: Path, value: str) -> None:
-    """Write a file of the kernel's. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never create: a missing file is a missing feature
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)
-
-
-def text(path: Path | str) -> str:
-    """A small file of the kernel's, by as few calls as can be: this is read for every step."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, 1 << 16).decode()
-    finally:
-        os.close(descriptor)
-
-
-def table(path: Path) -> dict[str, int]:
-    """A file of names and numbers; empty if it is not there."""
-    with suppress(OSError):
-        pairs = (line.split() for line in text(path).splitlines())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
-    return {}
-
-
 def _make(path: Path, locks: list[int]) -> None:
     """Make a group and lock it."""
     while True:
@@ -285,54 +272,6 @@ def _make(path: Path, locks: list[int]) -> None:
             locks.append(lock)
             return
         os.close(lock)
-
-
-def _room(there: Hierarchy, wanted: set[str], needed: set[str]) -> Path:
-    """The version-2 group, our own or its parent, whose children may have the `needed` controllers.
-
-    A group with processes in it cannot hand controllers on: memory is refused ("no internal processes"), and cpu or
-    pids would be worse, since its children then admit nobody ("domain threaded"). So if we are alone in ours we step
-    aside into a leaf of it; else a sibling of our group is what can be had. Without either, groups only hold together.
-    """
-    own = there.unified
-    assert own is not None
-    if own.name == ASIDE:
-        own = own.parent
-    if not _inhabited(own) or _step_aside(own):
-        _hand_on(own, wanted)
-    elif needed and own != there.unified_top and not _inhabited(own.parent) and _hand_on(own.parent, wanted) >= needed:
-        return own.parent
-    return own
-
-
-def _inhabited(place: Path) -> bool:
-    """Whether processes are in it itself. The root of the whole tree may have them and hand on nevertheless."""
-    return (place / "cgroup.type").exists() and bool((place / "cgroup.procs").read_text())
-
-
-def _hand_on(place: Path, wanted: set[str]) -> set[str]:
-    """Enable what is possible of `wanted` for the children of `place`; what they then have."""
-    for controller in sorted(wanted):
-        with suppress(OSError):
-            write(place / "cgroup.subtree_control", f"+{controller}")
-    return set((place / "cgroup.subtree_control").read_text().split())
-
-
-def _step_aside(place: Path) -> bool:
-    """Move this process and its children into a leaf below its own group, if nobody else is there."""
-    inside = (place / "cgroup.procs").read_text().split()
-    with suppress(OSError):
-        if all(int(pid) == os.getpid() or _parent(pid) == os.getpid() for pid in inside):
-            leaf = place / ASIDE
-            leaf.mkdir(exist_ok=True)
-            for pid in inside:
-                write(leaf / "cgroup.procs", pid)
-            return True
-    return False
-
-
-def _parent(pid: str) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _remove(path: Path, kill: Callable[[], None], until: float) -> None:
@@ -359,38 +298,6 @@ def group_of(pid: int) -> Cgroup | None:
     legacy = {name: path for name, path in place.legacy.items() if NAME.fullmatch(path.name)}
     unified = place.unified if place.unified is not None and NAME.fullmatch(place.unified.name) else None
     return Cgroup(legacy, unified) if legacy or unified else None
-
-
-def sweep(hierarchy: Hierarchy | None = None) -> list[Path]:
-    """Kill and remove the groups whose owner is dead, in our own groups and beside them; what was removed."""
-    there = discover() if hierarchy is None else hierarchy
-    own = [*there.legacy.values(), *([there.unified] if there.unified else [])]
-    swept: list[Path] = []
-    for parent in dict.fromkeys(place for path in own for place in (path, path.parent)):
-        with suppress(OSError):
-            for path in parent.glob(PREFIX + "*"):
-                if NAME.fullmatch(path.name) and _sweep_one(path, path in (there.unified, *there.legacy.values())):
-                    swept.append(path)
-    return swept
-
-
-def _sweep_one(path: Path, ours: bool) -> bool:
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not ours:
-            is_unified = (path / "cgroup.kill").exists() or (path / "cgroup.controllers").exists()
-            name = "freezer" if (path / "freezer.state").exists() else "any"
-            Cgroup({} if is_unified else {name: path}, path if is_unified else None).remove(patience=SWEEP_PATIENCE)
-            return True
-    except OSError:
-        return False  # alive, or too busy for now: the next sweep comes by
-    finally:
-        os.close(lock)
-    return False
 
 
 def check(limits: Limits) -> None:

@@ -40,38 +40,18 @@ def measure(group: Cgroup, pid: int) -> Reading:
         written,
         received,
         sent,
-        _number(group, "pids", "pids.current", "pids.current") or len(group.processes()),
+        group.number("pids", "pids.current", "pids.current") or len(group.processes()),
     )
 
 
-def _place(group: Cgroup, controller: str) -> Path | None:
-    return group.legacy.get(controller, group.unified)
-
-
-def _number(group: Cgroup, controller: str, legacy: str, unified: str) -> int | None:
-    place = _place(group, controller)
-    if place is None:
-        return None
-    try:
-        return int((place / (legacy if controller in group.legacy else unified)).read_text())
-    except (OSError, ValueError):
-        return None
-
-
 def _memory(group: Cgroup) -> int:
-    used = _number(group, "memory", "memory.usage_in_bytes", "memory.current") or 0
+    used = group.number("memory", "memory.usage_in_bytes", "memory.current") or 0
     idle = "total_inactive_file" if "memory" in group.legacy else "inactive_file"
-    place = _place(group, "memory")
-    if place is not None:
-        with suppress(OSError):
-            for line in (place / "memory.stat").read_text().splitlines():
-                if line.startswith(idle + " "):
-                    return max(used - int(line.split()[1]), 0)
-    return used
+    return max(used - group.table("memory", "memory.stat", "memory.stat").get(idle, 0), 0)
 
 
 def _limit(group: Cgroup) -> int:
-    own = _number(group, "memory", "memory.limit_in_bytes", "memory.max")
+    own = group.number("memory", "memory.limit_in_bytes", "memory.max")
     host = 0
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemTotal:"):

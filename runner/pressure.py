@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from runner.ceilings import UNLIMITED, watermark
-from runner.cgroups import Cgroup, table, text, write
+from runner.cgroups import Cgroup
+from runner.files import table, text, write
 
 GLANCE = 0.05
 """Seconds between two looks at whether a frozen group has got more memory."""

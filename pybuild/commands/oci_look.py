@@ -89,7 +89,7 @@ def events(face: Face, container: str, interval: str, stats: bool) -> None:
     if found.status(record) is home.Status.STOPPED:
         raise ContainerError(NOT_RUNNING)
     cgroup, pause = home.groups(record), units.parse_period(interval)
-    kills = counted.oom_kills(cgroup)
+    kills = cgroup.oom_kills
     while True:
         face.json({"type": "stats", "id": container, "data": counted.stats(cgroup)}, indent=None)
         if stats:
@@ -97,8 +97,8 @@ def events(face: Face, container: str, interval: str, stats: bool) -> None:
         until = time.monotonic() + pause
         while time.monotonic() < until:
             time.sleep(min(0.1, pause))
-            if counted.oom_kills(cgroup) > kills:
-                kills = counted.oom_kills(cgroup)
+            if cgroup.oom_kills > kills:
+                kills = cgroup.oom_kills
                 face.json({"type": "oom", "id": container}, indent=None)
             if found.status(record) is home.Status.STOPPED:
                 return

@@ -80,10 +80,10 @@ def prune(
             raise click.ClickException("nothing was removed")
     if not dry_run:
         from layers.home import room
-        from runner import cgroups
+        from runner.sweep import sweep
 
         room.spend(context.settings.root)
-        cgroups.sweep()
+        sweep()
     idle, held = idle_containers(context) if containers else ([], 0)
     for one in idle:
         if not dry_run:

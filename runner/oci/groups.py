@@ -18,6 +18,7 @@ from runner.ceilings import Setting
 from runner.cgroups import Cgroup, put
 from runner.devices import HARMLESS, Rule
 from runner.errors import LimitUnavailable
+from runner.files import write
 from runner.hierarchy import mounted
 from runner.oci import resources
 from runner.oci.document import Node
@@ -157,7 +158,7 @@ def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: lis
         if names == ("",):
             for controller in controllers:
                 with suppress(OSError):
-                    _write(one.parent / "cgroup.subtree_control", f"+{controller}")
+                    write(one.parent / "cgroup.subtree_control", f"+{controller}")
         try:
             one.mkdir()
         except OSError as problem:
@@ -167,7 +168,7 @@ def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: lis
         made.append(one)
         if "cpuset" in names:
             for file in ("cpuset.cpus", "cpuset.mems"):
-                _write(one / file, (one.parent / file).read_text().strip())
+                write(one / file, (one.parent / file).read_text().strip())
 
 
 def _guard(found: Cgroup, wanted: Node) -> None:
@@ -194,7 +195,7 @@ def _rule(one: Node) -> Rule:
 def enter(found: Cgroup, pid: int) -> None:
     """Put a process in."""
     for path in found.paths:
-        _write(path / "cgroup.procs", str(pid))
+        write(path / "cgroup.procs", str(pid))
 
 
 def processes(found: Cgroup) -> list[int]:
@@ -220,11 +221,3 @@ def remove(found: Cgroup) -> None:
                 if problem.errno != errno.EBUSY or time.monotonic() > until:
                     raise
                 time.sleep(0.005)
-
-
-def _write(path: Path, value: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)

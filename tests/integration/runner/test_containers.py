@@ -19,11 +19,12 @@ import pytest
 
 from runner import Identity, Limits, SandboxUnavailable
 from runner.adjust import adjust
-from runner.cgroups import NAME, group_of, sweep
+from runner.cgroups import NAME, group_of
 from runner.freezer import freeze
 from runner.ids import Ids
 from runner.meters import measure
 from runner.running import Running
+from runner.sweep import sweep
 from tests.support.walls import PATH, Walled
 
 pytestmark = pytest.mark.root

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.cgroups import Cgroup, sweep
+from runner.cgroups import Cgroup
 from runner.hierarchy import discover
 from runner.limits import Limits
+from runner.sweep import sweep
 
 pytestmark = pytest.mark.root
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner import Identity, Limits, LimitUnavailable, Mount, Sandbox, ceilings, cgroups
-from runner.cgroups import NAME, Cgroup, sweep
+from runner import Identity, Limits, LimitUnavailable, Mount, Sandbox, ceilings, cgroups, delegation
+from runner.cgroups import NAME, Cgroup
 from runner.hierarchy import Hierarchy, read
+from runner.sweep import sweep
 
 MIB = 1 << 20
 FULL = Limits(512 * MIB, 1024 * MIB, 256 * MIB, 1.5, 512, "0-1", "0", 100, 60)
@@ -239,13 +240,13 @@ def session(tmp_path: Path) -> Hierarchy:
 def test_in_company_a_sibling_is_made_and_only_for_a_limit(session: Hierarchy) -> None:
     assert session.unified is not None
     own, parent = session.unified, session.unified.parent
-    assert cgroups._room(session, {"memory", "pids"}, set()) == own
+    assert delegation.room(session, {"memory", "pids"}, set()) == own
     assert (own / "cgroup.subtree_control").read_text() == ""
-    assert cgroups._room(session, {"pids"}, {"pids"}) == own  # the parent has no such controller
+    assert delegation.room(session, {"pids"}, {"pids"}) == own  # the parent has no such controller
     (parent / "cgroup.subtree_control").write_text("cpu    pids")  # a write of ours lands on the front
-    assert cgroups._room(session, {"pids"}, {"pids"}) == parent
+    assert delegation.room(session, {"pids"}, {"pids"}) == parent
     (parent / "cgroup.procs").write_text("1\n")
-    assert cgroups._room(session, {"pids"}, {"pids"}) == own
+    assert delegation.room(session, {"pids"}, {"pids"}) == own
     assert [path.name for path in own.iterdir() if path.is_dir()] == []
 
 
@@ -254,5 +255,5 @@ def test_who_has_stepped_aside_makes_groups_where_it_was(session: Hierarchy) -> 
     own = session.unified
     (own / "cgroup.procs").write_text("")
     aside = Hierarchy({}, own / "pybuild-self", session.unified_top)
-    assert cgroups._room(aside, {"memory"}, {"memory"}) == own
+    assert delegation.room(aside, {"memory"}, {"memory"}) == own
     assert (own / "cgroup.subtree_control").read_text() == "+memory"

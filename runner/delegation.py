@@ -1,0 +1,59 @@
+"""A version-2 group whose children may have controllers: our own, made fit for it, or its parent."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from runner.files import write
+from runner.hierarchy import Hierarchy
+
+ASIDE = "pybuild-self"
+"""The leaf that we step aside into, where version 2 wants a group without processes of its own."""
+
+
+def room(there: Hierarchy, wanted: set[str], needed: set[str]) -> Path:
+    """The version-2 group, our own or its parent, whose children may have the `needed` controllers.
+
+    A group with processes in it cannot hand controllers on: memory is refused ("no internal processes"), and cpu or
+    pids would be worse, since its children then admit nobody ("domain threaded"). So if we are alone in ours we step
+    aside into a leaf of it; else a sibling of our group is what can be had. Without either, groups only hold together.
+    """
+    own = there.unified
+    assert own is not None
+    if own.name == ASIDE:
+        own = own.parent
+    if not _inhabited(own) or _step_aside(own):
+        _hand_on(own, wanted)
+    elif needed and own != there.unified_top and not _inhabited(own.parent) and _hand_on(own.parent, wanted) >= needed:
+        return own.parent
+    return own
+
+
+def _inhabited(place: Path) -> bool:
+    """Whether processes are in it itself. The root of the whole tree may have them and hand on nevertheless."""
+    return (place / "cgroup.type").exists() and bool((place / "cgroup.procs").read_text())
+
+
+def _hand_on(place: Path, wanted: set[str]) -> set[str]:
+    """Enable what is possible of `wanted` for the children of `place`; what they then have."""
+    for controller in sorted(wanted):
+        with suppress(OSError):
+            write(place / "cgroup.subtree_control", f"+{controller}")
+    return set((place / "cgroup.subtree_control").read_text().split())
+
+
+def _step_aside(place: Path) -> bool:
+    """Move this process and its children into a leaf below its own group, if nobody else is there."""
+    inside = (place / "cgroup.procs").read_text().split()
+    with suppress(OSError):
+        if all(int(pid) == os.getpid() or _parent(pid) == os.getpid() for pid in inside):
+            leaf = place / ASIDE
+            leaf.mkdir(exist_ok=True)
+            for pid in inside:
+                write(leaf / "cgroup.procs", pid)
+            return True
+    return False
+
+
+def _parent(pid: str) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
