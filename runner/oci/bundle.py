@@ -12,41 +12,27 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner import linux
 from runner.linux import (
     AT_FDCWD,
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
     CLONE_NEWNET,
     CLONE_NEWNS,
-    CLONE_NEWPID,
     CLONE_NEWTIME,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
     MS_REC,
-    MS_SHARED,
     MS_SLAVE,
     change_mount,
     copy_mount,
-    map_owners,
 )
-from runner.oci import options, process, seccomp
+from runner.oci import namespaces, options, process, seccomp
 from runner.oci.document import LARGEST, Node
-from runner.oci.errors import BundleInvalid
 from runner.oci.hooks import Hook
-from runner.oci.idmaps import user_namespace
+from runner.oci.namespaces import id_map
+from runner.oci.places import Places
 from runner.walls import DEVICES
 
-NAMESPACES = {
-    "pid": CLONE_NEWPID,
-    "network": CLONE_NEWNET,
-    "mount": CLONE_NEWNS,
-    "ipc": CLONE_NEWIPC,
-    "uts": CLONE_NEWUTS,
-    "user": CLONE_NEWUSER,
-    "cgroup": CLONE_NEWCGROUP,
-    "time": CLONE_NEWTIME,
-}
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 VERSION = "1.2.1"
 """Of the runtime-spec that is followed."""
@@ -87,7 +73,7 @@ class Bundle:
         if "linux" not in config:
             raise config.fail("linux", "is missing")
         _refused(config)
-        made, joined = _namespaces(config)
+        made, joined = namespaces.wanted(config)
         bundle = cls(folder, config, process.read(config.table("process")), made, joined)
         bundle._check()
         return bundle
@@ -126,8 +112,8 @@ class Bundle:
             "namespaces": self.made & ~(CLONE_NEWCGROUP | CLONE_NEWTIME),
             "entered": [kind for kind, _ in self.joined],
             "offsets": self._offsets(),
-            "uid_map": _map(self.linux, "uidMappings"),
-            "gid_map": _map(self.linux, "gidMappings"),
+            "uid_map": id_map(self.linux, "uidMappings"),
+            "gid_map": id_map(self.linux, "gidMappings"),
             "joins": 0,
             "unified": False,
             "time_offset": None,
@@ -145,7 +131,8 @@ class Bundle:
         propagation = part.text("rootfsPropagation")
         change_mount(root, propagation=MS_SLAVE, recursive=True)
         descriptors = [root]
-        places = [self._place(mount, cgroups, descriptors, undo) for mount in config.tables("mounts")]
+        opened = Places(self.folder, part, cgroups, descriptors, undo)
+        places = [opened.add(mount) for mount in config.tables("mounts")]
         own_dev = not any(place[1] == b"dev" and place[0] == b"bind" for place in places)
         return {
             **self.process.order(),
@@ -179,7 +166,7 @@ class Bundle:
                 raise config.fail(key, "cannot be set without a uts namespace")
         if self.made & CLONE_NEWUSER:
             for key in ("uidMappings", "gidMappings"):
-                if not _map(part, key):
+                if not id_map(part, key):
                     raise part.fail(key, "is missing: the user namespace needs it")
         elif "uidMappings" in part and not self.kinds & CLONE_NEWUSER:
             raise part.fail("uidMappings", "has no meaning without a user namespace")
@@ -208,74 +195,6 @@ class Bundle:
                     raise self.linux.fail("sysctl", f"{key} is the host's without a {name} namespace")
                 return
         raise self.linux.fail("sysctl", f"{key} belongs to no namespace: it would be set for the whole machine")
-
-    def _place(
-        self, mount: Node, cgroups: list[tuple[str, Path]], descriptors: list[int], undo: ExitStack
-    ) -> tuple[bytes, bytes, bool, dict[bytes, bytes | None], int, int, bool, int]:
-        """One mount; what it shows is opened here, and added to `descriptors`."""
-        destination, kind, source = mount.text("destination"), mount.text("type"), mount.text("source")
-        try:
-            wanted = options.read(mount.texts("options"))
-        except ValueError as error:
-            raise mount.fail("options", str(error)) from error
-        target = os.fsencode(posixpath.normpath("/" + destination).lstrip("/"))
-        if not target:
-            raise mount.fail("destination", f"{destination!r} is the root itself")
-        maps = (_map(mount, "uidMappings"), _map(mount, "gidMappings"))
-        if (any(maps) or wanted.mapped) and not wanted.bind:
-            raise mount.fail("uidMappings", "only a bind mount can be shown with other owners")
-        if wanted.bind or kind == "bind":
-            place = os.path.join(self.folder, source)
-            try:
-                directory = stat.S_ISDIR(os.stat(place).st_mode)
-                made = copy_mount(AT_FDCWD, os.fsencode(place), recursive=wanted.recursive)
-            except OSError as problem:
-                raise mount.fail("source", f"{place}: {problem.strerror}".lower()) from problem
-            undo.callback(os.close, made)
-            descriptors.append(made)
-            if any(maps) or wanted.mapped:
-                self._own(made, mount, maps, recursive=wanted.mapped == "ridmap")
-            self._attributes(made, wanted)
-            return b"bind", target, directory, {}, 0, 0, False, 1
-        if kind == "cgroup" or (kind == "cgroup2" and cgroups):
-            two = kind == "cgroup2" or all(name == "" for name, _ in cgroups)
-            shown = [(name.removeprefix("name="), path) for name, path in cgroups if (name == "") is two]
-            for _, path in shown:
-                made = copy_mount(AT_FDCWD, os.fsencode(path))
-                undo.callback(os.close, made)
-                self._attributes(made, wanted)
-                descriptors.append(made)
-            names: dict[bytes, bytes | None] = {name.encode(): None for name, _ in shown}
-            return b"cgroup", target, True, names, wanted.add, 0, False, len(shown)
-        if not kind:
-            raise mount.fail("type", "is missing")
-        return (
-            os.fsencode(kind), target, True, {**_source(kind, source), **wanted.data},
-            (wanted.add | wanted.deep_add) & ~wanted.deep_clear, wanted.propagation, wanted.copied, 0,
-        )  # fmt: skip
-
-    def _attributes(self, made: int, wanted: options.Options) -> None:
-        """Events of the host come in unless told otherwise; ours go out only if that was asked for."""
-        if not wanted.propagation & MS_SHARED:
-            change_mount(made, propagation=MS_SLAVE, recursive=True)
-        if wanted.propagation:
-            change_mount(made, propagation=wanted.propagation & ~MS_REC, recursive=bool(wanted.propagation & MS_REC))
-        if wanted.add or wanted.clear:
-            change_mount(made, add=wanted.add, clear=wanted.clear)
-        if wanted.deep_add or wanted.deep_clear:
-            change_mount(made, add=wanted.deep_add, clear=wanted.deep_clear, recursive=True)
-
-    def _own(self, made: int, mount: Node, maps: tuple[bytes, bytes], *, recursive: bool) -> None:
-        """Show a mount with other owners: by maps of its own, else by the container's."""
-        uids, gids = maps if any(maps) else (_map(self.linux, "uidMappings"), _map(self.linux, "gidMappings"))
-        if not uids or not gids:
-            raise mount.fail("uidMappings" if not uids else "gidMappings", "is missing, here and for the container")
-        with ExitStack() as undo:
-            try:
-                map_owners(made, user_namespace(uids, gids, undo), recursive=recursive)
-            except OSError as problem:
-                why = f"this file system cannot be shown with other owners ({problem.strerror})".lower()
-                raise mount.fail("uidMappings", why) from problem
 
     def _nodes(self) -> list[tuple[bytes, int, int, int, int, int]]:
         found = {
@@ -342,58 +261,9 @@ def _refused(config: Node) -> None:
             raise part.fail(key, "is not supported")
 
 
-def _namespaces(config: Node) -> tuple[int, list[tuple[int, str]]]:
-    made, joined, seen = 0, [], set()
-    for namespace in config.table("linux").tables("namespaces"):
-        name, path = namespace.text("type"), namespace.text("path")
-        if name not in NAMESPACES:
-            raise namespace.fail("type", f"{name!r} is no namespace")
-        if name in seen:
-            raise namespace.fail("type", f"{name} is there twice")
-        seen.add(name)
-        if not path:
-            made |= NAMESPACES[name]
-        elif name == "mount":
-            raise namespace.fail("path", "a mount namespace cannot be joined: the root would be another's")
-        elif not path.startswith("/"):
-            raise namespace.fail("path", f"must be an absolute path, not {path!r}")
-        else:
-            joined.append((NAMESPACES[name], path))
-    return made, joined
-
-
-def open_namespaces(joined: list[tuple[int, str]], undo: ExitStack) -> list[int]:
-    """Descriptors of namespaces to join, each of the kind that it is said to be. Raises BundleInvalid."""
-    found = []
-    for kind, path in joined:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-            undo.callback(os.close, descriptor)
-            if linux.namespace_kind(descriptor) != kind:
-                raise BundleInvalid("linux.namespaces", f"{path} is a namespace of another kind")
-        except OSError as problem:
-            raise BundleInvalid("linux.namespaces", f"{path}: {problem.strerror}".lower()) from problem
-        found.append(descriptor)
-    return found
-
-
-def _map(part: Node, key: str) -> bytes:
-    lines = []
-    for one in part.tables(key):
-        numbers = [one.number(name, high=2**32 - 1) for name in ("containerID", "hostID", "size")]
-        if not numbers[2]:
-            raise one.fail("size", "must be greater than zero")
-        lines.append("{} {} {}\n".format(*(number or 0 for number in numbers)))
-    return "".join(lines).encode()
-
-
 def _inside(part: Node, key: str) -> list[bytes]:
     found = part.texts(key)
     for path in found:
         if not path.startswith("/"):
             raise part.fail(key, f"{path!r} is no absolute path")
     return [os.fsencode(posixpath.normpath(path).lstrip("/")) for path in found if posixpath.normpath(path) != "/"]
-
-
-def _source(kind: str, source: str) -> dict[bytes, bytes | None]:
-    return {b"source": os.fsencode(source)} if source and kind not in ("proc", "sysfs", "mqueue", "devpts") else {}

@@ -21,10 +21,11 @@ from runner.job import ENTER, START
 from runner.linux import CLONE_NEWUSER
 from runner.oci import groups, home, hooks, seccomp
 from runner.oci.birth import MODULE, Growing, sow
-from runner.oci.bundle import Bundle, hooks_of, open_namespaces
+from runner.oci.bundle import Bundle, hooks_of
 from runner.oci.document import Node
 from runner.oci.errors import NOT_RUNNING, BundleInvalid, ContainerError, StartFailed
 from runner.oci.home import Container, Home, Record, Status, lives
+from runner.oci.namespaces import open_namespaces
 from runner.oci.order import BundleSeed, Order
 from runner.oci.process import Process
 from runner.running import Running

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.oci import options
-from runner.oci.bundle import HOOKS, NAMESPACES, VERSION
+from runner.oci.bundle import HOOKS, VERSION
+from runner.oci.namespaces import NAMESPACES
 from runner.oci.process import LSM
 from runner.profile import ACTIONS, OPERATIONS
 from runner.sandbox import CAPABILITIES
