@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from builder.contexts import Contexts
     from builder.request import BuildRequest
     from builder.workbench import Workbench
-    from layers import Digest, Record
-    from runner import Exit, Sandbox, Usage
+    from layers import Digest, Platform, Record
+    from runner import Emulator, Exit, Sandbox, Usage
 
 
 LOOK_SECONDS = 0.1
@@ -73,6 +73,7 @@ class Execution:
         emit: Callable[[Event], None],
         stop: threading.Event,
         imports: Imports,
+        emulators: Mapping[Platform, Emulator] | None = None,
     ) -> None:
         self._halt = threading.Event()  # stops running commands when a step elsewhere failed, or the user says so
         self.request = request
@@ -82,6 +83,7 @@ class Execution:
         self.stop = stop
         self.made: dict[int, Made] = {}
         self.reports: dict[int, StepReport] = {}
+        self._emulators = emulators or {}
         self._waiting: dict[int, Step] = {}
         self._ran = False
         self._warned = False
@@ -384,6 +386,7 @@ class Execution:
                     self._mount_data if self.finder.imports.mounts else None,
                     None if self.bench.debugger is None else self._look,
                     wanted.times,
+                    self._emulators.get(step.platform),
                 )
                 return run(
                     self.bench,

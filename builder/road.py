@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder.assemble import assemble
 from builder.bases import Bases
@@ -17,6 +17,7 @@ from builder.builds import inputs, note
 from builder.context import Context
 from builder.contexts import Contexts
 from builder.dockerfile import Dockerfile
+from builder.emulation import emulators
 from builder.errors import Cancelled, DockerfileErrors
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
@@ -34,6 +35,9 @@ from layers.oci.documents import timestamp
 from layers.oci.image import oci
 from runner import Limits
 
+if TYPE_CHECKING:
+    from runner import Emulator
+
 
 class Road:
     """One build."""
@@ -47,6 +51,7 @@ class Road:
         self.stop = stop
         self.imports = Imports()
         self._inputs: list[Mapping[str, Any]] = []
+        self._emulators: Mapping[Platform, Emulator] = {}
         self._done: list[tuple[BuildGraph, Execution]] = []
         self.contexts = Contexts(request, bench, stop)
 
@@ -70,7 +75,9 @@ class Road:
         reports: list[StepReport] = []
         with store.lease():
             self.imports = self.imported()
-            for graph in self.graphs():
+            graphs = list(self.graphs())
+            self._emulators = emulators(request, self.bench, graphs, partial(self._missing, graphs))
+            for graph in graphs:
                 image, done = self._one(graph, several=len(platforms) > 1)
                 images.append(image)
                 reports += done
@@ -168,6 +175,12 @@ class Road:
         if report.failure is not None:
             raise report.failure
 
+    def _missing(self, graphs: Sequence[BuildGraph]) -> list[Step]:
+        """The steps that no cache has."""
+        from builder.forecast import Forecast
+
+        return [one.step for graph in graphs for one in Forecast(self).of(graph) if one.state == "miss"]
+
     def _warn(self, message: str, span: Span = NOWHERE) -> None:
         self.emit(Warned(message, span=span))
 
@@ -211,6 +224,7 @@ class Road:
                 emit=self.emit,
                 stop=self.stop,
                 imports=self.imports,
+                emulators=self._emulators,
             )
             try:
                 execution.run(graph.steps)

@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from runner.devices import ALL as ALL_DEVICES
     from runner.devices import Device, Rule
+    from runner.emulators import Emulator
     from runner.errors import (
         LimitExceeded,
         LimitUnavailable,
@@ -27,6 +28,7 @@ LAZY = {
     "CAPABILITIES": "sandbox",
     "DEFAULT_CAPABILITIES": "sandbox",
     "Device": "devices",
+    "Emulator": "emulators",
     "Exit": "sandbox",
     "Footing": "owners",
     "Identity": "sandbox",
@@ -52,6 +54,7 @@ __all__ = [
     "CAPABILITIES",
     "DEFAULT_CAPABILITIES",
     "Device",
+    "Emulator",
     "Exit",
     "Footing",
     "Identity",

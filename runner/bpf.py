@@ -8,7 +8,7 @@ import errno
 import struct
 from collections.abc import Mapping
 
-AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "i686": 0x40000003}
 KILL_PROCESS, KILL_THREAD, TRAP, ERRNO = 0x80000000, 0x00000000, 0x00030000, 0x00050000
 TRACE, LOG, ALLOW = 0x7FF00000, 0x7FFC0000, 0x7FFF0000
 LOAD, AND, RET = 0x20, 0x54, 0x06  # BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_RET|K
@@ -17,6 +17,7 @@ NUMBER, ARCH, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data, littl
 X32 = 0x40000000
 LONGEST = 4096  # BPF_MAXINSNS
 
+STEP = struct.Struct("=HBBI")
 Code = list[tuple[int, int, int, int]]
 REFUSE: Code = [(RET, 0, 0, ERRNO | errno.EPERM)]
 UNKNOWN: Code = [(RET, 0, 0, ERRNO | errno.ENOSYS)]
@@ -43,7 +44,13 @@ def assembled(verdicts: Mapping[int, Code], otherwise: Code, machine: str) -> by
         raise ValueError(
             f"it makes a filter of {len(code)} instructions, more than the {LONGEST} that the kernel takes"
         )
-    return b"".join(struct.pack("=HBBI", *step) for step in code)
+    return b"".join(STEP.pack(*step) for step in code)
+
+
+def either(first: bytes, second: bytes) -> bytes:
+    """Two programs for two machines as one: the second judges what is of another machine than the first's."""
+    steps = len(first) // STEP.size
+    return first[: 2 * STEP.size] + STEP.pack(JA, 0, 0, steps - 3) + first[3 * STEP.size :] + second
 
 
 def search(ranges: list[tuple[int, Code]]) -> Code:

@@ -45,7 +45,9 @@ def _filter(sandbox: Sandbox, capabilities: frozenset[str]) -> bytes:
     """The system-call filter, empty for none."""
     if not sandbox.seccomp:
         return b""
-    return seccomp.program(capabilities) if sandbox.filter is None else sandbox.filter
+    if sandbox.filter is not None:
+        return sandbox.filter
+    return seccomp.of_386(capabilities) if sandbox.i386 else seccomp.program(capabilities)
 
 
 def give(streams: Sequence[int], identity: Identity, ids: Ids) -> None:

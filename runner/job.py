@@ -80,6 +80,7 @@ class Job(Record):
     masked: list[bytes]  # paths below the root
     readonly: list[bytes]  # paths below the root, in /proc
     sysctls: list[tuple[bytes, bytes]]  # path below /proc/sys, value
+    emulator: bytes  # how binfmt_misc shall know it, empty for none; it is the last descriptor then
     ulimits: list[tuple[int, int, int]]  # resource, soft, hard
     tty: bool
     init: bool

@@ -79,6 +79,9 @@ class Native:
             except OSError as problem:
                 name = problem.filename or b""
                 raise SandboxBroken("places to mount on", problem.errno or 0, os.fsdecode(name)) from problem
+            if sandbox.emulator is not None:
+                binds.append(os.open(sandbox.emulator.path, os.O_RDONLY | os.O_CLOEXEC))
+                sent.callback(os.close, binds[-1])
             job = Job(
                 **command(sandbox, capabilities, tty=tty),
                 hostname=sandbox.hostname.encode(),
@@ -90,6 +93,7 @@ class Native:
                 masked=masked,
                 readonly=readonly,
                 sysctls=[(name.replace(".", "/").encode(), value.encode()) for name, value in sandbox.sysctls],
+                emulator=b"" if sandbox.emulator is None else sandbox.emulator.line,
                 init=sandbox.init,
             )
             unused.pop_all()

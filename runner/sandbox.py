@@ -15,6 +15,7 @@ from runner.ids import Ids
 from runner.limits import Limits, Usage
 
 if TYPE_CHECKING:
+    from runner.emulators import Emulator
     from runner.owners import Footing
 
 # The bits are those of capabilities(7); the default is the set that container engines agree on: 0xa80425fb.
@@ -87,7 +88,8 @@ class Sandbox:
     namespace. stop_signal and grace (seconds) are used when it is stopped early. devices stand in its /dev;
     device_rules say what else may be opened. mask, unmask: see `runner.masks`. sysctls: (name, value), of its own
     namespaces. filter: a system-call filter instead of the usual one. writable_sys: /sys and the control groups can be
-    written.
+    written. emulator: executes programs of another processor, in a user namespace only.
+    i386: 32-bit programs are run by a processor of 64 bits.
     """
 
     root: Path
@@ -116,6 +118,8 @@ class Sandbox:
     sysctls: tuple[tuple[str, str], ...] = ()
     filter: bytes | None = None
     writable_sys: bool = False
+    emulator: "Emulator | None" = None
+    i386: bool = False
 
     def __post_init__(self) -> None:
         if not self.args:
@@ -123,6 +127,8 @@ class Sandbox:
         unknown = self.capabilities - CAPABILITIES.keys()
         if unknown:
             raise ValueError(f"unknown capabilities: {', '.join(sorted(unknown))}")
+        if self.emulator is not None and self.userns is None:
+            raise ValueError("an emulator is lent to a user namespace only: outside of one it would be everybody's")
         if any("\0" in text for text in (*self.args, self.cwd, *self.env, *self.env.values())):
             raise ValueError("a NUL character cannot be passed to a command")
 

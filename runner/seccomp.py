@@ -3,24 +3,26 @@
 What container engines agree on: a call that is in our table and harmless is allowed; one that reaches for the host
 (mounts, namespaces, modules, keys, clocks, io_uring …) fails with EPERM unless the capability that governs it was
 granted; a number that is not in our table, and clone3 whose flags lie in memory, fail with ENOSYS, so that a libc
-falls back to older calls. A foreign machine word (32-bit calls) kills the process. See seccomp(2).
+falls back to older calls. A foreign machine word kills the process; 32-bit calls on a 64-bit machine do as well, unless
+the image is of 32 bits: then both kinds are judged, each by its own table. See seccomp(2).
 """
 
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from runner.bpf import FIRST_ARGUMENT, JEQ, JSET, LOAD, PASS, REFUSE, UNKNOWN, Code, assembled
+from runner.bpf import FIRST_ARGUMENT, JEQ, JSET, LOAD, PASS, REFUSE, UNKNOWN, Code, assembled, either
 from runner.syscalls import MACHINE, table
 
 NEVER = frozenset(
     "_sysctl add_key afs_syscall create_module get_kernel_syms getpmsg io_uring_enter io_uring_register io_uring_setup "
     "kexec_file_load kexec_load keyctl listmount migrate_pages move_pages nfsservctl open_tree_attr pivot_root putpmsg "
     "query_module request_key security statmount swapoff swapon sysfs tuxcall uselib userfaultfd ustat "
-    "vserver".split()
+    "vm86 vm86old vserver".split()
 )
 GOVERNED: Mapping[str, str] = {  # capability: the calls that it opens
     "SYS_ADMIN": "bpf clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr "
-    "move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount2 unshare",
+    "move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 "
+    "unshare",
     "DAC_READ_SEARCH": "open_by_handle_at",
     "SYS_BOOT": "reboot",
     "SYS_CHROOT": "chroot",
@@ -28,7 +30,7 @@ GOVERNED: Mapping[str, str] = {  # capability: the calls that it opens
     "SYS_PACCT": "acct",
     "SYS_PTRACE": "kcmp pidfd_getfd process_madvise",
     "SYS_RAWIO": "iopl ioperm",
-    "SYS_TIME": "settimeofday clock_settime",
+    "SYS_TIME": "settimeofday clock_settime clock_settime64 stime",
     "SYS_TTY_CONFIG": "vhangup",
     "SYS_NICE": "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
     "SYSLOG": "syslog",
@@ -61,3 +63,8 @@ def program(capabilities: frozenset[str], machine: str = MACHINE) -> bytes:
     verdicts[numbers["socket"]] = _unless(JEQ, [AF_ALG, AF_VSOCK], REFUSE, PASS)
     verdicts[numbers["personality"]] = _unless(JEQ, PERSONALITIES, PASS, REFUSE)
     return assembled(verdicts, UNKNOWN, machine)
+
+
+def of_386(capabilities: frozenset[str]) -> bytes:
+    """The filter for 32-bit programs on x86_64; the call that becomes the first of them is still one of 64 bits."""
+    return either(program(capabilities, "x86_64"), program(capabilities, "i686"))

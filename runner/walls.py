@@ -13,6 +13,7 @@ from contextlib import suppress
 from runner.job import Job, Seed
 from runner.linux import (
     CLONE_NEWNET,
+    CLONE_NEWUSER,
     MNT_DETACH,
     NODEV,
     NOEXEC,
@@ -127,6 +128,8 @@ class Walls:
             self.at = "/dev/mqueue"
             attach(self.mqueue, self.dev, b"mqueue")
         self._set(job)
+        if job.emulator:
+            self._emulate(job.emulator, binds.pop())
         self._mounts(job, binds)
         self._mask(job)
         if job.readonly_root or job.nodev:
@@ -226,6 +229,18 @@ class Walls:
             descriptor = open_in(self.proc, b"sys/" + name, os.O_WRONLY, resolve=STRICT)
             os.write(descriptor, value)
             os.close(descriptor)
+
+    def _emulate(self, line: bytes, program: int) -> None:
+        """Register an emulator for our user namespace; its program is opened now, while /proc is the host's."""
+        self.at = "/proc/sys/fs/binfmt_misc"
+        if not self.namespaces & CLONE_NEWUSER:
+            raise OSError(errno.EPERM, "it would be everybody's")
+        handlers = new_mount(b"binfmt_misc", {}, attributes=SAFE)
+        descriptor = os.open(b"register", os.O_WRONLY | os.O_CLOEXEC, dir_fd=handlers)
+        os.write(descriptor, b"%s/proc/self/fd/%d:PCF" % (line, program))
+        os.close(descriptor)
+        change_mount(handlers, add=RDONLY)
+        attach(handlers, open_in(self.proc, b"sys/fs/binfmt_misc", O_PATH | os.O_DIRECTORY, resolve=STRICT))
 
     def _mask(self, job: Job) -> None:
         empty = -1

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from layers import Digest, NewLayer, Workspace
     from layers.home.caches import Renewal
     from layers.making.packing import Form
-    from runner import Exit, Usage
+    from runner import Emulator, Exit, Usage
 
 HOSTNAME = "buildkitsandbox"
 """What BuildKit calls it; programs that keep the name of their build host make the same bytes."""
+MACHINE = os.uname().machine
 GRACE = 2.0
 """Seconds between asking a RUN to stop and killing it."""
 PLACES = ("places to mount on", "mount on ")
@@ -55,6 +56,7 @@ class Settings:
     numbers it knows users. `networks`: those that the steps of this build join. `former`: what the same command has
     made of the same files before. `mount_data` fills a new cache directory, if it knows how. `look`: shows somebody a
     command that failed, its file system and mounts as they are. `times`: of the files in its layer.
+    `emulator`: of its processor, where this machine has none for everybody.
     """
 
     limits: Limits
@@ -69,6 +71,7 @@ class Settings:
     mount_data: Callable[[Path, Digest], bool] | None = None
     look: Callable[[Step, Sandbox, Exit], None] | None = None
     times: Times | None = None
+    emulator: Emulator | None = None
 
 
 def run(
@@ -127,6 +130,8 @@ def run(
                 userns=footing.ids,
                 shm_size=op.shm_size,
                 grace=GRACE,
+                emulator=settings.emulator,
+                i386=step.platform.architecture == "386" and settings.emulator is None and MACHINE == "x86_64",
                 **(unconfined() if op.insecure else {}),
             )
             try:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pybuild.doctor.finding import Finding, Lacking, apart, examine
 from pybuild.doctor.kernel import tun
-from pybuild.doctor.programs import MACHINES, NATIVE, runs
 from runner import linux
+from runner.programs import MACHINES, NATIVE, runs
 
 EMULATORS = "apt-get install qemu-user-static binfmt-support"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pybuild import units
 from pybuild.doctor.finding import Finding, Lacking, apart, examine
-from pybuild.doctor.programs import CODE, NATIVE, program
+from runner.programs import CODE, MACHINES, NATIVE, program
 
 if TYPE_CHECKING:
     from pybuild.wiring import Context
@@ -164,7 +164,7 @@ def _sandbox(context: Context) -> str:
 
     top, root = _folders(context.settings.root, "root")
     try:
-        (root / "program").write_bytes(program(NATIVE[os.uname().machine]))
+        (root / "program").write_bytes(program(MACHINES[NATIVE[os.uname().machine]]))
         (root / "program").chmod(0o755)
         began = time.monotonic()
         said: list[bytes] = []

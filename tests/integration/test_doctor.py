@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pybuild.doctor.finding import Lacking, apart, examine
-from pybuild.doctor.programs import MACHINES, NATIVE, program, runs
+from runner.programs import MACHINES, NATIVE, program, runs
 from tests.support.command import Pybuild
 from tests.support.residue import leaked
 
@@ -56,7 +56,7 @@ def test_a_damaged_store_is_missing(pybuild: Pybuild) -> None:
 
 @pytest.mark.parametrize("platform", MACHINES)
 def test_the_smallest_programs(platform: str, tmp_path: Path) -> None:
-    text = program(platform)
+    text = program(MACHINES[platform])
     assert text.startswith(b"\x7fELF") and len(text) < 200
     if platform == NATIVE[os.uname().machine]:
         assert runs(platform, tmp_path)

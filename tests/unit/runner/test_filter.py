@@ -99,7 +99,7 @@ def test_a_capability_opens_its_calls_and_no_others(capability: str, calls: str)
 
 
 def test_names_in_the_filter_are_names_of_calls() -> None:
-    known = {*table("x86_64"), *table("aarch64")}
+    known = {*table("x86_64"), *table("aarch64"), *table("i686")}
     assert {*seccomp.NEVER, *" ".join(seccomp.GOVERNED.values()).split()} - known == set()
 
 
@@ -108,6 +108,7 @@ def test_names_in_the_filter_are_names_of_calls() -> None:
     [
         ("x86_64", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "__NR_"),
         ("aarch64", "/usr/include/asm-generic/unistd.h", "__NR(?:3264)?_"),
+        ("i686", "/usr/include/x86_64-linux-gnu/asm/unistd_32.h", "__NR_"),
     ],
 )
 def test_numbers_are_those_of_the_kernels_headers(machine: str, header: str, prefix: str) -> None:

@@ -35,9 +35,9 @@ NATIVE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 BASE, PAGE = 0x400000, 0x10000
 
 
-def program(platform: str) -> bytes:
+def program(machine: Machine) -> bytes:
     """The executable."""
-    word, flags, bits, order, code = MACHINES[platform]
+    word, flags, bits, order, code = machine
     identity = b"\x7fELF" + bytes([bits // 32, 1 if order == "<" else 2, 1]) + bytes(9)
     head = 64 + 56 if bits == 64 else 52 + 32
     start, size = BASE + head, head + len(code)
@@ -53,7 +53,7 @@ def program(platform: str) -> bytes:
 def runs(platform: str, folder: Path) -> bool:
     """Whether this machine executes programs of a platform, by itself or by an emulator."""
     path = folder / platform.replace("/", "-")
-    path.write_bytes(program(platform))
+    path.write_bytes(program(MACHINES[platform]))
     path.chmod(0o755)
     try:
         pid = os.posix_spawn(path, [path.name], {})

@@ -1,0 +1,106 @@
+"""Builds for several platforms, RUN for other processors, and what registries get of it."""
+
+import errno
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runner.programs import MACHINES, program
+from tests.support import emulator
+from tests.support.command import Pybuild
+from tests.support.peers import need
+from tests.support.registry import RegistryServer
+
+pytestmark = pytest.mark.root
+FOUR = "linux/amd64,linux/arm64,linux/arm/v7,linux/386"
+
+
+def raw(reference: str) -> dict[str, object]:
+    need("skopeo")
+    told = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
+    return dict(json.loads(subprocess.run(told, capture_output=True, check=True).stdout))
+
+
+def emulated(command: Pybuild) -> Pybuild:
+    """The command where qemu is installed."""
+    return Pybuild(command.root, {**command.env, "PATH": f"{emulator.folder()}:{os.environ['PATH']}"})
+
+
+@pytest.fixture
+def arm(tmp_path: Path) -> Path:
+    """A context with a program for arm64 that executes another."""
+    for name, code in (("parent", emulator.EXECUTES_CHILD), ("child", None), ("fine", emulator.ENDS_WELL)):
+        (tmp_path / name).write_bytes(emulator.arm64(code))
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY --chmod=755 parent child fine /\nRUN ["/fine"]\n')
+    return tmp_path
+
+
+def test_stages_of_this_machine_serve_all_platforms(
+    shared_pybuild: Pybuild, registry: RegistryServer, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "FROM --platform=$BUILDPLATFORM busybox AS make\n"
+        "ARG TARGETPLATFORM TARGETVARIANT\n"
+        'RUN echo "$TARGETPLATFORM on $(uname -m)" > /made\n'
+        "FROM scratch\nCOPY --from=make /made /\n"
+    )
+    target = registry.reference("cross:1")
+    shared_pybuild("build", "--platform", FOUR, "-t", target, "--push", tmp_path)
+    index = raw(target)
+    assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    entries = index["manifests"]
+    assert isinstance(entries, list)
+    assert [entry["platform"] for entry in entries] == [
+        {"architecture": "amd64", "os": "linux"},
+        {"architecture": "arm64", "os": "linux"},
+        {"architecture": "arm", "os": "linux", "variant": "v7"},
+        {"architecture": "386", "os": "linux"},
+    ]
+    for entry in entries:
+        alone = tmp_path / entry["digest"]
+        shared_pybuild("build", "-o", alone, "-", stdin=f"FROM {target.rpartition(':')[0]}@{entry['digest']}\n")
+        platform = "/".join(
+            entry["platform"][key] for key in ("os", "architecture", "variant") if key in entry["platform"]
+        )
+        assert (alone / "made").read_text() == f"{platform} on {os.uname().machine}\n"
+
+
+def test_a_run_that_nothing_here_executes_is_refused_before_the_first_step(pybuild: Pybuild, arm: Path) -> None:
+    told = pybuild("build", "--platform", "linux/amd64,linux/arm64", arm, code=1).stderr
+    assert "RUN for linux/arm64 cannot be executed on linux/amd64" in told
+    assert "Dockerfile:3:1" in told and "apt-get install qemu-user-static" in told and "$BUILDPLATFORM" in told
+    assert "DONE" not in told and "CACHED" not in told
+    windows = "FROM --platform=windows/amd64 scratch\nRUN dir\n"
+    assert "no emulator for it is known" in pybuild("build", "-", stdin=windows, code=1).stderr
+
+
+def test_an_emulator_is_lent_to_the_sandbox_alone(pybuild: Pybuild, arm: Path) -> None:
+    before = Path("/proc/self/mountinfo").read_text().count("binfmt_misc"), os.listdir("/proc/sys/fs/binfmt_misc")
+    command = emulated(pybuild)
+    command("build", "-q", "--platform", "linux/arm64", arm)
+    after = Path("/proc/self/mountinfo").read_text().count("binfmt_misc"), os.listdir("/proc/sys/fs/binfmt_misc")
+    assert before == after
+    with (arm / "Dockerfile").open("a") as text:
+        text.write('RUN ["/parent"]\n')
+    told = command("build", "--platform", "linux/arm64", arm, code=42).stderr
+    assert "exit code 42" in told, "what a program executes is emulated as well"
+    told = command("build", "--userns", "host", "--no-cache", "--platform", "linux/arm64", arm, code=1).stderr
+    assert "has to be registered" in told
+    (arm / "Dockerfile").write_text((arm / "Dockerfile").read_text().rpartition("RUN")[0])
+    pybuild("build", "-q", "--platform", "linux/arm64", arm)  # cached, so nobody has to execute it
+
+
+KEYCTL = bytes.fromhex("b820010000 31db b9fdffffff 31d2 cd80 f7d8 89c3 b801000000 cd80")
+"""386: exit(-keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0)), which works where no filter forbids it."""
+
+
+@pytest.mark.parametrize(("code", "end"), [(MACHINES["linux/386"].code, 42), (KEYCTL, errno.EPERM)])
+def test_386_needs_no_emulator_here_and_has_a_filter_of_its_own(
+    pybuild: Pybuild, tmp_path: Path, code: bytes, end: int
+) -> None:
+    (tmp_path / "old").write_bytes(program(MACHINES["linux/386"]._replace(code=code)))
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY --chmod=755 old /\nRUN ["/old"]\n')
+    assert f"exit code {end}" in pybuild("build", "--platform", "linux/386", tmp_path, code=end).stderr
