@@ -51,6 +51,8 @@ class BuildResult:
     seconds: float
     inputs: tuple[Mapping[str, Any], ...] = ()
     """What went into each (`builder.builds`)."""
+    exported: tuple[Descriptor, ...] = ()
+    """What lies in registries and archives now: its layers may be compressed there, so it has another digest."""
 
     @property
     def image_id(self) -> Digest:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from builder.annotations import of
 from builder.errors import BuildError
-from builder.events import Event, Exported
+from builder.events import Event, Exported, Warned
 from builder.request import BuildRequest, Output
 from builder.times import Times
 from layers import Chain, Descriptor, Image
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
-    from layers import Store
+    from layers import Reference, Store
 
 STREAMS = (Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1"))
 
@@ -29,56 +31,112 @@ def export(
     *,
     target: Descriptor,
     emit: Callable[[Event], None],
-) -> None:
-    """Write or send it, whole or not at all. Raises BuildError, OSError and the errors of a registry."""
-    times = None if request.epoch is None else Times(request.epoch, every=True)  # of tar and local, as with BuildKit
-    match output.kind:
-        case "registry":
-            _push(bench, request, output, emit)
-            return
-        case "oci" | "docker":
-            from layers.moving.archive import save
+) -> Descriptor | None:
+    """Write or send it, whole or not at all; what lies there then, if that is an image.
 
-            assert output.dest is not None
-            with replacing(output.dest) as sink:
-                named = [(target, request.tags)] if output.kind == "oci" or len(images) == 1 else []
-                if not named:
-                    raise BuildError("type=docker holds one platform; use type=oci for several")
-                save(bench.store, named, sink, kind=output.kind, codec=output.codec, level=output.level)
+    Raises BuildError, OSError and the errors of a registry.
+    """
+    times = None if request.epoch is None else Times(request.epoch, every=True)  # of tar and local, as with BuildKit
+    found: Descriptor | None = None
+    match output.kind:
+        case "image":
+            for name in output.names or request.tags if output.canonical else ():
+                bench.store.images.tag(canonical(name, target), target)
+            return target
+        case "registry":
+            return _push(bench, request, output, target, emit)
+        case "oci" | "docker":
+            if output.kind == "docker" and len(images) > 1:
+                raise BuildError("type=docker holds one platform; use type=oci for several")
+            found = _image(bench.store, request, output, images, target)
         case "tar":
             assert output.dest is not None
-            if len(images) > 1:
-                raise BuildError("type=tar holds one platform; build each of them alone")
             from layers.making.merge import flat
 
+            trees = [(folder(image, images, output), bench.store.tree(image.chain)) for image in images]
+            if len(trees) > 1 and not output.split:
+                raise BuildError("type=tar without platform-split holds one platform; build each of them alone")
             with replacing(output.dest) as sink:
-                flat(bench.store.tree(images[0].chain), sink, None if times is None else times.of)
+                flat(trees, sink, None if times is None else times.of)
         case "local":
             assert output.dest is not None
-            _local(bench.store, images, output.dest, times)
+            _local(bench.store, images, output, times)
     emit(Exported(output.kind, str(output.dest), target.digest))
+    return found
 
 
-def _push(bench: Workbench, request: BuildRequest, output: Output, emit: Callable[[Event], None]) -> None:
+def _image(
+    store: Store, request: BuildRequest, output: Output, images: Sequence[Image], target: Descriptor
+) -> Descriptor:
+    """An archive or a layout; its index.json has what is said of the descriptor."""
+    names = output.names or request.tags
+    notes = (
+        of(request.annotations, "manifest-descriptor", images[0].config.platform)
+        if len(images) == 1
+        else of(request.annotations, "index-descriptor")
+    )
+    assert output.dest is not None
+    if output.packed:
+        from layers.moving.archive import save
+
+        form = {"kind": output.kind, "codec": output.codec, "level": output.level, "force": output.force}
+        with replacing(output.dest) as sink:
+            [found] = save(store, [(target, names)], sink, annotations=notes, **form)  # type: ignore[arg-type]
+        return found
+    from layers.moving.layout import Layout
+    from layers.moving.rewrite import Packed
+    from layers.moving.transfer import copy
+
+    layout = Layout.create(output.dest)
+    packed = Packed(store, output.codec, output.level, force=output.force, kind=output.media)
+    found = replace(copy(packed, target, layout, None, every=True), annotations=notes)
+    for name in names:
+        layout.enter(name.tag or "", found, str(name))
+    if not names:
+        layout.enter("", found)
+    return found
+
+
+def _push(
+    bench: Workbench, request: BuildRequest, output: Output, target: Descriptor, emit: Callable[[Event], None]
+) -> Descriptor | None:
     from layers.moving.places import Places
     from layers.moving.rewrite import Packed
     from layers.moving.transfer import copy
 
     if bench.remote is None:
         raise BuildError("this build may not use the network, so nothing can be pushed")
-    packed, places = Packed(bench.store, output.codec, output.level), Places(bench.store)
-    for tag in request.tags:
-        found = copy(packed, str(tag), bench.remote(tag), tag.tag or "latest", every=True, places=places)
-        emit(Exported("registry", tag.familiar, found.digest))
+    store, places, found = bench.store, Places(bench.store), None
+    packed = Packed(store, output.codec, output.level, force=output.force, kind=output.media)
+    for name in output.names or request.tags:
+        tag = None if output.by_digest else name.tag or "latest"
+        found = copy(packed, target, bench.remote(name), tag, every=True, places=places)
+        emit(Exported("registry", str(canonical(name, found)) if tag is None else name.familiar, found.digest))
+        if output.canonical:
+            store.images.tag(canonical(name, target), target)
+    for note in packed.notes:
+        emit(Warned(note))
+    return found
 
 
-def _local(store: Store, images: Sequence[Image], dest: Path, times: Times | None) -> None:
-    """Unpack into a directory; with several platforms into one below it for each."""
+def canonical(name: Reference, target: Descriptor) -> Reference:
+    """The repository of a name with a digest instead of a tag."""
+    return replace(name, tag=None, digest=target.digest)
+
+
+def folder(image: Image, images: Sequence[Image], output: Output) -> str:
+    """Where one of several platforms lies."""
+    return str(image.config.platform).replace("/", "_") if len(images) > 1 and output.split else ""
+
+
+def _local(store: Store, images: Sequence[Image], output: Output, times: Times | None) -> None:
+    """Unpack into a directory; with several platforms into one below it for each, unless all share it."""
     from layers.disk.paths import encode
     from layers.snapshot.unpack import unpack
 
     for image in images:
-        place = dest if len(images) == 1 else dest / str(image.config.platform).replace("/", "_")
+        assert output.dest is not None
+        place = output.dest / folder(image, images, output)
         place.mkdir(parents=True, exist_ok=True)
         for depth, diff_id in enumerate(image.chain.diff_ids):
             below = store.tree(Chain(image.chain.diff_ids[:depth]))

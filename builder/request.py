@@ -11,6 +11,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from builder.annotations import scoped
 from builder.policy import Lifetime
 from builder.secrets import Secret
 from builder.times import Times
@@ -35,17 +36,29 @@ MAX_EPOCH = 253402300799
 class Output:
     """Where else the image goes; it is always in the local store.
 
-    oci, docker: an archive at `dest`. tar: the root file system as one tar at `dest`. local: the root file system
-    as a directory `dest`. registry: push the request's tags. A `dest` may be /dev/stdout.
+    image: the store alone, under `names` as well. oci, docker: an archive at `dest`, or unless `packed` a directory.
+    tar: the root file system as one tar at `dest`. local: the root file system as a directory `dest`. With several
+    platforms both have a directory for each, unless told not to `split`. registry: push. A `dest` may be /dev/stdout.
+
+    names: instead of the request's tags. by_digest: what is pushed gets no tag. canonical: its name with the digest is
+    kept in the store, too. codec and level are those of layers that were built here, with `force` of all. media: the
+    family of media types, None for those that there are.
     """
 
-    kind: Literal["oci", "docker", "tar", "local", "registry"]
+    kind: Literal["image", "oci", "docker", "tar", "local", "registry"]
     dest: Path | None = None
     codec: Literal["none", "gzip", "zstd"] = "gzip"
     level: int | None = None
+    force: bool = False
+    names: tuple[Reference, ...] = ()
+    by_digest: bool = False
+    canonical: bool = False
+    media: Literal["oci", "docker"] | None = None
+    packed: bool = True
+    split: bool = True
 
     def __post_init__(self) -> None:
-        if (self.kind == "registry") != (self.dest is None):
+        if (self.kind in ("image", "registry")) != (self.dest is None):
             raise ValueError(f"an output of type {self.kind} {'takes no' if self.dest else 'needs a'} dest")
 
 
@@ -84,6 +97,7 @@ class BuildRequest:
     `archive` (a stream of a tar, compressed or not). contexts: those with names, by `sources.named.key_of`.
     dockerfile: its path, by default `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name`
     what messages call it.
+    annotations: by key, with its level as in `builder.annotations`.
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
     explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
     that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
@@ -138,6 +152,8 @@ class BuildRequest:
             raise ValueError(f"SOURCE_DATE_EPOCH {self.epoch} is not between 0 and {MAX_EPOCH} seconds")
         if unknown := self.allow - ENTITLEMENTS:
             raise ValueError(f"--allow {min(unknown)}: there are {', '.join(sorted(ENTITLEMENTS))}")
+        for key in self.annotations:
+            scoped(key)
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"{self.jobs} steps at the same time is less than one")
         if sum(one is not None for one in (self.context, self.source, self.archive)) > 1:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from builder.annotations import of
 from builder.assemble import assemble
 from builder.bases import Bases
 from builder.build import BuildResult, StepReport
@@ -18,7 +19,7 @@ from builder.context import Context
 from builder.contexts import Contexts
 from builder.dockerfile import Dockerfile
 from builder.emulation import emulators
-from builder.errors import Cancelled, DockerfileErrors
+from builder.errors import BuildError, Cancelled, DockerfileErrors
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
 from builder.finding import Vanished
@@ -72,6 +73,7 @@ class Road:
         request, store = self.request, self.bench.store
         platforms = request.platforms or (Platform.host(),)
         images: list[Image] = []
+        exported: list[Descriptor] = []
         reports: list[StepReport] = []
         with store.lease():
             self.imports = self.imported()
@@ -84,14 +86,18 @@ class Road:
             target = images[0].target
             if len(images) > 1:
                 target = self._index(images)
-            for tag in request.tags:
+            elif of(request.annotations, "index") or of(request.annotations, "index-descriptor"):
+                raise BuildError("annotations of an index need one: build for several platforms (--platform A,B)")
+            names = (*request.tags, *(name for one in request.outputs if one.kind == "image" for name in one.names))
+            for tag in dict.fromkeys(names):
                 store.images.tag(tag, target)
                 self.emit(Exported("store", tag.familiar, target.digest, images[0].size))
             if request.outputs:
                 from builder.export import export
 
                 for output in request.outputs:
-                    export(self.bench, request, output, images, target=target, emit=self.emit)
+                    sent = export(self.bench, request, output, images, target=target, emit=self.emit)
+                    exported += [sent] if sent is not None else []
             for place in request.cache_to:
                 self._share(place)
         size = sum(image.size for image in images)
@@ -103,6 +109,7 @@ class Road:
             size,
             time.monotonic() - began,
             tuple(self._inputs),
+            tuple(exported),
         )
 
     def graphs(self) -> Iterator[BuildGraph]:
@@ -197,7 +204,9 @@ class Road:
         below = () if outcome.base is None else oci(outcome.base.manifest.layers)
         epoch = self.request.epoch
         now = timestamp(datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC))
-        manifest, config = assemble(outcome, execution.made, below, self.request.annotations, now)
+        manifest, config = assemble(
+            outcome, execution.made, below, of(self.request.annotations, "manifest", outcome.platform), now
+        )
         if self.request.squash is not None:
             from builder.squash import squash
 
@@ -278,8 +287,12 @@ class Road:
 
     def _index(self, images: list[Image]) -> Descriptor:
         """One document over the images of all platforms."""
-        entries = [replace(image.target, platform=image.config.platform) for image in images]
-        index = Index.build(entries, annotations=self.request.annotations)
+        notes = self.request.annotations
+        entries = []
+        for image in images:
+            own = image.config.platform
+            entries.append(replace(image.target, platform=own, annotations=of(notes, "manifest-descriptor", own)))
+        index = Index.build(entries, annotations=of(notes, "index"))
         store = self.bench.store
         store.blobs.keep(index.raw, index.media_type)
         store.images.learn(index.descriptor, [entry.digest for entry in entries])

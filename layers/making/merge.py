@@ -42,16 +42,26 @@ def squash(store: Store, diff_ids: Sequence[DiffID], below: Chain) -> NewLayer:
     return compose(store, _items(whole, ordered(entries), links))
 
 
-def flat(tree: Tree, sink: BinaryIO, stamp: Callable[[Entry], Entry] | None = None) -> int:
-    """Write a whole file system as one tar, as it is read; the bytes written. `stamp` gives entries another time.
+def flat(trees: Sequence[tuple[str, Tree]], sink: BinaryIO, stamp: Callable[[Entry], Entry] | None = None) -> int:
+    """Write whole file systems as one tar, as they are read; the bytes written. `stamp` gives entries another time.
+
+    Each lies below the directory that is given with it, "" for the top.
 
     Raises as `squash`, and OSError.
     """
     writer = TarWriter(sink.write)
-    entries = (entry for entry in tree.walk(strict=True) if entry.path or tree.lists(""))
-    for entry, data in _items(tree, entries, {}):
-        writer.add(entry if stamp is None else stamp(entry), data)
+    for folder, tree in trees:
+        entries = (entry for entry in tree.walk(strict=True) if entry.path or folder or tree.lists(""))
+        for entry, data in _items(tree, entries, {}):
+            placed = entry if not folder else _below(folder, entry)
+            writer.add(placed if stamp is None else stamp(placed), data)
     return writer.close()
+
+
+def _below(folder: str, entry: Entry) -> Entry:
+    """The entry where its file system lies in a directory."""
+    link = f"{folder}/{entry.linkname}" if entry.type is EntryType.HARDLINK else entry.linkname
+    return replace(entry, path=f"{folder}/{entry.path}".rstrip("/"), linkname=link)
 
 
 def _linked(tree: Tree, whole: Tree, tocs: Sequence[Toc]) -> dict[str, tuple[Entry, str]]:

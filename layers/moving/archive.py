@@ -6,7 +6,8 @@ what we read of such an archive is the layout, because that knows the manifests 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.errors import BlobMissing
@@ -80,19 +81,34 @@ def reader(members: Members, where: str = "the archive") -> OciArchive | DockerA
 
 
 def save(
-    store: Store, images: Sequence[Named], sink: BinaryIO, *, kind: str, codec: str = "gzip", level: int | None = None
-) -> None:
-    """Write an archive of `kind` "oci" or "docker" (layers uncompressed). Raises BlobMissing and OSError.
+    store: Store,
+    images: Sequence[Named],
+    sink: BinaryIO,
+    *,
+    kind: str,
+    codec: str = "gzip",
+    level: int | None = None,
+    force: bool = False,
+    annotations: Mapping[str, str] | None = None,
+) -> list[Descriptor]:
+    """Write an archive of `kind` "oci" or "docker" (layers uncompressed); what lies in it for each.
 
-    Of an index the images that are here are written; it goes on naming the others.
+    Of an index the images that are here are written; it goes on naming the others. `force`: layers that are compressed
+    otherwise become `codec`, too. annotations: of the entries of index.json. Raises BlobMissing and OSError.
     """
-    packed = Packed(store, "none", force=True) if kind == "docker" else Packed(store, codec, level)
+    packed = Packed(store, "none", force=True) if kind == "docker" else Packed(store, codec, level, force=force)
     writer = ArchiveWriter(sink, docker=kind == "docker")
+    written = []
     for target, names in images:
-        found = copy(packed, str(target.digest), writer, "" if not names else None, every=True, partial=True)
+        found = copy(packed, str(target.digest), writer, None, every=True, partial=True)
+        found = replace(found, annotations=annotations or {})
         for name in names:
             writer.call(name, found)
+        if not names:
+            writer.tag("", found)
+        written.append(found)
     writer.finish()
+    return written
 
 
 def load(store: Store, source: BinaryIO) -> list[tuple[Descriptor, tuple[Reference, ...]]]:

@@ -7,6 +7,7 @@ only the entry that is named anew is written by us.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from layers.errors import BlobMissing, DigestInvalid, DocumentInvalid, NameAmbiguous, ReferenceInvalid
@@ -92,7 +93,10 @@ class Names:
             return self
         replaced = [old for old in entries if (named(old) == full if full else name and called(old, name))]
         nameless = [old for old in same if named(old) is None][:1]
-        base = next((old for old in (*replaced, *nameless) if old in same), target.bare.to_json())
+        base = next(
+            (old for old in (*replaced, *nameless) if old in same),
+            replace(target.bare, annotations=target.annotations).to_json(),
+        )
         words = {**notes(base), **({REF_NAME: name} if name else {}), **({FULL_NAME: full} if full else {})}
         entry = {**base, "annotations": words} if words else base
         kept = [old for old in entries if old not in replaced and old not in nameless]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from pybuild.userns import ids, namespaced
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from builder import BuildRequest, BuildResult, Lifetime, Output
+    from builder import BuildRequest, BuildResult, Lifetime
 
 EPILOG = """
 \b
@@ -98,8 +97,8 @@ PERIOD = typed(units.parse_period)
     "annotations",
     multiple=True,
     callback=mapping("annotation"),
-    metavar="KEY=VALUE",
-    help="An annotation of the manifest.",
+    metavar="[LEVEL[PLATFORM]:]KEY=VALUE",
+    help="An annotation of the manifest, or of the index: manifest, index, manifest-descriptor, index-descriptor.",
 )
 @click.option("--no-cache", is_flag=True, help="Run every step anew.")
 @click.option(
@@ -157,8 +156,15 @@ PERIOD = typed(units.parse_period)
     "outputs",
     multiple=True,
     metavar="SPEC",
-    help="type=oci|docker|tar|local|registry,dest=PATH; a directory or - for short.",
+    help="type=image|registry|oci|docker|tar|local,dest=PATH,...; a directory or - for short.",
 )
+@click.option(
+    "--compression",
+    type=click.Choice(["gzip", "zstd", "uncompressed"]),
+    help="Of layers that leave the store; also -o ...,compression=.",
+)
+@click.option("--compression-level", type=click.IntRange(0, 22), metavar="LEVEL", help="How hard to try.")
+@click.option("--force-compression", is_flag=True, help="Also of layers that came compressed otherwise.")
 @click.option("--push", is_flag=True, help="Push the tags when the build is done.")
 @click.option("--load", is_flag=True, help="Accepted: the image is always in the local store.")
 @click.option("--iidfile", metavar="FILE", help="Write the image id there.")
@@ -252,7 +258,8 @@ def build(roof: Context, /, **options: Any) -> int:
     if kind == "quiet":
         click.echo(str(result.image_id))
     if options["iidfile"]:
-        Path(options["iidfile"]).write_text(str(result.image_id))
+        several = len(result.image_ids) > 1
+        Path(options["iidfile"]).write_text(str(result.target.digest if several else result.image_id))
     if options["metadata_file"]:
         Path(options["metadata_file"]).write_text(json.dumps(metadata(request, result), indent=2) + "\n")
     return 0
@@ -264,6 +271,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
     from layers import Platform, Reference
     from pybuild.cacheflags import source, targets
     from pybuild.contexts import agents_for, named, sources
+    from pybuild.outputs import outputs
     from pybuild.secrets import agent, secret
 
     found = sources(roof, options["context"], options["file"])
@@ -271,11 +279,9 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
     from pybuild.epoch import moments
 
     epoch, times = moments(options)
-    outputs = [output(spec) for spec in options["outputs"]]
     tags = tuple(Reference.parse(tag) for tag in options["tags"])
-    if options["push"]:
-        outputs.append(output("type=registry"))
-    if any(one.kind == "registry" for one in outputs) and not tags:
+    specs = outputs(options, tags)
+    if any(one.output.kind == "registry" and not one.output.names for one in specs):
         raise click.UsageError("pushing needs a name: add -t HOST/NAME")
     if options["squash"] not in (None, "new", "all"):
         raise click.UsageError(f"--squash={options['squash']}: write --squash or --squash=all")
@@ -286,7 +292,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             target=options["target"],
             build_args=options["build_args"],
             labels=options["labels"],
-            annotations=options["annotations"],
+            annotations={**options["annotations"], **{k: v for spec in specs for k, v in spec.annotations.items()}},
             platforms=tuple(dict.fromkeys(platforms)),
             no_cache=options["no_cache"],
             no_cache_filter=options["no_cache_filter"],
@@ -301,7 +307,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             userns=ids(options),
             add_hosts=tuple(host(word) for word in options["hosts"]),
             squash=options["squash"],
-            outputs=tuple(outputs),
+            outputs=tuple(spec.output for spec in specs),
             epoch=epoch,
             times=times,
             jobs=options["jobs"],
@@ -316,55 +322,6 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-
-
-def output(spec: str) -> Output:
-    """`type=oci,dest=x.tar`, a directory, or `-` for a tar on standard output. Raises click.UsageError."""
-    from builder import Output
-
-    if spec == "-":
-        return Output("tar", Path("/dev/stdout"))
-    if "=" not in spec:
-        return Output("local", Path(spec))
-    words: dict[str, str] = {}
-    for item in spec.split(","):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise click.UsageError(f"--output {spec!r}: {item!r} is not KEY=VALUE")
-        words[key] = value
-    kind = words.pop("type", "")
-    dest = words.pop("dest", None)
-    if words.pop("push", "false") == "true" and kind == "image":
-        kind = "registry"
-    if kind == "image":
-        raise click.UsageError("type=image: the image is always in the local store; leave it out, or use type=registry")
-    if kind not in ("oci", "docker", "tar", "local", "registry"):
-        raise click.UsageError(f"--output {spec!r}: type is one of oci, docker, tar, local, registry")
-    codec = {"uncompressed": "none"}.get(found := words.pop("compression", "gzip"), found)
-    level = words.pop("compression-level", None)
-    for harmless in ("force-compression", "oci-mediatypes", "name", "tar", "rewrite-timestamp"):
-        words.pop(harmless, None)
-    if words:
-        raise click.UsageError(f"--output {spec!r}: unknown key {min(words)!r}")
-    if codec not in ("none", "gzip", "zstd"):
-        raise click.UsageError(f"--output {spec!r}: compression is one of gzip, zstd, uncompressed")
-    if level is not None and not level.isdigit():
-        raise click.UsageError(f"--output {spec!r}: compression-level is a number")
-    if dest is None and kind in ("oci", "docker", "tar"):
-        if sys.stdout.isatty():
-            raise click.UsageError(f"--output {spec!r}: an archive is not written to a terminal; add dest=FILE")
-        dest = "/dev/stdout"
-    elif dest == "-":
-        dest = "/dev/stdout"
-    try:
-        return Output(
-            kind,  # type: ignore[arg-type]
-            None if dest is None else Path(dest),
-            codec=codec,  # type: ignore[arg-type]
-            level=None if level is None else int(level),
-        )
-    except ValueError as error:
-        raise click.UsageError(f"--output {spec!r}: {error}") from error
 
 
 def lifetime(text: str) -> Lifetime:
@@ -392,11 +349,14 @@ def host(text: str) -> tuple[str, str]:
 
 
 def metadata(request: BuildRequest, result: BuildResult) -> dict[str, Any]:
-    """What buildx writes into its metadata file, as far as it is known."""
-    names: Iterable[str] = (str(reference) for reference in request.tags)
-    return {
-        "containerimage.config.digest": str(result.image_id),
-        "containerimage.descriptor": result.target.to_json(),
-        "containerimage.digest": str(result.target.digest),
-        "image.name": ",".join(names),
-    }
+    """What buildx writes into its metadata file: of what was pushed or written, else of what is in the store."""
+    target = result.exported[0] if result.exported else result.target
+    value: dict[str, Any] = {}
+    if len(result.image_ids) == 1:
+        value["containerimage.config.digest"] = str(result.image_id)
+    value["containerimage.descriptor"] = target.to_json()
+    value["containerimage.digest"] = str(target.digest)
+    names = [*request.tags, *(name for one in request.outputs for name in one.names)]
+    if names:
+        value["image.name"] = ",".join(dict.fromkeys(str(name) for name in names))
+    return value

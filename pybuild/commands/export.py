@@ -46,4 +46,4 @@ def export(context: Context, source: str, dest: str | None, platform: str | None
                     f"{source} is no container, image or step: only those have a whole file system here"
                 )
         with replacing(Path(dest or "/dev/stdout")) as sink:
-            flat(tree, sink)
+            flat([("", tree)], sink)

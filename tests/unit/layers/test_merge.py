@@ -109,7 +109,7 @@ def test_a_link_to_nothing_is_not_dropped_in_silence(store: Store) -> None:
         with pytest.raises(UnsafePath, match="not there"):
             squash(store, chain(layers).diff_ids[kept:], chain(layers[:kept]))
     with pytest.raises(UnsafePath, match="not there"):
-        flat(store.tree(chain(layers)), io.BytesIO())
+        flat([("", store.tree(chain(layers)))], io.BytesIO())
     assert above(store, [*layers, put(store, (".wh.x", b""))], 1)
 
 
@@ -129,7 +129,7 @@ def test_holes_are_written_as_zeros(store: Store, tmp_path: Path) -> None:
     assert store.toc(layers[0].diff_id).get("holes").sparse is not None  # type: ignore[union-attr]
     above(store, layers, 0)
     sink = io.BytesIO()
-    flat(store.tree(chain(layers)), sink)
+    flat([("", store.tree(chain(layers)))], sink)
     with tarfile.open(fileobj=io.BytesIO(sink.getvalue())) as archive:
         member = archive.extractfile("holes")
         assert member is not None and member.read() == content
@@ -143,7 +143,7 @@ def test_the_same_layers_give_the_same_bytes(store: Store, tmp_path: Path) -> No
         again = [put(other, *reversed(some)) for some in members]
         assert squash(other, chain(again).diff_ids, Chain(())) == one
     sink = io.BytesIO()
-    assert flat(store.tree(chain(layers)), sink) == len(sink.getvalue())
+    assert flat([("", store.tree(chain(layers)))], sink) == len(sink.getvalue())
     assert bring(store, io.BytesIO(sink.getvalue())) == one
 
 
@@ -173,7 +173,7 @@ def test_squashed_above_any_layer_shows_the_same(
     try:
         above(store, layers, kept)
         sink = io.BytesIO()
-        flat(store.tree(chain(layers)), sink)
+        flat([("", store.tree(chain(layers)))], sink)
     except UnsafePath as error:
         assert "not there" in str(error)
         return
