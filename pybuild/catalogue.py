@@ -117,6 +117,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "catalog": Listed("pybuild.commands.catalog:catalog", "List the repositories of a registry."),
         "login": Listed("pybuild.commands.login:login", "Remember a registry's credentials."),
         "logout": Listed("pybuild.commands.logout:logout", "Forget a registry's credentials."),
+        "manifest": Listed("pybuild.commands.manifest:manifest", "Make lists of images for several platforms."),
         "registry": Listed("pybuild.commands.registry:registry", "Serve the store as a registry."),
         "artifact": Listed("pybuild.commands.artifact:artifact", "Send any files to a registry, and fetch them."),
     },

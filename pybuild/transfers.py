@@ -79,7 +79,7 @@ def connection(command: Command) -> Command:
             metavar="[=BOOL]",
             help="Demand TLS and valid certificates; 127.0.0.1 and localhost may always use plain HTTP.",
         ),
-        click.option("--no-tls-verify", is_flag=True, hidden=True),
+        click.option("--no-tls-verify", "--insecure", "no_tls_verify", is_flag=True, hidden=True),
         click.option("--creds", metavar="USER:PASSWORD", help="Instead of what login has remembered."),
         click.option("--registry-token", metavar="TOKEN", help="A bearer token, sent as it is."),
         click.option("--authfile", metavar="FILE", help="Read credentials from there (REGISTRY_AUTH_FILE)."),

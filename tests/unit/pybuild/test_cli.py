@@ -93,7 +93,7 @@ def test_go_booleans_are_understood_and_the_containers_words_left_alone(
         (["build", "--secret", "id=nowhere", "."], "not there"),
         (["build", "--ssh", "a=nowhere", "."], "No such file"),
         (["build", "--memory", "many", "."], "for example 512m"),
-        (["build", "-o", "type=pigeon", "."], "oci, docker, tar, local, registry"),
+        (["build", "-o", "type=pigeon", "."], "oci, docker, tar, local"),
         (["build", "https://example.org/x.git#--upload-pack=x"], "begins with a dash"),
         (["build", "nowhere"], "is not there"),
         (["build", "-f", "-", "-"], "both build context and dockerfile"),
