@@ -105,6 +105,12 @@ class Images:
             for name, digest, kind, size in rows
         )
 
+    def names_of(self, image_id: Digest) -> tuple[Reference, ...]:
+        """Every name that leads to an image, whichever of its manifests that is through."""
+        rows = self._db.rows("SELECT manifest FROM image WHERE config = ?", str(image_id))
+        found = {name for (manifest,) in rows for name in self._names_of(Digest.parse(manifest))}
+        return tuple(sorted(found, key=str))
+
     # -- changing --------------------------------------------------------------------------------
 
     def add(self, manifest: Manifest, config: ImageConfig, names: Sequence[Reference] = ()) -> Image:

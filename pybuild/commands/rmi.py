@@ -45,14 +45,15 @@ def remove(context: Context, name: str, *, force: bool) -> None:
     """Remove one; tell what went as docker does. Raises InUse, BlobMissing, NameAmbiguous, ReferenceInvalid."""
     images = context.store.images
     image = images.get(name)
-    reference = next((one for one in image.references if one == parsed(name)), None)
-    if reference is not None and len(image.references) > 1:
+    names = images.names_of(image.id)
+    reference = next((one for one in names if one == parsed(name)), None)
+    if reference is not None and any(holds(one, reference) for one in names):
         images.untag(reference)
         context.note("untag", str(image.id), reference.familiar)
         click.echo(f"Untagged: {reference.familiar}")
         return
-    if reference is None and len(image.references) > 1 and not force:
-        held = ", ".join(one.familiar for one in image.references)
+    if reference is None and len(names) > 1 and not force:
+        held = ", ".join(one.familiar for one in names)
         raise InUse(f"image {image.id.short} has several names ({held}); remove them, or use -f")
     users = containers(context, image)
     if users and (not force or any(running for _, running in users)):
@@ -63,6 +64,11 @@ def remove(context: Context, name: str, *, force: bool) -> None:
         click.echo(f"Untagged: {dropped.familiar}")
     context.note("delete", str(image.id))
     click.echo(f"Deleted: {image.id}")
+
+
+def holds(other: Reference, going: Reference) -> bool:
+    """Whether an image stays for a name when one of its names goes; a digest goes with the last tag beside it."""
+    return other != going and (other.tag is not None or other.repository != going.repository)
 
 
 def parsed(name: str) -> Reference | None:
