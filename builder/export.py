@@ -18,7 +18,7 @@ from layers import Chain, Descriptor, Image
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
-    from layers import Reference, Store
+    from layers import Store
 
 STREAMS = (Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1"))
 
@@ -41,7 +41,7 @@ def export(
     match output.kind:
         case "image":
             for name in output.names or request.tags if output.canonical else ():
-                bench.store.images.tag(canonical(name, target), target)
+                bench.store.images.tag(name.pinned(target.digest), target)
             return target
         case "registry":
             return _push(bench, request, output, target, emit)
@@ -100,6 +100,7 @@ def _image(
 def _push(
     bench: Workbench, request: BuildRequest, output: Output, target: Descriptor, emit: Callable[[Event], None]
 ) -> Descriptor | None:
+    from layers.moving import sent
     from layers.moving.places import Places
     from layers.moving.rewrite import Packed
     from layers.moving.transfer import copy
@@ -111,17 +112,14 @@ def _push(
     for name in output.names or request.tags:
         tag = None if output.by_digest else name.tag or "latest"
         found = copy(packed, target, bench.remote(name), tag, every=True, places=places)
-        emit(Exported("registry", str(canonical(name, found)) if tag is None else name.familiar, found.digest))
+        pinned = name.pinned(found.digest)
+        emit(Exported("registry", pinned.familiar if tag is None else name.familiar, found.digest))
+        sent.note(store, target.digest, pinned)
         if output.canonical:
-            store.images.tag(canonical(name, target), target)
+            store.images.tag(name.pinned(target.digest), target)
     for note in packed.notes:
         emit(Warned(note))
     return found
-
-
-def canonical(name: Reference, target: Descriptor) -> Reference:
-    """The repository of a name with a digest instead of a tag."""
-    return replace(name, tag=None, digest=target.digest)
 
 
 def folder(image: Image, images: Sequence[Image], output: Output) -> str:

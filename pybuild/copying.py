@@ -105,6 +105,10 @@ def copy(
         copied = Copied(after, after.digest, ())
         if isinstance(seen, Rewritten):
             copied = Copied(after, seen.was.get(after.digest, after.digest), tuple(seen.notes))
+    if origin.kind is Kind.STORE and destination.kind is Kind.REGISTRY:
+        from layers.moving import sent
+
+        sent.note(context.store, copied.was, destination.reference.pinned(after.digest))
     if destination.kind is Kind.REGISTRY and (said := destination.reference.digest) not in (None, after.digest):
         raise DocumentInvalid(f"image {after.digest}", f"it was sent, but it is not {said}, which {destination} names")
     return copied

@@ -95,6 +95,10 @@ class Reference:
         """The whole reference as people write it."""
         return self.familiar_repository + self._suffix()
 
+    def pinned(self, digest: Digest) -> Reference:
+        """The same repository with a digest instead of a tag."""
+        return replace(self, tag=None, digest=digest)
+
     def with_tag(self, tag: str) -> Reference:
         """The same repository under another tag."""
         if not TAG.match(tag):

@@ -12,7 +12,7 @@ from pybuild.transfers import connection
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Image
+    from layers import Image, Store
     from layers.oci.address import Address
 
 
@@ -143,7 +143,7 @@ def describe(
             if kind == "container":
                 raise NotFound(f"no container {name!r}; 'pybuild ps -a' lists them") from None
     try:
-        return image_json(context.store.images.get(name, Platform.parse(platform) if platform else None))
+        return image_json(context.store, context.store.images.get(name, Platform.parse(platform) if platform else None))
     except (BlobMissing, ReferenceInvalid, PlatformMissing) as error:
         what = "image" if kind == "image" else "image or container"
         near = context.store.images.names()
@@ -154,7 +154,7 @@ def describe(
         raise NotFound(f"no {what} {name!r}{hint}") from error
 
 
-def image_json(image: Image) -> dict[str, Any]:
+def image_json(store: Store, image: Image) -> dict[str, Any]:
     """docker's object for an image (Docker Engine API, "Inspect an image")."""
     config = image.config
     runtime = config.runtime
@@ -162,7 +162,7 @@ def image_json(image: Image) -> dict[str, Any]:
     return {
         "Id": str(image.id),
         "RepoTags": [reference.familiar for reference in image.references if reference.tag],
-        "RepoDigests": repo_digests(image),
+        "RepoDigests": repo_digests(store, image),
         "Comment": (last.comment if last else None) or "",
         "Created": image.created or "",
         "Author": config.author or "",
@@ -191,10 +191,12 @@ def image_json(image: Image) -> dict[str, Any]:
     }
 
 
-def repo_digests(image: Image) -> list[str]:
-    """`repository@digest` under which registries know it: only what came from one, or was sent as it is, has any."""
+def repo_digests(store: Store, image: Image) -> list[str]:
+    """`repository@digest` under which registries know it: only what came from one, or was sent to one, has any."""
+    from layers.moving import sent
     from layers.oci.mediatypes import OCI_LAYER
 
-    if all(layer.media_type == OCI_LAYER for layer in image.manifest.layers):
-        return []
-    return list(dict.fromkeys(f"{ref.familiar_repository}@{image.target.digest}" for ref in image.references))
+    known = [name.familiar for name in sent.names(store, image.target.digest)]
+    if any(layer.media_type != OCI_LAYER for layer in image.manifest.layers):
+        known += [f"{ref.familiar_repository}@{image.target.digest}" for ref in image.references]
+    return list(dict.fromkeys(known))

@@ -1,5 +1,6 @@
 """Names that go, and images that go with their last one, as docker has it."""
 
+import json
 from pathlib import Path
 
 from tests.support.command import Pybuild
@@ -16,7 +17,12 @@ def test_a_name_goes_alone_though_others_lead_to_another_manifest_of_the_image(
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     sent = registry.reference("rmi:1")
     image = pybuild.build(tmp_path, "-t", "app:1")
+    digest = pybuild.text("push", "app:1", sent).rpartition("digest: ")[2].split()[0]
     pybuild("push", "app:1", sent)
+    (told,) = json.loads(pybuild.text("inspect", "app:1"))
+    assert told["RepoDigests"] == [f"{sent.rpartition(':')[0]}@{digest}"]
+    pybuild("prune", "-f")
+    assert json.loads(pybuild.text("inspect", "app:1")) == [told]
     pybuild("pull", "-q", sent)  # the same image, compressed now
     assert names(pybuild) == {"app:1", sent}
     assert "has several names (" in pybuild("rmi", image.removeprefix("sha256:")[:12], code=1).stderr
