@@ -1,9 +1,9 @@
-"""RUN for other processors than this machine's: who executes its programs, known before the first step is done."""
+"""Programs for other processors than this machine's: who executes them, known before the first step is done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.errors import StepFailed
 from builder.graph import BuildGraph, Run, Step
@@ -12,7 +12,7 @@ from layers import Platform
 if TYPE_CHECKING:
     from builder.request import BuildRequest
     from builder.workbench import Workbench
-    from runner import Emulator
+    from runner import Emulator, Ids
 
 INSTALL = "install an emulator (apt-get install qemu-user-static), or let the stage run here: --platform=$BUILDPLATFORM"
 
@@ -24,27 +24,32 @@ def emulators(
 
     `missing`: the steps that will be done, because no cache has them; asked for only if some cannot be.
     """
-    here, found = Platform.host(), dict[Platform, "Emulator"]()
-    lame: dict[Platform, tuple[str, str]] = {}
+    found, lame = dict[Platform, "Emulator"](), dict[Platform, str]()
+
+    def ids() -> Ids | None:
+        return bench.runtime().settle(request.userns, bench.store.root).ids
+
     for platform in {step.platform for graph in graphs for step in graph.steps if isinstance(step.op, Run)}:
-        if (platform.os, platform.architecture) == (here.os, here.architecture):
+        if not is_foreign(platform):
             continue
-        emulator, why = chosen(platform, request, bench)
+        emulator, why = chosen(platform, ids)
         if emulator is not None:
             found[platform] = emulator
         elif why:
-            lame[platform] = (why, here.architecture)
+            lame[platform] = why
     if lame:
         for step in missing():
             if isinstance(step.op, Run) and step.platform in lame:
-                why, own = lame[step.platform]
-                what = f"RUN for {step.platform} cannot be executed on linux/{own}: {why}"
+                what = f"RUN for {step.platform} cannot be executed on {Platform.host()}: {lame[step.platform]}"
                 raise StepFailed(step.title, what, span=step.span, help=INSTALL)
     return found
 
 
-def chosen(platform: Platform, request: BuildRequest, bench: Workbench) -> tuple[Emulator | None, str]:
-    """An emulator to lend, or None and why there is none; None and nothing if none is needed."""
+def chosen(platform: Platform, ids: Callable[[], Ids | None]) -> tuple[Emulator | None, str]:
+    """An emulator to lend, or None and why there is none; None and nothing if none is needed.
+
+    `ids`: which user namespace the programs would run in, asked for only where one has to be lent.
+    """
     from runner.emulators import executed, lent, sandboxed
     from runner.programs import MACHINES
 
@@ -58,6 +63,30 @@ def chosen(platform: Platform, request: BuildRequest, bench: Workbench) -> tuple
         return None, "no emulator for it is registered (binfmt_misc with the F flag), and none is installed"
     if not sandboxed():
         return None, f"{emulator.path} has to be registered (systemctl restart systemd-binfmt): Linux is older than 6.7"
-    if bench.runtime().settle(request.userns, bench.store.root).ids is None:
+    if ids() is None:
         return None, f"{emulator.path} has to be registered (systemctl restart systemd-binfmt) for --userns host"
     return emulator, ""
+
+
+def is_foreign(platform: Platform) -> bool:
+    """Whether it is for another kind of processor than this machine's, or for another system, and says so."""
+    here = Platform.host()
+    return platform.os not in ("", here.os) or platform.architecture not in ("", here.architecture)
+
+
+def lending(platform: str, ids: Ids | None) -> dict[str, Any]:
+    """What a sandbox needs for programs of a platform ("" for this one's), as its fields. Raises SandboxUnavailable."""
+    if not platform:
+        return {}
+    emulator, why = chosen(Platform.parse(platform), lambda: ids)
+    if why:
+        from runner import SandboxUnavailable
+
+        what = f"programs for {platform} cannot be executed on {Platform.host()}: {why}"
+        raise SandboxUnavailable(what, "install an emulator (apt-get install qemu-user-static)")
+    return {"emulator": emulator, "i386": is_i386(Platform.parse(platform), emulator)}
+
+
+def is_i386(platform: Platform, emulator: Emulator | None) -> bool:
+    """Whether a processor of 64 bits executes its programs of 32."""
+    return emulator is None and platform.architecture == "386" and Platform.host().architecture == "amd64"

@@ -74,6 +74,7 @@ def settings(
     from builder.containers import Settings
     from builder.containers.book import now
     from builder.containers.control import number_of
+    from builder.emulation import is_foreign
     from builder.process import DEFAULT_PATH, assignments, command
     from runner.cgroups import check
 
@@ -128,6 +129,7 @@ def settings(
         shm_size=options["shm_size"] or 64 << 20,
         limits=limits,
         userns=ids(options),
+        platform=str(image.config.platform) if is_foreign(image.config.platform) else "",
         **lifecycle.settings(options, runtime, detach=detach),
         oom_hook=options["oom_hook"] or "",
         **walled_in,

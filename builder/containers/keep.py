@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 
 def keep_failed(  # noqa: PLR0917 what a container is made of
-    store: Store, work: Workspace, op: Run, title: str, exit: Exit, userns: Ids | None, *, output: bytes
+    store: Store,
+    work: Workspace,
+    op: Run,
+    title: str,
+    exit: Exit,
+    userns: Ids | None,
+    *,
+    output: bytes,
+    platform: str = "",
 ) -> str:
     """Make an exited container of a prepared workspace; its name, such as `failed-3fa2c1`.
 
@@ -45,6 +53,7 @@ def keep_failed(  # noqa: PLR0917 what a container is made of
         network=op.network,
         networks=() if op.network in ALONE else (Wish(network=op.network),),
         userns=userns,
+        platform=platform,
     )
     container = Containers(store).create(settings)
     work.keep(container.folder)

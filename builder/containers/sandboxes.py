@@ -9,8 +9,9 @@ from typing import Any
 
 from builder.containers.book import Container
 from builder.containers.settings import Settings
+from builder.emulation import is_i386, lending
 from builder.process import environment, identity, network_files, network_mounts
-from layers import Account, Accounts
+from layers import Account, Accounts, Platform
 from layers.disk.paths import Root
 from runner import Ids, Mount, Sandbox
 
@@ -53,6 +54,7 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
         sysctls=settings.sysctls,
         writable_sys=settings.privileged,
         **rights(settings),
+        **lending(settings.platform, ids),
     )
 
 
@@ -93,6 +95,7 @@ def entering(
         cwd or settings.cwd or "/",
         identity(account),
         limits=settings.limits,
+        i386=bool(settings.platform) and is_i386(Platform.parse(settings.platform), None),
         **rights(settings),
     )
 

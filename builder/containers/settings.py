@@ -107,6 +107,8 @@ class Settings:
     sysctls: tuple[tuple[str, str], ...] = ()
     oom_hook: str = ""
     userns: Ids | None = None
+    platform: str = ""
+    """What its programs are for, where that is another processor than that of the machine it was made on."""
 
     @property
     def chain(self) -> Chain:

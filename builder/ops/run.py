@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cutoff import settled
+from builder.emulation import is_foreign, is_i386
 from builder.errors import Cancelled, StepFailed
 from builder.exitcodes import HELP, explain
 from builder.graph import Run, Step
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 HOSTNAME = "buildkitsandbox"
 """What BuildKit calls it; programs that keep the name of their build host make the same bytes."""
-MACHINE = os.uname().machine
 GRACE = 2.0
 """Seconds between asking a RUN to stop and killing it."""
 PLACES = ("places to mount on", "mount on ")
@@ -131,7 +131,7 @@ def run(
                 shm_size=op.shm_size,
                 grace=GRACE,
                 emulator=settings.emulator,
-                i386=step.platform.architecture == "386" and settings.emulator is None and MACHINE == "x86_64",
+                i386=is_i386(step.platform, settings.emulator),
                 **(unconfined() if op.insecure else {}),
             )
             try:
@@ -197,7 +197,8 @@ def _keep(  # noqa: PLR0917 what a container is made of
     """Keep the file system of a failed command as a container; its name."""
     from builder.containers.keep import keep_failed
 
-    return keep_failed(bench.store, work, op, step.title, exit, settings.footing.ids, output=output)
+    platform = str(step.platform) if is_foreign(step.platform) else ""
+    return keep_failed(bench.store, work, op, step.title, exit, settings.footing.ids, output=output, platform=platform)
 
 
 def misplaced(step: Step, error: SandboxBroken) -> StepFailed:

@@ -93,6 +93,15 @@ def test_an_emulator_is_lent_to_the_sandbox_alone(pybuild: Pybuild, arm: Path) -
     pybuild("build", "-q", "--platform", "linux/arm64", arm)  # cached, so nobody has to execute it
 
 
+def test_containers_of_other_processors_run(pybuild: Pybuild, arm: Path) -> None:
+    (arm / "Dockerfile").write_text('FROM scratch\nCOPY --chmod=755 parent child fine /\nCMD ["/parent"]\n')
+    command = emulated(pybuild)
+    command("build", "-q", "--platform", "linux/arm64", "-t", "arm", arm)
+    command("run", "--rm", "arm", code=42)
+    command("run", "--rm", "arm", "/fine")
+    assert "apt-get install qemu-user-static" in pybuild("run", "--rm", "arm", code=125).stderr
+
+
 KEYCTL = bytes.fromhex("b820010000 31db b9fdffffff 31d2 cd80 f7d8 89c3 b801000000 cd80")
 """386: exit(-keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0)), which works where no filter forbids it."""
 
