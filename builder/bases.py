@@ -69,7 +69,7 @@ class Bases:
 
     def _find(self, reference: Reference, platform: Platform, span: Span) -> BaseImage:
         images = self._bench.store.images
-        if not self._pull or self._bench.remote is None:
+        if not self._pull or self._bench.remote is None or reference.digest is not None:
             try:
                 if (image := images.find(reference, platform)) is not None:
                     if not platform.accepts(image.config.platform):

@@ -38,6 +38,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "build": Listed(
             "pybuild.commands.build:build", "Build an image from a Dockerfile (the default command).", True
         ),
+        "bake": Listed("pybuild.commands.bake:bake", "Build what a bake file or a compose file speaks of.", True),
         "check": Listed("pybuild.commands.check:check", "Tell what a Dockerfile says that is probably not meant."),
         "context": Listed(
             "pybuild.commands.context:context", "Show which files a build reads, and why not the others."
@@ -153,7 +154,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         **{name: name for name in ("ps", "inspect", *SECTIONS["Containers"], "diff", "export")},
     },
     "builder": {"build": "build", "prune": "prune"},
-    "buildx": {"build": "build", "prune": "prune"},
+    "buildx": {"build": "build", "bake": "bake", "f": "bake", "prune": "prune"},
 }
 """Docker's nouns, understood but not shown: `image ls` is `images`."""
 

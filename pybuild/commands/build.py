@@ -38,6 +38,7 @@ Examples:
 LATER = {
     "provenance": "attestations are not made yet",
     "sbom": "attestations are not made yet",
+    "attest": "attestations are not made yet",
 }
 HARMLESS = {"provenance": {"false", "0"}, "sbom": {"false", "0"}}
 
@@ -210,6 +211,7 @@ PERIOD = typed(units.parse_period)
 @click.option("--debug-on-fail", is_flag=True, help="Open a shell where a RUN fails, while its mounts are there.")
 @click.option("--provenance", multiple=True, hidden=True)
 @click.option("--sbom", multiple=True, hidden=True)
+@click.option("--attest", multiple=True, hidden=True)
 @mirrors
 @click.pass_obj
 def build(roof: Context, /, **options: Any) -> int:
@@ -218,9 +220,6 @@ def build(roof: Context, /, **options: Any) -> int:
     It may be a git repository (https://HOST/REPO.git#BRANCH:DIRECTORY), the URL of a tar or of a Dockerfile, or - for a
     tar or a Dockerfile on standard input; a build of a Dockerfile alone has no files to copy.
     """
-    from builder.build import build as run
-    from pybuild.progress import renderer
-
     for name, sentence in LATER.items():
         words = [word for word in options[name] if word not in HARMLESS.get(name, ())]
         if words:
@@ -238,6 +237,15 @@ def build(roof: Context, /, **options: Any) -> int:
         return foretell(roof, request, options["template"], exit_code=options["exit_code"])
     if options["template"] is not None or options["exit_code"]:
         raise click.UsageError("--format and --exit-code say how to show what --dry-run finds")
+    perform(roof, request, options)
+    return 0
+
+
+def perform(roof: Context, request: BuildRequest, options: dict[str, Any]) -> BuildResult:
+    """Build, show how it goes, and tell what was built to whom the options say. Raises as `builder.build.build`."""
+    from builder.build import build as run
+    from pybuild.progress import renderer
+
     if request.network not in ("host", "none"):
         from builder.networks.book import Networks
 
@@ -262,7 +270,7 @@ def build(roof: Context, /, **options: Any) -> int:
         Path(options["iidfile"]).write_text(str(result.target.digest if several else result.image_id))
     if options["metadata_file"]:
         Path(options["metadata_file"]).write_text(json.dumps(metadata(request, result), indent=2) + "\n")
-    return 0
+    return result
 
 
 def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:

@@ -1,0 +1,135 @@
+"""Bake files: what they mean, held to buildx's own printing, and what is built of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pybuild.bake.errors import BakeError
+from pybuild.commands.bake import bake
+from tests.support.bakes import CASES, HCL, PRINTED, setting
+from tests.support.command import Pybuild
+
+WANTED = json.loads(PRINTED.read_text())
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to stand in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def unordered(document: dict[str, Any]) -> dict[str, Any]:
+    """Members of groups come in the order of Go's maps, which is none."""
+    groups = {name: {**one, "targets": sorted(one["targets"])} for name, one in document.get("group", {}).items()}
+    return {**document, "group": groups}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_printed_as_buildx_prints(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = CASES[name]
+    for key, value in setting(case, here).items():
+        monkeypatch.setenv(key, value)
+    words = ["--print", *case.args]
+    if WANTED[name] is None:
+        with pytest.raises(BakeError):
+            bake.main(words, standalone_mode=False)
+        return
+    assert bake.main(words, standalone_mode=False) == 0
+    assert unordered(json.loads(capsys.readouterr().out)) == unordered(WANTED[name])
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        (
+            'target "default" {\n args = { A = upprr("x") }\n}\n',
+            "there is no function upprr; did you mean upper?",
+            "2:15",
+        ),
+        ('target "default" {\n tags = [nope]\n}\n', "there is no variable 'nope'", "2:10"),
+        ('target "default" {\n tags = "x"\n}\n', "tags is a list", "2:2"),
+        ('target "default" {\n', "this is not HCL", "2:1"),
+        ('target "default" {\n args = { A = parseint("zz", 10) }\n}\n', "parseint: invalid literal", "2:15"),
+        ('service "x" {}\n', "has no block 'service'", "1:1"),
+        ('target "a b" {}\n', "only letters, digits", "1:1"),
+        ('target "default" {\n resources = { memory = "1g" }\n}\n', "resources cannot be had here", "2:2"),
+    ],
+)
+def test_errors_say_where(text: str, message: str, place: str, here: Path) -> None:
+    (here / HCL).write_text(text)
+    with pytest.raises(BakeError) as raised:
+        bake.main(["--print"], standalone_mode=False)
+    assert message in str(raised.value)
+    assert str(raised.value).endswith(f"--> {HCL}:{place}")
+
+
+def test_lists(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / HCL).write_text(
+        'variable "V" { default = 3 }\ntarget "a" {\n description = "an a"\n}\ngroup "g" { targets = ["a"] }\n'
+    )
+    bake.main(["--list=targets"], standalone_mode=False)
+    assert capsys.readouterr().out == "TARGET  DESCRIPTION\na       an a\ng       a\n"
+    bake.main(["--list=type=variables,format=json", "--var", "V=4"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out) == [{"name": "V", "value": "4"}]
+
+
+BUILT = """
+variable "WORD" { default = "hello" }
+group "default" { targets = ["app", "m"] }
+target "base" {
+  dockerfile-inline = "FROM scratch\\nCOPY base /base\\n"
+}
+target "app" {
+  context = "sub"
+  dockerfile = "Other"
+  contexts = { below = "target:base" }
+  args = { WORD = WORD }
+  tags = ["baked/app:1"]
+  labels = { made = "so" }
+}
+target "m" {
+  name = "m-${v}"
+  matrix = { v = ["x", "y"] }
+  dockerfile-inline = "FROM scratch\\nARG V\\nLABEL v=$V\\nCOPY base /\\n"
+  args = { V = v }
+  tags = ["baked/m:${v}"]
+  output = ["type=oci,dest=${v}.tar"]
+}
+target "free" {
+  dockerfile-inline = "FROM scratch\\nCOPY base /\\n"
+  entitlements = ["security.insecure"]
+}
+"""
+
+
+def test_built(here: Path, pybuild: Pybuild) -> None:
+    (here / HCL).write_text(BUILT)
+    (here / "base").write_text("of the base")
+    (here / "sub").mkdir()
+    (here / "sub" / "Other").write_text("FROM below\nARG WORD\nLABEL word=$WORD\nCOPY --from=below /base /again\n")
+    pybuild("bake", "--metadata-file", "built.json", "--var", "WORD=hi", "--pull")
+    built = json.loads((here / "built.json").read_text())
+    assert sorted(built) == ["app", "base", "m-x", "m-y"]
+    shown = json.loads(pybuild.text("inspect", "baked/app:1"))[0]
+    assert shown["Config"]["Labels"] == {"made": "so", "word": "hi"}
+    assert len(shown["RootFS"]["Layers"]) == 2
+    assert built["app"]["image.name"] == "docker.io/baked/app:1"
+    assert json.loads(pybuild.text("inspect", "baked/m:y"))[0]["Config"]["Labels"] == {"v": "y"}
+    assert (here / "x.tar").exists() and (here / "y.tar").exists()
+    refused = pybuild("bake", "free", code=1).stderr
+    assert "target free wants security.insecure" in refused and "--allow security.insecure" in refused
+    pybuild("bake", "free", "--allow", "security.insecure")
+    (here / "sub" / "Other").write_text("FROM below\nCOPY nothing /\n")
+    assert "target app of the bake file" in pybuild("bake", "app", code=1).stderr
+
+
+def test_called(here: Path, pybuild: Pybuild) -> None:
+    (here / HCL).write_text('target "default" {\n dockerfile-inline = "from scratch\\nCOPY a /\\nMAINTAINER x\\n"\n}\n')
+    assert "MaintainerDeprecated" in pybuild("bake", "--check", code=1).stdout
