@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         StepFailed,
     )
     from builder.policy import Lifetime
-    from builder.request import BuildRequest, CacheSource, CacheTarget, Output
+    from builder.request import Attest, BuildRequest, CacheSource, CacheTarget, Output
     from builder.secrets import Secret
     from builder.stages import Stage, Stages, platform_arguments
     from builder.workbench import Workbench
@@ -38,7 +38,7 @@ _HOMES = {
         "StepFailed",
     ),
     "policy": ("Lifetime",),
-    "request": ("BuildRequest", "CacheSource", "CacheTarget", "Output"),
+    "request": ("Attest", "BuildRequest", "CacheSource", "CacheTarget", "Output"),
     "secrets": ("Secret",),
     "stages": ("Stage", "Stages", "platform_arguments"),
     "workbench": ("Workbench",),
@@ -46,6 +46,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Attest",
     "BuildError",
     "BuildRequest",
     "BuildResult",

@@ -46,8 +46,10 @@ def export(
         case "registry":
             return _push(bench, request, output, target, emit)
         case "oci" | "docker":
-            if output.kind == "docker" and len(images) > 1:
-                raise BuildError("type=docker holds one platform; use type=oci for several")
+            if output.kind == "docker":
+                if len(images) > 1:
+                    raise BuildError("type=docker holds one platform; use type=oci for several")
+                target = images[0].target  # it knows no index, and so nothing that is told beside the image
             found = _image(bench.store, request, output, images, target)
         case "tar":
             assert output.dest is not None

@@ -89,6 +89,24 @@ class CacheTarget:
     mounts: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Attest:
+    """What is told of the images beside them. provenance: how they were built, max with the values of arguments.
+
+    sbom: what is installed. builder: an id of whoever builds. reproducible: claimed to be. artifact: registries list it
+    among the referrers of the image.
+    """
+
+    provenance: Literal["", "min", "max"] = ""
+    sbom: bool = False
+    builder: str = ""
+    reproducible: bool = False
+    artifact: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.provenance or self.sbom)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """One build.
@@ -105,7 +123,7 @@ class BuildRequest:
     image. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system of a failed RUN.
     secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
     RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that were
-    granted. userns: the numbers of users in RUN, None for the host's.
+    granted. userns: the numbers of users in RUN, None for the host's. attest: what is told beside the images.
     """
 
     context: Path | None
@@ -146,6 +164,7 @@ class BuildRequest:
     archive: BinaryIO | None = None
     contexts: Mapping[str, Place] = field(default_factory=dict)
     allow: frozenset[str] = frozenset()
+    attest: Attest = Attest()
 
     def __post_init__(self) -> None:
         if self.epoch is not None and not 0 <= self.epoch <= MAX_EPOCH:

@@ -84,8 +84,8 @@ class Road:
                 images.append(image)
                 reports += done
             target = images[0].target
-            if len(images) > 1:
-                target = self._index(images)
+            if len(images) > 1 or request.attest:
+                target = self._index(images, self._attested(images))
             elif of(request.annotations, "index") or of(request.annotations, "index-descriptor"):
                 raise BuildError("annotations of an index need one: build for several platforms (--platform A,B)")
             names = (*request.tags, *(name for one in request.outputs if one.kind == "image" for name in one.names))
@@ -285,13 +285,36 @@ class Road:
         else:
             self.emit(Exported("cache", place.where, found.digest))
 
-    def _index(self, images: list[Image]) -> Descriptor:
-        """One document over the images of all platforms."""
+    def _attested(self, images: list[Image]) -> list[Descriptor]:
+        """What is told of each image, kept: entries for the index."""
+        attest = self.request.attest
+        if not attest:
+            return []
+        from builder.attest.provenance import Made, provenance
+        from builder.attest.statements import attach
+
+        found = []
+        for (graph, execution), image, went_in in zip(self._done, images, self._inputs, strict=True):
+            predicates = []
+            if attest.sbom:
+                from builder.attest.packages import packages
+                from builder.attest.spdx import sbom
+
+                name = self.request.tags[0].familiar if self.request.tags else "image"
+                predicates.append(sbom(image, name, packages(self.bench.store.tree(image.chain), self._warn)))
+            if attest.provenance:
+                predicates.append(provenance(self, Made(graph, execution, image, went_in)))
+            found.append(attach(self.bench.store, image, predicates, self.request.tags, artifact=attest.artifact))
+        return found
+
+    def _index(self, images: list[Image], attested: list[Descriptor]) -> Descriptor:
+        """One document over the images of all platforms, and what is told of them."""
         notes = self.request.annotations
         entries = []
         for image in images:
             own = image.config.platform
             entries.append(replace(image.target, platform=own, annotations=of(notes, "manifest-descriptor", own)))
+        entries += attested
         index = Index.build(entries, annotations=of(notes, "index"))
         store = self.bench.store
         store.blobs.keep(index.raw, index.media_type)

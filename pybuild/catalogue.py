@@ -59,6 +59,10 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "diff": Listed("pybuild.commands.diff:diff", "Show which files of containers, images, layers, folders differ."),
         "blame": Listed("pybuild.commands.blame:blame", "Show which layer made, changed or removed a file."),
         "explore": Listed("pybuild.commands.explore:explore", "Show what the layers of an image hold and waste."),
+        "sbom": Listed("pybuild.commands.sbom:sbom", "Show what is installed in an image, as SPDX."),
+        "provenance": Listed(
+            "pybuild.commands.provenance:provenance", "Show how an image was built, as SLSA tells it."
+        ),
         "tag": Listed("pybuild.commands.tag:tag", "Give an image another name."),
         "rmi": Listed("pybuild.commands.rmi:rmi", "Remove images or names of images."),
         "save": Listed("pybuild.commands.save:save", "Write images to a tar archive."),

@@ -18,6 +18,7 @@ from layers.errors import ArchiveInvalid, BlobMismatch, BlobMissing, DocumentInv
 from layers.moving.members import Shared
 from layers.moving.names import EMPTY, LAYOUT_FILE, Names
 from layers.oci import mediatypes
+from layers.oci.attested import REFERENCE
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
 from layers.oci.documents import MAX_DOCUMENT, Index, Manifest
@@ -197,7 +198,8 @@ class ArchiveWriter:
             return
         if target.media_type in mediatypes.INDEXES:
             for entry in Index.parse(raw, target.media_type).manifests:
-                yield from self._manifests(entry)
+                if REFERENCE not in entry.annotations:  # docker would take statements for an image
+                    yield from self._manifests(entry)
         elif target.media_type in mediatypes.MANIFESTS:
             yield Manifest.parse(raw, target.media_type)
 

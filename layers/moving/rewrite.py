@@ -17,6 +17,7 @@ from layers.errors import DocumentInvalid
 from layers.moving.forms import Forms, StoreForms
 from layers.moving.repository import ReadOnly, Repository, document
 from layers.oci import mediatypes
+from layers.oci.attested import IN_TOTO, REFERENCE, about
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
 from layers.oci.documents import ImageConfig, Index, Manifest, decode, encode
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from layers.home.store import Store
 
 JOBS = 4
+LARGEST = 64 << 20
+"""Bytes of a statement that are read."""
 OF_THE_BYTES = ("zstd-chunked", "stargz")
 """Annotations of a layer that speak of its compressed bytes: they go when those do."""
 
@@ -88,9 +91,15 @@ class Rewritten(ReadOnly):
         """An index over the other forms of the images that are there; entries of absent ones stay."""
         value = decode(index.raw, "index")
         differs = False
-        for entry, told in zip(value["manifests"], index.manifests, strict=True):
+        moved: dict[Digest, Descriptor] = {}
+        pairs = list(zip(value["manifests"], index.manifests, strict=True))
+        for entry, told in sorted(pairs, key=lambda pair: REFERENCE in pair[1].annotations):  # images first
             if self.source.has(told):
-                other = self.rewrite(told)
+                other = self._statements(told, moved) if REFERENCE in told.annotations else self.rewrite(told)
+                if other.digest != told.digest:
+                    moved[told.digest] = other
+                    if REFERENCE in told.annotations:
+                        entry["annotations"][REFERENCE] = other.annotations[REFERENCE]
                 differs |= other.digest != told.digest
                 entry.update(mediaType=other.media_type, digest=str(other.digest), size=other.size)
                 if other.digest != told.digest:
@@ -101,6 +110,39 @@ class Rewritten(ReadOnly):
         if kind == mediatypes.DOCKER_INDEX and kind != target.media_type:
             self._drop(value, "annotations", "artifactType", "subject", what="the index")
         return self._author(value, kind, target) if differs or kind != target.media_type else target
+
+    def _statements(self, told: Descriptor, moved: Mapping[Digest, Descriptor]) -> Descriptor:
+        """Statements about an image that has another digest now: they speak of it by that."""
+        subject = moved.get(Digest.parse(told.annotations[REFERENCE]))
+        if subject is None or told.media_type not in mediatypes.MANIFESTS:
+            return told
+        manifest = Manifest.parse(document(self.source, told), told.media_type)
+        value = decode(manifest.raw, "manifest")
+        now = {old: new.digest for old, new in moved.items()}
+        ids: dict[str, str] = {}
+        for entry, layer in zip(value["layers"], manifest.layers, strict=True):
+            if layer.media_type == IN_TOTO and layer.size <= LARGEST:
+                with self.source.open(layer) as stream:
+                    raw = about(stream.read(LARGEST), now)
+                made = self._keep(raw, IN_TOTO)
+                ids[str(layer.digest)] = str(made.digest)
+                entry.update(digest=str(made.digest), size=made.size)
+                entry.pop("data", None)
+        if manifest.config.media_type in mediatypes.CONFIGS:
+            config = decode(document(self.source, manifest.config), "image config")
+            if isinstance(rootfs := config.get("rootfs"), dict):
+                rootfs["diff_ids"] = [ids.get(one, one) for one in rootfs.get("diff_ids") or ()]
+            value["config"] = self._keep(encode(config), manifest.config.media_type).to_json()
+        if isinstance(value.get("subject"), dict):
+            value["subject"] = subject.bare.to_json()
+        found = self._author(value, told.media_type, told)
+        return replace(found, annotations={**told.annotations, REFERENCE: str(subject.digest)})
+
+    def _keep(self, raw: bytes, media_type: str) -> Descriptor:
+        """A blob that is to be found here."""
+        found = Descriptor.of(raw, media_type)
+        self._documents[found.digest] = raw
+        return found
 
     def _manifest(self, target: Descriptor, manifest: Manifest) -> Descriptor:
         changes = self._layers(manifest)

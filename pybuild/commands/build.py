@@ -35,12 +35,6 @@ Examples:
   tar cz . | pybuild build -
   pybuild build https://example.org/app.git#v1.2:docker
   pybuild build --build-context base=docker-image://debian:sid --build-context lib=../lib ."""
-LATER = {
-    "provenance": "attestations are not made yet",
-    "sbom": "attestations are not made yet",
-    "attest": "attestations are not made yet",
-}
-HARMLESS = {"provenance": {"false", "0"}, "sbom": {"false", "0"}}
 
 
 def mapping(kind: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, str]]:
@@ -209,9 +203,16 @@ PERIOD = typed(units.parse_period)
 )
 @click.option("--check", "call", flag_value="check", help="The same as --call=check.")
 @click.option("--debug-on-fail", is_flag=True, help="Open a shell where a RUN fails, while its mounts are there.")
-@click.option("--provenance", multiple=True, hidden=True)
-@click.option("--sbom", multiple=True, hidden=True)
-@click.option("--attest", multiple=True, hidden=True)
+@click.option(
+    "--provenance", multiple=True, metavar="true|min|max|false", help="Tell beside the image how it was built (SLSA)."
+)
+@click.option("--sbom", multiple=True, metavar="true|false", help="Tell beside the image what is installed (SPDX).")
+@click.option(
+    "--attest",
+    multiple=True,
+    metavar="type=provenance|sbom,...",
+    help="The same; also mode=max, builder-id=ID, reproducible=true, referrers=true.",
+)
 @mirrors
 @click.pass_obj
 def build(roof: Context, /, **options: Any) -> int:
@@ -220,10 +221,6 @@ def build(roof: Context, /, **options: Any) -> int:
     It may be a git repository (https://HOST/REPO.git#BRANCH:DIRECTORY), the URL of a tar or of a Dockerfile, or - for a
     tar or a Dockerfile on standard input; a build of a Dockerfile alone has no files to copy.
     """
-    for name, sentence in LATER.items():
-        words = [word for word in options[name] if word not in HARMLESS.get(name, ())]
-        if words:
-            raise click.UsageError(f"--{name.replace('_', '-')} {words[0]}: {sentence}")
     request = requested(roof, options)
     if options["call"]:
         from pybuild.calling import call, parsed
@@ -277,6 +274,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
     """The flags as one value. Raises click.UsageError and what the values themselves raise."""
     from builder import BuildRequest
     from layers import Platform, Reference
+    from pybuild.attesting import attest
     from pybuild.cacheflags import source, targets
     from pybuild.contexts import agents_for, named, sources
     from pybuild.outputs import outputs
@@ -325,6 +323,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             agents=dict(agent(spec) for spec in options["agents"] or agents_for(found.get("source"))),
             contexts=named(options["contexts"]),
             allow=frozenset(options["allow"]),
+            attest=attest(options),
             **found,
             **given,
         )

@@ -1,0 +1,149 @@
+"""How an image was built, as SLSA provenance (slsa.dev/provenance/v1, BuildKit's slsa-definitions.md).
+
+Nothing in it depends on when or where a build is done once more: what is all cached gives the same bytes again. Values
+of build arguments and labels are told with mode=max only; of secrets only their ids.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from builder.attest.statements import Predicate, purl
+from builder.graph import Base, BuildGraph, Fetch, Run
+from builder.sources.named import Directory, ImageNamed, LayoutImage, StageNamed
+from layers import Platform
+from layers.oci.documents import encode
+from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.execute import Execution
+    from builder.graph import Step
+    from builder.road import Road
+    from builder.sources.named import Place
+    from layers import Image
+
+TYPE = "https://slsa.dev/provenance/v1"
+HERE = ("file", "context", "contexts")
+"""Inputs that are paths of this machine."""
+BUILD_TYPE = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One image with all that it was made of. `inputs` as in `builder.builds`."""
+
+    graph: BuildGraph
+    execution: Execution
+    image: Image
+    inputs: Mapping[str, Any]
+
+
+def provenance(road: Road, made: Made) -> Predicate:
+    """The predicate for one image."""
+    request, full = road.request, road.request.attest.provenance == "max"
+    asked: dict[str, Any] = {"frontend": "dockerfile.v0"}
+    words = {**arguments(made.inputs, full=full), **contexts(request.contexts)}
+    if words:
+        asked["args"] = dict(sorted(words.items()))
+    if full and request.secrets:
+        asked["secrets"] = [{"id": id, "optional": True} for id in sorted(request.secrets)]
+    if full and request.agents:
+        asked["ssh"] = [{"id": id, "optional": True} for id in sorted(request.agents)]
+    asked["locals"] = [{"name": "context"}, {"name": "dockerfile"}]
+    name = request.dockerfile.name if request.dockerfile else "Dockerfile"
+    source: dict[str, Any] = {"path": name}
+    if request.source is not None:
+        source = {"uri": request.source.shown, "path": name}
+    inside: dict[str, Any] = {"builderPlatform": str(Platform.host())}
+    if full:
+        inside = {"buildConfig": {"steps": [told(step, made) for step in made.graph.steps]}, **inside}
+    definition: dict[str, Any] = {
+        "buildType": BUILD_TYPE,
+        "externalParameters": {"configSource": source, "request": asked},
+        "internalParameters": inside,
+    }
+    found, complete = dependencies(made.graph, request.source is not None or request.context is None)
+    if found:
+        definition["resolvedDependencies"] = found
+    about: dict[str, Any] = {}
+    if full:
+        text = base64.b64encode(road.text).decode()
+        about["source"] = {"infos": [{"filename": name, "language": "Dockerfile", "data": text}]}
+    same = {key: value for key, value in made.inputs.items() if key not in HERE}
+    metadata: dict[str, Any] = {"invocationId": hashlib.sha256(encode(same)).hexdigest()[:32]}
+    if made.image.created:
+        metadata["finishedOn"] = made.image.created
+    metadata["buildkit_metadata"] = about
+    ran = [step for step in made.graph.steps if isinstance(step.op, Run)]
+    if all(isinstance(step.op, Run) and step.op.network == "none" for step in ran) and complete:
+        metadata["buildkit_hermetic"] = True
+    metadata["buildkit_completeness"] = {"request": full, "resolvedDependencies": complete}
+    if request.attest.reproducible:
+        metadata["buildkit_reproducible"] = True
+    details = {"builder": {"id": request.attest.builder}, "metadata": metadata}
+    return Predicate(TYPE, {"buildDefinition": definition, "runDetails": details})
+
+
+def arguments(inputs: Mapping[str, Any], *, full: bool) -> dict[str, str]:
+    """The words of the request, in BuildKit's names; values that people gave only if `full`."""
+    found: dict[str, str] = {}
+    if full:
+        found |= {f"build-arg:{name}": value for name, value in inputs.get("args", {}).items()}
+        found |= {f"label:{name}": value for name, value in inputs.get("labels", {}).items()}
+    if inputs.get("target"):
+        found["target"] = inputs["target"]
+    if inputs.get("network", "host") != "host":
+        found["force-network-mode"] = inputs["network"]
+    return dict(sorted(found.items()))
+
+
+def contexts(places: Mapping[str, Place]) -> dict[str, str]:
+    """The contexts with names, in BuildKit's words; directories of this machine by their names only."""
+    found = {}
+    for name, place in places.items():
+        match place:
+            case ImageNamed(image):
+                told = f"docker-image://{image}"
+            case LayoutImage():
+                told = f"oci-layout:{name}"
+            case StageNamed(stage):
+                told = f"target:{stage}"
+            case Directory():
+                told = f"local:{name}"
+            case _:
+                told = place.shown
+        found[f"context:{name}"] = told
+    return found
+
+
+def dependencies(graph: BuildGraph, known: bool) -> tuple[list[dict[str, Any]], bool]:
+    """What was fetched, and whether that is all that went in: not if files of this machine did."""
+    found: dict[str, dict[str, Any]] = {}
+    complete = known
+    for step in graph.steps:
+        if isinstance(step.op, Base) and step.op.image is not None:
+            image = step.op.image
+            query = f"?platform={str(step.platform).replace('/', '%2F')}"
+            uri = purl(image.reference) + query
+            digest = image.target.digest
+            found[uri] = {"uri": uri, "digest": {digest.algorithm: digest.hex}}
+        elif isinstance(step.op, Fetch):
+            found[step.op.source.shown] = {"uri": step.op.source.shown}
+            complete = False
+    return [found[uri] for uri in sorted(found)], complete
+
+
+def told(step: Step, made: Made) -> dict[str, Any]:
+    """A step: what it did, over which others, and the layer it made."""
+    value: dict[str, Any] = {"id": f"step{step.id - made.graph.steps[0].id}", "title": step.title}
+    if step.span.place:
+        value["location"] = str(step.span.place)
+    if step.needs:
+        value["inputs"] = [f"step{one - made.graph.steps[0].id}:0" for one in step.needs]
+    result = made.execution.made.get(step.id)
+    if result is not None and not isinstance(step.op, Base) and result.chain.diff_ids:
+        value["layer"] = str(result.chain.diff_ids[-1])
+    return value
