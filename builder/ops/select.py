@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, takewhile
 from typing import BinaryIO, Protocol
 
 from builder.errors import ContextError
@@ -141,6 +141,10 @@ def select(origins: Callable[[int | None], Origin], op: Copy, step: Step) -> Sel
         if op.parents:
             found += _with_parents(origin, text, excluded, step)
         elif WILD.search(clean) and fetched is None:
+            if head := "/".join(takewhile(lambda part: not WILD.search(part), clean.split("/"))):
+                _, entry = _found(origin, head, step)  # what is no pattern has to be there
+                if entry.type is not EntryType.DIR:
+                    raise ContextError(f'"/{head}" is not a directory', span=step.span)
             found += [_source(origin, path, excluded, step) for path in sorted(matches(origin, clean, deep=False))]
         else:
             found.append(_source(origin, clean, excluded, step))
