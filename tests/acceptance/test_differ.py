@@ -1,4 +1,4 @@
-"""More than a thousand small Dockerfiles: refused or built as by BuildKit, with the same files, configuration and history.
+"""More than a thousand Dockerfiles: refused or built as by BuildKit, with the same files, configuration and history.
 
 Where we differ on purpose, `differ/differences.py` says where and why; anything else that differs is a bug.
 """
