@@ -57,11 +57,11 @@ def runs(platform: str, folder: Path) -> bool:
     path.chmod(0o755)
     try:
         pid = os.posix_spawn(path, [path.name], {})
+        _, status = os.waitpid(pid, 0)  # before it goes: an emulator may open it by name
     except OSError as error:
         if error.errno in (errno.ENOEXEC, errno.EINVAL, errno.ENOENT):
             return False
         raise
     finally:
         path.unlink()
-    _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status) == CODE

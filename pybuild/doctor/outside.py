@@ -12,6 +12,7 @@ from pathlib import Path
 from pybuild.doctor.finding import Finding, Lacking, apart, examine
 from pybuild.doctor.kernel import tun
 from runner import linux
+from runner.emulators import lent, sandboxed
 from runner.programs import MACHINES, NATIVE, runs
 
 EMULATORS = "apt-get install qemu-user-static binfmt-support"
@@ -37,9 +38,12 @@ def findings() -> Iterator[Finding]:
 def _platform(platform: str) -> Callable[[], str]:
     def probe() -> str:
         with tempfile.TemporaryDirectory(prefix="pybuild-doctor-") as folder:
-            if not runs(platform, Path(folder)):
-                raise Lacking("its programs do not run here")
-        return "a program ran"
+            if runs(platform, Path(folder)):
+                return "a program ran"
+        emulator = lent(platform)
+        if emulator is None or not sandboxed():
+            raise Lacking("its programs do not run here")
+        return f"{emulator.path} is lent to whoever needs it"
 
     return probe
 

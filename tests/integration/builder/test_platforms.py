@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.emulators import Emulator
 from runner.programs import MACHINES, program
 from tests.support import emulator
 from tests.support.command import Pybuild
@@ -91,6 +92,23 @@ def test_an_emulator_is_lent_to_the_sandbox_alone(pybuild: Pybuild, arm: Path) -
     assert "has to be registered" in told
     (arm / "Dockerfile").write_text((arm / "Dockerfile").read_text().rpartition("RUN")[0])
     pybuild("build", "-q", "--platform", "linux/arm64", arm)  # cached, so nobody has to execute it
+
+
+@pytest.mark.parametrize(("flags", "code"), [("PF", 42), ("P", 1)])
+def test_a_registered_emulator_serves_if_it_needs_no_file_in_the_root(
+    pybuild: Pybuild, arm: Path, tmp_path: Path, flags: str, code: int
+) -> None:
+    """It is registered in a user namespace of the test, which is all of the world for the command."""
+    program = emulator.folder() / "qemu-aarch64-static"
+    line = tmp_path / "line"
+    line.write_bytes(b"%s%s:%s" % (Emulator("linux/arm64", program).line, os.fsencode(program), flags.encode()))
+    place = "/proc/sys/fs/binfmt_misc"
+    script = f'mount -t binfmt_misc none {place} && cat {line} > {place}/register && exec "$@"'
+    command = Pybuild(pybuild.root, pybuild.env, ("unshare", "-Urm", "sh", "-c", script, "sh"))
+    with (arm / "Dockerfile").open("a") as text:
+        text.write('RUN ["/parent"]\n')
+    told = command("build", "--platform", "linux/arm64", arm, code=code).stderr
+    assert ("with the F flag" if code == 1 else "exit code 42") in told
 
 
 def test_containers_of_other_processors_run(pybuild: Pybuild, arm: Path) -> None:
