@@ -15,6 +15,7 @@ from builder.events import Event, Exported, Warned
 from builder.request import BuildRequest, Output
 from builder.times import Times
 from layers import Chain, Descriptor, Image
+from layers.oci import mediatypes
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
@@ -72,11 +73,9 @@ def _image(
 ) -> Descriptor:
     """An archive or a layout; its index.json has what is said of the descriptor."""
     names = output.names or request.tags
-    notes = (
-        of(request.annotations, "manifest-descriptor", images[0].config.platform)
-        if len(images) == 1
-        else of(request.annotations, "index-descriptor")
-    )
+    notes = of(request.annotations, "manifest-descriptor", images[0].config.platform)
+    if target.media_type in mediatypes.INDEXES:
+        notes = of(request.annotations, "index-descriptor")
     assert output.dest is not None
     if output.packed:
         from layers.moving.archive import save

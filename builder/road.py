@@ -72,6 +72,9 @@ class Road:
         began = time.monotonic()
         request, store = self.request, self.bench.store
         platforms = request.platforms or (Platform.host(),)
+        for_index = of(request.annotations, "index") or of(request.annotations, "index-descriptor")
+        if for_index and len(platforms) == 1:
+            raise BuildError("annotations of an index need one: build for several platforms (--platform A,B)")
         images: list[Image] = []
         exported: list[Descriptor] = []
         reports: list[StepReport] = []
@@ -86,8 +89,6 @@ class Road:
             target = images[0].target
             if len(images) > 1 or request.attest:
                 target = self._index(images, self._attested(images))
-            elif of(request.annotations, "index") or of(request.annotations, "index-descriptor"):
-                raise BuildError("annotations of an index need one: build for several platforms (--platform A,B)")
             names = (*request.tags, *(name for one in request.outputs if one.kind == "image" for name in one.names))
             for tag in dict.fromkeys(names):
                 store.images.tag(tag, target)

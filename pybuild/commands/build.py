@@ -357,7 +357,7 @@ def host(text: str) -> tuple[str, str]:
 
 def metadata(request: BuildRequest, result: BuildResult) -> dict[str, Any]:
     """What buildx writes into its metadata file: of what was pushed or written, else of what is in the store."""
-    target = result.exported[0] if result.exported else result.target
+    target = result.exported[-1] if result.exported else result.target
     value: dict[str, Any] = {}
     if len(result.image_ids) == 1:
         value["containerimage.config.digest"] = str(result.image_id)
