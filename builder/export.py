@@ -48,8 +48,6 @@ def export(
             return _push(bench, request, output, target, emit)
         case "oci" | "docker":
             if output.kind == "docker":
-                if len(images) > 1:
-                    raise BuildError("type=docker holds one platform; use type=oci for several")
                 target = images[0].target  # it knows no index, and so nothing that is told beside the image
             found = _image(bench.store, request, output, images, target)
         case "tar":
@@ -57,8 +55,6 @@ def export(
             from layers.making.merge import flat
 
             trees = [(folder(image, images, output), bench.store.tree(image.chain)) for image in images]
-            if len(trees) > 1 and not output.split:
-                raise BuildError("type=tar without platform-split holds one platform; build each of them alone")
             with replacing(output.dest) as sink:
                 flat(trees, sink, None if times is None else times.of)
         case "local":

@@ -173,6 +173,11 @@ class BuildRequest:
             raise ValueError(f"--allow {min(unknown)}: there are {', '.join(sorted(ENTITLEMENTS))}")
         for key in self.annotations:
             scoped(key)
+        for output in self.outputs if len(self.platforms) > 1 else ():
+            if output.kind == "docker":
+                raise ValueError("an output of type docker holds one platform; type oci holds several")
+            if output.kind == "tar" and not output.split:
+                raise ValueError("an output of type tar without platform-split holds one platform")
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"{self.jobs} steps at the same time is less than one")
         if sum(one is not None for one in (self.context, self.source, self.archive)) > 1:

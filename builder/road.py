@@ -73,7 +73,7 @@ class Road:
         request, store = self.request, self.bench.store
         platforms = request.platforms or (Platform.host(),)
         for_index = of(request.annotations, "index") or of(request.annotations, "index-descriptor")
-        if for_index and len(platforms) == 1:
+        if for_index and len(platforms) == 1 and not request.attest:
             raise BuildError("annotations of an index need one: build for several platforms (--platform A,B)")
         images: list[Image] = []
         exported: list[Descriptor] = []

@@ -32,6 +32,10 @@ ARCHITECTURES = {
     "armv8l": ("arm", "v8"),
     "loongarch64": ("loong64", None),
 }
+KNOWN = frozenset(
+    "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x sparc64 wasm".split()
+)
+"""Architectures that may stand alone, without a system."""
 SYSTEMS = {"macos": "darwin"}
 WORD = re.compile(r"[A-Za-z0-9_.-]+\Z")
 LADDER = {"arm": ("v8", "v7", "v6", "v5"), "amd64": ("v4", "v3", "v2", "v1")}
@@ -49,7 +53,7 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read `os/arch[/variant]`, `arch` or `os`, as `--platform` takes it; raises DocumentInvalid."""
+        """Read `os/arch[/variant]`, `arch`, `os` or `local`, as `--platform` takes it; raises DocumentInvalid."""
         parts = text.strip().split("/")
         if not 1 <= len(parts) <= 3 or not all(WORD.match(part) for part in parts):
             raise DocumentInvalid(f"platform {text!r}", "expected OS/ARCH[/VARIANT], for example linux/arm64/v8")
@@ -57,7 +61,12 @@ class Platform:
             word = parts[0].lower()
             if word in ("linux", "windows", "darwin", "macos", "freebsd"):
                 return cls.of(SYSTEMS.get(word, word), cls.host().architecture, cls.host().variant)
-            return cls.of("linux", word)
+            if word == "local":
+                return cls.host()
+            found = cls.of("linux", word)
+            if found.architecture not in KNOWN:
+                raise DocumentInvalid(f"platform {text!r}", "that is no operating system and no architecture")
+            return found
         system = parts[0].lower()
         return cls.of(SYSTEMS.get(system, system), parts[1].lower(), parts[2].lower() if len(parts) == 3 else None)
 

@@ -127,6 +127,8 @@ def test_file_systems_of_several_platforms(pybuild: Pybuild, context: Path, tmp_
     assert (tmp_path / "all/linux_arm64/d/Dockerfile").read_bytes() == (context / "Dockerfile").read_bytes()
     pybuild("build", "--platform", TWO, "-o", f"type=local,dest={tmp_path}/flat,platform-split=false", context)
     assert (tmp_path / "flat/d/Dockerfile").exists()
+    for spec in ("type=docker,dest=x", "type=tar,dest=x,platform-split=false"):
+        assert "one platform" in pybuild("build", "--platform", TWO, "-o", spec, context, code=2).stderr
     done = subprocess.run(
         pybuild.command("build", "-o", "-", context), env=pybuild.environment, capture_output=True, check=True
     )

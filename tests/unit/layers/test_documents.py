@@ -74,6 +74,9 @@ def test_an_index_chooses_the_best_variant_and_lists_what_there_is() -> None:
     index = Index.build([entry("linux/amd64", b"a"), entry("linux/arm/v6", b"b"), entry("linux/arm/v7", b"c")])
     assert index.choose(Platform.parse("linux/arm/v7")).digest == Digest.of(b"c")
     assert index.choose(Platform.parse("linux/arm")).digest == Digest.of(b"c")
+    assert Platform.parse("local") == Platform.host()
+    with pytest.raises(DocumentInvalid, match="no architecture"):
+        Platform.parse("arm46")
     assert index.choose(Platform.parse("linux/amd64/v3")).digest == Digest.of(b"a")
     with pytest.raises(PlatformMissing, match="linux/arm/v6"):
         index.choose(Platform.parse("linux/s390x"))
