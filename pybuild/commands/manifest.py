@@ -109,6 +109,7 @@ def wanted(options: dict[str, Any]) -> Platform | None:
 @click.argument("image", required=False)
 @platformed
 @click.option("--index", "whole", is_flag=True, help="The annotations are the list's own.")
+@connection
 @click.pass_obj
 def annotate(context: Context, /, name: str, image: str | None, whole: bool, **options: Any) -> None:
     """Say something else of IMAGE, a name or digest, in the list NAME."""
@@ -127,27 +128,36 @@ def annotate(context: Context, /, name: str, image: str | None, whole: bool, **o
 
 
 def entry(context: Context, index: Index, image: str) -> Descriptor:
-    """What a list says of an image, by name, id or digest. Raises click.ClickException."""
-    from layers import BlobMissing
+    """What a list says of an image, by digest or by a name in the store, else in a registry.
 
-    digests = {image}
-    try:
-        target = context.store.repository().resolve(image)
-        digests = {image, str(target.digest), str(context.store.images.get(image).manifest.descriptor.digest)}
-    except BlobMissing:
-        if not image.startswith("sha256:"):
-            raise
+    Raises click.ClickException if it says nothing of it, and what registries raise.
+    """
+    from layers import BlobMissing
+    from layers.oci.address import Address, Kind
+    from pybuild.addressing import resolve, source
+
+    wanted = {image}
+    if not image.startswith("sha256:"):
+        address = Address.parse(image)
+        try:
+            target = context.store.repository().resolve(image)
+            wanted |= {str(target.digest), str(context.store.images.get(image).manifest.descriptor.digest)}
+        except BlobMissing:
+            if address.kind is Kind.STORE:
+                address = Address(Kind.REGISTRY, "", image)
+            with source(context, address) as there:
+                wanted.add(str(resolve(there, address).digest))
     for one in index.manifests:
-        if str(one.digest) in digests:
+        if str(one.digest) in wanted:
             return one
-    raise click.ClickException(
-        f"{image} is not in this list: it has {', '.join(str(e.digest) for e in index.manifests)}"
-    )
+    there_are = ", ".join(str(one.digest) for one in index.manifests) or "nothing"
+    raise click.ClickException(f"{image} is not in this list: it has {there_are}")
 
 
 @manifest.command(epilog="\b\nExample:\n  pybuild manifest remove app:1 sha256:3f5a...")
 @click.argument("name")
 @click.argument("image")
+@connection
 @click.pass_obj
 def remove(context: Context, name: str, image: str) -> None:
     """Take IMAGE, a name or digest, out of the list NAME."""

@@ -78,7 +78,8 @@ def test_entries_are_added_told_of_and_removed(pybuild: Pybuild, parts: tuple[st
         "os.features": ["hard"],
     }
     assert second["platform"] == said
-    pybuild("manifest", "annotate", "--arch", "arm64", "--annotation", "c=d", "mine", second["digest"])
+    pybuild("manifest", "annotate", "--arch", "arm64", "mine", parts[1])  # a name that the registry alone knows
+    pybuild("manifest", "annotate", "--annotation", "c=d", "mine", second["digest"])
     pybuild("manifest", "annotate", "--os-version", "6.1", "mine", parts[0])
     pybuild("manifest", "annotate", "--index", "--annotation", "top=1", "mine")
     first, second = listed(pybuild, "mine")
