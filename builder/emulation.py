@@ -48,9 +48,10 @@ def emulators(
 def chosen(platform: Platform, ids: Callable[[], Ids | None]) -> tuple[Emulator | None, str]:
     """An emulator to lend, or None and why there is none; None and nothing if none is needed.
 
-    `ids`: which user namespace the programs would run in, asked for only where one has to be lent.
+    `ids`: of the user namespace that the programs would have, asked for only where an emulator has to be lent.
     """
     from runner.emulators import executed, lent, sandboxed
+    from runner.owners import nested
     from runner.programs import MACHINES
 
     name = "linux/arm/v7" if platform.architecture == "arm" else f"linux/{platform.architecture}"
@@ -63,7 +64,7 @@ def chosen(platform: Platform, ids: Callable[[], Ids | None]) -> tuple[Emulator 
         return None, "no emulator for it is registered (binfmt_misc with the F flag), and none is installed"
     if not sandboxed():
         return None, f"{emulator.path} has to be registered (systemctl restart systemd-binfmt): Linux is older than 6.7"
-    if ids() is None:
+    if ids() is None and not nested():
         return None, f"{emulator.path} has to be registered (systemctl restart systemd-binfmt) for --userns host"
     return emulator, ""
 

@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from runner.programs import MACHINES, program
 from tests.support import emulator
 from tests.support.command import Pybuild
 from tests.support.peers import need
+from tests.support.person import Person
 from tests.support.registry import RegistryServer
 
 pytestmark = pytest.mark.root
@@ -109,6 +112,23 @@ def test_a_registered_emulator_serves_if_it_needs_no_file_in_the_root(
         text.write('RUN ["/parent"]\n')
     told = command("build", "--platform", "linux/arm64", arm, code=code).stderr
     assert ("with the F flag" if code == 1 else "exit code 42") in told
+
+
+def test_who_is_not_root_lends_one_too(arm: Path) -> None:
+    need("newuidmap", "uidmap")
+    stage = 'FROM scratch AS {}\nCOPY --chmod=755 parent child fine /\nRUN ["/fine"]\nRUN ["/fine", "{}"]\n'
+    with tempfile.TemporaryDirectory(prefix="pybuild-homes-") as name:
+        place = Path(name)
+        place.chmod(0o755)
+        shutil.copy(emulator.folder() / "qemu-aarch64-static", place)
+        context = Path(shutil.copytree(arm, place / "context"))
+        copies = "FROM scratch\nCOPY --from=one /fine /1\nCOPY --from=two /fine /2\n"
+        (context / "Dockerfile").write_text(stage.format("one", "one") + stage.format("two", "two") + copies)
+        settled = Person.settle(place / "person")
+        person = Person(settled.root, {"PATH": f"{place}:{os.environ['PATH']}"}, home=settled.home)
+        for path in (context, *context.iterdir()):
+            path.chmod(0o755)
+        person("build", "-q", "--platform", "linux/arm64", context)
 
 
 def test_containers_of_other_processors_run(pybuild: Pybuild, arm: Path) -> None:
