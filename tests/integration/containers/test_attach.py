@@ -53,7 +53,7 @@ def test_the_end_of_ones_input_is_not_that_of_a_detached_one(
     assert first.stdout is not None
     assert first.stdout.readline() == b"hello\n"
     second = started(shared_pybuild, "attach", "--no-stdin", name)
-    assert soon(lambda: "attach" in told(name))
+    assert soon(lambda: told(name).count("attach") == 2)
     first.kill()  # nobody minds
     first.wait()
     shared_pybuild("stop", "-t", "0", name)
