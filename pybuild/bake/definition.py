@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from layers import Platform
@@ -45,12 +46,15 @@ class Definition:
         self.groups: dict[str, dict[str, Any]] = {}
         self.scope = Scope("", self._variable, self._function)
         for name, blocks in self._blocks["variable"].items():
-            self._validate(name, blocks)
+            with located(blocks[-1].place):
+                self._validate(name, blocks)
         for name, blocks in self._blocks["group"].items():
-            self._group(name, blocks)
+            with located(blocks[-1].place):
+                self._group(name, blocks)
         for name, blocks in self._blocks["target"].items():
             for block in blocks:
-                self._target(name, block)
+                with located(block.place):
+                    self._target(name, block)
 
     def add(self, targets: Mapping[str, Target], groups: Mapping[str, dict[str, Any]]) -> None:
         """What files of another kind have; the blocks have the last word."""
@@ -169,7 +173,9 @@ class Definition:
         for block in blocks[-1:]:
             for key, expression in block.attributes.items():
                 value = expression.value(self._at(expression.place))
-                if key == "targets" and isinstance(value, list):
+                if key == "targets":
+                    if not isinstance(value, list):
+                        raise BakeError("targets is a list", expression.place)
                     targets += map(text, value)
                 elif key == "description":
                     found["description"] = text(value)
@@ -220,6 +226,8 @@ class Definition:
                 continue
             try:
                 value = expression.value(scope)
+                if field == "inherits" and not isinstance(value, list):
+                    raise ValueError("inherits is a list")
                 found[field] = list(map(text, value)) if field == "inherits" else formed(field, value)
             except (ValueError, TypeError) as error:
                 raise BakeError(f"target {block.label}: {error}", expression.place) from error
@@ -240,6 +248,15 @@ class Definition:
                 finally:
                     self._asking.pop()
         raise KeyError(f"target.{target}.{name}")
+
+
+@contextmanager
+def located(place: Place) -> Iterator[None]:
+    """What is wrong with a value inside becomes a BakeError there."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise BakeError(sentence(error), place) from error
 
 
 class Targets(dict[str, Any]):

@@ -97,6 +97,8 @@ def parse_json(content: str, file: str) -> Block:
         value = json.loads(content)
     except json.JSONDecodeError as error:
         raise BakeError(f"this is not JSON: {error.msg}", Place(file, error.lineno, error.colno)) from error
+    except RecursionError as error:
+        raise BakeError("this is not JSON: it is nested too deeply", Place(file)) from error
     if not isinstance(value, dict):
         raise BakeError("a bake file is a JSON object", Place(file))
     found = Block("", "", Place(file))

@@ -67,6 +67,10 @@ def bake(
     from pybuild.bake.overrides import Override
     from pybuild.bake.plan import Planner
 
+    if elsewhere := next((word for word in targets if "://" in word or word.startswith("git@")), None):
+        raise click.UsageError(
+            f"{elsewhere}: bake files elsewhere are not read; fetch it and stand in it, or give -f FILE"
+        )
     found = definition(files, variables)
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
