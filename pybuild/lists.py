@@ -42,9 +42,10 @@ def keep(context: Context, reference: Reference, index: Index) -> Descriptor:
 def entries(context: Context, image: str, platform: Platform | None, *, every: bool) -> list[Descriptor]:
     """What a list would say of an image, which is fetched if it is not in the store.
 
-    Of another list that is its image of `platform` (this machine's), or with `every` all that it names.
+    Of another list that is its image of `platform` (its only one, or this machine's), or with `every` all of them.
     """
     from layers import BlobMissing, Index, Platform
+    from layers.moving.repository import document
     from layers.moving.transfer import copy
     from layers.oci import mediatypes
 
@@ -59,17 +60,32 @@ def entries(context: Context, image: str, platform: Platform | None, *, every: b
         address = Address(Kind.REGISTRY, "", image)
     with source(context, address) as there:
         found = resolve(there, address)
+        chosen: Sequence[Descriptor] = ()
+        if found.media_type in mediatypes.INDEXES:
+            index = Index.parse(document(there, found), found.media_type)
+            chosen = index.manifests if every else (only(index, platform),)
+            if not every and (there_is := chosen[0].platform) is not None:
+                platform = Platform(there_is.os, there_is.architecture, there_is.variant)
         if address.kind is not Kind.STORE:
             copy(there, found, local, None, platform=platform, every=every, keep_index=True)
-    if found.media_type not in mediatypes.INDEXES:
-        return [described(context, found)]
-    index = Index.parse(context.store.blobs.read(found.digest), found.media_type)
-    chosen = index.manifests if every else (index.choose(platform or Platform.host()),)
+    if not chosen:
+        return [described(context, found)] if found.media_type in mediatypes.MANIFESTS else []
     if missing := [entry for entry in chosen if context.store.images.document(entry.digest) is None]:
         error = BlobMissing(f"{missing[0].platform} of {image}", f"the store {context.store.root}")
         error.add_note("'pybuild pull --all-platforms' fetches all of them")
         raise error
     return list(chosen)
+
+
+def only(index: Index, platform: Platform | None) -> Descriptor:
+    """The entry of a platform; if none is said, of the only image or else this machine's. Raises PlatformMissing."""
+    from layers import Platform
+    from layers.oci.documents import runnable
+
+    images = [entry for entry in index.manifests if runnable(entry)]
+    if platform is None and len(images) == 1:
+        return images[0]
+    return index.choose(platform or Platform.host())
 
 
 def described(context: Context, found: Descriptor) -> Descriptor:

@@ -91,6 +91,9 @@ def test_entries_are_added_told_of_and_removed(pybuild: Pybuild, parts: tuple[st
     assert other and len(listed(pybuild, "other")) == 2
     pybuild("manifest", "create", "host", "mine")
     assert [one["digest"] for one in listed(pybuild, "host")] == [first["digest"]]
+    pybuild("manifest", "create", "lone", parts[1])
+    pybuild("manifest", "create", "nested", "lone")  # its only image, though of another machine
+    assert [one["digest"] for one in listed(pybuild, "nested")] == [second["digest"]]
     pybuild("manifest", "remove", "mine", second["digest"])
     assert [one["digest"] for one in listed(pybuild, "mine")] == [first["digest"]]
     assert "is not in this list" in pybuild("manifest", "remove", "mine", second["digest"], code=1).stderr
