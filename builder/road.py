@@ -31,7 +31,7 @@ from builder.request import BuildRequest, CacheTarget
 from builder.sharing.known import CacheBroken, Imports
 from builder.span import NOWHERE, Span
 from builder.workbench import Workbench
-from layers import Descriptor, Image, ImageConfig, Index, Manifest, Platform
+from layers import Descriptor, Image, ImageConfig, Index, Manifest, Platform, Reference
 from layers.oci.documents import timestamp
 from layers.oci.image import oci
 from runner import Limits
@@ -87,9 +87,9 @@ class Road:
                 images.append(image)
                 reports += done
             target = images[0].target
-            if len(images) > 1 or request.attest:
-                target = self._index(images, self._attested(images))
             names = (*request.tags, *(name for one in request.outputs if one.kind == "image" for name in one.names))
+            if len(images) > 1 or request.attest:
+                target = self._index(images, self._attested(images, names))
             for tag in dict.fromkeys(names):
                 store.images.tag(tag, target)
                 self.emit(Exported("store", tag.familiar, target.digest, images[0].size))
@@ -286,7 +286,7 @@ class Road:
         else:
             self.emit(Exported("cache", place.where, found.digest))
 
-    def _attested(self, images: list[Image]) -> list[Descriptor]:
+    def _attested(self, images: list[Image], names: Sequence[Reference]) -> list[Descriptor]:
         """What is told of each image, kept: entries for the index."""
         attest = self.request.attest
         if not attest:
@@ -301,11 +301,11 @@ class Road:
                 from builder.attest.packages import packages
                 from builder.attest.spdx import sbom
 
-                name = self.request.tags[0].familiar if self.request.tags else "image"
+                name = names[0].familiar if names else "image"
                 predicates.append(sbom(image, name, packages(self.bench.store.tree(image.chain), self._warn)))
             if attest.provenance:
                 predicates.append(provenance(self, Made(graph, execution, image, went_in)))
-            found.append(attach(self.bench.store, image, predicates, self.request.tags, artifact=attest.artifact))
+            found.append(attach(self.bench.store, image, predicates, names, artifact=attest.artifact))
         return found
 
     def _index(self, images: list[Image], attested: list[Descriptor]) -> Descriptor:

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from builder.attest.statements import Predicate, purl
 from builder.graph import Base, BuildGraph, Fetch, Run
+from builder.sources.git import key_of as git_key
+from builder.sources.gitref import GitSource
 from builder.sources.named import Directory, ImageNamed, LayoutImage, StageNamed
+from builder.sources.web import WebSource
+from builder.sources.web import key_of as web_key
 from layers import Platform
 from layers.oci.documents import encode
 from layers.quick import dataclass
@@ -56,7 +60,7 @@ def provenance(road: Road, made: Made) -> Predicate:
     name = request.dockerfile.name if request.dockerfile else "Dockerfile"
     source: dict[str, Any] = {"path": name}
     if request.source is not None:
-        source = {"uri": request.source.shown, "path": name}
+        source = {**material(road, request.source), "path": name}
     inside: dict[str, Any] = {"builderPlatform": str(Platform.host())}
     if full:
         inside = {"buildConfig": {"steps": [told(step, made) for step in made.graph.steps]}, **inside}
@@ -65,7 +69,7 @@ def provenance(road: Road, made: Made) -> Predicate:
         "externalParameters": {"configSource": source, "request": asked},
         "internalParameters": inside,
     }
-    found, complete = dependencies(made.graph, request.source is not None or request.context is None)
+    found, complete = dependencies(road, made.graph)
     if found:
         definition["resolvedDependencies"] = found
     about: dict[str, Any] = {}
@@ -119,10 +123,26 @@ def contexts(places: Mapping[str, Place]) -> dict[str, str]:
     return found
 
 
-def dependencies(graph: BuildGraph, known: bool) -> tuple[list[dict[str, Any]], bool]:
+def material(road: Road, source: GitSource | WebSource) -> dict[str, Any]:
+    """What was fetched from elsewhere: where it is, and the commit or the digest of what came."""
+    records = road.bench.store.records
+    if isinstance(source, GitSource):
+        record = records.find(git_key(source, source.ref))
+        uri = source.shown + (f"#{source.ref}" if source.ref else "")
+        return {"uri": uri, **({"digest": {"sha1": record.value["commit"]}} if record is not None else {})}
+    record = records.find(web_key(source, road.request.secrets))
+    digests = dict(one.split(":", 1) for one in record.value["digests"]) if record is not None else {}
+    return {"uri": source.shown, **({"digest": dict(sorted(digests.items()))} if digests else {})}
+
+
+def dependencies(road: Road, graph: BuildGraph) -> tuple[list[dict[str, Any]], bool]:
     """What was fetched, and whether that is all that went in: not if files of this machine did."""
     found: dict[str, dict[str, Any]] = {}
-    complete = known
+    places = road.request.contexts.values()
+    complete = road.request.context is None and not any(isinstance(one, Directory | LayoutImage) for one in places)
+    if road.request.source is not None:
+        own = material(road, road.request.source)
+        found[own["uri"]] = own
     for step in graph.steps:
         if isinstance(step.op, Base) and step.op.image is not None:
             image = step.op.image
@@ -131,8 +151,8 @@ def dependencies(graph: BuildGraph, known: bool) -> tuple[list[dict[str, Any]], 
             digest = image.target.digest
             found[uri] = {"uri": uri, "digest": {digest.algorithm: digest.hex}}
         elif isinstance(step.op, Fetch):
-            found[step.op.source.shown] = {"uri": step.op.source.shown}
-            complete = False
+            one = material(road, step.op.source)
+            found[one["uri"]] = one
     return [found[uri] for uri in sorted(found)], complete
 
 

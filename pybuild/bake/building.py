@@ -146,7 +146,7 @@ def leaves(output: Mapping[str, Any]) -> bool:
         case "cacheonly":
             return False
         case "image":
-            return output.get("push") == "true"
+            return output.keys() - {"type"} != set()
         case "docker":
             return "dest" in output
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import struct
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer
+from tests.support.web import Page, repository, website
 
 BUILDKIT = json.loads((Path(__file__).parents[2] / "support" / "attested.json").read_text())
 DPKG = """Package: libc6
@@ -232,6 +234,44 @@ def test_pushed_later(context: Path, pybuild: Pybuild, registry: RegistryServer,
     assert statement["subject"][0]["digest"]["sha256"] == image["digest"].partition(":")[2]
     pybuild("save", "--format", "docker", "-o", tmp_path / "d.tar", name)
     subprocess.run(["skopeo", "inspect", "--raw", f"docker-archive:{tmp_path}/d.tar"], check=True, capture_output=True)
+
+
+def test_what_came_from_elsewhere(pybuild: Pybuild, tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "Dockerfile").write_text("FROM scratch\nARG SITE\nADD $SITE/file /\nCOPY Dockerfile /\n")
+
+    with website() as site:
+        site.repositories = tmp_path / "repositories"
+        commit = repository(tmp_path / "repositories" / "app.git", fill)
+        site.pages["/file"] = Page(b"content")
+        source = f"{site.url}/git/app.git"
+        pybuild("build", "--provenance=max", "--build-arg", f"SITE={site.url}", "-t", "app", f"{source}#main")
+    told = json.loads(pybuild.text("provenance", "app"))
+    git = {"uri": f"{source}#main", "digest": {"sha1": commit}}
+    assert told["buildDefinition"]["externalParameters"]["configSource"] == {**git, "path": "Dockerfile"}
+    web = {"uri": f"{site.url}/file", "digest": {"sha256": hashlib.sha256(b"content").hexdigest()}}
+    found = told["buildDefinition"]["resolvedDependencies"]
+    assert [{**one, "digest": {key: one["digest"][key] for key in ("sha1", "sha256") if key in one["digest"]}}
+            for one in found] == [web, git]  # fmt: skip
+    metadata = told["runDetails"]["metadata"]
+    assert metadata["buildkit_completeness"] == {"request": True, "resolvedDependencies": True}
+    assert metadata["buildkit_hermetic"] is True
+
+
+def test_several_platforms(pybuild: Pybuild, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    platforms = ["linux/amd64", "linux/arm64"]
+    pybuild("build", "--sbom=true", f"--platform={','.join(platforms)}", "-t", "app", "-o", f"{tmp_path}/out", tmp_path)
+    pybuild("build", "--provenance=true", f"--platform={','.join(platforms)}", "-t", "app", tmp_path)
+    for platform in platforms:
+        told = json.loads(pybuild.text("provenance", "--platform", platform, "app"))
+        assert told["runDetails"]["metadata"]["buildkit_completeness"]["request"] is False
+    pybuild("save", "-o", tmp_path / "a.tar", "app")
+    command = ["skopeo", "inspect", "--raw", f"oci-archive:{tmp_path}/a.tar"]
+    entries = json.loads(subprocess.check_output(command))["manifests"]
+    assert [entry["platform"]["architecture"] for entry in entries] == ["amd64", "arm64", "unknown", "unknown"]
+    about = [entry["annotations"]["vnd.docker.reference.digest"] for entry in entries[2:]]
+    assert about == [entry["digest"] for entry in entries[:2]]
 
 
 @pytest.mark.parametrize(
