@@ -69,7 +69,12 @@ def test_interrupted(shared_pybuild: Pybuild, tmp_path: Path, numbers: list[int]
     place = dockerfile(tmp_path, "RUN trap '' TERM INT; echo ready; sleep 1000 & sleep 1000")
     with leaked(shared_pybuild.root) as left:
         words = shared_pybuild.command("build", "--progress", "plain", "--no-cache", place)
-        process = subprocess.Popen(words, env=shared_pybuild.environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            ["env", "--default-signal=HUP", *words],  # whoever runs the tests may ignore it, as nohup does
+            env=shared_pybuild.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         assert process.stderr is not None
         while "ready" not in (line := process.stderr.readline()) or "RUN" in line:
             assert line
