@@ -33,6 +33,7 @@ class Kind(Enum):
 
 PATHS = frozenset({Kind.LAYOUT, Kind.OCI_ARCHIVE, Kind.DOCKER_ARCHIVE, Kind.DIRECTORY})
 DIGEST = re.compile(r"(?P<path>[^:]*)@(?P<digest>sha(?:256|384|512):[0-9a-f]+)\Z")
+PLACE = re.compile(r"@[0-9]+\Z")
 REFUSED = {
     "containers-storage": "podman's own store is podman's to read; 'podman save --format oci-archive' makes an archive",
     "docker-daemon": "no daemon is spoken to; use 'docker save', then docker-archive:FILE",
@@ -88,7 +89,7 @@ class Address:
                 Digest.parse(name)
             except DigestInvalid as error:
                 raise ReferenceInvalid(text, error.why) from error
-        elif kind is Kind.DOCKER_ARCHIVE and name and not name.startswith("@"):
+        elif kind is Kind.DOCKER_ARCHIVE and name and not PLACE.match(name):
             name = str(Reference.parse(name))
         return cls(kind, path, name)
 

@@ -18,6 +18,7 @@ PIECES = st.sampled_from([*WORDS.split(), "localhost:5000/", "latest", " ", "\n"
 @example(f"oci:a@sha256:{HEX}:x", Kind.STORE)
 @example(f"oci:a:b@sha256:{HEX}", Kind.STORE)
 @example("docker:dind", Kind.REGISTRY)
+@example(f"docker-archive:oci:@sha256:{HEX}", Kind.STORE)
 def test_what_is_printed_is_read_as_the_same(text: str, bare: Kind) -> None:
     try:
         address = Address.parse(text, bare=bare)
