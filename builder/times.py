@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from layers import Entry
+from layers import Entry, EntryType
 from layers.quick import dataclass
 
 
@@ -16,7 +16,9 @@ class Times:
     every: bool = False
 
     def of(self, entry: Entry) -> Entry:
-        """An entry with its time."""
+        """An entry with its time; a deletion has none."""
+        if entry.type in (EntryType.WHITEOUT, EntryType.OPAQUE):
+            return entry
         limit = self.epoch * 1_000_000_000
         if entry.mtime_ns == limit or (entry.mtime_ns < limit and not self.every):
             return entry
