@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -49,12 +50,13 @@ def _talk(
 ) -> int | None:
     own = terminal and sys.stdin.isatty()
     typed = Keys(keys) if own else None
-    left = threading.Event()
+
+    def left() -> bool:  # known before the other side, which answers the keys by closing
+        return typed is not None and typed.complete
 
     def give() -> None:
         feed(found, typed)
-        if typed is not None and typed.complete:
-            left.set()
+        if left():
             with suppress(OSError):
                 found.shutdown(socket.SHUT_RDWR)
 
@@ -75,13 +77,13 @@ def _talk(
             raw.leave()
 
 
-def _listen(container: Container, found: socket.socket, left: threading.Event) -> int | None:
+def _listen(container: Container, found: socket.socket, left: Callable[[], bool]) -> int | None:
     while True:
         try:
             packet = found.recv(line.LARGEST)
         except OSError:
             packet = b""
-        if left.is_set():
+        if left():
             return None
         kind = packet[:1]
         if kind == line.ENDED:

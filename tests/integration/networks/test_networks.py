@@ -188,9 +188,10 @@ def test_connect_and_disconnect_while_it_runs_and_when_it_does_not(place: Town) 
 
 def test_prune_leaves_what_a_container_is_meant_for(place: Town) -> None:
     for name in ("kept", "gone"):
-        place.pybuild("network", "create", name)
+        place.pybuild("network", "create", "--label", "pruned", name)
     place.pybuild("create", "--name", "later", "--network", "kept", "busybox", "true")
-    assert place.pybuild.text("network", "prune", "-f") == "Deleted Networks:\ngone"
+    words = ("network", "prune", "-f", "--filter", "label=pruned")
+    assert place.pybuild.text(*words) == "Deleted Networks:\ngone"
     place.pybuild("start", "-a", "later")
 
 
