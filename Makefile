@@ -1,4 +1,4 @@
 # For hands that type make; the recipes are in ./do, which needs no make.
-.PHONY: help demo test bench check setup
-help demo test bench check setup:
+.PHONY: help demo test vm bench check setup
+help demo test vm bench check setup:
 	@./do $@

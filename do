@@ -3,6 +3,7 @@
 #
 #   ./do demo     build, run, inspect, push and pull back a real example
 #   ./do test     all tests; ends with pytest's summary line
+#   ./do vm       those of a Debian kernel with cgroup v2 alone, in a virtual machine
 #   ./do bench    the benchmark against BuildKit, buildah, podman, skopeo, umoci
 #   ./do check    formatter, linter, types, floors, spelling: the gate before a commit
 #   ./do setup    only what the others need: Debian packages and .venv
@@ -86,6 +87,9 @@ case $task in
         packages $BASE $PEERS
         venv
         exec python -m pytest -n 2 --dist loadgroup "$@" </dev/null
+        ;;
+    vm)
+        exec "$0" test -n 0 tests/integration/runner/test_guest.py "$@"
         ;;
     bench)
         root bench
