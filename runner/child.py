@@ -26,14 +26,13 @@ from runner.linux import (
     CLONE_NEWPID,
     CLONE_NEWUSER,
     O_PATH,
-    PR_CAPBSET_DROP,
-    PR_CAPBSET_READ,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
     clone_sibling,
     close_from,
     control,
     install_filter,
+    keep_bounding,
     new_session_keyring,
     open_in,
     set_capabilities,
@@ -274,15 +273,7 @@ class Child:
         except PermissionError:
             denied = True  # such as a network file system that trusts its user more than root
         self.at = "bounding set"
-        for bit in range(64):
-            if not job.capabilities >> bit & 1:
-                try:
-                    if control(PR_CAPBSET_READ, bit):
-                        control(PR_CAPBSET_DROP, bit)
-                except OSError as problem:
-                    if problem.errno == errno.EINVAL:  # past the last one that this kernel knows
-                        break
-                    raise
+        keep_bounding(job.capabilities)
         if job.no_new_privileges:
             control(PR_SET_NO_NEW_PRIVS, 1)
         self.at = "filter"

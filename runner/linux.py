@@ -182,6 +182,19 @@ def control(option: int, *arguments: int) -> int:
     return call("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
 
 
+def keep_bounding(mask: int) -> None:
+    """Drop all capabilities but those of `mask` from the bounding set: nobody below us can have them again."""
+    for bit in range(64):
+        if not mask >> bit & 1:
+            try:
+                if control(PR_CAPBSET_READ, bit):
+                    control(PR_CAPBSET_DROP, bit)
+            except OSError as problem:
+                if problem.errno == errno.EINVAL:  # past the last one that this kernel knows
+                    break
+                raise
+
+
 def set_capabilities(mask: int, permitted: int | None = None, inheritable: int = 0) -> None:
     """Make `mask` the effective and, unless it is told, the permitted set; nothing is ambient."""
     if permitted is None:

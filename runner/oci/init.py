@@ -22,8 +22,6 @@ from runner.linux import (
     CLONE_NEWCGROUP,
     CLONE_NEWNET,
     PR_CAP_AMBIENT,
-    PR_CAPBSET_DROP,
-    PR_CAPBSET_READ,
     PR_SET_KEEPCAPS,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
@@ -31,6 +29,7 @@ from runner.linux import (
     close_from,
     control,
     install_filter,
+    keep_bounding,
     new_session_keyring,
     set_capabilities,
     set_domainname,
@@ -200,15 +199,7 @@ class Init(Child):
         os.umask(job.umask)
         self._ask(LIMITS)  # now: later we may be somebody whose limits the runtime may not set
         self.at = "capabilities"
-        for bit in range(64):
-            if not bounding >> bit & 1:
-                try:
-                    if control(PR_CAPBSET_READ, bit):
-                        control(PR_CAPBSET_DROP, bit)
-                except OSError as problem:
-                    if problem.errno == errno.EINVAL:  # past the last one that this kernel knows
-                        break
-                    raise
+        keep_bounding(bounding)
         if job.no_new_privileges:
             control(PR_SET_NO_NEW_PRIVS, 1)
         self.at = "seccomp"
