@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from builder.build import BuildResult, StepReport
+    from builder.caching.policy import Lifetime
     from builder.errors import (
         BuildError,
         Cancelled,
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
         StageMissing,
         StepFailed,
     )
-    from builder.policy import Lifetime
     from builder.request import Attest, BuildRequest, CacheSource, CacheTarget, Output
     from builder.secrets import Secret
     from builder.stages import Stage, Stages, platform_arguments
@@ -37,7 +37,7 @@ _HOMES = {
         "StageMissing",
         "StepFailed",
     ),
-    "policy": ("Lifetime",),
+    "caching.policy": ("Lifetime",),
     "request": ("Attest", "BuildRequest", "CacheSource", "CacheTarget", "Output"),
     "secrets": ("Secret",),
     "stages": ("Stage", "Stages", "platform_arguments"),

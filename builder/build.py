@@ -13,7 +13,7 @@ from builder.workbench import Workbench
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.forecast import Expected
+    from builder.caching.forecast import Expected
     from layers import Descriptor, Digest, Platform
     from runner import Usage
 
@@ -79,7 +79,7 @@ def build(request: BuildRequest, bench: Workbench, emit: Callable[[Event], None]
 
 def forecast(request: BuildRequest, bench: Workbench, emit: Callable[[Event], None]) -> list[Expected]:
     """What `build` would do now, step by step; nothing is run. Warnings are emitted. Raises as `build`."""
-    from builder.forecast import forecast as foresee
+    from builder.caching.forecast import forecast as foresee
     from builder.road import Road
 
     return foresee(Road(request, bench, emit, threading.Event()))

@@ -17,16 +17,17 @@ from functools import partial
 from queue import Queue
 from typing import TYPE_CHECKING
 
-from builder import cache, inputs, trail
+from builder import trail
 from builder.build import StepReport
-from builder.cutoff import settled
+from builder.caching import cache, inputs
+from builder.caching.cutoff import settled
+from builder.caching.finding import Finder, Found, Vanished
+from builder.caching.former import Former
+from builder.caching.looking import Looked, home
 from builder.errors import BuildError, Cancelled, ContextError, StepFailed
 from builder.events import Event, StepCached, StepFinished, StepOutput, StepProgress, StepStarted, Warned
 from builder.events import StepFailed as FailedEvent
-from builder.finding import Finder, Found, Vanished
-from builder.former import Former
 from builder.graph import Base, Copy, Fetch, Mkdir, Op, Outcome, Run, Step, origins
-from builder.looking import Looked, home
 from builder.networks.building import Building
 from builder.order import Order
 from builder.sharing.known import CacheBroken, Imports
@@ -37,7 +38,7 @@ from layers.quick import dataclass
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.cache import Kept
+    from builder.caching.cache import Kept
     from builder.contexts import Contexts
     from builder.request import BuildRequest
     from builder.workbench import Workbench
@@ -332,7 +333,7 @@ class Execution:
         """Why a step is made anew, if anybody wants to know, and all that has changed."""
         if refused or not self.request.explain:
             return refused, ()
-        from builder.explain import explain
+        from builder.caching.explain import explain
 
         assert step.base is not None
         where = self.finder.looking.where(step, self.steps)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from builder.annotations import scoped
-from builder.policy import Lifetime
+from builder.caching.policy import Lifetime
 from builder.secrets import Secret
 from builder.times import Times
 from layers import Platform, Reference

@@ -15,6 +15,7 @@ from builder.assemble import assemble
 from builder.bases import Bases
 from builder.build import BuildResult, StepReport
 from builder.builds import inputs, note
+from builder.caching.finding import Vanished
 from builder.context import Context
 from builder.contexts import Contexts
 from builder.dockerfile import Dockerfile
@@ -22,7 +23,6 @@ from builder.emulation import emulators
 from builder.errors import BuildError, Cancelled, DockerfileErrors
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.execute import Execution
-from builder.finding import Vanished
 from builder.graph import BaseImage, BuildGraph, Copy, Run, Step
 from builder.ignore import Ignore
 from builder.mounts import BindMount, CacheMount, Mounted
@@ -185,7 +185,7 @@ class Road:
 
     def _missing(self, graphs: Sequence[BuildGraph]) -> list[Step]:
         """The steps that no cache has."""
-        from builder.forecast import Forecast
+        from builder.caching.forecast import Forecast
 
         return [one.step for graph in graphs for one in Forecast(self).of(graph) if one.state == "miss"]
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from builder.builds import Built
-    from builder.explain import Change
-    from builder.former import Former
+    from builder.caching.explain import Change
+    from builder.caching.former import Former
     from layers import Store
 
 Row = tuple[dict[str, Any], "tuple[Change, ...]"]
@@ -56,9 +56,9 @@ def fits(store: Store, one: Mapping[str, Any], text: str) -> bool:
 
 def _row(store: Store, build: Built, one: Mapping[str, Any], formers: dict[str, Former]) -> Row:
     from builder import inputs
-    from builder.cache import Key, where_of
-    from builder.explain import explain
-    from builder.former import Former
+    from builder.caching.cache import Key, where_of
+    from builder.caching.explain import explain
+    from builder.caching.former import Former
 
     record = store.records.known(one["key"])
     reason = str(one["reason"])

@@ -12,9 +12,9 @@ from pybuild.progress.words import harmless
 
 if TYPE_CHECKING:
     from builder import BuildRequest
+    from builder.caching.explain import Change
+    from builder.caching.forecast import Expected
     from builder.events import Event
-    from builder.explain import Change
-    from builder.forecast import Expected
     from pybuild.wiring import Context
 
 COLUMNS = {"Step": "STEP", "State": "STATE", "Last": "LAST TIME", "Reason": "WHY"}

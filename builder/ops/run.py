@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.cutoff import settled
+from builder.caching.cutoff import settled
 from builder.emulation import is_foreign, is_i386
 from builder.errors import Cancelled, StepFailed
 from builder.exitcodes import HELP, explain

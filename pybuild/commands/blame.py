@@ -89,7 +89,7 @@ class Rows:
     """Versions as rows of the table."""
 
     def __init__(self, store: Store, image: Image, book: Versions, *, whole: bool) -> None:
-        from builder.cache import lines
+        from builder.caching.cache import lines
 
         self._store = store
         self._book = book

@@ -154,7 +154,7 @@ def write_picture(name: str, image: Image, layers: Sequence[Toc], target: str) -
 
 def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
     """Layers, sums, and the paths with the most hidden bytes."""
-    from builder.cache import lines
+    from builder.caching.cache import lines
     from layers.views.efficiency import efficiency
     from layers.views.waste import waste
     from pybuild import units
@@ -194,7 +194,7 @@ def print_report(store: Store, image: Image, layers: Sequence[Toc]) -> None:
 
 def print_found(store: Store, image: Image, layers: Sequence[Toc], wanted: str) -> None:
     """Where each path that matches comes from, and whether it is there. Raises click.ClickException if none is."""
-    from builder.cache import lines
+    from builder.caching.cache import lines
     from layers.views.versions import Versions
     from pybuild import units
     from pybuild.formats.names import shown

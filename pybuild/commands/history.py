@@ -57,8 +57,8 @@ def history(
     pushed; DOCKERFILE:LINE where it stood when it was last built here. With --usage, all is of the run that made the
     layer here, whenever that was; MEMORY is its peak, with the files that were read and written.
     """
-    from builder.cache import lines as places
-    from builder.cache import usages
+    from builder.caching.cache import lines as places
+    from builder.caching.cache import usages
     from pybuild.subject import image as find
 
     found = find(context.store, image, platform)

@@ -317,10 +317,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         body = memoryview(reply.body)[: reply.cut]
         while body:
-            self.wfile.write(body[: reply.piece])
-            if "/blobs/" in self.path:
+            if "/blobs/" in self.path:  # counted first: who has received it may look at once
                 with self.server.rude.turn:
                     self.server.rude.sent += len(body[: reply.piece])
+            self.wfile.write(body[: reply.piece])
             body = body[reply.piece :]
             if reply.pause:
                 self.server.rude.over.wait(reply.pause)

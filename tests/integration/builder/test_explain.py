@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from builder.build import build, forecast
+from builder.caching.forecast import Expected
+from builder.caching.policy import Lifetime
 from builder.events import Event, StepStarted
-from builder.forecast import Expected
-from builder.policy import Lifetime
 from builder.request import BuildRequest
 from builder.workbench import Workbench
 from layers import Digest, Record, Records, Store

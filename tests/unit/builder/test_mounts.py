@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from builder.cache import run_key
+from builder.caching.cache import run_key
 from builder.dockerfile import parse
 from builder.errors import DockerfileError, StageCycle
 from builder.graph import BaseImage, BuildGraph, Run, Step

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from builder import cache
+from builder.caching import cache
+from builder.caching.facts import Facts
+from builder.caching.looking import Looked, Looking
+from builder.caching.policy import expiry, refusal
 from builder.errors import BuildError
-from builder.facts import Facts
 from builder.graph import Run, Step
-from builder.looking import Looked, Looking
-from builder.policy import expiry, refusal
 from builder.sharing.supply import Supply
 from layers import Chain
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.cache import Kept
+    from builder.caching.cache import Kept
     from builder.contexts import Contexts
     from builder.request import BuildRequest
     from builder.sharing.known import Imports

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from builder import inputs
-from builder.cache import Key, Where, shortened, where_of
+from builder.caching import inputs
+from builder.caching.cache import Key, Where, shortened, where_of
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.former import Former
-    from builder.inputs import Listing
+    from builder.caching.former import Former
+    from builder.caching.inputs import Listing
     from layers import Record, Store
 
 MOST_FILES = 100

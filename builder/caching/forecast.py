@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Literal
 
-from builder import cache
-from builder.explain import Change, Explanation, explain
-from builder.finding import Finder
-from builder.former import Former
+from builder.caching import cache
+from builder.caching.explain import Change, Explanation, explain
+from builder.caching.finding import Finder
+from builder.caching.former import Former
+from builder.caching.looking import Looked, home
 from builder.graph import Base, BuildGraph, Fetch, Step, origins
-from builder.looking import Looked, home
 from builder.sharing.supply import Unfetched
 from layers import Chain
 from layers.quick import dataclass

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from builder import cache
+from builder.caching import cache
+from builder.caching.facts import Facts, selected
 from builder.errors import ContextError
-from builder.facts import Facts, selected
 from builder.graph import Base, Copy, Mkdir, Op, Run, Step, origins
 from builder.ops.select import Selection, select
 from layers import Chain
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
+    from builder.caching.inputs import Listing
     from builder.context import Context
     from builder.contexts import Contexts
-    from builder.inputs import Listing
     from builder.ops.attach import Shown
     from builder.ops.origin import TreeOrigin
     from builder.request import BuildRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from builder.cache import Key, Where, shortened
+from builder.caching.cache import Key, Where, shortened
 
 if TYPE_CHECKING:
     from layers import Record, Store

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from builder.cache import Where
+from builder.caching.cache import Where
 
 if TYPE_CHECKING:
     from layers import Digest, Store
