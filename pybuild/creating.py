@@ -72,7 +72,7 @@ def settings(
 ) -> Settings:
     """What `docker create` would make of the same flags and image. Raises UsageError and what a pull raises."""
     from builder.containers import Settings
-    from builder.containers.book import now
+    from builder.containers.container import now
     from builder.containers.control import number_of
     from builder.emulation import is_foreign
     from builder.process import DEFAULT_PATH, assignments, command

@@ -18,7 +18,7 @@ import click
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.containers.book import Container
+    from builder.containers.container import Container
     from layers import Chain, DiffID, Image, Store
     from layers.views.files import Files
 

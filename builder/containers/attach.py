@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from builder.containers import line
-from builder.containers.book import KILLED
+from builder.containers.container import KILLED
 from builder.containers.control import order
 from builder.containers.errors import ContainerError, ContainerState
 from builder.containers.foreground import feed
@@ -20,7 +20,7 @@ from builder.containers.state import LIVE, Status
 from builder.containers.terminal import Raw, forwarding, to_ours
 
 if TYPE_CHECKING:
-    from builder.containers.book import Container
+    from builder.containers.container import Container
 
 ADVICE = {
     Status.PAUSED: "is paused: unpause it first",
@@ -90,6 +90,6 @@ def _listen(container: Container, found: socket.socket, left: Callable[[], bool]
             code: int = json.loads(packet[1:])["code"]
             return code
         if not packet:  # its supervisor was killed
-            state = container.state() if container.folder.exists() else None
+            state = container.state() if container.exists else None
             return KILLED if state is None or state.status in LIVE else state.exit_code
         to_ours(int(kind), packet[1:])

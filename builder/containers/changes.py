@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from builder.containers.book import Container
+from builder.containers.container import Container
 from builder.containers.errors import ContainerError
 from layers import BlobMissing, Chain, History, ImageConfig, Manifest, Platform, Reference
 from layers.oci.documents import timestamp

@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder.containers.book import Container, Containers
+from builder.containers.book import Containers
+from builder.containers.container import Container
 from builder.containers.errors import ContainerState
 from builder.networks.errors import NetworkError
 from builder.networks.wish import GATEWAY, Wish

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from builder.containers import line
-from builder.containers.book import KILLED, Container
+from builder.containers.container import KILLED, Container
 from builder.containers.errors import ContainerState
 from builder.containers.state import ACTIVE, LIVE, State, Status
 
@@ -72,7 +72,7 @@ def stop(container: Container, *, grace: float | None = None, number: int | None
     try:
         order(container, "stop", **words)
     except ContainerState:
-        if container.folder.exists() and container.state().status in LIVE:
+        if container.exists and container.state().status in LIVE:
             raise
     return _awaited(container, patience)
 
@@ -118,7 +118,7 @@ def _awaited(container: Container, seconds: float) -> State:
         code = os.pread(held, 16, 0)
     finally:
         os.close(held)
-    if container.folder.exists() and (state := container.state()).status not in LIVE:
+    if container.exists and (state := container.state()).status not in LIVE:
         return state
     return State(status=Status.EXITED, exit_code=int(code or KILLED))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from builder.containers.book import PATIENCE, Container
+from builder.containers.container import PATIENCE, Container
 from builder.containers.errors import ContainerState, PathInvalid
 from builder.containers.state import ACTIVE
 from layers import Chain

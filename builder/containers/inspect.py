@@ -6,8 +6,9 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from builder.containers import connecting
-from builder.containers.book import Container, Containers
+from builder.containers.book import Containers
 from builder.containers.changes import size as changed_bytes
+from builder.containers.container import Container
 from builder.containers.settings import Memory, Settings
 from builder.containers.state import LIVE, Status
 from runner import DEFAULT_CAPABILITIES

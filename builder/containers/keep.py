@@ -6,7 +6,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from builder.containers import journal
-from builder.containers.book import Containers, now
+from builder.containers.book import Containers
+from builder.containers.container import now
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
 from builder.networks.building import ALONE

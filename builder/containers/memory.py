@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from builder.containers.state import Status
 
 if TYPE_CHECKING:
-    from builder.containers.book import Container
+    from builder.containers.container import Container
     from builder.containers.supervise import Supervisor
     from runner.pressure import Pressure, Watch
     from runner.running import Running

@@ -8,7 +8,6 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from builder.containers.book import Container
 from builder.containers.line import LARGEST
 from builder.containers.state import Status
 from builder.containers.terminal import resize
@@ -189,13 +188,12 @@ class Desk:
         from runner.adjust import adjust
 
         boss = self.supervisor
-        old, fresh = boss.settings.limits, Container(boss.container.folder)
+        old, fresh = boss.settings.limits, boss.container.again()
         if boss.running is not None and fresh.settings.limits != old:
             try:
                 adjust(boss.running.cgroup, old, fresh.settings.limits)
             except LimitUnavailable:
-                with boss.store.lock("containers"):
-                    boss.container = fresh.change(limits=old)
+                boss.container = fresh.change(limits=old)
                 raise
         boss.container = fresh
         return {}

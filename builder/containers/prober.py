@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from builder.containers.book import now
+from builder.containers.container import now
 from builder.containers.health import LONGEST, Health, Healthcheck, Probe
 from builder.containers.loop import Loop, Timer
 from runner import RunnerError, SandboxUnavailable

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from builder.containers.book import Container
+from builder.containers.container import Container
 from builder.containers.settings import Settings
 from builder.emulation import is_i386, lending
 from builder.process import environment, identity, network_files, network_mounts

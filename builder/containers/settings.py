@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, field
-from pathlib import Path
 from typing import Any
 
 from builder.containers.health import Healthcheck
 from builder.containers.restart import RestartPolicy
 from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
-from layers.disk import durable
 from layers.quick import dataclass
 from runner import Device, Ids, Limits, Rule
 
@@ -121,9 +118,9 @@ class Settings:
         return (self.path, *self.args)
 
     @classmethod
-    def read(cls, path: Path) -> Settings:
-        """The settings on disk."""
-        value: dict[str, Any] = json.loads(path.read_bytes())
+    def parse(cls, text: str) -> Settings:
+        """The settings as a store keeps them."""
+        value: dict[str, Any] = json.loads(text)
         for key in TEXTS:
             if key in value:
                 value[key] = tuple(value[key])
@@ -145,9 +142,6 @@ class Settings:
             value["userns"] = Ids.from_json(ids)
         return cls(**value)
 
-    def write(self, path: Path) -> None:
-        """Write them, whole or not at all; for good once the folder is synced."""
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.unlink(missing_ok=True)
-        durable.write(draft, json.dumps(asdict(self)).encode())
-        draft.replace(path)
+    def text(self) -> str:
+        """As a store keeps them."""
+        return json.dumps(asdict(self))

@@ -1,12 +1,10 @@
-"""Where a container is in its life; replaced whole, so a reader never sees half of it."""
+"""Where a container is in its life."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
 
 from builder.containers.health import Health
 from layers.quick import dataclass
@@ -48,19 +46,14 @@ class State:
     health: Health | None = None
 
     @classmethod
-    def read(cls, path: Path) -> State:
-        """The state on disk; a container whose first state was never written is merely created."""
-        try:
-            value = json.loads(path.read_bytes())
-        except FileNotFoundError:
+    def parse(cls, text: str) -> State:
+        """The state as a store keeps it; a container of which nothing was said yet is merely created."""
+        if not text:
             return cls()
-        except ValueError:
-            return cls(status=Status.EXITED, exit_code=137, error="its state was lost when this machine stopped")
+        value = json.loads(text)
         health = value.get("health")
         return cls(**{**value, "status": Status(value["status"]), "health": Health.of(health) if health else None})
 
-    def write(self, path: Path) -> None:
-        """Replace the state on disk."""
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(asdict(self)))
-        draft.replace(path)
+    def text(self) -> str:
+        """As a store keeps it."""
+        return json.dumps(asdict(self))

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from builder.containers import journal, line
-from builder.containers.book import PATIENCE, Container, now
 from builder.containers.connecting import joined, shared
+from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerState
 from builder.containers.foreground import Foreground
 from builder.containers.health import Health
@@ -32,6 +32,7 @@ from builder.containers.switchboard import Switchboard
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
+from layers.home.leases import discard
 from runner import Exit, Footing, RunnerError
 
 if TYPE_CHECKING:
@@ -57,14 +58,15 @@ def supervise(
     with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine, ExitStack() as stack:
         if not mine:
             raise ContainerState(container.name, "it is running already")
-        (container.folder / "lock").write_bytes(b"")
         settings = container.settings
+        stack.callback(discard, container.folder / "files")
         footing = runtime.settle(settings.userns, store.root)
         work = stack.enter_context(store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping))
         supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
         stack.callback(supervisor.close)
         state = supervisor.live()
-        (container.folder / "lock").write_text(str(state.exit_code))
+        if settings.remove:
+            (container.folder / "lock").write_text(str(state.exit_code))
         return state
 
 

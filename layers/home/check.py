@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from layers.disk.boot import boot_id
 from layers.errors import ArchiveInvalid, BlobMismatch, BlobMissing, LayerError
+from layers.home.containers import bodiless, homeless
 from layers.home.damage import REPAIR, Damage, Findings, Kind
 from layers.home.measure import Progress, Reader, Tally
 from layers.home.rows import Rows
@@ -54,7 +55,7 @@ class Look:
         self._bytes = 0
         self._bad: set[str] = set()
         with store.db.reading() as db:
-            self._rows = Rows.read(db, store.root / "containers")
+            self._rows = Rows.read(db)
             self._kinds = {
                 text: (kind, size) for text, kind, size in db.execute("SELECT digest, media_type, size FROM document")
             }
@@ -148,7 +149,7 @@ class Look:
             return
         if self._store.db.barred is None:
             with self._store.db.write() as db:
-                self._rows = Rows.read(db, self._store.root / "containers")
+                self._rows = Rows.read(db)
                 lacking = {document: self._absent(document) for document in self._rows.documents}
         else:
             lacking = {document: self._absent(document) for document in self._rows.documents}
@@ -215,24 +216,19 @@ class Look:
 
     def _containers(self) -> Iterator[Damage]:
         """Containers that nobody could start again."""
-        for entry in list(os.scandir(self._store.root / "containers")):
-            if entry.name.startswith("."):
-                continue
-            folder = Path(entry.path)
-            remedy = f"pybuild rm {entry.name[:12]}"
+        for name, pins, settings in self._store.db.rows("SELECT id, pins, settings FROM container"):
+            remedy = f"pybuild rm {name[:12]}"
             try:
-                json.loads((folder / "config.json").read_bytes())
-                pins = (folder / "pins").read_text(encoding="ascii").split()
-                lost = [text for text in pins if text in self._bad or not self._store.blobs.has(Digest.parse(text))]
+                json.loads(settings)
+                lost = [
+                    text for text in pins.split() if text in self._bad or not self._store.blobs.has(Digest.parse(text))
+                ]
                 what = f"it stands on {', '.join(lost)}, which is not here" if lost else ""
                 remedy = f"{REPAIR}, or pull its image again" if lost else remedy
-            except FileNotFoundError as error:
-                gone = not folder.exists()  # removed meanwhile
-                what = "" if gone else f"its file {Path(error.filename).name} is missing"
             except (ValueError, LayerError) as error:
                 what = f"what it was created as cannot be read: {error}"
             if what:
-                yield Damage(Kind.CONTAINER, f"containers/{entry.name}", what, remedy=remedy)
+                yield Damage(Kind.CONTAINER, f"containers/{name}", what, remedy=remedy)
 
     def _leftovers(self) -> Iterator[str]:
         """What is in nobody's way, in words."""
@@ -240,6 +236,11 @@ class Look:
         dead = [entry.name for entry in os.scandir(scratch) if not is_locked(Path(entry.path))]
         if dead:
             yield f"{len(dead)} scratch directories of processes that were killed: the next start sweeps them"
+        half = len(list(homeless(self._store)))
+        with self._store.db.reading() as db:
+            half += len(bodiless(self._store, db))
+        if half:
+            yield f"{half} containers that were half made or half removed: pybuild prune, an hour later"
         leases = {session for (session,) in self._store.db.rows("SELECT DISTINCT session FROM lease")}
         if forgotten := [name for name in leases if not (scratch / name).exists()]:
             yield f"{len(forgotten)} sessions whose leases were not given back: pybuild prune"

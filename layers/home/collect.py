@@ -13,18 +13,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layers.disk import durable
 from layers.disk.boot import boot_id
 from layers.errors import StoreFull
 from layers.home.caches import Caches
+from layers.home.containers import bodiless, homeless
 from layers.home.images import forget
 from layers.home.leases import unlocked
 from layers.home.partial import idle
-from layers.home.rows import Rows, pins
+from layers.home.rows import Rows
 from layers.home.sizes import Weights, disk_usage
 from layers.home.unneeded import Choice, Labels, Plan, Planner
 from layers.oci.digest import Digest
@@ -94,7 +93,8 @@ def remove(store: Store, choice: Choice) -> Pruned:
         dead = sum(map(disk_usage, litter))
     swept = store.sweep()
     with store.db.write(durable=True) as db:
-        plan = planner.plan(Rows.read(db, store.root / "containers"))
+        plan = planner.plan(Rows.read(db))
+        db.executemany("DELETE FROM container WHERE id = ?", [(name,) for name in bodiless(store, db)])
         db.executemany("DELETE FROM ref WHERE name = ?", [(name,) for name in plan.names])
         for document in plan.documents:
             forget(db, document)
@@ -115,8 +115,7 @@ def forecast(store: Store, choice: Choice, besides: Collection[str]) -> Pruned:
     """Say what would go, as far as others do nothing meanwhile."""
     planner = Planner(store, choice)
     with store.db.reading() as db:
-        rows = Rows.read(db, store.root / "containers")
-        plan = planner.plan(replace(rows, pinned=frozenset(pins(store.root / "containers", besides))))
+        plan = planner.plan(Rows.read(db, besides))
         snapshots = db.execute("SELECT chain, diff_id, boot_id FROM snapshot").fetchall()
     left, kind = plan.left, plan.kinds()
     live = left.live(forms=not choice.all)
@@ -169,9 +168,8 @@ def sweep_bytes(store: Store, kind: Callable[[str], str], *, forms: bool) -> tup
 
         thrown: list[str] = []
         with store.db.write(durable=True) as db:
-            rows = Rows.read(db, store.root / "containers")
+            rows = Rows.read(db)
             live = rows.live(forms=forms)
-            durable.sync(store.root / "containers")  # else a power cut could bring back one whose layers go now
             seen: set[str] = set()
             for text, path in dead_files(store, live):
                 throw(kind(text), path, more=text not in seen)
@@ -222,9 +220,10 @@ def leavings(store: Store) -> Iterator[Path]:
     if store.db.barred is None:
         yield from idle(store.root)
     young = time.time() - 3600
-    for entry in list(os.scandir(store.root / "containers")):
-        if entry.name.startswith(".") and entry.stat(follow_symlinks=False).st_mtime < young:
-            yield Path(entry.path)
+    for path in homeless(store):
+        with suppress(FileNotFoundError):
+            if path.stat(follow_symlinks=False).st_mtime < young:
+                yield path
 
 
 def drop_locks(folder: Path) -> None:

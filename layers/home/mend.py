@@ -83,7 +83,7 @@ class Mending:
     def make_again(self) -> set[str]:
         """Make what is missing of what is here, raw tars before compressed layers; what is here again."""
         with self._store.db.reading() as db:
-            rows = Rows.read(db, self._store.root / "containers")
+            rows = Rows.read(db)
             forms = db.execute("SELECT digest, diff_id, codec, level FROM variant").fetchall()
         wanted = rows.reach((*rows.documents, *rows.records, *rows.pinned)) - rows.records.keys()
         lost = {text for text in wanted if not self._store.blobs.has(Digest.parse(text))}
@@ -212,17 +212,18 @@ class Mending:
 
     def _container(self, damage: Damage) -> Damage:
         """Whole again if all that it stands on is."""
-        with suppress(OSError, ValueError, LayerError):
-            folder = self._store.root / damage.where
-            json.loads((folder / "config.json").read_bytes())
-            if all(self._store.blobs.has(Digest.parse(text)) for text in (folder / "pins").read_text().split()):
-                return replace(damage, repaired="what it stands on was made again")
+        name = damage.where.removeprefix("containers/")
+        with suppress(ValueError, LayerError):
+            for pins, settings in self._store.db.rows("SELECT pins, settings FROM container WHERE id = ?", name):
+                json.loads(settings)
+                if all(self._store.blobs.has(Digest.parse(text)) for text in pins.split()):
+                    return replace(damage, repaired="what it stands on was made again")
         return damage
 
     def forget_records(self) -> None:
         """Drop cache records whose layers are gone."""
         with self._store.db.reading() as db:
-            rows = Rows.read(db, self._store.root / "containers")
+            rows = Rows.read(db)
         for key in rows.records:
             if not all(self._store.blobs.has(Digest.parse(text)) for text in rows.edges.get(key, ())):
                 self._store.records.forget(key)

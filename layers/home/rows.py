@@ -1,11 +1,9 @@
-"""What needs what: the rows of a store, read in one transaction, and the pins of its containers."""
+"""What needs what: the rows of a store, read in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 from sqlite3 import Connection
 from typing import NamedTuple
 
@@ -40,8 +38,8 @@ class Rows:
     pinned: frozenset[str]
 
     @classmethod
-    def read(cls, db: Connection, containers: Path) -> Rows:
-        """Leases before pins: who makes a container holds a lease until its pins are written."""
+    def read(cls, db: Connection, besides: Collection[str] = ()) -> Rows:
+        """All of them, as if there were no containers `besides`."""
         edges: dict[str, list[str]] = {}
         for parent, child in db.execute("SELECT parent, child FROM edge"):
             edges.setdefault(parent, []).append(child)
@@ -57,7 +55,7 @@ class Rows:
             dict(db.execute("SELECT key, used FROM record")),
             dict(db.execute("SELECT digest, diff_id FROM variant")),
             frozenset(text for (text,) in db.execute("SELECT digest FROM lease")),
-            frozenset(pins(containers)),
+            pins(db, besides),
         )
 
     @cached_property
@@ -89,10 +87,7 @@ class Rows:
         return self.with_forms(found) if forms else found
 
 
-def pins(containers: Path, besides: Collection[str] = ()) -> Iterator[str]:
-    """The digests that kept containers need, but for those `besides`."""
-    for folder in containers.iterdir():
-        if folder.name in besides:
-            continue
-        with suppress(OSError):
-            yield from (folder / "pins").read_text(encoding="ascii").split()
+def pins(db: Connection, besides: Collection[str] = ()) -> frozenset[str]:
+    """The digests that containers need, but for those `besides`."""
+    rows = db.execute("SELECT id, pins FROM container").fetchall()
+    return frozenset(text for name, texts in rows if name not in besides for text in texts.split())

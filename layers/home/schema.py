@@ -7,7 +7,9 @@ text that `.schema` printed before, which proves the step).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from sqlite3 import Connection
 
 APPLICATION = 0x70796264
@@ -55,7 +57,32 @@ def what_was_served(db: Connection) -> None:
     db.execute("CREATE INDEX IF NOT EXISTS served_subject ON served (subject)")
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (tables, use_of_images, what_was_served)
+def containers(db: Connection) -> None:
+    """Version 4: containers, which had three files each before; `pins` are the digests that they need.
+
+    What cannot be read stays a folder without a row: the check of the store tells it.
+    """
+    db.execute(
+        "CREATE TABLE container (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created TEXT NOT NULL, "
+        "pins TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL)"
+    )
+    file = db.execute("PRAGMA database_list").fetchone()[2]
+    for config in sorted(Path(file).parent.glob("containers/[0-9a-f]*/config.json")) if file else ():
+        state = config.with_name("state.json")
+        try:
+            text = config.read_text()
+            words = json.loads(text)
+            pins = config.with_name("pins").read_text(encoding="ascii").strip()
+            row = (config.parent.name, words["name"], words["created"], pins, text)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        db.execute(
+            "INSERT OR IGNORE INTO container VALUES (?, ?, ?, ?, ?, ?)",
+            (*row, state.read_text() if state.exists() else ""),
+        )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (tables, use_of_images, what_was_served, containers)
 """Step N makes a store of version N - 1 one of version N; version 0 is an empty file."""
 VERSION = len(STEPS)
 """Of the stores that this program writes (SQLite's user_version)."""

@@ -90,7 +90,7 @@ class RecordSize:
 def details(store: Store) -> tuple[list[ImageSize], list[RecordSize]]:
     """What each image and each cache record takes by itself."""
     with store.db.reading() as db:
-        rows = Rows.read(db, store.root / "containers")
+        rows = Rows.read(db)
     weights = Weights.measure(store)
     reached = {manifest: rows.with_forms(rows.reach((manifest,))) for manifest in rows.images}
     users = Counter(text for found in reached.values() for text in found)
@@ -112,7 +112,7 @@ def details(store: Store) -> tuple[list[ImageSize], list[RecordSize]]:
 def usage(store: Store) -> Usage:
     """How much room everything takes now. Others may work meanwhile."""
     with store.db.reading() as db:
-        rows = Rows.read(db, store.root / "containers")
+        rows = Rows.read(db)
         chains = [chain for (chain,) in db.execute("SELECT chain FROM snapshot")]
     weights = Weights.measure(store)
     by_images = rows.with_forms(rows.reach(rows.documents))

@@ -5,7 +5,7 @@
     partial/<algorithm>.<hex> what came of a blob before a pull was broken off   (layers.home.partial)
     tocs/<hex>                tables of contents of raw layer tars, a cache
     snapshots/<hex>/          indexes of layers, or layers unpacked: a cache      (layers.snapshot.lowers)
-    containers/<id>/          kept workspaces; `pins` lists the digests they need
+    containers/<id>/          kept workspaces, each with a row in `container`
     caches/<key>.<n>/         directories that RUNs keep from one build to the next (layers.home.caches)
     scratch/<id>/             unfinished things of one process, locked by it     (layers.home.leases)
     locks/<name>              for work that only one process should do

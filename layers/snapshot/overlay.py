@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from layers.errors import SnapshotMissing
 from layers.oci.chain import Chain
 from layers.quick import dataclass
+from layers.snapshot.idle import OVERLAY, shrink
 from layers.snapshot.lowers import Lowers
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class OverlaySnapshots:
             with work.mounted:
                 self._mount(work.mounted, lowers, work.root, upper=work.upper, work=folder / "work", ids=ids)
                 yield work
+            shrink(folder, lowers)
 
     def commit(self, work: Workspace, diff_id: DiffID) -> None:
         """Take the upper directory of a prepared workspace as the directory of the layer that was made of it."""
@@ -144,6 +146,6 @@ def copy_attributes(source: Path, target: Path) -> None:
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, status.st_mode & 0o7777)
     for name in os.listxattr(source):
-        if not name.startswith(("trusted.overlay.", "user.overlay.")):
+        if not name.startswith(OVERLAY):
             os.setxattr(target, name, os.getxattr(source, name))
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

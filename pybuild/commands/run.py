@@ -67,7 +67,7 @@ def run(
             return 0
         return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
     except BaseException:
-        if container.settings.remove and container.folder.exists():
+        if container.settings.remove and container.exists:
             book.remove(container)
         raise
 

@@ -51,7 +51,7 @@ def update(context: Context, /, containers: Sequence[str], restart: str | None, 
         limits, wanted = changed(settings.limits, given), policy or settings.restart
         if policy is not None and policy.name != "no" and settings.remove:
             raise click.UsageError(f"{found.name} was started with --rm: what is removed cannot be restarted")
-        fresh = book.update(found, limits=limits, restart=wanted)
+        fresh = found.change(limits=limits, restart=wanted)
         if fresh.state().status in LIVE:
             order(fresh, "updated")
         tell(fresh.folder, fresh.settings, "update")

@@ -178,7 +178,7 @@ class Holdings:
         if db.execute(HELD, {"digest": text, "session": session}).fetchone():
             return True
         row = db.execute("SELECT config FROM image WHERE manifest = ?", (text,)).fetchone()
-        return not {text, *(row or ())}.isdisjoint(pins(self._store.root / "containers"))
+        return not {text, *(row or ())}.isdisjoint(pins(db))
 
 
 def span(repository: Reference) -> tuple[str, str]:

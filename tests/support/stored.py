@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
+from pathlib import Path
 
 from layers import Descriptor, Digest, History, Image, ImageConfig, NewLayer, Platform, Reference, Store
 from layers.home.ingest import commit
@@ -60,3 +61,13 @@ def new_image(
 def on_disk(store: Store) -> set[Digest]:
     """Every blob that is here."""
     return set(store.blobs.all())
+
+
+def resident(store: Store, name: str, *pins: Digest) -> Path:
+    """A container as the ground knows it: a row that needs `pins`, and its folder."""
+    folder = store.root / "containers" / name
+    folder.mkdir()
+    with store.db.write() as db:
+        words = (name, name[:12], "2026-01-01T00:00:00Z", " ".join(map(str, pins)), "{}", "")
+        db.execute("INSERT INTO container VALUES (?, ?, ?, ?, ?, ?)", words)
+    return folder

@@ -290,7 +290,7 @@ def test_a_failure_while_compressing_keeps_nothing(make: Build, store: Store, tm
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoreFull):
         patch.setattr("layers.tar.tarball.TarWriter.close", full)
         make("FROM scratch\nCOPY . /\n", outputs=(Output("oci", tmp_path / "out.tar"),))
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     assert set(store.blobs.all()) == blobs
     assert not (tmp_path / "out.tar").exists()
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from builder.containers import Container, journal
-from builder.containers.book import is_id
+from builder.containers import Containers, journal
+from layers import Store
 from tests.integration.containers.conftest import LOOP, Detached
 from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer
@@ -26,9 +26,8 @@ TRAP = "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
 
 def lines(command: Pybuild, name: str) -> int:
     """How many records its log has; looked up without a process."""
-    everyone = [Container(folder) for folder in (command.root / "containers").iterdir() if is_id(folder.name)]
-    (found,) = [one for one in everyone if one.name == name]
-    return len(journal.read(found.log))
+    with Store.open(command.root) as store:
+        return len(journal.read(Containers(store).get(name).log))
 
 
 def monitor(identity: str) -> int:

@@ -62,7 +62,7 @@ def test_it_ends_while_clients_hold_on(agent: Path, tmp_path: Path) -> None:
             assert client.recv(10) == FAILURE
             client.sendall(b"\0\0\0\1")  # half of a message
         assert end_of(client) == b""
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_a_flood_of_clients_is_turned_away(agent: Path, tmp_path: Path) -> None:

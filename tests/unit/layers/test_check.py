@@ -14,7 +14,7 @@ from layers.home.damage import Kind
 from layers.home.ingest import receive
 from layers.home.store import opened, sealed
 from layers.oci import mediatypes
-from tests.support.stored import new_image, new_layer, tar_of
+from tests.support.stored import new_image, new_layer, resident, tar_of
 
 PACKED = gzip.compress(tar_of({"pulled": b"x" * 5000}), mtime=0)
 
@@ -193,15 +193,16 @@ def test_the_name_of_an_index_goes_with_its_last_image(store: Store) -> None:
     assert check(store).damages == ()
 
 
-@pytest.mark.parametrize("lost", ["pins", "config.json", "layer"])
+@pytest.mark.parametrize("lost", ["settings", "layer"])
 def test_a_container_that_cannot_start_again_is_told(store: Store, lost: str) -> None:
     image = store.images.get("two:2")
-    folder = store.root / "containers" / ("c" * 64)
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "pins").write_text("\n".join(map(str, (image.id, *image.config.diff_ids))))
+    folder = resident(store, "c" * 64, image.id, *image.config.diff_ids)
     assert check(store).damages == ()
-    (store.blobs.path(image.config.diff_ids[0]) if lost == "layer" else folder / lost).unlink()
+    if lost == "layer":
+        store.blobs.path(image.config.diff_ids[0]).unlink()
+    else:
+        with store.db.write() as db:
+            db.execute("UPDATE container SET settings = '{'")
     damage = check(store).damages[-1]
     assert (damage.kind, damage.where) == (Kind.CONTAINER, f"containers/{folder.name}")
     repaired = check(store, repair=True).damages[-1].repaired

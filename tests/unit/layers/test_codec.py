@@ -153,7 +153,7 @@ def test_a_reader_that_leaves_lets_the_threads_go() -> None:
     pieces = compress("gzip", 1, io.BytesIO(bytes(40 << 20)))
     next(pieces)
     pieces.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh9", b"\xfd7zXZ\0"]))

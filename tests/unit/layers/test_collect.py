@@ -11,7 +11,7 @@ import pytest
 
 from layers import BlobMissing, ImageConfig, NewLayer, Platform, Reference, Store, Usage, prune, usage
 from layers.oci.image import describe
-from tests.support.stored import new_image, new_layer, on_disk
+from tests.support.stored import new_image, new_layer, on_disk, resident
 
 
 @pytest.fixture
@@ -61,10 +61,8 @@ def test_until_spares_what_is_younger(root: Path) -> None:
 def test_a_container_keeps_its_image(root: Path) -> None:
     with Store.open(root) as store:
         image = store.images.get("one:1")
-    folder = root / "containers" / ("c" * 64)
-    folder.mkdir()
-    (folder / "pins").write_text("\n".join(map(str, (image.id, *image.config.diff_ids))))
     with Store.open(root) as store:
+        resident(store, "c" * 64, image.id, *image.config.diff_ids)
         pruned = prune(store, all=True)
         assert len(pruned.images) == 1
         assert store.images.get("one:1").id == image.id

@@ -83,7 +83,7 @@ def test_other_bytes_than_promised_leave_nothing(store: Store, kind: str, damage
     with pytest.raises(BlobMismatch):
         receive(store, Descriptor.of(packed, kind), io.BytesIO(sent))
     assert on_disk(store) == set()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 BAD = {
@@ -115,7 +115,7 @@ def test_a_source_that_fails_midway_leaves_no_thread(store: Store) -> None:
     threads = threading.active_count()
     with pytest.raises(ConnectionResetError):
         receive(store, Descriptor(mediatypes.OCI_LAYER_GZIP, Digest.of(b""), (1 << 20) + 50), Broken())  # type: ignore[arg-type]
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     assert on_disk(store) == set()
 
 

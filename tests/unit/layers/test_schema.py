@@ -10,6 +10,7 @@ import pytest
 
 from layers import Store, StoreFormat
 from layers.home import db, schema
+from layers.home.check import check
 from tests.support.stored import new_image, new_layer
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -165,3 +166,21 @@ def test_a_database_that_was_never_laid_out_is_laid_out(tmp_path: Path) -> None:
     with Store.open(root) as store:
         assert store.images.list() == ()
     shutil.rmtree(root)
+
+
+def test_containers_of_three_files_become_rows(tmp_path: Path) -> None:
+    root = of_version(tmp_path / "store", 3)
+    for name, texts in {
+        "a" * 64: {"config.json": '{"name": "whole", "created": "2026"}', "pins": "sha256:1\nsha256:2\n"},
+        "b" * 64: {"config.json": '{"name": "ended", "created": "2025"}', "pins": "", "state.json": '{"status": "x"}'},
+        "c" * 64: {"config.json": "{", "pins": ""},
+    }.items():
+        (root / "containers" / name).mkdir()
+        for file, text in texts.items():
+            (root / "containers" / name / file).write_text(text)
+    with Store.open(root) as store:
+        assert store.db.rows("SELECT id, name, created, pins, state FROM container ORDER BY id") == [
+            ("a" * 64, "whole", "2026", "sha256:1\nsha256:2", ""),
+            ("b" * 64, "ended", "2025", "", '{"status": "x"}'),
+        ]
+        assert "1 containers that were half made or half removed: pybuild prune, an hour later" in check(store).leftovers

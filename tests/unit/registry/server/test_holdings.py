@@ -32,7 +32,7 @@ from tests.support.distribution import (
     index_of,
 )
 from tests.support.serving import served
-from tests.support.stored import new_image, new_layer, tar_of
+from tests.support.stored import new_image, new_layer, resident, tar_of
 
 
 @pytest.fixture
@@ -223,14 +223,12 @@ def test_a_manifest_that_a_container_uses_leaves_the_repository_and_not_the_stor
     with speaking(store) as say:
         raw = pushed(say, "1", b"used")
         image = store.images.get("app:1")
-        folder = store.root / "containers" / ("c" * 64)
-        folder.mkdir()
-        (folder / "pins").write_text(str(image.id))
+        resident(store, "c" * 64, image.id)
         assert say("DELETE", f"manifests/{digest_of(raw)}").status == 202
         assert say("GET", f"manifests/{digest_of(raw)}").status == 404
         assert store.images.get(str(image.id)).id == image.id
-        (folder / "pins").unlink()
-        folder.rmdir()
+        (store.root / "containers" / ("c" * 64)).rmdir()
+        prune(store)
         assert say.manifest(raw, "1").status == 201
         assert say("DELETE", f"manifests/{digest_of(raw)}").status == 202
     assert store.images.list() == ()
