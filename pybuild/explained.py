@@ -55,7 +55,7 @@ def fits(store: Store, one: Mapping[str, Any], text: str) -> bool:
 
 
 def _row(store: Store, build: Built, one: Mapping[str, Any], formers: dict[str, Former]) -> Row:
-    from builder import inputs
+    from builder.caching import inputs
     from builder.caching.cache import Key, where_of
     from builder.caching.explain import explain
     from builder.caching.former import Former

@@ -183,4 +183,6 @@ def test_containers_of_three_files_become_rows(tmp_path: Path) -> None:
             ("a" * 64, "whole", "2026", "sha256:1\nsha256:2", ""),
             ("b" * 64, "ended", "2025", "", '{"status": "x"}'),
         ]
-        assert "1 containers that were half made or half removed: pybuild prune, an hour later" in check(store).leftovers
+        assert (
+            "1 containers that were half made or half removed: pybuild prune, an hour later" in check(store).leftovers
+        )
