@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from builder.execute import Made
+from builder.executing.results import Made
 from builder.graph import Outcome
 from layers import Descriptor, DiffID, History, ImageConfig, Manifest, NewLayer
 from layers.oci.image import describe

@@ -30,7 +30,7 @@ MOST = 4 << 20
 
 
 class Bases:
-    """A `builder.plan.Images`: asks registries only for what is not here, or for everything with `pull`."""
+    """A `builder.planning.names.Images`: asks registries only for what is not here, or for everything with `pull`."""
 
     def __init__(self, bench: Workbench, *, pull: bool) -> None:
         self._bench = bench

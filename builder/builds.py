@@ -16,7 +16,7 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.build import StepReport
-    from builder.execute import Execution
+    from builder.executing.execution import Execution
     from builder.road import Road
     from layers import Image, Store
 

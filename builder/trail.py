@@ -12,7 +12,7 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.build import StepReport
-    from builder.execute import Made
+    from builder.executing.results import Made
     from layers import Store
 
 KEY = "trail:last"

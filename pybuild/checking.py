@@ -72,7 +72,7 @@ class Checking:
     def _planned(self) -> BuildError | None:
         """The error that a plan of the target, or else of any stage, ends with, if it does."""
         from builder import Stages
-        from builder.plan import Planner
+        from builder.planning.plan import Planner
         from builder.request import BuildRequest
         from layers import Platform
 

@@ -20,14 +20,12 @@ from builder.sources.web import WebSource
 from builder.sources.web import key_of as web_key
 from layers import Platform
 from layers.oci.documents import encode
-from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.execute import Execution
+    from builder.built import Built
     from builder.graph import Step
     from builder.road import Road
     from builder.sources.named import Place
-    from layers import Image
 
 TYPE = "https://slsa.dev/provenance/v1"
 HERE = ("file", "context", "contexts")
@@ -35,17 +33,7 @@ HERE = ("file", "context", "contexts")
 BUILD_TYPE = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """One image with all that it was made of. `inputs` as in `builder.builds`."""
-
-    graph: BuildGraph
-    execution: Execution
-    image: Image
-    inputs: Mapping[str, Any]
-
-
-def provenance(road: Road, made: Made) -> Predicate:
+def provenance(road: Road, made: Built) -> Predicate:
     """The predicate for one image."""
     request, full = road.request, road.request.attest.provenance == "max"
     asked: dict[str, Any] = {"frontend": "dockerfile.v0"}
@@ -156,7 +144,7 @@ def dependencies(road: Road, graph: BuildGraph) -> tuple[list[dict[str, Any]], b
     return [found[uri] for uri in sorted(found)], complete
 
 
-def told(step: Step, made: Made) -> dict[str, Any]:
+def told(step: Step, made: Built) -> dict[str, Any]:
     """A step: what it did, over which others, and the layer it made."""
     value: dict[str, Any] = {"id": f"step{step.id - made.graph.steps[0].id}", "title": step.title}
     if step.span.place:

@@ -146,7 +146,7 @@ def blanks_in_workdir(visit: Visit) -> Iterator[Found]:
 
 def unconsumed(subject: Subject) -> Iterator[Found]:
     """`--build-arg X=1`, and no ARG declares X."""
-    from builder.plan import UNUSED_IS_FINE
+    from builder.planning.arguments import UNUSED_IS_FINE
 
     declared = {
         declaration.name.text

@@ -51,9 +51,8 @@ def change(runtime: Mapping[str, Any], instructions: Sequence[str]) -> dict[str,
     if not instructions:
         return dict(runtime)
     from builder.dockerfile import parse
-    from builder.plan import Planner, State
-    from builder.request import BuildRequest
-    from builder.stages import Stages
+    from builder.planning.config import configure
+    from builder.planning.state import State
 
     for line in instructions:
         word = line.split(maxsplit=1)[0].upper() if line.strip() else ""
@@ -62,21 +61,14 @@ def change(runtime: Mapping[str, Any], instructions: Sequence[str]) -> dict[str,
                 f"--change {line!r}: {word or 'nothing'} cannot be changed; {', '.join(sorted(ALLOWED))} can"
             )
     text = "FROM scratch\n" + "\n".join(instructions) + "\n"
-    stages = Stages.of(parse(text.encode(), "--change"))
-    request = BuildRequest(context=None, text=b"")
-    host = Platform.host()
-    planner = Planner(stages, request, host, host, _no_images)
-    state = State(0, host, runtime, None, (), shell=tuple(runtime.get("Shell") or ("/bin/sh", "-c")), cmd_set=True)
-    for instruction in stages.all[0].instructions:
-        state = planner.apply(instruction, state)
-    found = dict(state.runtime)
+    state = State(0, Platform.host(), runtime)
+    state.cmd_set = True
+    for instruction in parse(text.encode(), "--change").instructions[1:]:
+        configure(instruction, state)
+    found = dict(state.config)
     if state.triggers:
         found["OnBuild"] = [*(found.get("OnBuild") or ()), *state.triggers]
     return found
-
-
-def _no_images(*_: object) -> Any:
-    raise AssertionError("nothing is built FROM an image here")
 
 
 def commit(

@@ -16,17 +16,16 @@ from layers import ArchiveInvalid, Chain, Descriptor, DiffID, Manifest, UnsafePa
 from layers.moving.repository import ReadOnly
 
 if TYPE_CHECKING:
-    from builder.execute import Execution
+    from builder.built import Built
+    from builder.executing.execution import Execution
     from builder.graph import BuildGraph
     from builder.request import CacheTarget
     from builder.workbench import Workbench
     from layers import Repository, Store
 
-Done = Sequence[tuple["BuildGraph", "Execution"]]
-
 
 def export(
-    bench: Workbench, target: CacheTarget, done: Done, *, warn: Callable[[str], None], stop: threading.Event
+    bench: Workbench, target: CacheTarget, built: Sequence[Built], *, warn: Callable[[str], None], stop: threading.Event
 ) -> Descriptor:
     """Write what a build knows to a place; the manifest there. Raises what the place raises, and Cancelled."""
     from layers.moving.places import Places
@@ -34,14 +33,14 @@ def export(
     from layers.tar.pipeline import Stopped
 
     repository, name = opened(bench, target, write=True)
-    results = {one.key: one for graph, execution in done for one in of_steps(graph, execution, mode=target.mode)}
-    facts = {key: fact for _, execution in done for key, fact in execution.finder.facts.used.items()}
+    results = {one.key: one for done in built for one in of_steps(done.graph, done.execution, mode=target.mode)}
+    facts = {key: fact for one in built for key, fact in one.execution.finder.facts.used.items()}
     mounts: dict[str, MountData] = {}
     if target.mounts:
-        names = {key: name for _, execution in done for key, name in execution.finder.mounts.items()}
+        names = {key: name for one in built for key, name in one.execution.finder.mounts.items()}
         mounts = {one.key: one for one in of_mounts(bench.store, names, warn)}
     diff_ids = [*(one.diff_id for one in results.values()), *(one.diff_id for one in mounts.values())]
-    layers = blobs(bench.store, repository, dict.fromkeys(diff_ids), target, done)
+    layers = blobs(bench.store, repository, dict.fromkeys(diff_ids), target, built)
     config, manifest = documents.build(Document(results, layers, facts if target.mode == "max" else {}, mounts))
     shelf = Shelf(bench.store, config, manifest)
     try:
@@ -81,11 +80,11 @@ def of_mounts(store: Store, names: Mapping[str, str], warn: Callable[[str], None
                 yield MountData(key, name, layer.diff_id, status.st_mode & 0o7777, status.st_uid, status.st_gid)
 
 
-def sources(done: Done) -> dict[DiffID, Descriptor]:
+def sources(built: Sequence[Built]) -> dict[DiffID, Descriptor]:
     """The forms that imported layers have in the caches that they are from."""
     found: dict[DiffID, Descriptor] = {}
-    for _, execution in done:
-        for source in execution.finder.imports.sources:
+    for one in built:
+        for source in one.execution.finder.imports.sources:
             found.update(source.document.layers)
     return found
 
@@ -95,17 +94,17 @@ def blobs(
     repository: Repository,
     diff_ids: Iterable[DiffID],
     target: CacheTarget,
-    done: Done,
+    built: Sequence[Built],
 ) -> dict[DiffID, Descriptor]:
     """The form that each layer takes; one that was never fetched stays where it is if the target has it."""
-    found, there = {}, sources(done)
+    found, there = {}, sources(built)
     for diff_id in diff_ids:
         if not store.here(diff_id):
             if (blob := there.get(diff_id)) is not None and repository.has(blob):
                 found[diff_id] = blob
                 continue
-            for _, execution in done:
-                execution.finder.supply.need(Chain((diff_id,)))
+            for one in built:
+                one.execution.finder.supply.need(Chain((diff_id,)))
         found[diff_id] = store.variants.compress(diff_id, target.codec, target.level)
     return found
 

@@ -158,7 +158,7 @@ def _graph(context: Context, dockerfile: Dockerfile, request: BuildRequest) -> B
     """The plan of a build for this machine, from what is in the store; raises DockerfileError."""
     from builder import DockerfileError, Workbench
     from builder.bases import Bases
-    from builder.plan import plan
+    from builder.planning.plan import plan
     from layers import Platform
 
     here = Bases(Workbench(context.store, lambda: context.runtime), pull=False)

@@ -13,7 +13,7 @@ from builder.checks.strict import strictly
 from builder.dockerfile import Dockerfile, draw, parse, plain, tree
 from builder.graph import BaseImage
 from builder.outline import outline, targets
-from builder.plan import Planner
+from builder.planning.plan import Planner
 from builder.request import BuildRequest
 from builder.span import Span
 from layers import Platform, Reference

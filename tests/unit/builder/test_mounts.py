@@ -10,9 +10,9 @@ from builder.dockerfile import parse
 from builder.errors import DockerfileError, StageCycle
 from builder.graph import BaseImage, BuildGraph, Run, Step
 from builder.mounts import BindMount, CacheMount, Mounted, SecretMount, SshMount, TmpfsMount
-from builder.plan import plan
+from builder.planning.plan import plan
+from builder.renumber import renumbered
 from builder.request import BuildRequest
-from builder.road import renumbered
 from builder.span import Span
 from layers import Chain, Digest, Platform, Reference
 

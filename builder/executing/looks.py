@@ -1,0 +1,60 @@
+"""Failed commands that somebody wants to look at: threads have them, the thread that owns the terminal shows them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Queue
+from typing import TYPE_CHECKING
+
+from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.graph import Step
+    from runner import Exit, Sandbox
+
+LOOK_SECONDS = 0.1
+"""How often Python looks at signals: one that comes just before a wait without end is not seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One command, as it was run and as it ended; whoever brought it waits until it was `seen`."""
+
+    step: Step
+    sandbox: Sandbox
+    exit: Exit
+    seen: threading.Event
+
+
+class Looks:
+    """Those that wait for the debugger."""
+
+    def __init__(self, debugger: Callable[[Step, Sandbox, Exit], None] | None, halt: threading.Event) -> None:
+        self.wanted = debugger is not None
+        self._debugger = debugger
+        self._halt = halt
+        self._waiting: Queue[Failure] = Queue()
+        self._gone = threading.Event()
+
+    def bring(self, step: Step, sandbox: Sandbox, exit: Exit) -> None:
+        """Have a failed command shown; returns when it was looked at, or nobody looks any more."""
+        self._halt.set()
+        failure = Failure(step, sandbox, exit, threading.Event())
+        self._waiting.put(failure)
+        while not failure.seen.wait(LOOK_SECONDS) and not self._gone.is_set():
+            pass
+
+    def show(self) -> None:
+        """Show what is waiting."""
+        while not self._waiting.empty():
+            failure = self._waiting.get()
+            try:
+                if self._debugger is not None:
+                    self._debugger(failure.step, failure.sandbox, failure.exit)
+            finally:
+                failure.seen.set()
+
+    def close(self) -> None:
+        """Nobody looks any more."""
+        self._gone.set()

@@ -1,0 +1,113 @@
+"""What has become of each step of a graph, kept and told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from builder.build import StepReport
+from builder.errors import StepFailed
+from builder.events import Event, StepCached, StepFinished
+from builder.events import StepFailed as FailedEvent
+from layers import Chain
+from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.caching.cache import Kept
+    from builder.caching.finding import Finder
+    from builder.caching.looking import Looked
+    from builder.graph import Step
+    from builder.request import BuildRequest
+    from runner import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The result of a step: the chain that ends in its layer, and when that was made (RFC 3339)."""
+
+    chain: Chain
+    created: str
+    size: int = 0
+
+
+class Results:
+    """The results so far, and a report of each step; threads may share it."""
+
+    def __init__(self, request: BuildRequest, finder: Finder, emit: Callable[[Event], None]) -> None:
+        self.made: dict[int, Made] = {}
+        self.reports: dict[int, StepReport] = {}
+        self.moves: dict[str, str] = {}
+        """Lines on which cached steps stand now, by key."""
+        self.emit = emit
+        self._epoch = request.epoch
+        self._finder = finder
+
+    def now(self) -> str:
+        """The time that new results get."""
+        from layers.oci.documents import timestamp
+
+        return timestamp(datetime.now(UTC) if self._epoch is None else datetime.fromtimestamp(self._epoch, UTC))
+
+    def chains(self, step: Step) -> dict[int, Chain]:
+        """The results of the steps that one needs."""
+        return {id: self.made[id].chain for id in step.needs}
+
+    def hit(self, step: Step, looked: Looked, kept: Kept) -> None:
+        """A cache had the result."""
+        if kept.line != step.span.place:
+            self.moves[looked.key.text] = step.span.place
+        created = kept.created if self._epoch is None else self.now()
+        self.cached(step, Made(looked.below.push(kept.diff_id), created, kept.size), kept.seconds, kept.usage)
+
+    def cached(self, step: Step, made: Made, seconds: float = 0.0, usage: Usage | None = None) -> None:
+        """The result was there; making it took so long."""
+        self.made[step.id] = made
+        self._report(step, "cached", seconds, usage)
+        self.emit(StepCached(step.id, seconds, usage))
+
+    def finished(self, step: Step, seconds: float, usage: Usage | None = None, reason: str = "") -> None:
+        """What is in `made` now took so long to make."""
+        report = self._report(step, "ran", seconds, usage, reason)
+        self.emit(StepFinished(step.id, seconds, usage, report.size, report.diff_id))
+
+    def skipped(self, step: Step) -> None:
+        """It did not begin: another failed."""
+        self.reports[step.id] = StepReport(step.id, step.title, step.stage, step.span, "skipped")
+
+    def failed(self, step: Step, error: Exception, began: float) -> None:
+        """It ended in an error; `began` is of `time.monotonic`."""
+        exit = error.exit if isinstance(error, StepFailed) else None
+        self.emit(
+            FailedEvent(
+                step.id,
+                str(error).partition("\n")[0],
+                time.monotonic() - began,
+                None if exit is None else exit.code,
+                exit is not None and exit.oom_killed,
+                exit is not None and exit.timed_out,
+                getattr(error, "help", ""),
+                None if exit is None else exit.usage,
+                getattr(error, "kept", ""),
+            )
+        )
+
+    def _report(
+        self, step: Step, status: Literal["ran", "cached"], seconds: float, usage: Usage | None, reason: str = ""
+    ) -> StepReport:
+        made = self.made[step.id]
+        report = self.reports[step.id] = StepReport(
+            step.id,
+            step.title,
+            step.stage,
+            step.span,
+            status,
+            seconds,
+            usage,
+            made.chain.diff_ids[-1] if made.chain.diff_ids else None,
+            made.size,
+            reason,
+            self._finder.keys.get(step.id, ""),
+        )
+        return report
