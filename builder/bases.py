@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from builder.errors import DockerfileError
 from builder.graph import BaseImage
@@ -24,6 +23,7 @@ from layers import (
     Repository,
 )
 from layers.oci.mediatypes import INDEXES
+from layers.quick import replace
 
 MOST = 4 << 20
 """Bytes of a document that are read."""

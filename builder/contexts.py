@@ -9,13 +9,13 @@ from __future__ import annotations
 import posixpath
 import threading
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.context import Context
 from builder.dockerfile import Dockerfile, parse
 from builder.errors import ContextError
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from builder.ops.origin import TreeOrigin

@@ -8,11 +8,10 @@ added later, never renamed or removed.
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from builder.span import NOWHERE, Span
-from layers.quick import dataclass
+from layers.quick import dataclass, fields
 
 if TYPE_CHECKING:
     from layers import Digest, Platform

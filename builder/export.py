@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,6 +15,7 @@ from builder.request import BuildRequest, Output
 from builder.times import Times
 from layers import Chain, Descriptor, Image
 from layers.oci import mediatypes
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench

@@ -7,14 +7,13 @@ step can answer (names of users and groups, symlinks, wildcards).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.mounts import BindMount, CacheMount, Mounted
 from builder.span import NOWHERE, Span
 from layers import Chain, Descriptor, History, ImageConfig, Manifest, Platform, Reference
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 if TYPE_CHECKING:
     from builder.sources.gitref import GitSource

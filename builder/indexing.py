@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.annotations import of
 from layers import Descriptor, Index
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from builder.built import Built

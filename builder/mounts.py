@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
     from builder.dockerfile import RunMount

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from builder.graph import BuildGraph, Copy, Run, Step
 from builder.mounts import BindMount, CacheMount, Mounted
+from layers.quick import replace
 
 
 def renumbered(graph: BuildGraph, offset: int) -> BuildGraph:

@@ -7,7 +7,6 @@ flags are mappings. Making it out of flags is the roof's business.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -16,7 +15,7 @@ from builder.caching.policy import Lifetime
 from builder.secrets import Secret
 from builder.times import Times
 from layers import Platform, Reference
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from runner import Ids, Limits
 
 if TYPE_CHECKING:

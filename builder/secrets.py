@@ -6,11 +6,10 @@ Nothing here is ever written to the store, a key or an event; a value that was g
 from __future__ import annotations
 
 import os
-from dataclasses import field
 from pathlib import Path
 
 from builder.errors import BuildError
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 LARGEST = 500 << 10
 """Bytes of one secret, as with BuildKit."""

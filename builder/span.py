@@ -5,9 +5,7 @@ the text it points into, so whoever holds one (a plan step, a warning, an error)
 the excerpt without asking anybody else.
 """
 
-from dataclasses import field
-
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

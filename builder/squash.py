@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layers import Chain, History, ImageConfig, LayerError, Manifest, NewLayer, Reference
 from layers.oci.image import BASE_DIGEST, BASE_NAME, edit, rewrite
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from layers import Image, Store

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from builder.dockerfile import Arg, Copy, Dockerfile, From, Instruction, Run, Word, expand, nearest
@@ -17,7 +16,7 @@ from builder.dockerfile.expansion import Lookup
 from builder.errors import DockerfileError, StageCycle, StageMissing
 from builder.span import Span
 from layers import Platform
-from layers.quick import dataclass
+from layers.quick import dataclass, field, replace
 
 VARIABLE = re.compile(r"\$.")
 """What is expanded where BuildKit expands nothing: `--from` and `--exclude` of COPY and ADD."""

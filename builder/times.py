@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from layers import Entry, EntryType
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

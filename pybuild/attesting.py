@@ -30,7 +30,7 @@ def attest(options: Mapping[str, Any]) -> Attest:
 
 
 def _one(before: Attest, spec: str) -> Attest:
-    from dataclasses import replace
+    from layers.quick import replace
 
     words: dict[str, str] = {}
     for item in next(csv.reader([spec]), []):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuildError, ContextError, DockerfileErrors
+from layers.quick import dataclass, field
 
 if TYPE_CHECKING:
     from builder.checks import Finding, Rule

@@ -8,10 +8,11 @@ plain mapping is refused.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+
+from layers.quick import dataclass
 
 NAMES = (".hadolint.yaml", ".hadolint.yml")
 THRESHOLDS = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from pybuild.wiring import Context

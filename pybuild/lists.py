@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from layers.oci.address import Address, Kind
+from layers.quick import replace
 from pybuild.addressing import resolve, source
 
 if TYPE_CHECKING:

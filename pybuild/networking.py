@@ -137,8 +137,7 @@ def mac(text: str) -> str:
 
 def default(asked: Wish) -> Wish:
     """A bridge where one can be had, else this machine's own network, and a word about it."""
-    from dataclasses import replace
-
+    from layers.quick import replace
     from pybuild.exits import warn
     from runner.net import nft
     from runner.rootless import owner
@@ -167,7 +166,7 @@ def _fits(mode: str, alone: bool, options: Mapping[str, Any]) -> None:
 
 
 def _first(asked: list[Wish], options: Mapping[str, Any]) -> list[Wish]:
-    from dataclasses import replace
+    from layers.quick import replace
 
     first = asked[0]
     if options["ip"]:

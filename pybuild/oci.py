@@ -7,13 +7,13 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from layers.quick import dataclass
 from pybuild.cli import LazyGroup
 
 if TYPE_CHECKING:

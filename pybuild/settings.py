@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from layers.quick import dataclass
 
 OWNER = "PYBUILD_ROOTLESS_UID"
 """Set in processes that are root only in a user namespace of their own (`runner.rootless`)."""

@@ -10,10 +10,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from layers.quick import dataclass, field
 from pybuild.settings import Settings
 
 if TYPE_CHECKING:

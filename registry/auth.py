@@ -12,10 +12,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from urllib.parse import urlencode, urlsplit
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from registry.credentials import Credential, Credentials
 from registry.errors import ProtocolViolation, Unauthorized
 from registry.transport import Request, Response, host_of

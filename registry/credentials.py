@@ -17,11 +17,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from registry.errors import CredentialsInvalid
 
 HUB = "https://index.docker.io/v1/"

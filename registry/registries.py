@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from layers import Reference, ReferenceInvalid
 from layers.oci.reference import DEFAULT_HOST, looks_like_host
-from layers.quick import dataclass
+from layers.quick import dataclass, field, replace
 from registry.errors import RegistriesInvalid
 
 SYSTEM = Path("/etc/containers")

@@ -9,11 +9,10 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from registry.errors import Unavailable
 from registry.transport import Response
 

@@ -10,10 +10,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
+from layers.quick import replace
 from registry.auth import Authenticator
 from registry.credentials import HUB_NAMES, Credential, Credentials
 from registry.errors import (

@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import BinaryIO, TypeVar
 
 from layers import BlobMismatch, Descriptor, DocumentInvalid, Reference
+from layers.quick import replace
 from registry.errors import Blocked, NotFound, RegistryError
 from registry.registries import Place, Registries
 from registry.remote import RemoteRepository

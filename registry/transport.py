@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from registry.errors import ProtocolViolation, Unavailable, Untrusted
 from registry.trust import Trust
 

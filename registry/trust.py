@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from registry.errors import CertificatesInvalid
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from layers.quick import dataclass, field
 from runner import ceilings, delegation, ulimits
 from runner.errors import LimitUnavailable
 from runner.files import table, text, write

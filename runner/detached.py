@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 
+from layers.quick import dataclass
 from runner.ids import Ids
 from runner.linux import (
     AT_FDCWD,

@@ -11,10 +11,10 @@ import os
 import shutil
 import struct
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from layers.quick import dataclass
 from runner.programs import MACHINES, NATIVE, Machine, runs
 
 HANDLERS = Path("/proc/sys/fs/binfmt_misc")

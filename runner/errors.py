@@ -5,7 +5,8 @@ which the walls themselves could not be built, or a ceiling that was asked for c
 """
 
 import os
-from dataclasses import dataclass
+
+from layers.quick import dataclass
 
 
 class RunnerError(Exception):

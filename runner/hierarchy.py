@@ -6,8 +6,9 @@ group, or beside it where version 2 allows nothing below, so the limits of the g
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from layers.quick import dataclass
 
 CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "cpuset", "freezer", "devices", "blkio", "net_cls")
 

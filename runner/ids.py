@@ -9,9 +9,10 @@ number that nobody inside has. Without it the kernel would quietly mount the ove
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+from layers.quick import dataclass
 
 MOST = 2**32 - 1
 """How many numbers there are; the last of 32 bits means "none" to the kernel."""

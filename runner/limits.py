@@ -5,8 +5,9 @@ with a step and compared later; turning "512m" into bytes is the command line's 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
+
+from layers.quick import dataclass, fields
 
 POSITIVE = (
     "memory memory_reservation memory_high cpus cpu_shares cpu_quota cpu_period pids seconds blkio_weight net_classid"

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from layers.quick import dataclass
 from runner.cgroups import Cgroup
 
 UNLIMITED = 1 << 60

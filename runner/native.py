@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from layers.quick import dataclass, field
 from runner import detached, masks
 from runner.capabilities import held
 from runner.command import command, give

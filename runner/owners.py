@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from layers.quick import dataclass, field, replace
 from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
 from runner.ids import ALL, Ids, for_mounts, lines, read
 from runner.linux import AT_FDCWD, copy_mount, map_owners

@@ -13,10 +13,10 @@ import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from layers.quick import dataclass, field
 from runner.ceilings import UNLIMITED, watermark
 from runner.cgroups import Cgroup
 from runner.files import table, text, write

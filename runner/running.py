@@ -5,8 +5,8 @@ import signal
 import threading
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
 
+from layers.quick import dataclass, field, replace
 from runner.cgroups import Cgroup
 from runner.sandbox import Exit, Sandbox
 from runner.spawner import Birth

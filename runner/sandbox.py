@@ -6,10 +6,10 @@ as a directory that is already there. Names in /etc/passwd, Dockerfile words and
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from layers.quick import dataclass, field
 from runner.devices import Device, Rule
 from runner.ids import Ids
 from runner.limits import Limits, Usage

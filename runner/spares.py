@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from layers.quick import dataclass, field
 from runner import devices, guard, ulimits
 from runner.cgroups import Cgroup
 from runner.errors import LimitUnavailable

@@ -13,9 +13,9 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from layers.quick import dataclass, field
 from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.job import HUSH, MAP, REFUSED, Job, Seed
 from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount

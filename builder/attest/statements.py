@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,7 +16,7 @@ from layers import Descriptor, Digest, Image, Index, Manifest, Platform, Referen
 from layers.oci import mediatypes
 from layers.oci.attested import IN_TOTO, PREDICATE, REFERENCE, REFERENCE_TYPE, TYPE
 from layers.oci.documents import encode
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
     from layers import Store

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from builder.graph import Copy, Mkdir, Run, Step
 from builder.mounts import BindMount, CacheMount, Mounted, SecretMount, SshMount, TmpfsMount
 from layers import Chain, Digest
-from layers.quick import dataclass
+from layers.quick import asdict, dataclass
 from runner import Usage
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from builder.checks.filerules import ARCHIVE
 from builder.checks.origin import missing
@@ -18,6 +17,7 @@ from builder.checks.subject import Subject, Visit
 from builder.dockerfile import Add, Arg, Cmd, Copy, Entrypoint, Run, ShellForm, Volume, Workdir
 from builder.dockerfile.mounts import resolve
 from builder.errors import DockerfileError
+from layers.quick import replace
 
 RAISED = frozenset(
     "CopyIgnoredFile DuplicateStageName ExposeInvalidFormat InvalidBaseImagePlatform ManyToOneFile "

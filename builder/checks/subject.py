@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
 
 from builder.dockerfile import (
     Add,
@@ -33,7 +32,7 @@ from builder.process import DEFAULT_PATH, assignments
 from builder.span import Span
 from builder.stages import SCRATCH, Stage, Stages
 from layers import DocumentInvalid, Platform
-from layers.quick import dataclass
+from layers.quick import dataclass, field, replace
 
 Bases = Callable[[str, Platform, Span], BaseImage | None]
 """Finds a base image by what FROM calls it; None if it is not known without effort."""

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from builder.containers.errors import ContainerState
 from builder.networks.errors import NetworkError
 from builder.networks.wish import GATEWAY, Wish
 from layers import LayerError
+from layers.quick import asdict, replace
 
 if TYPE_CHECKING:
     from builder.networks.joining import Joining

@@ -13,7 +13,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +22,7 @@ from builder.containers.errors import ContainerMissing, NameTaken
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, State, Status
 from builder.containers.telling import tell
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
     from layers import Store

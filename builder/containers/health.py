@@ -7,10 +7,9 @@ many in a row have failed; failures within the start period do not count unless 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 SECOND = 1_000_000_000
 KEPT = 5

@@ -11,12 +11,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field, replace
 
 STREAMS = {1: "stdout", 2: "stderr"}
 LONGEST = 16 << 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from builder.emulation import is_i386, lending
 from builder.process import environment, identity, network_files, network_mounts
 from layers import Account, Accounts, Platform
 from layers.disk.paths import Root
+from layers.quick import replace
 from runner import Ids, Mount, Sandbox
 
 LIMIT = 8 << 20

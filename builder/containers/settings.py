@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, field
 from typing import Any
 
 from builder.containers.health import Healthcheck
 from builder.containers.restart import RestartPolicy
 from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
-from layers.quick import dataclass
+from layers.quick import asdict, dataclass, field
 from runner import Device, Ids, Limits, Rule
 
 TEXTS = (

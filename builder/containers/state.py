@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from enum import StrEnum
 
 from builder.containers.health import Health
-from layers.quick import dataclass
+from layers.quick import asdict, dataclass
 
 
 class Status(StrEnum):

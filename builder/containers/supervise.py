@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from builder.containers import journal, line
@@ -33,6 +32,7 @@ from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
 from layers.home.leases import discard
+from layers.quick import dataclass, field, replace
 from runner import Exit, Footing, RunnerError
 
 if TYPE_CHECKING:

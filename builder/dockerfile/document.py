@@ -1,7 +1,6 @@
 """From the bytes of a Dockerfile to its instructions, or to all of its errors at once."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import field
 
 from builder.dockerfile.fold import Directive, LogicalLine, Source, fold
 from builder.dockerfile.instructions import Arg, From, Instruction
@@ -9,7 +8,7 @@ from builder.dockerfile.statement import statement
 from builder.dockerfile.typed import typed
 from builder.errors import DockerfileError, DockerfileErrors
 from builder.span import Span
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ the rest of the file can still be read.
 
 import re
 from bisect import bisect_right
-from dataclasses import field
 
 from builder.dockerfile.instructions import Heredoc
 from builder.dockerfile.lalr import Token, Unparseable, dockerfile
 from builder.dockerfile.quotes import unquote
 from builder.errors import DockerfileError
 from builder.span import Span, Text
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 LONGEST_LINE = 65535
 """Bytes in one physical line, as in BuildKit."""

@@ -6,11 +6,10 @@ Two instructions are equal when they mean the same: where they stand and how the
 spelled (`span`, `text`) does not count.
 """
 
-from dataclasses import field
 from typing import Literal
 
 from builder.span import NOWHERE, Span
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import csv
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal, cast
 
 from builder.dockerfile.expansion import Lookup, check, expand
@@ -17,7 +16,7 @@ from builder.dockerfile.instructions import MountFlag, Word
 from builder.dockerfile.suggest import nearest
 from builder.errors import DockerfileError
 from builder.span import Span
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing = Literal["shared", "private", "locked"]

@@ -6,7 +6,6 @@ carries its span, and `fail` makes errors that point at one.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from typing import Literal
 
 from builder.dockerfile.expansion import check
@@ -17,7 +16,7 @@ from builder.dockerfile.quotes import unquote
 from builder.dockerfile.suggest import nearest
 from builder.errors import DockerfileError
 from builder.span import Span
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 FlagKind = Literal["text", "many", "bool"]
 

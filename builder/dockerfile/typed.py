@@ -5,7 +5,6 @@ The texts of errors are BuildKit's where it has one, so that they can be searche
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, cast
 
@@ -18,6 +17,7 @@ from builder.dockerfile.mounts import check_mount, mount_flag
 from builder.dockerfile.statement import FlagKind, Flags, Statement
 from builder.dockerfile.suggest import nearest
 from builder.errors import DockerfileError
+from layers.quick import replace
 
 STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*\Z")
 

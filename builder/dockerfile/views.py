@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 from builder.dockerfile.fold import LogicalLine
 from builder.dockerfile.instructions import ExecForm, Heredoc, Instruction, MountFlag, ShellForm, Word
 from builder.dockerfile.lalr import Node, Token, Unparseable
 from builder.dockerfile.statement import Statement, statement
+from layers.quick import fields
 
 FORMS = {
     **dict.fromkeys(("ADD", "COPY", "VOLUME"), ("array", "words")),

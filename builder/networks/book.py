@@ -13,7 +13,6 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -23,7 +22,7 @@ from builder.networks.errors import NetworkError, NetworkInUse, NetworkMissing
 from builder.networks.network import KNOWN, NAME, Network
 from layers import NameAmbiguous
 from layers.disk import durable
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
     from layers import Store

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from builder.networks.errors import NetworkError
 from builder.networks.leases import Lease
 from builder.networks.network import BINDING, Network
 from builder.networks.wish import Publish, Wish
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
     from layers import Store

@@ -15,13 +15,12 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.networks.errors import NetworkError
-from layers.quick import dataclass
+from layers.quick import asdict, dataclass, field, replace
 
 if TYPE_CHECKING:
     from builder.networks.book import Networks

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layers.quick import dataclass
+from layers.quick import asdict, dataclass, field
 
 if TYPE_CHECKING:
     from runner.net.bridge import Bridge

@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from builder.secrets import SecretUnreadable
 from layers import Chain, Digest
 from layers.disk.paths import encode
 from layers.home.caches import Caches
-from layers.quick import dataclass
+from layers.quick import dataclass, field, replace
 from runner import Mount
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,7 +22,7 @@ from builder.ops.last import Last
 from builder.ops.select import Item, Origin, Selection, Source
 from builder.times import Times, stamped
 from layers import Entry, EntryType
-from layers.quick import dataclass
+from layers.quick import dataclass, field, replace
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
 

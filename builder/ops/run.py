@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
 from layers import Chain
 from layers.home import room
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 from runner import Footing, Limits, Mount, Sandbox, SandboxBroken
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import chain, takewhile
 from typing import BinaryIO, Protocol
 
@@ -19,7 +18,7 @@ from builder.errors import ContextError
 from builder.graph import Copy, Step
 from builder.ignore import Ignore, character_class
 from layers import Entry, EntryType, UnsafePath
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 QUOTING = r"a name with a bracket in it is written \[ or [[]"
 MOUNTED = "mounted"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.graph import Base, Fetch, Step
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from builder.graph import BaseImage, Op

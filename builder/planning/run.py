@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder import metadata
@@ -14,6 +13,7 @@ from builder.graph import Script
 from builder.mounts import BindMount, Mounted, SshMount, in_namespace, mounted
 from builder.planning.arguments import PROXY_NAMES
 from builder.request import HOST_NETWORK, INSECURE
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from builder.planning.plan import Planner

@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
 from layers import Descriptor, DiffID, Digest, DocumentInvalid, ImageConfig, Manifest
 from layers.oci import mediatypes
 from layers.oci.documents import decode, encode
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 CONFIG = "application/vnd.pybuild.cache.config.v1+json"
 INLINE = "io.pybuild.cache.v1"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from builder.graph import Fetch
 from builder.sources.gitref import git_source
 from builder.sources.web import is_url, web_source
+from layers.quick import replace
 
 
 def remote(text: str, checksum: str, *, keep_git_dir: bool | None) -> tuple[Fetch, str] | None:

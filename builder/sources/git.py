@@ -16,7 +16,6 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from builder.errors import Cancelled, ContextError
 from builder.sources.gitref import GitSource
 from builder.sources.walked import layer_of
 from layers import Digest, Entry, EntryType
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from builder.secrets import Secret

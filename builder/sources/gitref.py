@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import replace
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 SCP = re.compile(
     r"(?P<user>[A-Za-z0-9_.\-]+)@(?P<host>[A-Za-z0-9.\-]+):(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(#(?P<end>.*))?\Z"

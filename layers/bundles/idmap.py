@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from layers.errors import DocumentInvalid, IdUnmapped
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 from layers.tar.entry import Entry, EntryType
 
 MOST = 1 << 32

@@ -11,14 +11,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from layers.bundles.idmap import IdMap
 from layers.disk.paths import Root, encode
 from layers.errors import FileChanged, UnsafePath
 from layers.making.compose import Data
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 from layers.tar import xattrs
 from layers.tar.entry import Entry, EntryType, same_time
 from layers.tar.normal import hard_link

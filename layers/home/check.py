@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from layers.home.sizes import is_locked
 from layers.oci import mediatypes
 from layers.oci.digest import LENGTHS, Digest
 from layers.oci.documents import ImageConfig, Index, Manifest
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from layers.home.store import Store

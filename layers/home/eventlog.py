@@ -12,11 +12,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 LARGEST = 1 << 20
 """Bytes of one file; there are two."""

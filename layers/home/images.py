@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
 
@@ -24,6 +23,7 @@ from layers.oci.documents import ImageConfig, Index, Manifest
 from layers.oci.image import Image
 from layers.oci.platform import Platform
 from layers.oci.reference import Reference
+from layers.quick import replace
 
 SHORT_ID = re.compile(r"[0-9a-f]{2,64}\Z")
 

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layers.disk import durable
@@ -29,6 +28,7 @@ from layers.oci.digest import Digest
 from layers.oci.documents import ImageConfig, Index, Manifest, is_image
 from layers.oci.image import NewLayer, describe
 from layers.oci.reference import Reference
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from layers.home.store import Store

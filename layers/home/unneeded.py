@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layers.errors import LayerError
@@ -17,7 +16,7 @@ from layers.home.rows import Rows
 from layers.home.sizes import Weights
 from layers.oci.digest import Digest
 from layers.oci.documents import ImageConfig
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
     from layers.home.store import Store

@@ -6,7 +6,6 @@ Only tables of contents are read, and the data of the files that are seen at the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.errors import UnsafePath
@@ -14,6 +13,7 @@ from layers.making.compose import compose
 from layers.oci.chain import Chain
 from layers.oci.digest import DiffID
 from layers.oci.image import NewLayer
+from layers.quick import replace
 from layers.tar.entry import Entry, EntryType
 from layers.tar.normal import hard_link
 from layers.tar.tarball import TarWriter, ordered

@@ -7,7 +7,6 @@ what we read of such an archive is the layout, because that knows the manifests 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.errors import BlobMissing
@@ -23,6 +22,7 @@ from layers.moving.transfer import copy
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
 from layers.oci.reference import Reference
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from layers.home.store import Store

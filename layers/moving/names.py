@@ -7,7 +7,6 @@ only the entry that is named anew is written by us.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from layers.errors import BlobMissing, DigestInvalid, DocumentInvalid, NameAmbiguous, ReferenceInvalid
@@ -16,7 +15,7 @@ from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
 from layers.oci.documents import check_kind, decode, encode, media_type_of
 from layers.oci.reference import Reference
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from layers.errors import DocumentInvalid
@@ -21,6 +20,7 @@ from layers.oci.attested import IN_TOTO, REFERENCE, about
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
 from layers.oci.documents import ImageConfig, Index, Manifest, decode, encode
+from layers.quick import replace
 
 if TYPE_CHECKING:
     from layers.home.store import Store

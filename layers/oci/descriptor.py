@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
 
 from layers.errors import DocumentInvalid
 from layers.oci.digest import Digest
 from layers.oci.platform import Platform
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 MAX_SIZE = (1 << 63) - 1
 

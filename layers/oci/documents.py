@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -17,7 +16,7 @@ from layers.oci import mediatypes
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import DiffID, Digest
 from layers.oci.platform import Platform
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 MAX_DOCUMENT = 4 << 20
 """Bytes of a manifest, index or config that we are willing to read."""

@@ -8,11 +8,10 @@ match before any path or URL is built from it.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from layers.errors import DigestInvalid, ReferenceInvalid
 from layers.oci.digest import Digest
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 DEFAULT_HOST = "docker.io"
 DEFAULT_TAG = "latest"

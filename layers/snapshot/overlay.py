@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layers.errors import SnapshotMissing
 from layers.oci.chain import Chain
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from layers.snapshot.idle import OVERLAY, shrink
 from layers.snapshot.lowers import Lowers
 

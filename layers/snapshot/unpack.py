@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ from layers.disk.paths import Root, decode, encode
 from layers.disk.ranges import copy_range
 from layers.disk.removal import clear, remove
 from layers.errors import UnsafePath
+from layers.quick import replace
 from layers.tar import xattrs
 from layers.tar.entry import Entry, EntryType
 from layers.tar.toc import Toc

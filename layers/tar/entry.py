@@ -7,10 +7,9 @@ the file system, without a leading or trailing slash; "" is the root itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from enum import StrEnum
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 SECOND = 1_000_000_000
 """Nanoseconds."""

@@ -12,10 +12,10 @@ Members come in the tar's order; what stands at the end is what the layer says:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from layers.disk.paths import MAX_HOPS, normalise
 from layers.errors import ArchiveInvalid, UnsafePath
+from layers.quick import replace
 from layers.tar import acl
 from layers.tar.entry import Entry, EntryType
 from layers.tar.tarball import OPAQUE, WHITEOUT, order, ordered

@@ -10,11 +10,11 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import BinaryIO
 
 from layers.disk.paths import resolve
 from layers.errors import UnsafePath
+from layers.quick import replace
 from layers.tar.entry import Entry, EntryType
 from layers.tar.toc import Toc
 from layers.views.accounts import Accounts

@@ -10,12 +10,12 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from layers.disk.paths import Root, encode
 from layers.errors import UnsafePath
+from layers.quick import replace
 from layers.tar import xattrs
 from layers.tar.entry import Entry, EntryType, whole_seconds
 from layers.tar.normal import hard_link

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from layers.quick import replace
 from pybuild.bake.errors import BakeError
 from pybuild.bake.plan import LINK, Plan
 from pybuild.bake.target import Target, line

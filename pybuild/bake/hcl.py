@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from lark import Tree
 from lark.exceptions import LarkError, UnexpectedInput
 
+from layers.quick import dataclass, field
 from pybuild.bake.errors import BakeError, Place
 from pybuild.bake.expressions import Node, Scope, Value, evaluate, parts, place_of, quoted, sentence, trees
 

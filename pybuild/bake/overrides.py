@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from layers.quick import dataclass
 from pybuild.bake.errors import BakeError
 from pybuild.bake.target import MAPS, ORDER, SWITCHES, TEXTS, Target, formed, merged
 

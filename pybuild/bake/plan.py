@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from layers.quick import dataclass
 from pybuild.bake.definition import Definition
 from pybuild.bake.errors import BakeError
 from pybuild.bake.overrides import Override, matching, overridden

@@ -67,9 +67,8 @@ def push(
 @click.pass_obj
 def attach(context: Context, image: str, files: Sequence[str], kind: str, annotations: Sequence[str]) -> None:
     """Send FILEs as an artifact without a tag that is about IMAGE."""
-    from dataclasses import replace
-
     from layers import Reference
+    from layers.quick import replace
 
     subject = Reference.parse(image)
     about = resolved(context, subject)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from layers.quick import replace
 from pybuild import units
 from pybuild.limiting import limited, limits, typed
 from pybuild.transfers import mirrors

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from layers.quick import asdict
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:

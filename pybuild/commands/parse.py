@@ -178,9 +178,8 @@ def _graph(context: Context, dockerfile: Dockerfile, request: BuildRequest) -> B
 
 def _step(step: Step) -> dict[str, Any]:
     """A step, and what its operation is made of where that is not the usual."""
-    from dataclasses import fields
-
     from builder.graph import Base
+    from layers.quick import fields
 
     found = {
         "id": step.id,
@@ -197,7 +196,7 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    from dataclasses import asdict, is_dataclass
+    from layers.quick import asdict, is_dataclass
 
     if isinstance(value, Mapping):
         return dict(value)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from layers.quick import replace
 from pybuild import units
 from pybuild.limiting import SIZE
 from pybuild.wiring import Context

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from layers.quick import dataclass
 
 Verdict = Literal["ok", "missing", "absent"]
 """missing: builds need it; absent: only what `serves` says needs it."""

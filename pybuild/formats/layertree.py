@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
 from typing import TYPE_CHECKING
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from pybuild import units
 from pybuild.formats.names import shown
 

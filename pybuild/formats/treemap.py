@@ -9,12 +9,11 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import field
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from pybuild import units
 from pybuild.formats.names import shown
 

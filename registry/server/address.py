@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 TEXT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]*))(?::([0-9]{1,5}))?\Z")
 

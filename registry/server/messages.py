@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote
 
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 from registry.server.wire import Body, Head, Malformed
 
 MOST_PARAMETERS = 200

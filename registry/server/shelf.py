@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import field
 
 from layers import Store
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 from registry.server.holdings import Holdings
 from registry.server.uploads import Uploads
 

@@ -9,11 +9,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TypeVar
 
+from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
 from runner.linux import CLONE_NEWNET, setns
 from runner.net import nft

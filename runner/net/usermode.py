@@ -9,8 +9,8 @@ import select
 import shutil
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 
+from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
 
 TUN = "/dev/net/tun"

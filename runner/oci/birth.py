@@ -6,8 +6,8 @@ import resource
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 
+from layers.quick import dataclass
 from runner.errors import SandboxUnavailable
 from runner.oci.errors import StartFailed
 from runner.oci.order import GO, HOOKS, LIMITS, READY, BundleSeed, Order

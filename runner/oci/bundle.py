@@ -9,9 +9,9 @@ import posixpath
 import re
 import stat
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
+from layers.quick import dataclass
 from runner.linux import (
     AT_FDCWD,
     CLONE_NEWCGROUP,

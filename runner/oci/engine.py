@@ -13,9 +13,9 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from layers.quick import dataclass, field
 from runner.entering import shared_not
 from runner.job import ENTER, START
 from runner.linux import CLONE_NEWUSER

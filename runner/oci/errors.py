@@ -1,7 +1,6 @@
 """What can go wrong with a bundle or a container of one. The words that callers look for are runc's."""
 
-from dataclasses import dataclass
-
+from layers.quick import dataclass
 from runner.errors import RunnerError
 
 

@@ -10,9 +10,9 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from layers.quick import dataclass
 from runner import guard
 from runner.ceilings import Setting
 from runner.cgroups import Cgroup, put

@@ -11,12 +11,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from layers.quick import asdict, dataclass, field
 from runner.cgroups import Cgroup
 from runner.oci.document import Node
 from runner.oci.errors import MISSING, ContainerError

@@ -1,8 +1,8 @@
 """The options of a mount in config.json: attributes of the mount, its propagation, and words for the file system."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
+from layers.quick import dataclass, field
 from runner.linux import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, NODEV, NOEXEC, NOSUID, RDONLY
 
 ATIME, NOATIME, STRICTATIME, NODIRATIME, NOSYMFOLLOW = 0x70, 0x10, 0x20, 0x80, 0x200000

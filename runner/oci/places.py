@@ -4,10 +4,10 @@ import os
 import posixpath
 import stat
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layers.quick import dataclass
 from runner.linux import AT_FDCWD, MS_REC, MS_SHARED, MS_SLAVE, change_mount, copy_mount, map_owners
 from runner.oci import options
 from runner.oci.document import Node

@@ -2,9 +2,9 @@
 
 import os
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 
+from layers.quick import dataclass
 from runner.linux import PR_CAPBSET_READ, control
 from runner.oci.document import Node
 from runner.sandbox import CAPABILITIES

@@ -6,7 +6,6 @@ import os
 import tarfile
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +17,7 @@ from builder.events import Event, Exported, Planned
 from builder.request import BuildRequest, Output
 from builder.workbench import Workbench
 from layers import Reference, Store, StoreFull
+from layers.quick import replace
 from tests.support.stored import new_image, new_layer
 
 Build = Callable[..., BuildResult]

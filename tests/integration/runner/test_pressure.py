@@ -5,10 +5,10 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
+from layers.quick import replace
 from runner import Limits
 from runner.adjust import adjust
 from runner.cgroups import Cgroup, group_of

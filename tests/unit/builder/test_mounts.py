@@ -1,6 +1,5 @@
 """RUN --mount in the plan: flags become values, what they read becomes needs, keys cover what they show."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from builder.renumber import renumbered
 from builder.request import BuildRequest
 from builder.span import Span
 from layers import Chain, Digest, Platform, Reference
+from layers.quick import replace
 
 BELOW = Chain((Digest.of(b"below"),))
 

@@ -1,12 +1,12 @@
 """Secrets are read when they are asked for, as they are, and are shown to nobody else."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builder import BuildRequest, Secret
 from builder.secrets import LARGEST, SecretUnreadable
+from layers.quick import replace
 
 VALUE = b"sesame\n\xff"
 

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from layers import BlobMissing, ImageConfig, NewLayer, Platform, Reference, Store, Usage, prune, usage
 from layers.oci.image import describe
+from layers.quick import fields
 from tests.support.stored import new_image, new_layer, on_disk, resident
 
 

@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, UnsafePath
 from layers.disk.paths import decode, encode
+from layers.quick import replace
 from layers.tar.entry import SECOND
 from layers.tar.tarball import TarWriter, order, ordered
 from layers.tar.tarread import entries

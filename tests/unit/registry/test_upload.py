@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from layers import BlobMismatch
+from layers import BlobMismatch, Descriptor
 from registry.errors import NotFound, ProtocolViolation, RateLimited, RegistryError, Unavailable
 from tests.support.quick import named, noise, quick, repository, stream
 from tests.support.rude import FOREVER, Ask, Reply, Rude, mistake, rude
@@ -239,7 +239,7 @@ def test_the_rate_limit_is_waited_for_and_then_named(server: Rude) -> None:
 
 def test_another_digest_is_refused(server: Rude) -> None:
     with pytest.raises(ProtocolViolation, match="DIGEST_INVALID"):
-        repository(server).put(replace(WANTED, digest=named(b"x").digest), stream(DATA))
+        repository(server).put(Descriptor(WANTED.media_type, named(b"x").digest, WANTED.size), stream(DATA))
     server.rule("PUT", SESSION, Reply(201, {"Docker-Content-Digest": "sha256:" + "0" * 64}))
     with pytest.raises(ProtocolViolation, match=r"stored sha256:.* as sha256:0000"):
         repository(server).put(WANTED, stream(DATA))

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from layers import Descriptor, Digest, Image, Index, Platform, Reference, Store, prune
 from layers.home.check import check
+from layers.quick import replace
 from registry.server import Address, RegistryServer, uploads
 from registry.server.faults import Fault
 from registry.server.holdings import Holdings

@@ -1,0 +1,204 @@
+"""Our dataclasses beside the library's: every class of the tree, and what values do."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import pytest
+
+from layers import quick
+
+TREE = Path(__file__).parents[3]
+PACKAGES = ("builder", "layers", "registry", "runner", "pybuild")
+
+DECLARE = """
+import dataclasses, importlib, pkgutil, sys
+from layers import quick
+
+def field(value):
+    return dataclasses.field(**vars(value)) if isinstance(value, quick.Field) else value
+
+def both(kind, /, frozen=False, **options):
+    bases = tuple(twins.get(base, base) for base in kind.__bases__)
+    body = {name: field(value) for name, value in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    twin = dataclasses.dataclass(unsafe_hash=frozen, **options)(type(kind)(kind.__name__, bases, body))
+    ours = declare(kind, frozen=frozen, **options)
+    twins[ours] = twin
+    return ours
+
+twins = {}
+declare, quick._declare = quick._declare, both
+for package in sys.argv[1:]:
+    for module in pkgutil.walk_packages([package], package + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+from tests.unit.layers.test_quick import compare
+for ours, twin in twins.items():
+    compare(ours, twin)
+print(len(twins))
+"""
+
+
+def test_every_class_is_what_the_library_makes_of_it() -> None:
+    """So nothing is lost of what that refuses, either: mutable defaults, fields without one after those with one."""
+    done = subprocess.run([sys.executable, "-c", DECLARE, *PACKAGES], cwd=TREE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 250
+
+
+def test_nobody_imports_the_library() -> None:
+    for package in PACKAGES:
+        for path in (TREE / package).rglob("*.py"):
+            if path != TREE / "layers/quick.py":
+                assert not re.search(r"^\s*(import|from) dataclasses", path.read_text(), re.M), path
+
+
+def compare(ours: type, twin: type) -> None:
+    """They have the same fields, the same methods, and the same way to be made."""
+    assert [*map(_field, quick.fields(ours))] == [*map(_field, dataclasses.fields(twin))], ours
+    assert _methods(ours) == _methods(twin), ours
+    assert _parameters(ours) == _parameters(twin), ours
+
+
+def _field(one: Any) -> tuple[object, ...]:
+    told = (one.name, one.init, one.repr, one.hash, one.compare, one.kw_only)
+    missing = (dataclasses.MISSING, quick.MISSING)
+    return (*told, *(None if value in missing else [value] for value in (one.default, one.default_factory)))
+
+
+def _methods(kind: type) -> dict[str, object]:
+    found = {name: vars(kind).get(name) for name in ("__match_args__", "__slots__")}
+    names = ("init", "repr", "eq", "hash", "lt", "le", "gt", "ge")
+    return found | {name: callable(vars(kind).get(f"__{name}__")) for name in names}
+
+
+def _parameters(kind: type) -> list[tuple[object, ...]]:
+    init: Any = vars(kind).get("__init__")
+    if init and "<locals>" in init.__qualname__:
+        init = quick._compiled(kind, "__init__")
+    return [(one.name, one.kind, one.default is one.empty) for one in inspect.signature(init).parameters.values()]
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: int
+
+
+@quick.dataclass(frozen=True, slots=True, order=True)
+class Point:
+    x: int
+    y: int = 0
+    note: str = quick.field(default="", compare=False, repr=False)
+    COUNT: ClassVar[int] = 2
+
+
+@quick.dataclass
+class Base:
+    first: int
+    many: list[Any] = quick.field(default_factory=list)
+    sum: int = quick.field(init=False, default=1)
+
+    def __post_init__(self) -> None:
+        self.sum += self.first
+
+
+@quick.dataclass(kw_only=True)
+class Derived(Base):
+    last: Point = Point(1)
+
+
+def test_values_compare_and_hash_by_their_fields() -> None:
+    assert Point(1, 2, "a") == Point(1, note="b", y=2)
+    assert hash(Point(1, 2, "a")) == hash(Point(1, 2, "b"))
+    assert {Point(1): 1}[Point(1)] == 1
+    assert Point(1) != Point(2)
+    assert Point(2).__eq__((2, 0)) is not True
+    assert Point(1, 9) < Point(2) <= Point(2) < Point(2, 1)
+    assert sorted([Point(2), Point(1, 1), Point(1)]) == [Point(1), Point(1, 1), Point(2)]
+    with pytest.raises(TypeError):
+        assert Point(1) < 2  # type: ignore[operator]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Base(1))
+
+
+def test_slots_hold_fields_and_nothing_else() -> None:
+    with pytest.raises(AttributeError):
+        Point(1).other = 1  # type: ignore[attr-defined]
+    assert Point.COUNT == Point(1).COUNT == 2
+
+
+def test_each_value_has_its_own_list() -> None:
+    one, two = Base(1), Base(2, [3])
+    one.many.append(1)
+    assert (one.many, two.many, Base(1).many) == ([1], [3], [])
+    assert (one.sum, two.sum) == (2, 3)
+
+
+def test_a_class_inherits_fields() -> None:
+    value = Derived(1, last=Point(3))
+    assert repr(value) == "Derived(first=1, many=[], sum=2, last=Point(x=3, y=0))"
+    assert value == Derived(1, [], last=Point(3)) != Base(1)
+    assert [one.name for one in quick.fields(value)] == ["first", "many", "sum", "last"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "error"),
+    [
+        ((), {}, r"Point.__init__\(\) missing 1 required positional argument: 'x'"),
+        ((1, 2, "", 3), {}, "takes from 2 to 4 positional arguments but 5 were given"),
+        ((1,), {"z": 1}, "unexpected keyword argument 'z'"),
+        ((1,), {"x": 1}, "multiple values for argument 'x'"),
+    ],
+)
+def test_wrong_arguments_are_refused(words: tuple[Any, ...], named: dict[str, Any], error: str) -> None:
+    with pytest.raises(TypeError, match=error):
+        Point(*words, **named)
+
+
+def test_a_field_only_by_name() -> None:
+    with pytest.raises(TypeError, match="positional arguments"):
+        Derived(1, [], Point(1))  # type: ignore[call-arg]
+
+
+def test_replace_keeps_the_rest() -> None:
+    assert quick.replace(Point(1, 2, "a"), y=3) == Point(1, 3)
+    assert quick.replace(Point(1, 2, "a"), y=3).note == "a"
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        quick.replace(Point(1), z=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        quick.replace(Base(1), sum=3)
+
+
+def test_asdict_goes_through_what_is_within() -> None:
+    value = Base(1, [Point(1), (Point(2),), {"a": Pair(Point(3), 4)}])
+    found = quick.asdict(value)
+    assert found == {
+        "first": 1,
+        "many": [
+            {"x": 1, "y": 0, "note": ""},
+            ({"x": 2, "y": 0, "note": ""},),
+            {"a": Pair({"x": 3, "y": 0, "note": ""}, 4)},
+        ],
+        "sum": 2,
+    }
+    assert isinstance(found["many"][2]["a"], Pair)
+
+
+def test_a_pattern_takes_fields_by_place() -> None:
+    match Point(1, 2):
+        case Point(x, y):
+            assert (x, y) == (1, 2)
+
+
+def test_what_is_a_value() -> None:
+    assert quick.is_dataclass(Point)
+    assert quick.is_dataclass(Point(1))
+    assert not quick.is_dataclass(Pair(1, 2))
+    with pytest.raises(TypeError):  # the library does not know ours: it says so
+        dataclasses.replace(Point(1), x=2)
