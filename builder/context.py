@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from builder.errors import ContextError
 from builder.ignore import Ignore, State
-from builder.statcache import StatCache, stamp
+from builder.statcache import StatCache
 from layers import Entry, EntryType, UnsafePath
 from layers.disk.paths import Root, decode, encode, resolve
 from layers.tar.entry import whole_seconds
@@ -143,7 +143,10 @@ class Context:
         return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
 
     def open_file(self, path: str) -> int:
-        """A descriptor of a file that is still as it was when it was looked at. Raises ContextError, OSError."""
+        """A descriptor of a file that is still as it was when it was looked at. Raises ContextError, OSError.
+
+        Another name made or taken away changes st_ctime alone, and nothing that counts.
+        """
         head, _, name = path.rpartition("/")
         with self._turn:
             if self._folder is None or self._folder[0] != head:
@@ -154,7 +157,7 @@ class Context:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(encode(name), flags, dir_fd=self._folder[1])
         status = self._status(path)
-        if status is None or stamp(os.fstat(descriptor)) != stamp(status):
+        if status is None or _shape(os.fstat(descriptor)) != _shape(status):
             os.close(descriptor)
             raise ContextError(f"{path} changed while the build read it", help="build again when nothing writes there")
         return descriptor
@@ -247,6 +250,13 @@ class Context:
             above = self._state(head) if head else self.ignore.top
             self._states[path] = self.ignore.state(path, above)
         return self._states[path]
+
+
+def _shape(status: os.stat_result) -> tuple[int, ...]:
+    """What a file that was not written to keeps, whatever happens to its names."""
+    return (
+        status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid
+    )  # fmt: skip
 
 
 def _count(hasher: hashlib._Hash, xattrs: Mapping[str, bytes]) -> None:

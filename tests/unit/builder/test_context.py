@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
+from time import sleep
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from builder.context import Context
 from builder.errors import ContextError
 from builder.ignore import Ignore
+from builder.statcache import RACY
 from layers import Entry, EntryType, Store, UnsafePath
 
 OLD = 1_500_000_000
@@ -93,6 +96,55 @@ def test_a_file_that_changes_under_the_build_is_an_error(tmp_path: Path) -> None
     context = Context(tmp_path, Ignore())
     entry_of(context, "a")
     (tmp_path / "a").write_text("longer")
+    with pytest.raises(ContextError, match="a changed while the build read it"):
+        context.open_file("a")
+
+
+def test_a_file_that_gets_and_loses_names_under_the_build_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As package managers do, and `cp -al`: only the time of its inode changes. It is read again the next time."""
+    with Store.open(tmp_path / "store") as store:
+        fill(tmp_path / "c", a="one")
+        os.utime(tmp_path / "c/a", (OLD, OLD))
+        sleep(2 * RACY / 1e9)
+        context = Context.open(tmp_path / "c", None, store)
+        entry = entry_of(context, "a")
+        os.link(tmp_path / "c/a", tmp_path / "other")
+        digest = context.digest("a", entry)
+        os.unlink(tmp_path / "other")
+        descriptor = context.open_file("a")
+        assert os.read(descriptor, 9) == b"one"
+        os.close(descriptor)
+        context.remember(store)
+        opened: list[str] = []
+        again = Context.open(tmp_path / "c", None, store)
+        real = again.open_file
+
+        def noted(path: str) -> int:
+            opened.append(path)
+            return real(path)
+
+        monkeypatch.setattr(again, "open_file", noted)
+        assert again.digest("a", entry_of(again, "a")) == digest
+        assert opened == ["a"]
+
+
+@pytest.mark.parametrize("change", ["chmod", "chown", "replace", "touch"])
+def test_a_file_that_is_another_under_the_build_is_an_error(tmp_path: Path, change: str) -> None:
+    fill(tmp_path, a="one", b="two")
+    context = Context(tmp_path, Ignore())
+    entry_of(context, "a")
+    match change:
+        case "chmod":
+            (tmp_path / "a").chmod(0o600)
+        case "chown":
+            os.chown(tmp_path / "a", 5, 5)
+        case "replace":
+            shutil.copystat(tmp_path / "a", tmp_path / "b")
+            (tmp_path / "b").rename(tmp_path / "a")
+        case "touch":
+            os.utime(tmp_path / "a", (OLD, OLD))
     with pytest.raises(ContextError, match="a changed while the build read it"):
         context.open_file("a")
 
