@@ -12,17 +12,20 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.batch import HEX, UNKNOWN, Batch, plain
 from builder.errors import ContextError
 from builder.ignore import Ignore, State
 from builder.statcache import StatCache
 from layers import Entry, EntryType, UnsafePath
 from layers.disk.paths import Root, decode, encode, resolve
 from layers.tar.entry import whole_seconds
+from layers.tar.plain import same
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from layers import Store
 
 CHUNK = 1 << 20
+FORM = 0o170000
+"""The part of a mode that tells kinds apart (S_IFMT, inode(7))."""
 UTF8 = sys.getfilesystemencoding() == "utf-8"
 """Whether names come as layers spell them already."""
 KINDS = {
@@ -43,6 +48,15 @@ KINDS = {
 }
 
 
+class Listing:
+    """All names in a directory by their bytes, ignored or not, and what lstat(2) says of them."""
+
+    def __init__(self, found: dict[str, os.stat_result]) -> None:
+        self.at = found
+        self.names = sorted(found) if "".join(found).isascii() else sorted(found, key=encode)
+        self.statuses = [found[name] for name in self.names]
+
+
 class Context:
     """One directory; paths are relative to it, "" is the directory itself. Threads may share it."""
 
@@ -50,8 +64,11 @@ class Context:
         self.directory = directory
         self.ignore = ignore
         self._root = Root(directory)
-        self._statuses: dict[str, os.stat_result] = {}
-        self._listings: dict[str, list[str]] = {}
+        self._listings: dict[str, Listing] = {}
+        self._shown: dict[str, list[str]] = {}
+        """Names in directories that are not ignored."""
+        self._alone: dict[str, os.stat_result] = {}
+        """What lstat(2) says of paths whose directories are not listed."""
         self._states: dict[str, State] = {}
         self._verdicts: dict[str, bool] = {}
         self._folder: tuple[str, int] | None = None
@@ -95,12 +112,12 @@ class Context:
 
     def get(self, path: str) -> Entry | None:
         """The entry of a path, None if there is nothing or it is ignored. Symlinks are not followed."""
-        status = self._statuses.get(path) or self._status(path)
+        status = self._status(path)
         if status is None or (self.ignore and not self._seen(path, status)):
             return None
         mode = status.st_mode
         if (form := stat.S_IFMT(mode)) == stat.S_IFREG:
-            return Entry(path, EntryType.FILE, mode & 0o7777, 0, 0, status.st_size, whole_seconds(status.st_mtime_ns))
+            return plain(path, status)
         kind = KINDS[form]
         device = kind in (EntryType.CHAR, EntryType.BLOCK)
         linkname = self._root.readlink(path) if kind is EntryType.SYMLINK else ""
@@ -116,22 +133,29 @@ class Context:
 
     def children(self, path: str) -> list[str]:
         """Names in a directory, by their bytes, without those that are ignored."""
-        if path not in self._listings:
-            found = []
-            statuses = self._statuses
-            prefix = f"{path}/" if path else ""
-            place = self._root.open(path or ".", os.O_RDONLY | os.O_DIRECTORY, follow=False)
-            try:
-                with os.scandir(place) as listing:
-                    for item in listing:
-                        name = item.name if UTF8 else decode(os.fsencode(item.name))
-                        statuses[prefix + name] = item.stat(follow_symlinks=False)
-                        found.append(name)
-            finally:
-                os.close(place)
-            names = sorted(found, key=encode)
-            self._listings[path] = self._visible(path, names) if self.ignore else names
-        return self._listings[path]
+        if not self.ignore:
+            return self._listing(path).names
+        if path not in self._shown:
+            self._shown[path] = self._visible(path, self._listing(path))
+        return self._shown[path]
+
+    def parts(self, path: str) -> Iterator[str | Batch]:
+        """The same, plain files next to each other as one batch."""
+        names, listing = self.children(path), self._listing(path)
+        statuses = listing.statuses if names is listing.names else [listing.at[name] for name in names]
+        batched = [status.st_mode & FORM == stat.S_IFREG and status.st_nlink == 1 for status in statuses]
+        contents = self._contents(path, listing, list(compress(names, batched)), list(compress(statuses, batched)))
+        batched.append(False)
+        at = done = 0
+        while at < len(names):
+            if not batched[at]:
+                yield names[at]
+                at += 1
+                continue
+            end = batched.index(False, at)
+            count = end - at
+            yield Batch(path, names[at:end], statuses[at:end], contents[HEX * done : HEX * (done + count)])
+            at, done = end, done + count
 
     def resolve(self, path: str) -> str:
         """The path without symlinks, inside the context. Raises UnsafePath for a circle of links."""
@@ -139,8 +163,12 @@ class Context:
 
     def inode(self, path: str) -> object | None:
         """What names of one file have in common; None for a file with one name."""
-        status = self._statuses.get(path)
+        status = self._status(path)
         return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
+
+    def open_folder(self, path: str) -> int:
+        """A descriptor of a directory, to be closed by the caller. Raises OSError."""
+        return self._root.open(path or ".", os.O_PATH | os.O_DIRECTORY, follow=False)
 
     def open_file(self, path: str) -> int:
         """A descriptor of a file that is still as it was when it was looked at. Raises ContextError, OSError.
@@ -150,16 +178,16 @@ class Context:
         head, _, name = path.rpartition("/")
         with self._turn:
             if self._folder is None or self._folder[0] != head:
-                folder = self._root.open(head or ".", os.O_PATH | os.O_DIRECTORY, follow=False)
+                folder = self.open_folder(head)
                 if self._folder is not None:
                     os.close(self._folder[1])
                 self._folder = head, folder
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(encode(name), flags, dir_fd=self._folder[1])
         status = self._status(path)
-        if status is None or _shape(os.fstat(descriptor)) != _shape(status):
+        if status is None or not same(os.fstat(descriptor), status):
             os.close(descriptor)
-            raise ContextError(f"{path} changed while the build read it", help="build again when nothing writes there")
+            raise changed(path)
         return descriptor
 
     def attributes(self, path: str) -> Mapping[str, bytes]:
@@ -170,22 +198,12 @@ class Context:
         """Of a file's bytes and attributes; of anything else the attributes. Read only if the stat cache is silent."""
         if entry.type is EntryType.SYMLINK:
             return ""
-        status = self._statuses[path]
+        status = self._status(path)
+        assert status is not None
         if (known := self._known.find(path, status)) is not None:
             return known
         began = time.time_ns()
-        hasher = hashlib.sha256()
-        if stat.S_ISREG(status.st_mode):
-            descriptor = self.open_file(path)
-            try:
-                _count(hasher, incoming(read_xattrs(descriptor)))
-                while chunk := os.read(descriptor, CHUNK):
-                    hasher.update(chunk)
-            finally:
-                os.close(descriptor)
-        else:
-            _count(hasher, self.attributes(path))
-        found = hasher.hexdigest()
+        found = self._read(path, status)
         self._known.note(path, status, began, found)
         return found
 
@@ -201,27 +219,70 @@ class Context:
         status = self._status(path)
         return self._root.readlink(path) if status is not None and stat.S_ISLNK(status.st_mode) else None
 
+    def _listing(self, path: str) -> Listing:
+        if (known := self._listings.get(path)) is not None:
+            return known
+        place = self._root.open(path or ".", os.O_RDONLY | os.O_DIRECTORY, follow=False)
+        try:
+            with os.scandir(place) as found:
+                if UTF8:
+                    listing = Listing({item.name: item.stat(follow_symlinks=False) for item in found})
+                else:
+                    listing = Listing(
+                        {decode(os.fsencode(item.name)): item.stat(follow_symlinks=False) for item in found}
+                    )
+        finally:
+            os.close(place)
+        self._listings[path] = listing
+        return listing
+
     def _status(self, path: str) -> os.stat_result | None:
-        if path not in self._statuses:
+        head, _, name = path.rpartition("/")
+        if (listing := self._listings.get(head)) is not None and (found := listing.at.get(name)) is not None:
+            return found
+        if path not in self._alone:
             try:
-                self._statuses[path] = self._root.lstat(path or ".")
+                self._alone[path] = self._root.lstat(path or ".")
             except (FileNotFoundError, NotADirectoryError, UnsafePath):
                 return None
-        return self._statuses[path]
+        return self._alone[path]
 
-    def _visible(self, path: str, names: list[str]) -> list[str]:
+    def _contents(self, path: str, listing: Listing, names: list[str], statuses: list[os.stat_result]) -> str:
+        """The digests of plain files in a directory, one behind the other."""
+        found = self._known.find_all(path, names, statuses)
+        if UNKNOWN not in found:
+            return found
+        began, prefix = time.time_ns(), f"{path}/" if path else ""
+        digests = [found[at : at + HEX] for at in range(0, len(found), HEX)]
+        for at, (name, status) in enumerate(zip(names, statuses, strict=True)):
+            if digests[at] == UNKNOWN:
+                digests[at] = self._read(prefix + name, status)
+        found = "".join(digests)
+        self._known.note_all(path, names, statuses, began, found, there=listing.at)
+        return found
+
+    def _read(self, path: str, status: os.stat_result) -> str:
+        """The digest of what is at a path: of a file's bytes and attributes, of anything else the attributes."""
+        hasher = hashlib.sha256()
+        if not stat.S_ISREG(status.st_mode):
+            _count(hasher, self.attributes(path))
+            return hasher.hexdigest()
+        descriptor = self.open_file(path)
+        try:
+            _count(hasher, incoming(read_xattrs(descriptor)))
+            while chunk := os.read(descriptor, CHUNK):
+                hasher.update(chunk)
+        finally:
+            os.close(descriptor)
+        return hasher.hexdigest()
+
+    def _visible(self, path: str, listing: Listing) -> list[str]:
         """The names in a directory that are not ignored; of most only this is ever asked."""
         above = self._state(path) if path else self.ignore.top
-        prefix, statuses, verdicts, hides = (
-            f"{path}/" if path else "",
-            self._statuses,
-            self._verdicts,
-            self.ignore.hides,
-        )
+        prefix, verdicts, hides = f"{path}/" if path else "", self._verdicts, self.ignore.hides
         found = []
-        for name in names:
+        for name, status in zip(listing.names, listing.statuses, strict=True):
             place = prefix + name
-            status = statuses[place]
             if stat.S_ISDIR(status.st_mode):
                 seen = self._seen(place, status)
             else:
@@ -252,11 +313,9 @@ class Context:
         return self._states[path]
 
 
-def _shape(status: os.stat_result) -> tuple[int, ...]:
-    """What a file that was not written to keeps, whatever happens to its names."""
-    return (
-        status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid
-    )  # fmt: skip
+def changed(path: str) -> ContextError:
+    """Somebody works in the context."""
+    return ContextError(f"{path} changed while the build read it", help="build again when nothing writes there")
 
 
 def _count(hasher: hashlib._Hash, xattrs: Mapping[str, bytes]) -> None:

@@ -1,85 +1,171 @@
 """Digests of files that were read before, which hold for as long as lstat(2) says the same of the file.
 
-Kept as one record of a store, in columns: there may be ten thousands of rows, and every build begins with reading them.
+Kept as one record of a store, in columns: there may be ten thousands of rows, every build begins with reading them, and
+mostly nothing has changed, which is seen by comparing the columns of a whole directory.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from array import array
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from os import stat_result
 from typing import Any
 
+from builder.batch import HEX, UNKNOWN
+
 RACY = 50_000_000
 """Nanoseconds: a file that changed this shortly before it was read may change again within one tick of its clock."""
-HEX = 64
 STAMP = 4
+NEVER = array("q", bytes(8 * STAMP))
+"""The stamp of no file."""
+
+
+class Rows:
+    """A name, a stamp and a digest in each."""
+
+    __slots__ = ("at", "digests", "stamps")
+
+    def __init__(self, names: Iterable[str], stamps: array[int], digests: bytearray) -> None:
+        self.at = {name: row for row, name in enumerate(names)}
+        self.stamps = stamps
+        self.digests = digests
+
+    def find(self, name: str, status: stat_result) -> str | None:
+        """The digest of a file that is as it was when it was read."""
+        row = self.at.get(name)
+        if row is None or tuple(self.stamps[row * STAMP : row * STAMP + STAMP]) != stamp(status):
+            return None
+        return self.digest(row)
+
+    def digest(self, row: int) -> str:
+        """The digest in a row."""
+        return self.digests[row * HEX : row * HEX + HEX].decode()
+
+    def put(self, name: str, stamp: array[int], digest: str) -> None:
+        """Add a row, or say something else in it."""
+        row = self.at.setdefault(name, len(self.at))
+        self.stamps[row * STAMP : row * STAMP + STAMP] = stamp
+        self.digests[row * HEX : row * HEX + HEX] = digest.encode()
 
 
 class StatCache:
-    """What is known of the files of one directory, by path. `grown` tells whether there is anything new to keep."""
+    """What is known of the files of one directory, by path. `grown` tells whether there is anything new to keep.
+
+    Plain files are looked at a directory at a time, and have rows for themselves there; all else is looked at alone.
+    """
 
     def __init__(self) -> None:
-        self._at: dict[str, int] = {}
-        self._stamps = array("q")
-        self._digests = bytearray()
+        self._alone = Rows((), array("q"), bytearray())
+        self._folders: dict[str, Rows] = {}
+        self._turn = threading.Lock()
         self.grown = False
 
     def find(self, path: str, status: stat_result) -> str | None:
         """The digest of a file that is as it was when it was read."""
-        row = self._at.get(path)
-        if row is None:
-            return None
-        at = row * STAMP
-        stamps = self._stamps
-        if (
-            stamps[at + 2] == status.st_mtime_ns
-            and stamps[at + 3] == status.st_ctime_ns
-            and stamps[at + 1] == status.st_size
-            and stamps[at] == status.st_ino
-        ):
-            return self._digests[row * HEX : row * HEX + HEX].decode()
-        return None
+        found = self._alone.find(path, status)
+        if found is None:
+            head, _, name = path.rpartition("/")
+            rows = self._folders.get(head)
+            found = None if rows is None else rows.find(name, status)
+        return found
 
     def note(self, path: str, status: stat_result, began_ns: int, digest: str) -> None:
         """Remember what was read from `began_ns` on, unless the file had changed just before."""
-        if began_ns - max(status.st_mtime_ns, status.st_ctime_ns) <= RACY:
-            return
-        try:
-            new = array("q", stamp(status))
-        except OverflowError:  # an inode number of the upper half: read again next time
-            return
-        row = self._at.setdefault(path, len(self._at))
-        self._stamps[row * STAMP : row * STAMP + STAMP] = new
-        self._digests[row * HEX : row * HEX + HEX] = digest.encode()
-        self.grown = True
+        if not racy(status, began_ns):
+            with self._turn, suppress(OverflowError):  # an inode number of the upper half: read again next time
+                self._alone.put(path, array("q", stamp(status)), digest)
+                self.grown = True
+
+    def find_all(self, folder: str, names: Sequence[str], statuses: Sequence[stat_result]) -> str:
+        """The digests of plain files in a directory, one behind the other; UNKNOWN for one that has to be read."""
+        rows = self._folders.get(folder)
+        if rows is not None and list(rows.at) == names:
+            with suppress(OverflowError):
+                if rows.stamps == array("q", [
+                    number
+                    for status in statuses
+                    for number in (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                ]):  # fmt: skip
+                    return rows.digests.decode()
+        prefix = f"{folder}/" if folder else ""
+        return "".join(
+            self.find(prefix + name, status) or UNKNOWN for name, status in zip(names, statuses, strict=True)
+        )
+
+    def note_all(
+        self,
+        folder: str,
+        names: Sequence[str],
+        statuses: Sequence[stat_result],
+        began_ns: int,
+        digests: str,
+        *,
+        there: Container[str],
+    ) -> None:
+        """Remember plain files that were read from `began_ns` on; of others in that directory what is still `there`."""
+        stamps = array("q")
+        for status in statuses:
+            one = NEVER
+            with suppress(OverflowError):
+                one = NEVER if racy(status, began_ns) else array("q", stamp(status))
+            stamps += one
+        rows = Rows(names, stamps, bytearray(digests.encode()))
+        with self._turn:
+            if (old := self._folders.get(folder)) is not None:
+                for name, row in old.at.items():
+                    if name not in rows.at and name in there:
+                        rows.put(name, old.stamps[row * STAMP : row * STAMP + STAMP], old.digest(row))
+            self._folders[folder] = rows
+            self.grown = True
 
     def dump(self) -> dict[str, str]:
-        """All rows as a small JSON object; paths are told apart by `//`, which none of them can contain."""
-        stamps = self._stamps[:]
+        """All rows as a small JSON object; `//` and NUL, which no path contains, tell them apart."""
+        rows = (self._alone, *self._folders.values())
+        stamps = array("q", b"".join(one.stamps.tobytes() for one in rows))
         if sys.byteorder == "big":
             stamps.byteswap()
         return {
-            "paths": "//".join(self._at),
+            "paths": "//".join(self._alone.at),
+            "folders": "\0".join(self._folders),
+            "names": "\0".join("//".join(one.at) for one in self._folders.values()),
             "stamps": b64encode(stamps.tobytes()).decode(),
-            "digests": self._digests.decode(),
+            "digests": b"".join(one.digests for one in rows).decode(),
         }
 
     @classmethod
     def load(cls, packed: Mapping[str, Any]) -> StatCache:
         """What `dump` gave; nothing, if that was of an earlier form."""
         cache = cls()
-        if "stamps" not in packed:
+        if "folders" not in packed:
             return cache
-        paths = packed["paths"].split("//") if packed["digests"] else []
-        cache._at = dict(zip(paths, range(len(paths)), strict=True))
-        cache._stamps.frombytes(b64decode(packed["stamps"]))
+        stamps = array("q", b64decode(packed["stamps"]))
         if sys.byteorder == "big":
-            cache._stamps.byteswap()
-        cache._digests += packed["digests"].encode()
+            stamps.byteswap()
+        digests = packed["digests"].encode()
+        done = 0
+
+        def rows(names: str, *, empty: bool) -> Rows:
+            nonlocal done
+            listed = [] if empty else names.split("//")
+            began, done = done, done + len(listed)
+            return Rows(listed, stamps[began * STAMP : done * STAMP], bytearray(digests[began * HEX : done * HEX]))
+
+        names = packed["names"].split("\0") if packed["names"] else []
+        alone = len(digests) // HEX - sum(one.count("//") + 1 for one in names)
+        cache._alone = rows(packed["paths"], empty=not alone)
+        if names:
+            for folder, inside in zip(packed["folders"].split("\0"), names, strict=True):
+                cache._folders[folder] = rows(inside, empty=False)
         return cache
+
+
+def racy(status: stat_result, began_ns: int) -> bool:
+    """True if a file changed so shortly before it was read that its times may be those of another change, too."""
+    return began_ns - max(status.st_mtime_ns, status.st_ctime_ns) <= RACY
 
 
 def stamp(status: stat_result) -> tuple[int, int, int, int]:

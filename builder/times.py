@@ -17,10 +17,13 @@ class Times:
         """An entry with its time; a deletion has none."""
         if entry.type in (EntryType.WHITEOUT, EntryType.OPAQUE):
             return entry
+        mtime_ns = self.at(entry.mtime_ns)
+        return entry if mtime_ns == entry.mtime_ns else replace(entry, mtime_ns=mtime_ns)
+
+    def at(self, mtime_ns: int) -> int:
+        """What a time, in nanoseconds since 1970, becomes."""
         limit = self.epoch * 1_000_000_000
-        if entry.mtime_ns == limit or (entry.mtime_ns < limit and not self.every):
-            return entry
-        return replace(entry, mtime_ns=limit)
+        return limit if self.every else min(mtime_ns, limit)
 
     def __str__(self) -> str:
         """What of it decides a result, for cache keys."""

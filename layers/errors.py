@@ -142,6 +142,15 @@ class FileChanged(LayerError):
         self.path = path
 
 
+class FileUnreadable(LayerError):
+    """A file that was to go into a layer cannot be read."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"cannot read {path}: {why}")
+        self.path = path
+        self.why = why
+
+
 class BundleInvalid(LayerError):
     """A directory that is no bundle, or one that cannot be used so."""
 

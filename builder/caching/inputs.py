@@ -10,20 +10,25 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.caching.cache import Where
 
 if TYPE_CHECKING:
     from layers import Digest, Store
 
+Table = list[list[Any]]
+"""What a step reads, in rows: of one path all that a Listing says, or of the files in a directory their names, modes,
+sizes and digests, all shortened, one behind the other."""
 Listing = Mapping[str, list[object]]
 """Path → kind, mode, uid, gid, size, link, the beginning of the digest of its content."""
+SHORT = 16
+"""Digits that tell a digest from others."""
 QUICKLY = 1
 """Level of zlib: a list of fifty thousand files takes a twentieth of a second."""
 
 
-def keep(store: Store, where: Where, lists: Mapping[str, Listing], layer: Digest) -> None:
+def keep(store: Store, where: Where, lists: Mapping[str, Table], layer: Digest) -> None:
     """Remember what an instruction has read, by digest; the list before this one stays as well."""
     newest, older = _keys(where)
     before = store.records.known(newest)
@@ -39,9 +44,25 @@ def find(store: Store, where: Where, digest: str) -> Listing | None:
         record = store.records.known(key)
         if record is not None and digest in record.value["of"]:
             lists = json.loads(zlib.decompress(base64.b64decode(record.value["lists"])))
-            found: Listing = lists[digest]
-            return found
+            return listing(lists[digest])
     return None
+
+
+def listing(table: Table | Listing) -> Listing:
+    """A table as a list by path; one that was kept in an earlier form is that already."""
+    if isinstance(table, Mapping):
+        return table
+    from layers import EntryType
+
+    found: dict[str, list[object]] = {}
+    for folder, kinds, *rest in table:
+        if isinstance(kinds, str):
+            found[folder] = [kinds, *rest]
+            continue
+        prefix = f"{folder}/" if folder else ""
+        for at, (name, mode, size) in enumerate(zip(kinds, rest[0], rest[1], strict=True)):
+            found[prefix + name] = [EntryType.FILE, mode, 0, 0, size, "", rest[2][SHORT * at : SHORT * at + SHORT]]
+    return found
 
 
 def _keys(where: Where) -> tuple[str, str]:

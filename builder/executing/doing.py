@@ -152,5 +152,5 @@ class Doing:
             usage=usage,
             line=step.span.place,
         )
-        if lists := looked.lists():
-            inputs.keep(self._store, where, lists, layer.diff_id)
+        if tables := looked.tables():
+            inputs.keep(self._store, where, tables, layer.diff_id)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from builder.errors import Cancelled, StepFailed
 from builder.graph import Copy, Run, Step
 from builder.mounts import CACHE_MODE, BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
-from builder.ops.select import MOUNTED, Selection, Source, mounted
+from builder.ops.select import MOUNTED, Item, Selection, Source, mounted
 from builder.secrets import SecretUnreadable
 from layers import Chain, Digest
 from layers.disk.paths import encode
@@ -102,7 +102,9 @@ def _in_layers(
 
 
 def _seen(source: Source, chain: Chain | None) -> Shown:
-    return Shown(source.items[0].path, Selection((source,)).digest(), chain, source)
+    first = source.items[0]
+    assert isinstance(first, Item)
+    return Shown(first.path, Selection((source,)).digest(), chain, source)
 
 
 @dataclass(slots=True)

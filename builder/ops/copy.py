@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import modes
-from builder.context import Context
+from builder.batch import Batch
+from builder.context import Context, changed
 from builder.errors import ContextError, StepFailed
 from builder.graph import Copy, Step
-from builder.ops.last import Last
+from builder.ops.last import Last, Part
 from builder.ops.select import Item, Origin, Selection, Source
-from builder.times import Times, stamped
+from builder.times import Times
 from layers import Entry, EntryType
+from layers.errors import FileChanged, FileUnreadable
 from layers.quick import dataclass, field, replace
+from layers.tar.entry import whole_seconds
+from layers.tar.plain import PlainFiles
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
 
 if TYPE_CHECKING:
     from layers import NewLayer, Store, Tree
-    from layers.making.compose import Data
+    from layers.making.compose import Piece, Taken
     from layers.making.packing import Form
 
 HEREDOC_MODE = 0o644
@@ -65,14 +71,53 @@ class Placing:
     placed: dict[str, Placed] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     """Directories that are not there below, so neither is anything in them."""
+    batched: dict[str, list[tuple[Context, Batch]]] = field(default_factory=dict)
+    """Plain files in directories that nothing else was put into since."""
 
     def at(self, path: str) -> Entry | None:
         """What is at a path now."""
+        head = path.rpartition("/")[0]
+        if head in self.batched:
+            self._single(head)
         if (found := self.placed.get(path)) is not None:
             return found.entry
-        if path and (self.op.link or path.rpartition("/")[0] in self.fresh):
+        if path and (self.op.link or head in self.fresh):
             return None
         return self.below.get(path)
+
+    def _single(self, head: str) -> None:
+        """Let the plain files of a directory be placed one by one: something else may take the place of one."""
+        for origin, batch in self.batched.pop(head):
+            for name, (source, entry, content) in zip(batch.names, batch.entries(), strict=True):
+                path = f"{head}/{name}"
+                self.placed[path] = Placed(self.shaped(path, entry), origin.open_file, source, None, content)
+
+    def files(self, head: str, origin: Context, batch: Batch, times: Times | None) -> PlainFiles:
+        """A batch at its place, with the owner, the modes and the times that were asked for."""
+        uid, gid = self.owner or (0, 0)
+        modes = batch.modes()
+        if self.chmod is not None:
+            changed = {mode: self.chmod(mode, False) for mode in set(modes)}
+            modes = [changed[mode] for mode in modes]
+        mtimes_ns = [whole_seconds(status.st_mtime_ns) for status in batch.statuses]
+        if times is not None:
+            mtimes_ns = list(map(times.at, mtimes_ns))
+        return PlainFiles(
+            f"{head}/",
+            batch.names,
+            batch.statuses,
+            modes,
+            mtimes_ns,
+            uid,
+            gid,
+            partial(origin.open_folder, batch.folder),
+        )
+
+    def source(self, path: str) -> str:
+        """Where in the context a plain file comes from."""
+        head, _, name = path.rpartition("/")
+        folder = next((batch.folder for _, batch in self.batched.get(head, ()) if name in batch.names), "")
+        return f"{folder}/{name}" if folder else name
 
     def error(self, what: str) -> StepFailed:
         """A refusal at this instruction."""
@@ -98,9 +143,9 @@ class Placing:
         entry = Entry(path, EntryType.DIR, DIRECTORY_MODE, mtime_ns=mtime_ns)
         return self.shaped(path, entry) if self.absolute else self.owned(entry)
 
-    def directory(self, path: str, entry: Entry) -> None:
-        """Put a directory at a path where nothing is, or another one. Raises StepFailed."""
-        there = self.at(path)
+    def directory(self, path: str, entry: Entry, *, new: bool = False) -> None:
+        """Put a directory at a path where nothing is (that is known if `new`), or another one. Raises StepFailed."""
+        there = None if new else self.at(path)
         if there is None:
             self.fresh.add(path)
         elif there.type is not EntryType.DIR:
@@ -174,10 +219,16 @@ def copy(
         last = Last.find(store, place, op) if place is not None and not anew else None
         if last is not None:
             opened.enter_context(last)
-        entries = stamped(times, _links(placing))
-        layer = compose(store, _items(placing, entries, last), form)
+        parts = _parts(placing, times)
+        pieces = (what for what, _ in parts) if last is None else last.spare(parts)
+        try:
+            layer = compose(store, _pieces(placing, pieces), form)
+        except FileChanged as error:
+            raise changed(placing.source(error.path)) from error
+        except FileUnreadable as error:
+            raise ContextError(str(error), span=step.span) from error
         if place is not None:
-            Last.keep(store, place, op, layer, [placing.placed[entry.path].content for entry in entries])
+            Last.keep(store, place, op, layer, [content for _, content in parts])
         return layer
 
 
@@ -219,14 +270,27 @@ def _directory(placing: Placing, source: Source) -> None:
     elif target:
         placing.placed[target] = Placed(replace(there, mtime_ns=mtime_ns))
     prefix = f"{target}/" if target else ""
-    placed, fresh, shaped, read = placing.placed, placing.fresh, placing.shaped, origin.open_file
+    made = {target} if target and there is None else set()  # directories with nothing in them but what this source has
     for item in source.items:
         path = prefix + item.relative
-        entry = shaped(path, item.entry)
-        if entry.type is EntryType.FILE and path not in placed and path.rpartition("/")[0] in fresh:
-            placed[path] = Placed(entry, read, item.path, item.group, item.content)  # most are such
-        elif entry.type is EntryType.DIR:
-            placing.directory(path, _whole(origin, item.path, entry))
+        if isinstance(item, Batch):
+            assert isinstance(origin, Context)
+            head = path.rstrip("/")
+            if head in made:
+                placing.batched.setdefault(head, []).append((origin, item))
+                continue
+            for name, (place, entry, content) in zip(item.names, item.entries(), strict=True):
+                path = f"{head}/{name}" if head else name
+                placing.put(path, Placed(placing.shaped(path, entry), origin.open_file, place, None, content))
+            continue
+        entry = placing.shaped(path, item.entry)
+        alone = path.rpartition("/")[0] in made
+        if entry.type is EntryType.DIR:
+            if alone or placing.at(path) is None:
+                made.add(path)
+            placing.directory(path, _whole(origin, item.path, entry), new=alone)
+        elif alone:
+            placing.placed[path] = _placed(item, entry, origin)
         else:
             placing.put(path, _placed(item, entry, origin))
 
@@ -251,32 +315,37 @@ def _complete(placing: Placing) -> None:
             head = head.rpartition("/")[0]
 
 
-def _links(placing: Placing) -> list[Entry]:
-    """What was placed, in canonical order; of names for one file the first carries it."""
+def _parts(placing: Placing, times: Times | None) -> list[Part]:
+    """What was placed, in canonical order, with its content; of names for one file the first carries it."""
     from layers.tar.normal import hard_link
-    from layers.tar.tarball import ordered
+    from layers.tar.tarball import order
 
+    found: list[tuple[bytes, Part]] = [
+        (order(placed.entry), (placed.entry, placed.content)) for placed in placing.placed.values()
+    ]
+    for head, batches in placing.batched.items():
+        for origin, batch in batches:
+            files = placing.files(head, origin, batch, times)
+            found.append((order(files.entry(0, {})), (files, batch.contents)))
+    found.sort(key=itemgetter(0))
+    parts = [part for _, part in found]
     first: dict[object, str] = {}
-    entries = ordered([placed.entry for placed in placing.placed.values()])
-    for at, entry in enumerate(entries):
-        group = placing.placed[entry.path].group
-        if group is not None and (head := first.setdefault(group, entry.path)) != entry.path:
-            entries[at] = hard_link(entry, entry.path, head)
-    return entries
+    for at, (what, content) in enumerate(parts):
+        if isinstance(what, Entry):
+            group = placing.placed[what.path].group
+            if group is not None and (head := first.setdefault(group, what.path)) != what.path:
+                what = hard_link(what, what.path, head)
+            parts[at] = what if times is None else times.of(what), content
+    return parts
 
 
-def _items(placing: Placing, entries: list[Entry], last: Last | None) -> Iterator[tuple[Entry, Data]]:
-    """Entries with their data, which are taken from the last layer as far as it has them."""
-    at = 0
-    while at < len(entries):
-        entry = entries[at]
-        placed = placing.placed[entry.path]
-        taken = last.take(entries, at, placing.placed) if last is not None else None
-        if taken is not None:
-            yield entry, taken
-            at += len(taken.entries)
+def _pieces(placing: Placing, pieces: Iterable[Entry | PlainFiles | Taken]) -> Iterator[Piece]:
+    """The same with the data of entries."""
+    for entry in pieces:
+        if not isinstance(entry, Entry):
+            yield entry
             continue
-        at += 1
+        placed = placing.placed[entry.path]
         if entry.type is not EntryType.FILE or placed.read is None:
             yield entry, None
             continue

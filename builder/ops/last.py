@@ -8,31 +8,34 @@ reading it; that digest is kept with the layer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.batch import HEX, UNKNOWN
 from layers import BlobMissing, Digest, Entry, EntryType
 from layers.making.compose import Taken
+from layers.tar.plain import PlainFiles
+from layers.tar.toc import FILE, PATH, entry_of
 
 if TYPE_CHECKING:
     from builder.graph import Copy
-    from builder.ops.copy import Placed
     from layers import NewLayer, Store
 
 LEAST = 64
 """Entries of a layer that is worth remembering."""
-UNKNOWN = "-" * 64
-"""Stands for the digest of what was not looked at."""
+
+Part = tuple[Entry | PlainFiles, str]
+"""What a layer is put together from, with the digests of what it holds, one behind the other; "" if not known."""
 
 
 class Last:
     """One such layer. A context manager: its tar is open meanwhile."""
 
     def __init__(self, store: Store, diff_id: Digest, contents: str) -> None:
-        self._rows = list(store.toc(diff_id))
-        self._at = {row.path: at for at, row in enumerate(self._rows)}
+        self._rows = store.toc(diff_id).rows
+        self._at = {row[PATH]: at for at, row in enumerate(self._rows)}
         self._contents = contents
         self._tar = store.blobs.open(diff_id)
 
@@ -47,10 +50,10 @@ class Last:
 
     @staticmethod
     def keep(store: Store, directory: Path, op: Copy, layer: NewLayer, contents: Sequence[str]) -> None:
-        """Remember the layer that was just made, with the digest of each of its entries ("" if not known)."""
-        if len(contents) >= LEAST:
-            value = {"diff_id": str(layer.diff_id), "contents": "".join(one or UNKNOWN for one in contents)}
-            store.records.keep(_key(directory, op), value, [layer.diff_id])
+        """Remember the layer that was just made, with the digests of what its parts hold ("" if not known)."""
+        whole = "".join(one or UNKNOWN for one in contents)
+        if len(whole) >= HEX * LEAST:
+            store.records.keep(_key(directory, op), {"diff_id": str(layer.diff_id), "contents": whole}, [layer.diff_id])
 
     def __enter__(self) -> Last:
         return self
@@ -58,22 +61,71 @@ class Last:
     def __exit__(self, *_: object) -> None:
         self._tar.close()
 
-    def take(self, entries: Sequence[Entry], at: int, placed: Mapping[str, Placed]) -> Taken | None:
-        """The longest stretch that begins with `entries[at]`, with a file at both ends; None if that has changed."""
-        first = self._at.get(entries[at].path, -1)
-        if first < 0 or entries[at].type is not EntryType.FILE:
-            return None
-        end = row = first
-        for number in range(at, min(len(entries), at + len(self._rows) - first)):
-            if not self._same(row, entries[number], placed):
-                break
-            row += 1
-            if entries[number].type is EntryType.FILE:
-                end = row
-        return Taken(self._tar.fileno(), self._rows[first:end]) if end > first else None
+    def spare(self, parts: Iterable[Part]) -> Iterator[Entry | PlainFiles | Taken]:
+        """The same parts in the same order, but stretches with a file at both ends for all that has not changed."""
+        held: list[tuple[Entry | PlainFiles, int]] = []
+        following = -1
+        for part in parts:
+            for what, row in self._found(*part):
+                if row < 0 or row != following:
+                    yield from self._stretch(held)
+                    held = []
+                if row < 0:
+                    yield what
+                    following = -1
+                else:
+                    held.append((what, row))
+                    following = row + _count(what)
+        yield from self._stretch(held)
 
-    def _same(self, at: int, entry: Entry, placed: Mapping[str, Placed]) -> bool:
-        row = self._rows[at]
+    def _stretch(self, held: Sequence[tuple[Entry | PlainFiles, int]]) -> Iterator[Entry | PlainFiles | Taken]:
+        """Parts that are one behind the other there, too."""
+        files = [at for at, (what, _) in enumerate(held) if isinstance(what, PlainFiles) or what.type is EntryType.FILE]
+        first, end = (files[0], files[-1] + 1) if files else (0, 0)
+        yield from (what for what, _ in held[:first])
+        if files:
+            last, row = held[end - 1]
+            yield Taken(self._tar.fileno(), self._rows[held[first][1] : row + _count(last)])
+        yield from (what for what, _ in held[end:])
+
+    def _found(self, what: Entry | PlainFiles, content: str) -> Iterator[tuple[Entry | PlainFiles, int]]:
+        """A part with the row that it begins in, -1 if it has changed; files piece by piece if only some have not."""
+        if isinstance(what, Entry):
+            row = self._at.get(what.path, -1)
+            yield what, row if row >= 0 and self._same(row, what, content) else -1
+            return
+        row = self._at.get(what.prefix + what.names[0], -1)
+        if row >= 0 and self._all_same(row, what, content):
+            yield what, row
+            return
+        rows = []
+        for at, name in enumerate(what.names):
+            row = self._at.get(what.prefix + name, -1)
+            one = content[HEX * at : HEX * at + HEX]
+            rows.append(row if row >= 0 and self._same(row, what.entry(at, {}), one) else -1)
+        start = 0
+        for at in range(1, len(rows) + 1):
+            if at == len(rows) or rows[at] != (rows[at - 1] + 1 if rows[at - 1] >= 0 else -1):
+                yield what.part(start, at), rows[start]
+                start = at
+
+    def _all_same(self, first: int, files: PlainFiles, contents: str) -> bool:
+        end = first + len(files)
+        if self._contents[HEX * first : HEX * end] != contents:
+            return False
+        paths, kinds, modes, uids, gids, sizes, times, *_ = zip(*self._rows[first:end], strict=True)
+        return (
+            paths == tuple(map(files.prefix.__add__, files.names))
+            and set(kinds) == {FILE}
+            and modes == tuple(files.modes)
+            and sizes == tuple(files.sizes())
+            and times == tuple(files.mtimes_ns)
+            and set(uids) == {files.uid}
+            and set(gids) == {files.gid}
+        )
+
+    def _same(self, at: int, entry: Entry, content: str) -> bool:
+        row = entry_of(self._rows[at])
         if (
             row.path != entry.path
             or row.type is not entry.type
@@ -85,10 +137,15 @@ class Last:
         ):
             return False
         if entry.type is EntryType.FILE:
-            return self._contents[64 * at : 64 * at + 64] == placed[entry.path].content
+            return self._contents[HEX * at : HEX * at + HEX] == content
         return (row.linkname, row.major, row.minor) == (entry.linkname, entry.major, entry.minor) and (
             row.xattrs == entry.xattrs
         )
+
+
+def _count(what: Entry | PlainFiles) -> int:
+    """Rows of a part."""
+    return 1 if isinstance(what, Entry) else len(what)
 
 
 def _key(directory: Path, op: Copy) -> str:

@@ -25,6 +25,8 @@ class TreeOrigin:
         """Names in a directory."""
         return self.tree.children(path)
 
+    parts = children
+
     def resolve(self, path: str) -> str:
         """The path without symlinks."""
         return self.tree.resolve(path)

@@ -10,10 +10,12 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, takewhile
 from typing import BinaryIO, Protocol
 
+from builder.batch import HEX, Batch
+from builder.caching.inputs import SHORT, Table
 from builder.errors import ContextError
 from builder.graph import Copy, Step
 from builder.ignore import Ignore, character_class
@@ -35,6 +37,10 @@ class Origin(Protocol):
 
     def children(self, path: str) -> list[str]:
         """Names in a directory."""
+        ...
+
+    def parts(self, path: str) -> Iterable[str | Batch]:
+        """The same; plain files of a context are batches."""
         ...
 
     def resolve(self, path: str) -> str:
@@ -81,7 +87,7 @@ class Source:
 
     origin: Origin
     top: Item
-    items: tuple[Item, ...] = ()
+    items: tuple[Item | Batch, ...] = ()
     unpack: bool = False
 
     @property
@@ -103,6 +109,9 @@ class Selection:
         groups: dict[object, int] = {}
         for source in self.sources:
             for item in (source.top, *source.items):
+                if isinstance(item, Batch):
+                    lines.append([item.relative, "/".join(item.names), item.modes(), item.sizes(), item.contents])
+                    continue
                 entry = item.entry
                 group = None if item.group is None else groups.setdefault(item.group, len(groups))
                 lines.append([
@@ -112,19 +121,25 @@ class Selection:
         lines += [[name, text] for name, text in self.files]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
-    def listing(self) -> dict[str, list[object]]:
-        """Each path of the origin with what of it counts: kind, mode, owner, size, link, and a name for its content."""
-        found: dict[str, list[object]] = {}
+    def table(self) -> Table:
+        """Each path of the origin with what of it counts."""
+        found: Table = []
         for source in self.sources:
             for item in (source.top, *source.items):
+                if isinstance(item, Batch):
+                    contents = "".join(item.contents[at : at + SHORT] for at in range(0, len(item.contents), HEX))
+                    found.append([item.folder, item.names, item.modes(), item.sizes(), contents])
+                    continue
                 entry = item.entry
-                found[item.path or "."] = [
-                    entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname, item.content[:16],
-                ]  # fmt: skip
+                found.append([
+                    item.path or ".", entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname,
+                    item.content[:SHORT],
+                ])  # fmt: skip
         for name, text in self.files:
             data = text.encode("utf-8", "surrogateescape")
-            content = hashlib.sha256(data).hexdigest()[:16]
-            found[f"<<{name}"] = [EntryType.FILE, 0, 0, 0, len(data), "", content]
+            found.append(
+                [f"<<{name}", EntryType.FILE, 0, 0, 0, len(data), "", hashlib.sha256(data).hexdigest()[:SHORT]]
+            )
         return found
 
 
@@ -200,11 +215,14 @@ def _near(origin: Origin, path: str) -> str:
     return f"did you mean {head + '/' if head else ''}{near[0]}?" if near else ""
 
 
-def _below(origin: Origin, path: str, relative: str, excluded: Ignore | None) -> Iterator[Item]:
+def _below(origin: Origin, path: str, relative: str, excluded: Ignore | None) -> Iterator[Item | Batch]:
     """Everything in a directory, directories before what is in them."""
     above, before = f"{path}/" if path else "", f"{relative}/" if relative else ""
-    for name in origin.children(path):
-        place, rest = above + name, before + name
+    for part in origin.parts(path) if excluded is None else origin.children(path):
+        if isinstance(part, Batch):
+            yield replace(part, relative=relative)
+            continue
+        place, rest = above + part, before + part
         entry = origin.get(place)
         if entry is None:
             continue
@@ -244,7 +262,7 @@ def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step
         if entry is None:
             raise ContextError(f'"/{path}": not found', span=step.span, help=origin.ignored(path))
         relative = path[len(base) :].lstrip("/") if base else path
-        items = []
+        items: list[Item | Batch] = []
         parts = relative.split("/") if relative else []
         for depth in range(1, len(parts) + 1):
             place = "/".join(parts[:depth])

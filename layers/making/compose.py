@@ -10,9 +10,11 @@ from layers.making.packing import Form, Packing
 from layers.oci.image import NewLayer
 from layers.quick import dataclass
 from layers.tar.entry import Entry, EntryType
+from layers.tar.header import BLOCK
 from layers.tar.pipeline import Behind
-from layers.tar.tarball import BLOCK, TarWriter
-from layers.tar.toc import Toc
+from layers.tar.plain import PlainFiles
+from layers.tar.tarball import TarWriter
+from layers.tar.toc import FILE, OFFSET, SIZE, Row, Toc, entry_of, row_of
 
 if TYPE_CHECKING:
     from layers.home.store import Store
@@ -22,35 +24,37 @@ if TYPE_CHECKING:
 class Taken:
     """A stretch of another tar in canonical form: a file, and what follows there up to another file or the same.
 
-    `entries` are as that tar has them, `tar` is its descriptor. The first one's header is not part of the stretch.
+    `rows` are what its table of contents has, `tar` is its descriptor. The first one's header is not part of the
+    stretch.
     """
 
     tar: int
-    entries: Sequence[Entry]
+    rows: Sequence[Row]
 
     @property
     def start(self) -> int:
         """Where the data of the first file are."""
-        return self.entries[0].offset or 0
+        return int(self.rows[0][OFFSET])
 
     @property
     def end(self) -> int:
         """Where the last file's data end, filled up to a block."""
-        last = self.entries[-1]
-        return (last.offset or 0) + -(-last.size // BLOCK) * BLOCK
+        last = self.rows[-1]
+        return int(last[OFFSET] + -(-last[SIZE] // BLOCK) * BLOCK)
 
 
-Data = BinaryIO | bytes | int | Taken | None
+Data = BinaryIO | bytes | int | None
+Piece = PlainFiles | Taken | tuple[Entry, Data]
+"""What a layer is put together from."""
 
 
-def compose(store: Store, items: Iterable[tuple[Entry, Data]], form: Form | None = None) -> NewLayer:
+def compose(store: Store, pieces: Iterable[Piece], form: Form | None = None) -> NewLayer:
     """Write a layer of entries in canonical order (`tarball.ordered`); their data come as TarWriter takes them.
 
-    With a Taken come all of its entries, in place of the one that stands beside it.
     With `form` it is compressed meanwhile, too. The blob is durable when this returns. Raises StoreFull,
-    ArchiveInvalid, UnsafePath, and what `items` raises.
+    ArchiveInvalid, UnsafePath, FileChanged, FileUnreadable, and what `pieces` raises.
     """
-    entries: list[tuple[Entry, int | None]] = []
+    rows: list[Row] = []
     with store.blobs.writer() as blob, ExitStack() as undo:
         packing = undo.enter_context(Packing(store, form)) if form is not None else None
         with Behind(blob.write) as write:
@@ -62,19 +66,40 @@ def compose(store: Store, items: Iterable[tuple[Entry, Data]], form: Form | None
                     packing.feed(chunk)
 
             tar = TarWriter(sink)
-            for entry, data in items:
-                if isinstance(data, Taken):
-                    moved = tar.take(data.entries[0], data.tar, data.start, data.end) - data.start
-                    entries += [(one, one.offset if one.offset is None else one.offset + moved) for one in data.entries]
-                    continue
-                offset = tar.add(entry, data)
-                entries.append((entry, offset if entry.type is EntryType.FILE else entry.offset))
+            for piece in pieces:
+                if isinstance(piece, PlainFiles):
+                    rows += _gathered(tar, piece)
+                elif isinstance(piece, Taken):
+                    moved = tar.take(entry_of(piece.rows[0]), piece.tar, piece.start, piece.end) - piece.start
+                    rows += [
+                        row if row[OFFSET] is None else (*row[:OFFSET], row[OFFSET] + moved, *row[OFFSET + 1 :])
+                        for row in piece.rows
+                    ]
+                else:
+                    entry, data = piece
+                    offset = tar.add(entry, data)
+                    rows.append(row_of(entry, offset if entry.type is EntryType.FILE else entry.offset))
             tar.close()
         with blob.flushing():
-            toc = Toc.placed(entries)
+            toc = Toc(rows)
             table = toc.dumps()
         diff_id, size = blob.commit()
         if packing is not None:
             packing.finish(diff_id)
     store.keep_toc(diff_id, toc, table)
     return NewLayer(diff_id, size)
+
+
+def _gathered(tar: TarWriter, files: PlainFiles) -> list[Row]:
+    """Write files; their rows."""
+    offsets, attributes = tar.add_files(files)
+    prefix, uid, gid = files.prefix, files.uid, files.gid
+    rows: list[Row] = [
+        (prefix + name, FILE, mode, uid, gid, size, mtime_ns, offset, "", None)
+        for name, mode, size, mtime_ns, offset in zip(
+            files.names, files.modes, files.sizes(), files.mtimes_ns, offsets, strict=True
+        )
+    ]
+    for at, found in attributes.items():
+        rows[at] = row_of(files.entry(at, found), offsets[at])
+    return rows

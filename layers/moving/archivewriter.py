@@ -24,7 +24,7 @@ from layers.oci.digest import Digest
 from layers.oci.documents import MAX_DOCUMENT, Index, Manifest
 from layers.oci.reference import Reference
 from layers.tar.entry import Entry, EntryType
-from layers.tar.tarball import BLOCK, header
+from layers.tar.header import BLOCK, header
 from layers.views.tree import Content
 
 CHUNK = 1 << 20

@@ -18,7 +18,8 @@ from layers.errors import ArchiveInvalid, UnsafePath
 from layers.quick import replace
 from layers.tar import acl
 from layers.tar.entry import Entry, EntryType
-from layers.tar.tarball import OPAQUE, WHITEOUT, order, ordered
+from layers.tar.header import OPAQUE, WHITEOUT
+from layers.tar.tarball import order, ordered
 from layers.tar.xattrs import obeyed
 
 _MAJORS, _MINORS = 0xFFF, 0xFFFFF

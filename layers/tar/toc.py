@@ -22,12 +22,15 @@ from layers.tar.normal import Normaliser
 FORMAT = 1
 _KINDS = tuple(EntryType)
 CODES = {kind: number for number, kind in enumerate(_KINDS)}
+FILE = CODES[EntryType.FILE]
 _DIR = CODES[EntryType.DIR]
 _SYMLINK, _HARDLINK = CODES[EntryType.SYMLINK], CODES[EntryType.HARDLINK]
 _WHITEOUT, _OPAQUE = CODES[EntryType.WHITEOUT], CODES[EntryType.OPAQUE]
 
 # path, kind code, mode, uid, gid, size, mtime_ns, offset, linkname, rest (device numbers, xattrs, sparse map)
 Row = Sequence[Any]
+PATH, SIZE, OFFSET = 0, 5, 7
+"""Columns."""
 
 
 class Toc:
@@ -60,11 +63,6 @@ class Toc:
     def of(cls, entries: Iterable[Entry]) -> Toc:
         """A table of entries that are in normal form already (written in canonical order)."""
         return cls([row_of(entry, entry.offset) for entry in entries])
-
-    @classmethod
-    def placed(cls, entries: Iterable[tuple[Entry, int | None]]) -> Toc:
-        """The same of entries that have just been written, with the offsets of their data."""
-        return cls([row_of(entry, offset) for entry, offset in entries])
 
     def __len__(self) -> int:
         return len(self._rows)

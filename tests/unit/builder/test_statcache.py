@@ -6,6 +6,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.batch import UNKNOWN
 from builder.statcache import RACY, StatCache
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
@@ -48,3 +49,46 @@ def test_the_last_word_counts_and_a_racy_one_does_not() -> None:
     assert cache.find("b", status(9, 2, 3, 4)) == "1" * 64
     cache.note("a", status(1, 2, 50, 50), RACY + 50, "3" * 64)
     assert cache.find("a", status(1, 2, 50, 50)) is None
+
+
+@given(st.lists(st.tuples(st.text(st.characters(exclude_characters="/\0", categories=None), min_size=1), NUMBERS)))
+def test_the_files_of_a_directory_come_back_together(rows: list[tuple[str, int]]) -> None:
+    names = list(dict(rows))
+    statuses = [status(number & 2**62, number, 5, 6) for number in dict(rows).values()]
+    digests = "".join(f"{number:064x}" for number in range(len(names)))
+    for folder in ("", "a/b"):
+        cache = StatCache()
+        cache.note("alone", status(1, 2, 3, 4), RACY + 5, "e" * 64)
+        cache.note_all(folder, names, statuses, RACY + 7, digests, there=names)
+        again = StatCache.load(json.loads(json.dumps(cache.dump())))
+        assert again.find_all(folder, names, statuses) == digests
+        assert again.find("alone", status(1, 2, 3, 4)) == "e" * 64
+        for at, name in enumerate(names):
+            path = f"{folder}/{name}" if folder else name
+            if path != "alone":
+                assert again.find(path, statuses[at]) == digests[64 * at : 64 * at + 64]
+            changed = [*statuses[:at], status(9, 9, 9, 9), *statuses[at + 1 :]]
+            known = again.find_all(folder, names, changed)
+            assert known[64 * at : 64 * at + 64] in (UNKNOWN, "e" * 64)
+            assert known[: 64 * at] + known[64 * at + 64 :] == digests[: 64 * at] + digests[64 * at + 64 :]
+
+
+def test_of_a_directory_what_is_still_there_is_remembered() -> None:
+    """Two builds that ignore different files do not make each other read everything again."""
+    cache = StatCache()
+    of = {name: status(number + 1, 2, 3, 4) for number, name in enumerate("abc")}
+    for names in (["a", "b", "c"], ["b"]):
+        digests = "".join(name * 64 for name in names)
+        cache.note_all("d", names, [of[name] for name in names], RACY + 5, digests, there=["a", "b"])
+    assert cache.find_all("d", ["a", "b", "c"], list(of.values())) == "a" * 64 + "b" * 64 + UNKNOWN
+
+
+def test_of_a_directory_only_what_is_racy_is_read_again() -> None:
+    cache = StatCache()
+    statuses = [status(1, 2, 3, 4), status(2, 2, RACY, 4)]
+    cache.note_all("", ["a", "b"], statuses, RACY + 5, "1" * 64 + "2" * 64, there=["a", "b"])
+    again = StatCache.load(cache.dump())
+    assert again.find_all("", ["a", "b"], statuses) == "1" * 64 + UNKNOWN
+    huge = [status(2**64 - 1, 2, 3, 4), statuses[0]]
+    again.note_all("", ["a", "b"], huge, RACY + 5, "3" * 64 + "4" * 64, there=["a", "b"])
+    assert again.find_all("", ["a", "b"], huge) == UNKNOWN + "4" * 64

@@ -15,6 +15,8 @@ from layers import ArchiveInvalid, Entry, EntryType, UnsafePath
 from layers.disk.paths import decode, encode
 from layers.quick import replace
 from layers.tar.entry import SECOND
+from layers.tar.header import header, plain_headers
+from layers.tar.plain import PlainFiles
 from layers.tar.tarball import TarWriter, order, ordered
 from layers.tar.tarread import entries
 
@@ -273,3 +275,53 @@ def test_the_order_is_that_of_a_walk(found: list[str]) -> None:
             if entry.type is EntryType.WHITEOUT:
                 assert ours.index((entry.path, entry.type)) < ours.index((path, EntryType.DIR))
     assert len({order(entry) for entry in [*gone, *files]}) == len(gone) + len(files)
+
+
+odd = st.lists(st.one_of(parts, st.just(b".wh.x"), st.text("ab", min_size=1).map(str.encode)), min_size=1, max_size=5)
+
+
+@given(
+    st.sampled_from(["", "d/", "dé/", f"{'p' * 60}/"]),
+    odd,
+    st.integers(0, 0xFFFFFFFE),
+    st.sampled_from([0, 1, 512, 8**11]),
+    st.sampled_from([0, 7 * SECOND, 7 * SECOND + 1, -SECOND, 8**11 * SECOND]),
+    st.integers(0, 0o7777),
+)
+def test_headers_of_many_files_are_those_of_each(  # noqa: PLR0917 hypothesis hands them over in this order
+    prefix: str, raw: list[bytes], owner: int, size: int, mtime_ns: int, mode: int
+) -> None:
+    status = os.stat_result([0o100000 | mode, 1, 1, 1, 0, 0, size, 0, 0, 0])
+    count = len(raw)
+    files = PlainFiles(
+        prefix, list(map(decode, raw)), [status] * count, [mode] * count, [mtime_ns] * count, owner, 5, lambda: -1
+    )
+    try:
+        each = [header(files.entry(at, {})) for at in range(count)]
+    except UnsafePath:
+        with pytest.raises(UnsafePath):
+            list(plain_headers(files, raw))
+        return
+    assert list(plain_headers(files, raw)) == each
+
+
+def test_files_of_a_directory_are_what_they_are_alone(tmp_path: Path) -> None:
+    """Of all sizes around a block and around a piece of the tar, one with attributes among them."""
+    sizes = [0, 1, 511, 512, 513, (1 << 20) - 2048, 3, (1 << 20) + 1, 9, 1 << 20, *range(700)]
+    for number, size in enumerate(sizes):
+        (tmp_path / f"{number:04}").write_bytes(bytes([number % 251]) * size)
+    os.setxattr(tmp_path / "0004", "user.note", b"kept")
+    names = sorted(os.listdir(tmp_path))
+    statuses = [(tmp_path / name).stat() for name in names]
+    count = len(names)
+    files = PlainFiles(
+        "d/", names, statuses, [0o644] * count, [SECOND] * count, 3, 4, lambda: os.open(tmp_path, os.O_RDONLY)
+    )
+    assert len(files.part(2, 5)) == 3
+    pieces: list[bytes] = []
+    tar = TarWriter(lambda view: pieces.append(bytes(view)))
+    offsets, attributes = tar.add_files(files)
+    tar.close()
+    assert {at: found for at, found in attributes.items() if found} == {4: {"user.note": b"kept"}}
+    each = [(files.entry(at, attributes.get(at, {})), (tmp_path / name).read_bytes()) for at, name in enumerate(names)]
+    assert (b"".join(pieces), offsets) == written(each)
