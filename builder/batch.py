@@ -6,9 +6,9 @@ Contexts have ten thousands of them, and a value for each would take longer to m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from os import stat_result
 
 from layers import Entry, EntryType
+from layers.disk.stats import Stats, Status
 from layers.quick import dataclass
 from layers.tar.entry import whole_seconds
 
@@ -27,7 +27,7 @@ class Batch:
 
     folder: str
     names: Sequence[str]
-    statuses: Sequence[stat_result]
+    stats: Stats
     contents: str
     relative: str = ""
 
@@ -40,20 +40,20 @@ class Batch:
 
     def modes(self) -> list[int]:
         """Their permissions."""
-        return [status.st_mode & 0o7777 for status in self.statuses]
+        return [mode & 0o7777 for mode in self.stats.column("mode")]
 
     def sizes(self) -> list[int]:
         """Their bytes."""
-        return [status.st_size for status in self.statuses]
+        return self.stats.column("size").tolist()
 
     def entries(self) -> Iterator[tuple[str, Entry, str]]:
         """Each as a value: its path in the context, its entry, its digest."""
         prefix = f"{self.folder}/" if self.folder else ""
-        for at, (name, status) in enumerate(zip(self.names, self.statuses, strict=True)):
-            yield prefix + name, plain(prefix + name, status), self.content(at)
+        for at, name in enumerate(self.names):
+            yield prefix + name, plain(prefix + name, self.stats[at]), self.content(at)
 
 
-def plain(path: str, status: stat_result) -> Entry:
+def plain(path: str, status: Status) -> Entry:
     """The entry of a regular file; owners become 0:0, as with docker."""
-    mtime_ns = whole_seconds(status.st_mtime_ns)
-    return Entry(path, EntryType.FILE, status.st_mode & 0o7777, 0, 0, status.st_size, mtime_ns)
+    mtime_ns = whole_seconds(status.mtime_ns)
+    return Entry(path, EntryType.FILE, status.mode & 0o7777, 0, 0, status.size, mtime_ns)

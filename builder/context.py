@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,8 @@ from builder.ignore import Ignore, State
 from builder.statcache import StatCache
 from layers import Entry, EntryType, UnsafePath
 from layers.disk.paths import Root, decode, encode, resolve
+from layers.disk.stats import Stats, Status
 from layers.tar.entry import whole_seconds
-from layers.tar.plain import same
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
 
@@ -51,10 +52,32 @@ KINDS = {
 class Listing:
     """All names in a directory by their bytes, ignored or not, and what lstat(2) says of them."""
 
-    def __init__(self, found: dict[str, os.stat_result]) -> None:
-        self.at = found
-        self.names = sorted(found) if "".join(found).isascii() else sorted(found, key=encode)
-        self.statuses = [found[name] for name in self.names]
+    def __init__(self, names: list[str], stats: Stats) -> None:
+        self.names = names
+        self.stats = stats
+
+    @cached_property
+    def at(self) -> dict[str, int]:
+        """Where a name stands."""
+        return dict(zip(self.names, range(len(self.names)), strict=True))
+
+    def find(self, name: str) -> Status | None:
+        """What is known of a name."""
+        at = self.at.get(name)
+        return None if at is None else self.stats[at]
+
+    @classmethod
+    def read(cls, folder: int) -> Listing:
+        """List a directory. Raises OSError."""
+        found = os.listdir(folder)
+        names = found if UTF8 else [decode(os.fsencode(name)) for name in found]
+        names.sort(key=None if "".join(names).isascii() else encode)
+        look = partial(os.stat, dir_fd=folder, follow_symlinks=False)
+        try:
+            return cls(names, Stats.of(map(look, names if UTF8 else map(encode, names))))
+        except FileNotFoundError:  # one that has gone meanwhile
+            there = [name for name in names if _exists(name, folder)]
+            return cls(there, Stats.of(map(look, map(encode, there))))
 
 
 class Context:
@@ -67,7 +90,7 @@ class Context:
         self._listings: dict[str, Listing] = {}
         self._shown: dict[str, list[str]] = {}
         """Names in directories that are not ignored."""
-        self._alone: dict[str, os.stat_result] = {}
+        self._alone: dict[str, Status] = {}
         """What lstat(2) says of paths whose directories are not listed."""
         self._states: dict[str, State] = {}
         self._verdicts: dict[str, bool] = {}
@@ -115,7 +138,7 @@ class Context:
         status = self._status(path)
         if status is None or (self.ignore and not self._seen(path, status)):
             return None
-        mode = status.st_mode
+        mode = status.mode
         if (form := stat.S_IFMT(mode)) == stat.S_IFREG:
             return plain(path, status)
         kind = KINDS[form]
@@ -125,10 +148,10 @@ class Context:
             path,
             kind,
             mode & 0o7777,
-            mtime_ns=whole_seconds(status.st_mtime_ns),
+            mtime_ns=whole_seconds(status.mtime_ns),
             linkname=linkname,
-            major=os.major(status.st_rdev) if device else 0,
-            minor=os.minor(status.st_rdev) if device else 0,
+            major=os.major(status.rdev) if device else 0,
+            minor=os.minor(status.rdev) if device else 0,
         )
 
     def children(self, path: str) -> list[str]:
@@ -142,9 +165,16 @@ class Context:
     def parts(self, path: str) -> Iterator[str | Batch]:
         """The same, plain files next to each other as one batch."""
         names, listing = self.children(path), self._listing(path)
-        statuses = listing.statuses if names is listing.names else [listing.at[name] for name in names]
-        batched = [status.st_mode & FORM == stat.S_IFREG and status.st_nlink == 1 for status in statuses]
-        contents = self._contents(path, listing, list(compress(names, batched)), list(compress(statuses, batched)))
+        stats = listing.stats if names is listing.names else listing.stats.chosen(map(listing.at.__getitem__, names))
+        batched = [
+            mode & FORM == stat.S_IFREG and links == 1
+            for mode, links in zip(stats.column("mode"), stats.column("nlink"), strict=True)
+        ]
+        if all(batched):
+            chosen, plain = names, stats
+        else:
+            chosen, plain = list(compress(names, batched)), stats.chosen(compress(range(len(names)), batched))
+        contents = self._contents(path, listing, chosen, plain)
         batched.append(False)
         at = done = 0
         while at < len(names):
@@ -154,7 +184,7 @@ class Context:
                 continue
             end = batched.index(False, at)
             count = end - at
-            yield Batch(path, names[at:end], statuses[at:end], contents[HEX * done : HEX * (done + count)])
+            yield Batch(path, names[at:end], stats.part(at, end), contents[HEX * done : HEX * (done + count)])
             at, done = end, done + count
 
     def resolve(self, path: str) -> str:
@@ -164,7 +194,7 @@ class Context:
     def inode(self, path: str) -> object | None:
         """What names of one file have in common; None for a file with one name."""
         status = self._status(path)
-        return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
+        return None if status is None or status.nlink < 2 else (status.dev, status.ino)
 
     def open_folder(self, path: str) -> int:
         """A descriptor of a directory, to be closed by the caller. Raises OSError."""
@@ -185,7 +215,7 @@ class Context:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(encode(name), flags, dir_fd=self._folder[1])
         status = self._status(path)
-        if status is None or not same(os.fstat(descriptor), status):
+        if status is None or not status.same(Status.of(os.fstat(descriptor))):
             os.close(descriptor)
             raise changed(path)
         return descriptor
@@ -217,54 +247,48 @@ class Context:
 
     def _link(self, path: str) -> str | None:
         status = self._status(path)
-        return self._root.readlink(path) if status is not None and stat.S_ISLNK(status.st_mode) else None
+        return self._root.readlink(path) if status is not None and stat.S_ISLNK(status.mode) else None
 
     def _listing(self, path: str) -> Listing:
         if (known := self._listings.get(path)) is not None:
             return known
         place = self._root.open(path or ".", os.O_RDONLY | os.O_DIRECTORY, follow=False)
         try:
-            with os.scandir(place) as found:
-                if UTF8:
-                    listing = Listing({item.name: item.stat(follow_symlinks=False) for item in found})
-                else:
-                    listing = Listing(
-                        {decode(os.fsencode(item.name)): item.stat(follow_symlinks=False) for item in found}
-                    )
+            listing = Listing.read(place)
         finally:
             os.close(place)
         self._listings[path] = listing
         return listing
 
-    def _status(self, path: str) -> os.stat_result | None:
+    def _status(self, path: str) -> Status | None:
         head, _, name = path.rpartition("/")
-        if (listing := self._listings.get(head)) is not None and (found := listing.at.get(name)) is not None:
+        if (listing := self._listings.get(head)) is not None and (found := listing.find(name)) is not None:
             return found
         if path not in self._alone:
             try:
-                self._alone[path] = self._root.lstat(path or ".")
+                self._alone[path] = Status.of(self._root.lstat(path or "."))
             except (FileNotFoundError, NotADirectoryError, UnsafePath):
                 return None
         return self._alone[path]
 
-    def _contents(self, path: str, listing: Listing, names: list[str], statuses: list[os.stat_result]) -> str:
+    def _contents(self, path: str, listing: Listing, names: list[str], stats: Stats) -> str:
         """The digests of plain files in a directory, one behind the other."""
-        found = self._known.find_all(path, names, statuses)
+        found = self._known.find_all(path, names, stats)
         if UNKNOWN not in found:
             return found
         began, prefix = time.time_ns(), f"{path}/" if path else ""
         digests = [found[at : at + HEX] for at in range(0, len(found), HEX)]
-        for at, (name, status) in enumerate(zip(names, statuses, strict=True)):
+        for at, name in enumerate(names):
             if digests[at] == UNKNOWN:
-                digests[at] = self._read(prefix + name, status)
+                digests[at] = self._read(prefix + name, stats[at])
         found = "".join(digests)
-        self._known.note_all(path, names, statuses, began, found, there=listing.at)
+        self._known.note_all(path, names, stats, began, found, listing.at)
         return found
 
-    def _read(self, path: str, status: os.stat_result) -> str:
+    def _read(self, path: str, status: Status) -> str:
         """The digest of what is at a path: of a file's bytes and attributes, of anything else the attributes."""
         hasher = hashlib.sha256()
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.mode):
             _count(hasher, self.attributes(path))
             return hasher.hexdigest()
         descriptor = self.open_file(path)
@@ -281,23 +305,23 @@ class Context:
         above = self._state(path) if path else self.ignore.top
         prefix, verdicts, hides = f"{path}/" if path else "", self._verdicts, self.ignore.hides
         found = []
-        for name, status in zip(listing.names, listing.statuses, strict=True):
+        for at, (name, mode) in enumerate(zip(listing.names, listing.stats.column("mode"), strict=True)):
             place = prefix + name
-            if stat.S_ISDIR(status.st_mode):
-                seen = self._seen(place, status)
+            if stat.S_ISDIR(mode):
+                seen = self._seen(place, listing.stats[at])
             else:
                 seen = verdicts[place] = not hides(place, above)
             if seen:
                 found.append(name)
         return found
 
-    def _seen(self, path: str, status: os.stat_result) -> bool:
+    def _seen(self, path: str, status: Status) -> bool:
         """Not ignored, or a directory with something below it that is not."""
         if not self.ignore or not path:
             return True
         if (known := self._verdicts.get(path)) is not None:
             return known
-        if not stat.S_ISDIR(status.st_mode):
+        if not stat.S_ISDIR(status.mode):
             head = path.rpartition("/")[0]
             found = not self.ignore.hides(path, self._state(head) if head else self.ignore.top)
         else:
@@ -311,6 +335,13 @@ class Context:
             above = self._state(head) if head else self.ignore.top
             self._states[path] = self.ignore.state(path, above)
         return self._states[path]
+
+
+def _exists(name: str, folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(encode(name), dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
 
 
 def changed(path: str) -> ContextError:

@@ -11,11 +11,10 @@ import threading
 from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Container, Iterable, Mapping, Sequence
-from contextlib import suppress
-from os import stat_result
 from typing import Any
 
 from builder.batch import HEX, UNKNOWN
+from layers.disk.stats import Stats, Status
 
 RACY = 50_000_000
 """Nanoseconds: a file that changed this shortly before it was read may change again within one tick of its clock."""
@@ -34,7 +33,7 @@ class Rows:
         self.stamps = stamps
         self.digests = digests
 
-    def find(self, name: str, status: stat_result) -> str | None:
+    def find(self, name: str, status: Status) -> str | None:
         """The digest of a file that is as it was when it was read."""
         row = self.at.get(name)
         if row is None or tuple(self.stamps[row * STAMP : row * STAMP + STAMP]) != stamp(status):
@@ -64,7 +63,7 @@ class StatCache:
         self._turn = threading.Lock()
         self.grown = False
 
-    def find(self, path: str, status: stat_result) -> str | None:
+    def find(self, path: str, status: Status) -> str | None:
         """The digest of a file that is as it was when it was read."""
         found = self._alone.find(path, status)
         if found is None:
@@ -73,47 +72,29 @@ class StatCache:
             found = None if rows is None else rows.find(name, status)
         return found
 
-    def note(self, path: str, status: stat_result, began_ns: int, digest: str) -> None:
+    def note(self, path: str, status: Status, began_ns: int, digest: str) -> None:
         """Remember what was read from `began_ns` on, unless the file had changed just before."""
-        if not racy(status, began_ns):
-            with self._turn, suppress(OverflowError):  # an inode number of the upper half: read again next time
+        if began_ns - max(status.mtime_ns, status.ctime_ns) > RACY:
+            with self._turn:
                 self._alone.put(path, array("q", stamp(status)), digest)
                 self.grown = True
 
-    def find_all(self, folder: str, names: Sequence[str], statuses: Sequence[stat_result]) -> str:
+    def find_all(self, folder: str, names: Sequence[str], stats: Stats) -> str:
         """The digests of plain files in a directory, one behind the other; UNKNOWN for one that has to be read."""
         rows = self._folders.get(folder)
-        if rows is not None and list(rows.at) == names:
-            with suppress(OverflowError):
-                if rows.stamps == array("q", [
-                    number
-                    for status in statuses
-                    for number in (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-                ]):  # fmt: skip
-                    return rows.digests.decode()
+        if rows is not None and rows.stamps == stamps(stats) and list(rows.at) == names:
+            return rows.digests.decode()
         prefix = f"{folder}/" if folder else ""
-        return "".join(
-            self.find(prefix + name, status) or UNKNOWN for name, status in zip(names, statuses, strict=True)
-        )
+        return "".join(self.find(prefix + name, stats[at]) or UNKNOWN for at, name in enumerate(names))
 
-    def note_all(
-        self,
-        folder: str,
-        names: Sequence[str],
-        statuses: Sequence[stat_result],
-        began_ns: int,
-        digests: str,
-        *,
-        there: Container[str],
+    def note_all(  # noqa: PLR0917
+        self, folder: str, names: Sequence[str], stats: Stats, began_ns: int, digests: str, there: Container[str]
     ) -> None:
         """Remember plain files that were read from `began_ns` on; of others in that directory what is still `there`."""
-        stamps = array("q")
-        for status in statuses:
-            one = NEVER
-            with suppress(OverflowError):
-                one = NEVER if racy(status, began_ns) else array("q", stamp(status))
-            stamps += one
-        rows = Rows(names, stamps, bytearray(digests.encode()))
+        rows = Rows(names, stamps(stats), bytearray(digests.encode()))
+        for row, changed in enumerate(zip(stats.column("mtime_ns"), stats.column("ctime_ns"), strict=True)):
+            if began_ns - max(changed) <= RACY:
+                rows.stamps[row * STAMP : row * STAMP + STAMP] = NEVER
         with self._turn:
             if (old := self._folders.get(folder)) is not None:
                 for name, row in old.at.items():
@@ -163,11 +144,14 @@ class StatCache:
         return cache
 
 
-def racy(status: stat_result, began_ns: int) -> bool:
-    """True if a file changed so shortly before it was read that its times may be those of another change, too."""
-    return began_ns - max(status.st_mtime_ns, status.st_ctime_ns) <= RACY
-
-
-def stamp(status: stat_result) -> tuple[int, int, int, int]:
+def stamp(status: Status) -> tuple[int, int, int, int]:
     """What changes when a file does."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return status.ino, status.size, status.mtime_ns, status.ctime_ns
+
+
+def stamps(stats: Stats) -> array[int]:
+    """The same of many, one behind the other."""
+    found = array("q", bytes(8 * STAMP * len(stats)))
+    for at, name in enumerate(("ino", "size", "mtime_ns", "ctime_ns")):
+        found[at::STAMP] = stats.column(name)
+    return found

@@ -99,13 +99,13 @@ class Placing:
         if self.chmod is not None:
             changed = {mode: self.chmod(mode, False) for mode in set(modes)}
             modes = [changed[mode] for mode in modes]
-        mtimes_ns = [whole_seconds(status.st_mtime_ns) for status in batch.statuses]
+        mtimes_ns = [whole_seconds(mtime_ns) for mtime_ns in batch.stats.column("mtime_ns")]
         if times is not None:
             mtimes_ns = list(map(times.at, mtimes_ns))
         return PlainFiles(
             f"{head}/",
             batch.names,
-            batch.statuses,
+            batch.stats,
             modes,
             mtimes_ns,
             uid,

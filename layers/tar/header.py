@@ -98,9 +98,9 @@ def plain_headers(files: PlainFiles, names: Sequence[bytes]) -> Iterator[bytes]:
     uid, gid = files.uid, files.gid
     tail, total = _tail(b"0", b"", 0, 0, b"")
     total -= 1
-    for name, mode, status, mtime_ns in zip(names, files.modes, files.statuses, files.mtimes_ns, strict=True):
+    for name, mode, size, mtime_ns in zip(names, files.modes, files.sizes(), files.mtimes_ns, strict=True):
         head = b"%b%b%011o\0%011o\0" % (
-            (prefix + name).ljust(100, b"\0"), _owner(mode, uid, gid), status.st_size, mtime_ns // SECOND
+            (prefix + name).ljust(100, b"\0"), _owner(mode, uid, gid), size, mtime_ns // SECOND
         )  # fmt: skip
         yield b"%b%06o\0 %b" % (head, total + (zlib.adler32(head) & 0xFFFF), tail)
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO
 
 from layers.disk.paths import encode
+from layers.disk.stats import Status
 from layers.errors import ArchiveInvalid, FileChanged, FileUnreadable
 from layers.tar.entry import Entry, EntryType
 from layers.tar.header import BLOCK, header, plain_headers
-from layers.tar.plain import PlainFiles, same
+from layers.tar.plain import PlainFiles
 from layers.tar.xattrs import incoming, read
 
 CHUNK = 1 << 20
@@ -90,7 +91,8 @@ class TarWriter:
         """
         offsets: list[int] = []
         attributes: dict[int, Mapping[str, bytes]] = {}
-        names, statuses, buffer = files.names, files.statuses, self._buffer
+        names, stats, buffer = files.names, files.stats, self._buffer
+        looked = zip(stats.column("size"), stats.column("ino"), stats.column("ctime_ns"), strict=True)
         raw = list(map(encode, names))
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         at = 0
@@ -99,14 +101,12 @@ class TarWriter:
         except OSError as error:
             raise FileUnreadable(files.prefix + names[0], error.strerror or str(error)) from error
         try:
-            for head in plain_headers(files, raw):
-                was = statuses[at]
+            for head, (size, inode, ctime_ns) in zip(plain_headers(files, raw), looked, strict=True):
                 data = os.open(raw[at], flags, dir_fd=folder)
                 try:
-                    now, size = os.fstat(data), was.st_size
-                    if (
-                        now.st_ctime_ns != was.st_ctime_ns or now.st_size != size or now.st_ino != was.st_ino
-                    ) and not same(now, was):
+                    now = os.fstat(data)
+                    unchanged = now.st_ctime_ns == ctime_ns and now.st_size == size and now.st_ino == inode
+                    if not unchanged and not stats[at].same(Status.of(now)):
                         raise FileChanged(files.prefix + names[at])
                     found = incoming(read(data))
                     start = self._used + len(head)

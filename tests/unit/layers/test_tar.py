@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import tarfile
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, UnsafePath
 from layers.disk.paths import decode, encode
+from layers.disk.stats import Stats, Status
 from layers.quick import replace
 from layers.tar.entry import SECOND
 from layers.tar.header import header, plain_headers
@@ -291,10 +293,17 @@ odd = st.lists(st.one_of(parts, st.just(b".wh.x"), st.text("ab", min_size=1).map
 def test_headers_of_many_files_are_those_of_each(  # noqa: PLR0917 hypothesis hands them over in this order
     prefix: str, raw: list[bytes], owner: int, size: int, mtime_ns: int, mode: int
 ) -> None:
-    status = os.stat_result([0o100000 | mode, 1, 1, 1, 0, 0, size, 0, 0, 0])
     count = len(raw)
+    stats = Stats(array("q", Status(0o100000 | mode, 1, 1, 1, 0, 0, size, 0, 0, 0) * count))
     files = PlainFiles(
-        prefix, list(map(decode, raw)), [status] * count, [mode] * count, [mtime_ns] * count, owner, 5, lambda: -1
+        prefix,
+        list(map(decode, raw)),
+        stats,
+        [mode] * count,
+        [mtime_ns] * count,
+        owner,
+        5,
+        lambda: -1,
     )
     try:
         each = [header(files.entry(at, {})) for at in range(count)]
@@ -315,7 +324,7 @@ def test_files_of_a_directory_are_what_they_are_alone(tmp_path: Path) -> None:
     statuses = [(tmp_path / name).stat() for name in names]
     count = len(names)
     files = PlainFiles(
-        "d/", names, statuses, [0o644] * count, [SECOND] * count, 3, 4, lambda: os.open(tmp_path, os.O_RDONLY)
+        "d/", names, Stats.of(statuses), [0o644] * count, [SECOND] * count, 3, 4, lambda: os.open(tmp_path, os.O_RDONLY)
     )
     assert len(files.part(2, 5)) == 3
     pieces: list[bytes] = []

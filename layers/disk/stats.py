@@ -1,0 +1,93 @@
+"""What lstat(2) says of many files, in columns: a tenth of the memory that as many os.stat_results take."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable
+from itertools import chain
+from operator import attrgetter
+from typing import NamedTuple
+
+_HALF = 63
+
+
+class Status(NamedTuple):
+    """Of one file, as far as it matters. Numbers of 64 bits without a sign have one here."""
+
+    mode: int
+    ino: int
+    dev: int
+    nlink: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    rdev: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Status:
+        """What of it is kept."""
+        return cls._make(map(_signed, _FIELDS(found)))
+
+    def same(self, other: Status) -> bool:
+        """True if a file was not written to, whatever happened to its names: those change the number of them and
+        `ctime_ns` alone."""
+        return (
+            self.ino == other.ino
+            and self.size == other.size
+            and self.mtime_ns == other.mtime_ns
+            and self.mode == other.mode
+            and self.dev == other.dev
+            and self.uid == other.uid
+            and self.gid == other.gid
+        )
+
+
+_WIDTH = len(Status._fields)
+_FIELDS = attrgetter(*(f"st_{name}" for name in Status._fields))
+_COLUMNS = {name: number for number, name in enumerate(Status._fields)}
+
+
+class Stats:
+    """Of many files, in some order."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: array[int]) -> None:
+        self._numbers = numbers
+
+    @classmethod
+    def of(cls, found: Iterable[os.stat_result]) -> Stats:
+        """What of them is kept."""
+        rows = list(map(_FIELDS, found))
+        try:
+            return cls(array("q", chain.from_iterable(rows)))
+        except OverflowError:
+            return cls(array("q", map(_signed, chain.from_iterable(rows))))
+
+    def __len__(self) -> int:
+        return len(self._numbers) // _WIDTH
+
+    def __getitem__(self, at: int) -> Status:
+        return Status._make(self._numbers[_WIDTH * at : _WIDTH * at + _WIDTH])
+
+    def part(self, start: int, end: int) -> Stats:
+        """Some of them, one behind the other."""
+        return Stats(self._numbers[_WIDTH * start : _WIDTH * end])
+
+    def chosen(self, which: Iterable[int]) -> Stats:
+        """Some of them, by number."""
+        numbers = array("q")
+        for at in which:
+            numbers += self._numbers[_WIDTH * at : _WIDTH * at + _WIDTH]
+        return Stats(numbers)
+
+    def column(self, name: str) -> array[int]:
+        """One field of all, by its name in a Status."""
+        return self._numbers[_COLUMNS[name] :: _WIDTH]
+
+
+def _signed(number: int) -> int:
+    return number - (number >> _HALF << _HALF + 1) if number > 0 else number
