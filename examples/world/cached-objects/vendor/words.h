@@ -1,0 +1,1 @@
+void backwards(char *word);

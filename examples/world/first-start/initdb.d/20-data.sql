@@ -1,0 +1,1 @@
+insert into towers values ('Pisa', 57), ('Eiffel', 330), ('Bologna', 97);

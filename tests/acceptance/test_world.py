@@ -1,0 +1,75 @@
+"""Fifteen Dockerfiles of the real world build as by BuildKit, run, serve, stop, and are built again from the cache."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.world import BASES, GOLDEN, World, packages, told, worlds
+from tests.support.command import Pybuild
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+_ID = re.compile(r"^[0-9a-f]{64}\n", re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def world_bases(shared_pybuild: Pybuild) -> Pybuild:
+    """The shared store with all bases in it."""
+    for name in BASES:
+        shared_pybuild.base(name)
+    return shared_pybuild
+
+
+@pytest.mark.parametrize("world", worlds(), ids=lambda world: world.name)
+def test_builds_runs_and_rebuilds(world: World, world_bases: Pybuild, tmp_path: Path) -> None:
+    pybuild, tag = world_bases, f"world-{world.name}"
+    more = ("--network", "none", "--build-context", f"debian={packages()}")
+    said = ""
+    for (command, *words), code in world.commands:
+        words = [{"IMAGE": tag, "OUT": str(tmp_path / "out")}.get(word, word) for word in words]
+        if command == "build":
+            named = () if "-t" in words or "-o" in words else ("-t", tag)
+            pybuild(command, *more, *named, *words, cwd=world.directory)
+            if "-o" in words:
+                said += "".join(f"{name}\n" for name in sorted(os.listdir(tmp_path / "out")))
+        else:
+            done = pybuild(command, *words, code=code)
+            said += _ID.sub("", done.stdout)
+    assert said == world.expected
+
+    build = ("build", *more, *world.flags, ".")
+    again = events(pybuild(*build, "--progress", "json", cwd=world.directory).stderr)
+    finished = again[-1]
+    assert finished["event"] == "finished"
+    assert finished["ran"] == 0
+    steps = [step["id"] for event in again if event["event"] == "planned" for step in event["steps"]]
+    assert steps
+    assert sorted(event["step"] for event in again if event["event"] == "step_cached") == steps
+    pybuild(*build, "--dry-run", "--exit-code", cwd=world.directory)
+
+    theirs = json.loads(GOLDEN.read_text(encoding="utf-8"))[world.name]
+    assert json.loads(json.dumps(image(pybuild, tag))) == theirs
+
+
+def test_there_are_fifteen() -> None:
+    assert len(worlds()) >= 15
+    assert json.loads(GOLDEN.read_text(encoding="utf-8")).keys() == {world.name for world in worlds()}
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """What `--progress json` has told."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def image(pybuild: Pybuild, tag: str) -> dict[str, Any]:
+    """An image as `told` says it, out of the store's own files: its documents and the raw tars of its layers."""
+
+    def blob(digest: str) -> bytes:
+        return (pybuild.root / "blobs" / digest.replace(":", "/")).read_bytes()
+
+    shown, *bases = json.loads(pybuild.text("inspect", tag, *BASES.values()))
+    below = {layer for base in bases for layer in base["RootFS"]["Layers"]}
+    return told(json.loads(blob(shown["Id"])), [blob(one) for one in shown["RootFS"]["Layers"] if one not in below])
