@@ -18,6 +18,7 @@ from layers.quick import dataclass, field
 if TYPE_CHECKING:
     from builder.sources.gitref import GitSource
     from builder.sources.web import WebSource
+    from runner.cdi import Described
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Run:
 
     env is what the Dockerfile sets, declared build arguments included; `proxies` are added to it but do not
     count for the cache. `user` is the text of USER. `hosts` are (name, address) pairs. `mounts` in the order written.
+    `devices` are those that were asked for by name and are there.
     `arguments` are the names in `env` that ARG has declared. insecure: it runs with all rights that this process has.
     """
 
@@ -85,6 +87,7 @@ class Run:
     mounts: tuple[Mounted, ...] = ()
     arguments: tuple[str, ...] = ()
     insecure: bool = False
+    devices: tuple[Described, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

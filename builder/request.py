@@ -122,7 +122,8 @@ class BuildRequest:
     image. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system of a failed RUN.
     secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
     RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that were
-    granted. userns: the numbers of users in RUN, None for the host's. attest: what is told beside the images.
+    granted (device=NAME: of one device or kind). cdi: where devices are described.
+    userns: the numbers of users in RUN, None for the host's. attest: what is told beside the images.
     """
 
     context: Path | None
@@ -163,13 +164,15 @@ class BuildRequest:
     archive: BinaryIO | None = None
     contexts: Mapping[str, Place] = field(default_factory=dict)
     allow: frozenset[str] = frozenset()
+    cdi: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
     attest: Attest = Attest()
 
     def __post_init__(self) -> None:
         if self.epoch is not None and not 0 <= self.epoch <= MAX_EPOCH:
             raise ValueError(f"SOURCE_DATE_EPOCH {self.epoch} is not between 0 and {MAX_EPOCH} seconds")
-        if unknown := self.allow - ENTITLEMENTS:
-            raise ValueError(f"--allow {min(unknown)}: there are {', '.join(sorted(ENTITLEMENTS))}")
+        unknown = {one for one in self.allow if one not in ENTITLEMENTS and not one.startswith(f"{DEVICES}=")}
+        if unknown:
+            raise ValueError(f"--allow {min(unknown)}: there are {', '.join(sorted(ENTITLEMENTS))}, {DEVICES}=NAME")
         for key in self.annotations:
             scoped(key)
         for output in self.outputs if len(self.platforms) > 1 else ():

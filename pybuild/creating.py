@@ -108,7 +108,12 @@ def settings(
         diff_ids=tuple(str(diff_id) for diff_id in image.chain.diff_ids),
         path=argv[0],
         args=argv[1:],
-        env={"PATH": DEFAULT_PATH, **assignments(runtime.get("Env") or ()), **variables(options)},
+        env={
+            "PATH": DEFAULT_PATH,
+            **assignments(runtime.get("Env") or ()),
+            **variables(options),
+            **walled_in.pop("described"),
+        },
         cwd=options["workdir"] or str(runtime.get("WorkingDir") or "/"),
         user=options["user"] or str(runtime.get("User") or ""),
         hostname=options["hostname"] or "",

@@ -1,27 +1,69 @@
-"""--device and --device-cgroup-rule: devices of the host inside a container."""
+"""--device, --cdi-spec-dir and --device-cgroup-rule: devices of the host inside a container."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from pybuild.limiting import ValueRefused
 
 if TYPE_CHECKING:
     from runner import Device
+    from runner.cdi import Edits
 
 NOT_OURS = ("pts", "shm", "mqueue", "fd", "console", "ptmx", "core", "log")
 """What of the host's /dev is not shown to a privileged container: it has its own."""
 
 
+DIRECTORIES = click.option(
+    "--cdi-spec-dir",
+    "cdi",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    envvar="PYBUILD_CDI_SPEC_DIRS",
+    metavar="DIR",
+    help="Where devices with names are described, instead of /etc/cdi and /var/run/cdi.",
+)
+
+
+def described(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The directories of descriptions, if others than the usual were given."""
+    return {"cdi": options["cdi"]} if options["cdi"] else {}
+
+
+def is_named(text: str) -> bool:
+    """Whether it is a name of a description, as vendor.com/class=name."""
+    return "=" in text and not text.startswith("/")
+
+
+def named(texts: Iterable[str], options: Mapping[str, Any]) -> Edits:
+    """What the names of descriptions among `texts` bring. Raises ValueError."""
+    from runner.cdi import DIRECTORIES, Edits, Registry
+
+    found = Edits()
+    if wanted := [text for text in texts if is_named(text)]:
+        registry = Registry(options["cdi"] or DIRECTORIES)
+        for text in wanted:
+            try:
+                here = registry.find(text)
+                found = sum((one.edits() for one in here), found)
+            except ValueError as error:
+                raise ValueRefused(f"--device {text}", str(error)) from None
+            if not here:
+                raise ValueRefused(f"--device {text}", registry.missing(text))
+    return found
+
+
 def devices(texts: Iterable[str]) -> Iterator[Device]:
     """`HOST[:PATH][:rwm]`; a directory stands for all devices in it. Raises ValueError."""
     for text in texts:
+        if is_named(text):
+            continue
         source, target, access = _parts(text)
-        if "=" in source and not source.startswith("/"):
-            raise ValueRefused(f"--device {text}", "names of CDI are not looked up here; give a path such as /dev/fuse")
         if os.path.isdir(source):
             found = False
             for path in sorted(Path(source).rglob("*")):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pybuild.hardware import devices, everything
+from pybuild.hardware import DIRECTORIES, devices, everything, named
 from pybuild.limiting import ValueRefused
 from pybuild.mounting import memory, mount, volume
 
@@ -20,7 +20,8 @@ OPTIONS = (
     click.option("--mount", "mounts", multiple=True, metavar="SPEC", help="type=bind|tmpfs,source=,target=,readonly."),
     click.option("--tmpfs", "tmpfs", multiple=True, metavar="PATH[:size=64m]", help="An empty file system in memory."),
     click.option("--read-only", "readonly", is_flag=True, help="The root file system cannot be written."),
-    click.option("--device", "devices", multiple=True, metavar="HOST[:PATH][:rwm]", help="A device of the host."),
+    click.option("--device", "devices", multiple=True, metavar="HOST[:PATH][:rwm]|NAME", help="A device of the host."),
+    DIRECTORIES,
     click.option("--device-cgroup-rule", "device_rules", multiple=True, metavar="RULE", help="As in 'c 10:* rwm'."),
     click.option("--cap-add", "cap_add", multiple=True, metavar="NAME", help="One more capability, or ALL."),
     click.option("--cap-drop", "cap_drop", multiple=True, metavar="NAME", help="One capability less, or ALL."),
@@ -52,18 +53,23 @@ def walled(command: Command) -> Command:
 
 
 def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
-    """The fields of a container's settings that the options decide. Raises ValueError."""
+    """The fields of a container's settings that the options decide, and `described`, variables that come with devices.
+
+    Raises ValueError.
+    """
     from builder.containers import Volume
     from runner import Rule
     from runner.capabilities import tweaked
 
     privileged = options["privileged"]
+    edits = named(options["devices"], options)
     mounts = [
         *map(volume, options["volumes"]),
         *map(memory, options["tmpfs"]),
         *map(mount, options["mounts"]),
+        *(Volume(str(one.source), one.target, one.readonly) for one in edits.mounts),
     ]
-    found = [*devices(options["devices"])]
+    found = [*devices(options["devices"]), *edits.devices]
     if privileged:
         asked = {device.target for device in found}
         found += [device for device in everything() if device.target not in asked]
@@ -79,7 +85,8 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
             *([Rule("a")] if privileged else []),
         ),
         "capabilities": tuple(sorted(tweaked(add, options["cap_drop"]))),
-        "further_groups": tuple(options["group_add"]),
+        "further_groups": (*options["group_add"], *map(str, edits.groups)),
+        "described": edits.env,
         "sysctls": tuple(sysctl(text, network) for text in options["sysctls"]),
         "privileged": privileged,
         **secured,

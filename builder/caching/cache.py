@@ -109,6 +109,7 @@ def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = (), time: 
         **({"mounts": mounts} if mounts else {}),
         **timed(time),
         **({"security": "insecure"} if op.insecure else {}),
+        **({"devices": [device.full for device in op.devices]} if op.devices else {}),
     )
 
 

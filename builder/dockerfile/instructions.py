@@ -150,6 +150,7 @@ class Device:
 
     name: str
     required: bool = False
+    span: Span = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ SHARINGS = ("shared", "private", "locked")
 
 _ALIASES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
 _SWITCHES = ("readonly", "readwrite", "required")
-_BOOLS = {**dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)} | dict.fromkeys(
+BOOLS = {**dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)} | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
 )
 _ANY = frozenset(("type", "from", "source", "target", "readonly", "readwrite", "id"))
@@ -168,9 +168,9 @@ class _Reader:
         if key not in self.given:
             return False
         value = self.given[key]
-        if value is not None and value not in _BOOLS:
+        if value is not None and value not in BOOLS:
             raise self.fail(f"invalid value for {key}: {value}")
-        return value is None or _BOOLS[value]
+        return value is None or BOOLS[value]
 
     def readonly(self, type_: str) -> bool:
         """The last of readonly and readwrite decides; without them only cache and tmpfs can be written to."""

@@ -3,6 +3,7 @@
 The texts of errors are BuildKit's where it has one, so that they can be searched for.
 """
 
+import csv
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -13,8 +14,8 @@ from builder.dockerfile.duration import nanoseconds
 from builder.dockerfile.fold import Marker, marker, markers
 from builder.dockerfile.instructions import Heredoc, Instruction, Word
 from builder.dockerfile.lalr import Token
-from builder.dockerfile.mounts import check_mount, mount_flag
-from builder.dockerfile.statement import FlagKind, Flags, Statement
+from builder.dockerfile.mounts import BOOLS, check_mount, mount_flag
+from builder.dockerfile.statement import Flag, FlagKind, Flags, Statement
 from builder.dockerfile.suggest import nearest
 from builder.errors import DockerfileError
 from layers.quick import replace
@@ -270,7 +271,7 @@ def run(statement: Statement, flags: Flags) -> Instruction:
         mounts,
         network=cast(Literal["default", "none", "host"], choice(flags, "network", ("default", "none", "host"))),
         security=cast(Literal["sandbox", "insecure"], choice(flags, "security", ("sandbox", "insecure"))),
-        devices=tuple(device(flag.value or "") for flag in flags.all("device")),
+        devices=tuple(device(flag) for flag in flags.all("device")),
     )
 
 
@@ -285,10 +286,33 @@ def choice(flags: Flags, name: str, values: tuple[str, ...]) -> str:
     return values[0]
 
 
-def device(text: str) -> made.Device:
-    """`name[,required]`, the name also as `name=…`."""
-    name, *options = text.split(",")
-    return made.Device(name.removeprefix("name="), any(option in ("required", "required=true") for option in options))
+def device(flag: Flag) -> made.Device:
+    """`NAME[,required[=BOOL]]`, the name also as `name=…`: a line of CSV."""
+    name, required = "", False
+    for field in next(csv.reader([flag.value or ""], strict=False), []):
+        key, equals, value = field.partition("=")
+        match key.lower(), value if equals else None:
+            case "required", None:
+                required = True
+            case "required", text:
+                if text not in BOOLS:
+                    raise DockerfileError(flag.span, f"invalid value for required: {text}")
+                required = BOOLS[text]
+            case "name", str() as text:
+                if name:
+                    raise DockerfileError(flag.span, f"device name already set to {name}")
+                name = text
+            case _ if not name:
+                name = field
+            case _, None:
+                raise DockerfileError(flag.span, f"invalid field {field!r} must be a key=value pair")
+            case _:
+                near = nearest(key, ("name", "required"))
+                guess = f" (did you mean {' or '.join(near)}?)" if near else ""
+                raise DockerfileError(flag.span, f"unexpected key {key!r} in {field!r}{guess}")
+    if not name:
+        raise DockerfileError(flag.span, "--device needs a name", help="write --device=vendor.com/class=name")
+    return made.Device(name, required, flag.span)
 
 
 def shell(statement: Statement, flags: Flags) -> Instruction:

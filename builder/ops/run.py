@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from layers import Digest, NewLayer, Workspace
     from layers.home.caches import Renewal
     from layers.making.packing import Form
-    from runner import Emulator, Exit, Usage
+    from runner import Device, Emulator, Exit, Usage
 
 HOSTNAME = "buildkitsandbox"
 """What BuildKit calls it; programs that keep the name of their build host make the same bytes."""
@@ -96,6 +96,7 @@ def run(
     store = bench.store
     account = store.tree(below).accounts().account(op.user)
     tail = Tail()
+    edits = [device.edits() for device in op.devices]
 
     def told(stream: int, data: bytes) -> None:
         tail.take(data)
@@ -119,11 +120,11 @@ def run(
             sandbox = Sandbox(
                 work.root,
                 op.args,
-                environment([], account, op.proxies, agent, op.env, attached.env),
+                environment([], account, op.proxies, agent, op.env, attached.env, *(one.env for one in edits)),
                 op.cwd,
-                identity(account),
+                identity(replace(account, groups=(*account.groups, *(gid for one in edits for gid in one.groups)))),
                 HOSTNAME,
-                (*mounts, *attached.mounts),
+                (*mounts, *attached.mounts, *(mount for one in edits for mount in one.mounts)),
                 "host" if op.network == "host" else "none",
                 limits=settings.limits,
                 userns=footing.ids,
@@ -131,6 +132,7 @@ def run(
                 grace=GRACE,
                 emulator=settings.emulator,
                 i386=is_i386(step.platform, settings.emulator),
+                devices=(*(loops() if op.insecure else ()), *(device for one in edits for device in one.devices)),
                 **(unconfined() if op.insecure else {}),
             )
             try:
@@ -164,21 +166,26 @@ def run(
 
 
 def unconfined() -> dict[str, Any]:
-    """The rights of --security=insecure, as fields of a Sandbox: as BuildKit has it, with loop devices."""
-    from runner import ALL_DEVICES, Device
+    """The rights of --security=insecure, as fields of a Sandbox, as BuildKit has it; `loops` are its devices."""
+    from runner import ALL_DEVICES
     from runner.capabilities import held
 
-    loops = [
-        path for path in sorted(Path("/dev").glob("loop[0-9-]*")) if path.is_char_device() or path.is_block_device()
-    ]
     return {
         "capabilities": held(),
         "seccomp": False,
         "unmask": ("ALL",),
         "device_rules": (ALL_DEVICES,),
-        "devices": tuple(Device.like(str(path), str(path)) for path in loops),
         "writable_sys": True,
     }
+
+
+def loops() -> Iterator[Device]:
+    """The loop devices of this host."""
+    from runner import Device
+
+    for path in sorted(Path("/dev").glob("loop[0-9-]*")):
+        if path.is_char_device() or path.is_block_device():
+            yield Device.like(str(path), str(path))
 
 
 def _script(files: Path, op: Run) -> Mount:

@@ -19,16 +19,13 @@ if TYPE_CHECKING:
     from builder.planning.plan import Planner
     from builder.planning.state import State
     from builder.request import BuildRequest
+    from runner.cdi import Described
 
 
 def run(planner: Planner, instruction: Run, state: State) -> None:
     """The state after a RUN. Raises DockerfileError."""
     request = planner.request
     entitled(instruction, request)
-    if instruction.devices:
-        help = "take --device away, or run the command in a container that is given the device"
-        what = f"RUN --device={instruction.devices[0].name}: a build has no devices of this host"
-        raise DockerfileError(instruction.span, what, help=help)
     args, script = words(instruction, state)
     env = state.variables
     op = RunOp(
@@ -44,6 +41,7 @@ def run(planner: Planner, instruction: Run, state: State) -> None:
         mounts(planner, instruction, state),
         tuple(state.arguments),
         instruction.security == "insecure",
+        devices(planner, instruction),
     )
     title = instruction.text.strip() or f"RUN {' '.join(args)}"
     step = planner.draft.step(op, state.top, title, instruction.span, state.platform)
@@ -67,6 +65,15 @@ def proxies(build_args: Mapping[str, str], env: Mapping[str, str]) -> dict[str, 
     given = {name.upper(): value for name, value in build_args.items() if name in PROXY_NAMES}
     both = {spelt: value for name, value in given.items() for spelt in (name, name.lower())}
     return {name: value for name, value in both.items() if name not in env}
+
+
+def devices(planner: Planner, instruction: Run) -> tuple[Described, ...]:
+    """Those that are there of what it names."""
+    if not instruction.devices:
+        return ()
+    from builder.devices import granted
+
+    return granted(instruction.devices, planner.request, planner.warn)
 
 
 def entitled(instruction: Run, request: BuildRequest) -> None:

@@ -12,6 +12,7 @@ import click
 
 from layers.quick import replace
 from pybuild import units
+from pybuild.hardware import DIRECTORIES, described
 from pybuild.limiting import limited, limits, typed
 from pybuild.transfers import mirrors
 from pybuild.userns import ids, namespaced
@@ -136,8 +137,12 @@ PERIOD = typed(units.parse_period)
 @limited
 @namespaced
 @click.option(
-    "--allow", multiple=True, metavar="WHAT", help="Let RUN have security.insecure, network.host or device if it asks."
+    "--allow",
+    multiple=True,
+    metavar="WHAT",
+    help="Let RUN have security.insecure, network.host, device or device=NAME if it asks.",
 )
+@DIRECTORIES
 @click.option(
     "--squash",
     is_flag=False,
@@ -323,6 +328,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             agents=dict(agent(spec) for spec in options["agents"] or agents_for(found.get("source"))),
             contexts=named(options["contexts"]),
             allow=frozenset(options["allow"]),
+            **described(options),
             attest=attest(options),
             **found,
             **given,

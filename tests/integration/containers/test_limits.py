@@ -138,7 +138,7 @@ REFUSED = [
     (["--device", "/etc/passwd"], "no device"),
     (["--device", "/dev/nope"], "No such file"),
     (["--device", "/dev/null:/etc/x"], "below /dev"),
-    (["--device", "vendor.com/class=one"], "CDI"),
+    (["--device", "vendor.example/class=one"], "no description in /etc/cdi"),
     (["--device-cgroup-rule", "c 1 rwm"], "no device rule"),
     (["--sysctl", "vm.swappiness=1"], "whole host"),
     (["--sysctl", "net.ipv4.ip_forward=1", "--network", "host"], "host's network"),
