@@ -88,11 +88,12 @@ class Kept:
         return NewLayer(self.diff_id, self.size)
 
 
-def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = (), time: str = "") -> Key:
+def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = (), time: str = "", *, host: bool = False) -> Key:
     """Of a RUN: neither proxies nor limits nor the addresses of extra hosts count, as with BuildKit.
 
     `shown` are digests of what each mount shows, "" for those that show nothing of the build's. What a cache has
     kept and what a secret says count for nothing. `time` is what is asked of the times of files, as in all keys.
+    host: its root is the host's, who makes device nodes where others are refused.
     """
     mounts = [_mount(mount, content) for mount, content in zip(op.mounts, shown, strict=True)]
     return _key(
@@ -108,7 +109,7 @@ def run_key(below: Chain, op: Run, step: Step, shown: Sequence[str] = (), time: 
         script=op.script.body if op.script else None,
         **({"mounts": mounts} if mounts else {}),
         **timed(time),
-        **({"security": "insecure"} if op.insecure else {}),
+        **({"security": "insecure"} if op.insecure else {"users": "host"} if host else {}),
         **({"devices": [device.full for device in op.devices]} if op.devices else {}),
     )
 

@@ -79,9 +79,9 @@ class Looking:
         match step.op:
             case Run() as op:
                 shown = self._shown(step, chains) if op.mounts else ()
-                return Looked(
-                    below, cache.run_key(below, op, step, [one.content for one in shown], self._time), shown=shown
-                )
+                contents = [one.content for one in shown]
+                host = self._request.userns is None
+                return Looked(below, cache.run_key(below, op, step, contents, self._time, host=host), shown=shown)
             case Mkdir() as op:
                 return Looked(below, cache.mkdir_key(below, op, step, self._time or self._now))
             case Copy() as op:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
+from shutil import copyfile, rmtree
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from builder.errors import Cancelled, ContextError
+from builder.errors import ContextError
 from builder.sources.gitref import GitSource
+from builder.sources.gitworld import CONFIG, communicate, ended, environment, quoted
 from builder.sources.walked import layer_of
 from layers import Digest, Entry, EntryType
 from layers.quick import replace
@@ -31,53 +31,28 @@ if TYPE_CHECKING:
     from builder.secrets import Secret
     from layers import NewLayer, Store
 
-LOOK_SECONDS = 0.05
-SILENCE = 60
-"""Seconds without a byte after which a server counts as dead."""
+KEPT = "kept"
+"""What git calls the remote in a repository that is kept; its address, which may hold a password, is not kept there."""
+PACKS = 20
+"""More packs than this are made one."""
 TOLD = 2000
 """Characters of git's own message that are told."""
 HEADERS = ("GIT_AUTH_HEADER.{host}", "GIT_AUTH_TOKEN.{host}", "GIT_AUTH_HEADER", "GIT_AUTH_TOKEN")
 """Secrets that may open a repository, the first that was given counts."""
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-CONFIG = f"""
-[core]
-	hooksPath = /dev/null
-	fsmonitor = false
-	symlinks = true
-	autocrlf = false
-	attributesFile = /dev/null
-	excludesFile = /dev/null
-	askPass = true
-[init]
-	defaultBranch = master
-	templateDir =
-[credential]
-	helper =
-[gc]
-	auto = 0
-[maintenance]
-	auto = false
-[fetch]
-	unpackLimit = 1
-[pack]
-	threads = 1
-[advice]
-	detachedHead = false
-[http]
-	lowSpeedLimit = 1
-	lowSpeedTime = {SILENCE}
-"""
 
 
 class Repository:
     """A repository elsewhere, and a place here where some of it comes to; made by `opened`."""
 
-    def __init__(self, folder: Path, source: GitSource, agent: Path | None, stop: threading.Event) -> None:
+    def __init__(
+        self, folder: Path, source: GitSource, agent: Path | None, stop: threading.Event, header: str = ""
+    ) -> None:
         self.source = source
         self.tree = folder / "tree"
+        self.stop = stop
+        self.header = header
         self._folder = folder
-        self._stop = stop
         self._environment = environment(folder, agent)
 
     def resolve(self) -> tuple[str, str]:
@@ -95,23 +70,36 @@ class Repository:
     def fetch(self, commit: str, name: str) -> None:
         """Bring a commit and its files. Raises ContextError."""
         self._init(len(commit))
-        wanted = f"+{name}:{name}" if name else commit
-        self._bring(wanted, commit)
-        self._git("checkout", "--quiet", "--force", "--detach", commit)
-        if self.source.submodules:
-            self._git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
+        self._bring(f"+{name}:{name}" if name else commit, commit)
+        self._check_out(commit)
+
+    def borrow(self, kept: Path, commit: str, name: str) -> None:
+        """As `fetch`, by way of a bare repository that keeps what it has brought. Raises ContextError."""
+        if not self._has(commit, kept):
+            self._bring(f"+{name or commit}:{name or f'refs/commits/{commit}'}", commit, at=kept, remote=KEPT)
+        if len(list(kept.glob("objects/pack/*.pack"))) > PACKS:
+            self.git("repack", "-a", "-d", "--quiet", at=kept)
+        self._init(len(commit))
+        (self.tree / ".git/objects/info/alternates").write_text(f"{kept}/objects\n")
+        if (kept / "shallow").exists():
+            copyfile(kept / "shallow", self.tree / ".git/shallow")
+        self._check_out(commit)
+
+    def begin(self, kept: Path, length: int) -> None:
+        """Make a bare repository for commits of so many digits. Raises ContextError."""
+        self.git("init", "--quiet", "--bare", format_of(length), str(kept), at=self._folder)
 
     def when(self, commit: str) -> int:
         """The time of a commit in seconds since the epoch."""
-        return max(int(self._git("show", "-s", "--format=%ct", commit).split()[-1]), 0)
+        return max(int(self.git("show", "-s", "--format=%ct", commit).split()[-1]), 0)
 
     def settle(self, name: str) -> None:
         """Let `.git` be the same each time, and hold no secret."""
         git = self.tree / ".git"
         if name.startswith("refs/heads/"):
-            self._git("symbolic-ref", "HEAD", name)
+            self.git("symbolic-ref", "HEAD", name)
         (git / "index").unlink(missing_ok=True)
-        self._git("read-tree", "HEAD")
+        self.git("read-tree", "HEAD")
         for leaving in ("FETCH_HEAD", "ORIG_HEAD", "COMMIT_EDITMSG"):
             (git / leaving).unlink(missing_ok=True)
         rmtree(git / "logs", ignore_errors=True)
@@ -125,9 +113,7 @@ class Repository:
 
     def _init(self, length: int = 40) -> None:
         if not self.tree.exists():
-            self._git(
-                "init", "--quiet", f"--object-format=sha{256 if length == 64 else 1}", str(self.tree), at=self._folder
-            )
+            self.git("init", "--quiet", format_of(length), str(self.tree), at=self._folder)
             with (self.tree / ".git/config").open("a") as config:
                 config.write(f'[remote "origin"]\n\turl = "{quoted(self.source.remote)}"\n')
 
@@ -151,24 +137,36 @@ class Repository:
 
     def _remote(self, *patterns: str) -> list[str]:
         self._ask_config()
-        return self._git("ls-remote", "origin", *patterns, at=self._folder / "ask").splitlines()
+        return self.git("ls-remote", "origin", *patterns, at=self._folder / "ask").splitlines()
 
     def _ask_config(self) -> None:
         """A repository that knows nothing but the address, which so stands in no argument that others could see."""
         ask = self._folder / "ask"
         if not ask.exists():
-            self._git("init", "--quiet", "--bare", str(ask), at=self._folder)
+            self.git("init", "--quiet", "--bare", str(ask), at=self._folder)
             with (ask / "config").open("a") as config:
                 config.write(f'[remote "origin"]\n\turl = "{quoted(self.source.remote)}"\n')
 
-    def _bring(self, wanted: str, commit: str) -> None:
+    def _check_out(self, commit: str) -> None:
+        self.git("checkout", "--quiet", "--force", "--detach", commit)
+        if self.source.submodules:
+            self.git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
+
+    def _has(self, commit: str, at: Path) -> bool:
+        try:
+            self.git("cat-file", "-e", f"{commit}^{{commit}}", at=at)
+        except ContextError:
+            return False
+        return True
+
+    def _bring(self, wanted: str, commit: str, *, at: Path | None = None, remote: str = "origin") -> None:
         """Fetch as little as the server allows."""
-        ways = (["--depth=1", "origin", wanted], ["origin", wanted], ["origin", "+refs/*:refs/*"])
+        ways = (["--depth=1", remote, wanted], [remote, wanted], [remote, "+refs/*:refs/*"])
         failure: ContextError | None = None
         for way in ways:
             try:
-                self._git("fetch", "--quiet", "--no-tags", "--update-head-ok", *way)
-                self._git("cat-file", "-e", f"{commit}^{{commit}}")
+                self.git("fetch", "--quiet", "--no-tags", "--update-head-ok", *way, at=at)
+                self.git("cat-file", "-e", f"{commit}^{{commit}}", at=at)
             except ContextError as error:
                 failure = failure or error
                 if not re.search("depth|shallow|not our ref|unadvertised|no such remote ref|cat-file", error.what):
@@ -178,7 +176,7 @@ class Repository:
         assert failure is not None
         raise failure
 
-    def _git(self, *args: str, at: Path | None = None) -> str:
+    def git(self, *args: str, at: Path | None = None) -> str:
         """What a command of git prints, run in the tree. Raises ContextError with its last words, Cancelled."""
         try:
             process = subprocess.Popen(
@@ -194,63 +192,12 @@ class Repository:
         except FileNotFoundError as error:
             raise ContextError("git repositories need the program git", help="apt-get install git") from error
         with process, ended(process):
-            out, err = communicate(process, self._stop)
+            out, err = communicate(process, self.stop)
         if process.returncode != 0:
             told = err.decode("utf-8", "replace").replace(self.source.remote, self.source.shown).strip()[-TOLD:]
             told = re.sub(r"//[^/@\s]+@", lambda found: "//xxxxx@", told) or f"exit code {process.returncode}"
             raise ContextError(f"{self.source.shown}: git {args[0]} failed: {told}", help=advice(self.source, told))
         return out.decode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """See to it that a process and its children are gone when this is left early."""
-    try:
-        yield
-    except BaseException:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        raise
-
-
-def communicate(process: subprocess.Popen[bytes], stop: threading.Event) -> tuple[bytes, bytes]:
-    """What a process writes until it ends. Raises Cancelled."""
-    while True:
-        try:
-            return process.communicate(timeout=LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
-            if stop.is_set():
-                raise Cancelled("the build was stopped") from None
-
-
-def environment(folder: Path, agent: Path | None) -> dict[str, str]:
-    """All that git knows of the world."""
-    known = f"{folder}/known_hosts {Path.home()}/.ssh/known_hosts"
-    ssh = (
-        "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o IdentityFile=none "
-        f"-o 'UserKnownHostsFile={known}' -o ConnectTimeout=20 -o ServerAliveInterval={SILENCE // 4}"
-    )
-    found = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(folder),
-        "XDG_CONFIG_HOME": str(folder),
-        "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": str(folder / "config"),
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "true",
-        "GIT_ALLOW_PROTOCOL": "http:https:ssh:git",
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "GIT_SSH_COMMAND": ssh,
-        "GIT_SSH_VARIANT": "ssh",
-    }
-    for name in (*PROXIES, *map(str.lower, PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"):
-        if name in os.environ:
-            found[name] = os.environ[name]
-    if agent is not None:
-        found["SSH_AUTH_SOCK"] = str(agent)
-    return found
 
 
 @contextmanager
@@ -263,7 +210,7 @@ def opened(
 ) -> Iterator[Repository]:
     """A repository, with an empty directory `folder` to work in. Raises ContextError, SecretUnreadable."""
     header = authorization(source, secrets)
-    config = CONFIG
+    config = CONFIG + f'[remote "{KEPT}"]\n\turl = "{quoted(source.remote)}"\n'
     if header:
         parts = urlsplit(source.remote)
         scope = f"{parts.scheme}://{source.host}/"
@@ -274,7 +221,7 @@ def opened(
     agent = agents.get("default")
     if source.by_ssh and agent is None:
         raise ContextError(f"{source.shown}: SSH wants a key, and no agent was given", help="give it: --ssh default")
-    yield Repository(folder, source, agent if source.by_ssh else None, stop)
+    yield Repository(folder, source, agent if source.by_ssh else None, stop, header)
 
 
 def authorization(source: GitSource, secrets: Mapping[str, Secret]) -> str:
@@ -293,9 +240,9 @@ def authorization(source: GitSource, secrets: Mapping[str, Secret]) -> str:
     return ""
 
 
-def quoted(text: str) -> str:
-    """Text between quotes in a configuration file of git."""
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+def format_of(length: int) -> str:
+    """The option of git-init for repositories whose commits have so many digits."""
+    return f"--object-format=sha{256 if length == 64 else 1}"
 
 
 def advice(source: GitSource, told: str) -> str:
@@ -311,12 +258,16 @@ def advice(source: GitSource, told: str) -> str:
 
 def checked_out(store: Store, repository: Repository, commit: str, name: str) -> NewLayer:
     """The layer of a commit's files, or of a directory of them. Raises ContextError."""
+    from builder.sources.gitkept import fetched
     from layers.views.folder import Folder
 
     source = repository.source
-    repository.fetch(commit, name)
-    seconds = repository.when(commit) if source.mtime == "commit" else int(time.time())
     keep = source.keep_git_dir and not source.subdir
+    if keep:  # its .git shall be the same whatever was fetched before
+        repository.fetch(commit, name)
+    else:
+        fetched(store, repository, commit, name)
+    seconds = repository.when(commit) if source.mtime == "commit" else int(time.time())
     if keep:
         repository.settle(name)
     top = repository.tree / source.subdir

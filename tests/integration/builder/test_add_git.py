@@ -8,12 +8,15 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
 from builder.errors import Cancelled, ContextError, DockerfileError
 from builder.secrets import Secret
+from builder.sources.git import PACKS
 from layers import Store
+from layers.home.caches import Caches
 from tests.support.building import Builds, tree
 from tests.support.soon import soon
 from tests.support.web import MTIME, Site, git, repository, website
@@ -293,3 +296,66 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def kept(builds: Builds) -> list[Path]:
+    """The repositories that are kept."""
+    return [one.path / "data" for one in Caches(builds.store).all() if one.name.startswith("git ")]
+
+
+def objects(repository: Path) -> list[int]:
+    """How many files each of its packs has."""
+    indexes = repository.glob("objects/pack/*.idx")
+    return sorted(git(repository, "verify-pack", "--verbose", str(one)).count(" blob ") for one in indexes)
+
+
+def test_only_what_is_new_is_sent(builds: Builds, site: Site, commit: str, tmp_path: Path) -> None:
+    folder = tmp_path / "repositories/app.git"
+    text = f"FROM scratch\nADD {site.url}/git/app.git#main /\n"
+    builds(text)
+    (repository,) = kept(builds)
+    assert objects(repository) == [6]
+    tree(folder, {"a": "new"})
+    git(folder, "commit", "--quiet", "--all", "--message=new")
+    assert builds.files(builds(text))["a"] == "new"
+    assert objects(repository) == [1, 6]
+    assert any("upload-pack" in path for method, path, _ in site.asked if method == "POST")
+    site.asked.clear()
+    builds(f"FROM scratch\nADD {site.url}/git/app.git?commit={git(folder, 'rev-parse', 'HEAD')}&subdir=dir /\n")
+    assert not any("upload-pack" in path for method, path, _ in site.asked if method == "POST")
+
+
+def test_a_kept_repository_that_is_broken_is_left(builds: Builds, site: Site, commit: str, tmp_path: Path) -> None:
+    builds(f"FROM scratch\nADD {site.url}/git/app.git#main /\n")
+    for pack in kept(builds)[0].glob("objects/pack/*.pack"):
+        pack.chmod(0o600)
+        pack.write_bytes(b"")
+    assert builds.files(builds(f"FROM scratch\nADD {site.url}/git/app.git#main:dir /\n")) == {"b": "b"}
+    assert not kept(builds)
+    builds(f"FROM scratch\nADD {site.url}/git/app.git#light /\n")
+    assert len(kept(builds)) == 1
+
+
+def test_what_a_token_opened_is_kept_for_it_alone(builds: Builds, site: Site, commit: str) -> None:
+    text = f"FROM scratch\nADD {site.url}/git/app.git#light:dir /\n"
+    builds(text)
+    builds(text.replace("dir", ""), secrets={"GIT_AUTH_TOKEN": Secret(value=b"mine")})
+    assert len(kept(builds)) == 2
+    assert not any(b"mine" in one.read_bytes() for place in kept(builds) for one in place.rglob("config"))
+    Caches(builds.store).drop(builds.store.root / "scratch", None)
+    assert not kept(builds)
+
+
+def test_many_packs_become_one(builds: Builds, site: Site, commit: str, tmp_path: Path) -> None:
+    folder = tmp_path / "repositories/app.git"
+    text = f"FROM scratch\nADD {site.url}/git/app.git#main /\n"
+    builds(text)
+    (repository,) = kept(builds)
+    (pack,) = repository.glob("objects/pack/*.pack")
+    for number in range(PACKS):
+        for part in (pack, pack.with_suffix(".idx")):
+            copyfile(part, part.with_stem(f"pack-{number:040x}"))
+    tree(folder, {"a": "new"})
+    git(folder, "commit", "--quiet", "--all", "--message=new")
+    assert builds.files(builds(text))["a"] == "new"
+    assert len(objects(repository)) == 1

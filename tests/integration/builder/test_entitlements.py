@@ -37,6 +37,14 @@ def test_all_rights_are_another_result(shared_pybuild: Pybuild, tmp_path: Path) 
         assert "DONE" in said
 
 
+def test_the_hosts_root_is_another_result(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    text = "FROM busybox\nRUN mknod /zero c 1 5 2>/dev/null || touch /refused\n"
+    (tmp_path / "Dockerfile").write_text(text)
+    for users, made in (("auto", "/refused"), ("host", "/zero"), ("auto", "/refused")):
+        shared_pybuild("build", "-q", "-t", "of-root", "--userns", users, tmp_path)
+        assert shared_pybuild.text("diff", "busybox", "of-root").splitlines() == [f"A {made}"]
+
+
 def test_the_network_of_the_host(shared_pybuild: Pybuild, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN --network=host readlink /proc/self/ns/net >&2\n")
     assert "network.host is not allowed" in shared_pybuild("build", "--network", "none", tmp_path, code=1).stderr

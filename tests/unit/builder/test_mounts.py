@@ -106,7 +106,7 @@ def test_stages_that_are_mounted_are_built_first_and_others_not_at_all() -> None
         ("RUN --mount=from=7,target=/t x", DockerfileError, "invalid stage index 7"),
         ("RUN --mount=from=context,target=/t x", DockerfileError, "reserved"),
         ("RUN --security=insecure x", DockerfileError, "security.insecure is not allowed"),
-        ("RUN --device=gpu x", DockerfileError, "no devices of this host"),
+        ("RUN --device=gpu x", DockerfileError, "is no device"),
         ("RUN --network=host x", DockerfileError, "network.host is not allowed"),
     ],
 )
@@ -131,6 +131,15 @@ def key(mount: Mounted | None, content: str = "") -> str:
     if mount is None:
         return run_key(BELOW, op, step).text
     return run_key(BELOW, replace(op, mounts=(mount,)), step, [content]).text
+
+
+def test_the_hosts_root_makes_another_result() -> None:
+    step, op = run_of(planned("FROM scratch\nRUN x\n"))
+    ours, hosts = (run_key(BELOW, op, step, host=host) for host in (False, True))
+    assert hosts.parts["users"] == "host"
+    assert ours.text != hosts.text
+    rights = replace(op, insecure=True)  # always with the host's root
+    assert run_key(BELOW, rights, step, host=True) == run_key(BELOW, rights, step)
 
 
 @pytest.mark.parametrize(
