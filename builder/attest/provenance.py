@@ -63,7 +63,10 @@ def provenance(road: Road, made: Built) -> Predicate:
     about: dict[str, Any] = {}
     if full:
         text = base64.b64encode(road.text).decode()
-        about["source"] = {"infos": [{"filename": name, "language": "Dockerfile", "data": text}]}
+        infos = [{"filename": name, "language": "Dockerfile", "data": text}]
+        about["source"] = {"locations": locations(made.graph), "infos": infos}
+        if found_layers := layers(made):
+            about["layers"] = found_layers
     same = {key: value for key, value in made.inputs.items() if key not in HERE}
     metadata: dict[str, Any] = {"invocationId": hashlib.sha256(encode(same)).hexdigest()[:32]}
     if made.image.created:
@@ -144,13 +147,39 @@ def dependencies(road: Road, graph: BuildGraph) -> tuple[list[dict[str, Any]], b
     return [found[uri] for uri in sorted(found)], complete
 
 
+def locations(graph: BuildGraph) -> dict[str, Any]:
+    """Where in the Dockerfile each step comes from."""
+    found: dict[str, Any] = {}
+    for step in graph.steps:
+        lines = {"start": {"line": step.span.line}, "end": {"line": step.span.end_line}}
+        found[name_of(step.id, graph)] = {"locations": [{"ranges": [lines]}]} if step.span.place else {}
+    return found
+
+
+def layers(made: Built) -> dict[str, Any]:
+    """The layers of the image that each step ends in, for those whose result the image stands on."""
+    whole, found = made.image.config.diff_ids, {}
+    for step in made.graph.steps:
+        result = made.execution.made.get(step.id)
+        diff_ids = () if result is None else result.chain.diff_ids
+        if diff_ids and diff_ids == whole[: len(diff_ids)]:
+            entries = [layer.to_json() for layer in made.image.manifest.layers[: len(diff_ids)]]
+            found[f"{name_of(step.id, made.graph)}:0"] = [entries]
+    return found
+
+
+def name_of(id: int, graph: BuildGraph) -> str:
+    """What a step is called; the first one of a graph is step0."""
+    return f"step{id - graph.steps[0].id}"
+
+
 def told(step: Step, made: Built) -> dict[str, Any]:
     """A step: what it did, over which others, and the layer it made."""
-    value: dict[str, Any] = {"id": f"step{step.id - made.graph.steps[0].id}", "title": step.title}
+    value: dict[str, Any] = {"id": name_of(step.id, made.graph), "title": step.title}
     if step.span.place:
         value["location"] = str(step.span.place)
     if step.needs:
-        value["inputs"] = [f"step{one - made.graph.steps[0].id}:0" for one in step.needs]
+        value["inputs"] = [f"{name_of(one, made.graph)}:0" for one in step.needs]
     result = made.execution.made.get(step.id)
     if result is not None and not isinstance(step.op, Base) and result.chain.diff_ids:
         value["layer"] = str(result.chain.diff_ids[-1])

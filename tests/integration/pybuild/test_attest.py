@@ -147,6 +147,15 @@ def test_in_buildkits_shape(mode: str, pybuild: Pybuild, tmp_path: Path) -> None
             == them["buildkit_metadata"]["source"]["infos"][0]["data"]
         )
         assert len(mine["buildDefinition"]["internalParameters"]["buildConfig"]["steps"]) == 2
+        (copied,) = (
+            one["locations"]
+            for one in them["buildkit_metadata"]["source"]["locations"].values()
+            if one.get("locations")
+        )
+        assert ours["buildkit_metadata"]["source"]["locations"]["step1"]["locations"] == copied
+        built = fetched(str(tmp_path), image["digest"])
+        assert ours["buildkit_metadata"]["layers"].keys() == them["buildkit_metadata"]["layers"].keys() == {"step1:0"}
+        assert len(ours["buildkit_metadata"]["layers"]["step1:0"][0]) == len(built["layers"]) == 1
     else:
         assert mine["buildDefinition"]["internalParameters"] == its["buildDefinition"]["internalParameters"]
         assert "hi" not in json.dumps(mine)
@@ -168,6 +177,31 @@ def test_packages(context: Path, pybuild: Pybuild) -> None:
     rows = [line.split() for line in pybuild.text("sbom", "--format", "table", "app").splitlines()]
     assert ["bash", "5.2-1.fc40", "rpm", "/usr/lib/sysimage/rpm/rpmdb.sqlite"] in rows
     assert "no provenance lies beside app" in pybuild("provenance", "app", code=1).stderr
+
+
+def test_other_tools_take_them(context: Path, pybuild: Pybuild, tmp_path: Path) -> None:
+    """spdx-tools finds no fault, and the published messages of in-toto have every field but BuildKit's own."""
+    from google.protobuf.json_format import ParseDict
+    from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
+    from in_toto_attestation.v1.resource_descriptor_pb2 import ResourceDescriptor
+    from spdx_tools.spdx.parser.parse_anything import parse_file
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    (context / "Other").write_text("FROM app\nCOPY --from=app /etc/os-release /again\n")
+    pybuild.build(context, "-t", "app")
+    pybuild.build(context, "-f", context / "Other", "--provenance=max", "--sbom=true", "-t", "told")
+    (tmp_path / "app.spdx.json").write_text(pybuild.text("sbom", "told"))
+    document = parse_file(str(tmp_path / "app.spdx.json"))
+    assert [fault.validation_message for fault in validate_full_spdx_document(document, "SPDX-2.3")] == []
+    assert len(document.packages) == len(PURLS) + 1
+    told = json.loads(pybuild.text("provenance", "told"))
+    metadata = told["runDetails"]["metadata"]
+    for key in [key for key in metadata if key.startswith("buildkit_")]:
+        del metadata[key]
+    read = ParseDict(told, Provenance())
+    assert read.build_definition.resolved_dependencies[0].uri.startswith("pkg:docker/app@latest")
+    assert isinstance(read.build_definition.resolved_dependencies[0], ResourceDescriptor)
+    read.run_details.metadata.finished_on.ToDatetime()
 
 
 def test_the_same_again(context: Path, pybuild: Pybuild, tmp_path: Path) -> None:
