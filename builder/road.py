@@ -22,8 +22,8 @@ from builder.errors import BuildError, Cancelled
 from builder.events import Event, Exported, Planned, PlannedStep, Warned
 from builder.executing.execution import Execution
 from builder.graph import BuildGraph, Run, Step
+from builder.joined import Joined
 from builder.planning.plan import plan
-from builder.renumber import renumbered
 from builder.request import BuildRequest
 from builder.sharing.known import CacheBroken, Imports
 from builder.span import NOWHERE, Span
@@ -75,7 +75,9 @@ class Road:
             self.imports = self.imported()
             graphs = list(self.graphs())
             self._emulators = emulators(request, self.bench, graphs, partial(self._missing, graphs))
-            built = [self._one(graph, several=len(platforms) > 1) for graph in graphs]
+            started = time.time()
+            execution = self._executed(graphs)
+            built = [self._image(graph, execution, started) for graph in graphs]
             images = [one.image for one in built]
             target = images[0].target
             names = (*request.tags, *(name for one in request.outputs if one.kind == "image" for name in one.names))
@@ -102,7 +104,7 @@ class Road:
             target,
             tuple(image.id for image in images),
             tuple(platforms),
-            tuple(one.execution.reports[step.id] for one in built for step in one.graph.steps),
+            tuple(execution.reports[id] for id in execution.steps),
             size,
             time.monotonic() - began,
             tuple(one.inputs for one in built),
@@ -110,18 +112,18 @@ class Road:
         )
 
     def graphs(self) -> Iterator[BuildGraph]:
-        """The plan for each platform, with ids of its own for every step. Raises DockerfileError and its like."""
-        dockerfile, offset = self.contexts.dockerfile(), 0
-        for platform in self.request.platforms or (Platform.host(),):
+        """The plan for each platform; a step has one id in all of them. Raises DockerfileError and its like."""
+        dockerfile, joined = self.contexts.dockerfile(), Joined()
+        platforms = self.request.platforms or (Platform.host(),)
+        for number, platform in enumerate(platforms):
             bases = Bases(self.bench, pull=self.request.pull)
             named = self.bench.named
             graph = plan(dockerfile, self.request, platform, bases, self.warn, named=named, layouts=bases.layout)
-            if not offset:
+            if not number:
                 from builder.checks.before import warn
 
                 warn(self, dockerfile, platform, bases)
-            yield renumbered(graph, offset)
-            offset += len(graph.steps)
+            yield joined.add(graph) if len(platforms) > 1 else graph
 
     def imported(self) -> Imports:
         """The shared caches, read; one that cannot be is told of."""
@@ -144,15 +146,8 @@ class Road:
 
         return [one.step for graph in graphs for one in Forecast(self).of(graph) if one.state == "miss"]
 
-    def _one(self, graph: BuildGraph, *, several: bool) -> Built:
-        """Build one platform's image; it is kept without a name."""
-        if self.request.limits != Limits() and any(isinstance(step.op, Run) for step in graph.steps):
-            from runner.cgroups import check
-
-            check(self.request.limits)
-        began = time.time()
-        self.emit(Planned(tuple(planned(step, several=several) for step in graph.steps)))
-        execution = self._executed(graph)
+    def _image(self, graph: BuildGraph, execution: Execution, began: float) -> Built:
+        """One platform's image of what was executed; it is kept without a name."""
         outcome = graph.outcome
         below = () if outcome.base is None else oci(outcome.base.manifest.layers)
         epoch = self.request.epoch
@@ -178,13 +173,19 @@ class Road:
             note(self.bench.store, graph, execution, image, went_in, began=began)
         return Built(graph, execution, image, went_in)
 
-    def _executed(self, graph: BuildGraph) -> Execution:
-        """All steps done, and the layers of the image here; a shared cache that breaks its word is left out."""
+    def _executed(self, graphs: Sequence[BuildGraph]) -> Execution:
+        """All steps done, and the layers of the images here; a shared cache that breaks its word is left out."""
+        steps = {step.id: step for graph in graphs for step in graph.steps}.values()
+        if self.request.limits != Limits() and any(isinstance(step.op, Run) for step in steps):
+            from runner.cgroups import check
+
+            check(self.request.limits)
+        self.emit(Planned(tuple(planned(step, several=len(graphs) > 1) for step in steps)))
         while True:
             execution = Execution(
                 self.request,
                 self.bench,
-                graph.outcome,
+                [graph.outcome for graph in graphs],
                 context=self.contexts,
                 emit=self.emit,
                 stop=self.stop,
@@ -192,9 +193,10 @@ class Road:
                 emulators=self._emulators,
             )
             try:
-                execution.run(graph.steps)
+                execution.run(steps)
                 if not self.stop.is_set():
-                    execution.finder.supply.need(execution.made[graph.outcome.top].chain)
+                    for graph in graphs:
+                        execution.finder.supply.need(execution.made[graph.outcome.top].chain)
                     execution.adopt()
                     return execution
             except CacheBroken as broken:

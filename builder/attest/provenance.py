@@ -150,36 +150,38 @@ def dependencies(road: Road, graph: BuildGraph) -> tuple[list[dict[str, Any]], b
 def locations(graph: BuildGraph) -> dict[str, Any]:
     """Where in the Dockerfile each step comes from."""
     found: dict[str, Any] = {}
+    names = names_of(graph)
     for step in graph.steps:
         lines = {"start": {"line": step.span.line}, "end": {"line": step.span.end_line}}
-        found[name_of(step.id, graph)] = {"locations": [{"ranges": [lines]}]} if step.span.place else {}
+        found[names[step.id]] = {"locations": [{"ranges": [lines]}]} if step.span.place else {}
     return found
 
 
 def layers(made: Built) -> dict[str, Any]:
     """The layers of the image that each step ends in, for those whose result the image stands on."""
-    whole, found = made.image.config.diff_ids, {}
+    whole, names, found = made.image.config.diff_ids, names_of(made.graph), {}
     for step in made.graph.steps:
         result = made.execution.made.get(step.id)
         diff_ids = () if result is None else result.chain.diff_ids
         if diff_ids and diff_ids == whole[: len(diff_ids)]:
             entries = [layer.to_json() for layer in made.image.manifest.layers[: len(diff_ids)]]
-            found[f"{name_of(step.id, made.graph)}:0"] = [entries]
+            found[f"{names[step.id]}:0"] = [entries]
     return found
 
 
-def name_of(id: int, graph: BuildGraph) -> str:
-    """What a step is called; the first one of a graph is step0."""
-    return f"step{id - graph.steps[0].id}"
+def names_of(graph: BuildGraph) -> dict[int, str]:
+    """What each step is called, by its id."""
+    return {step.id: f"step{number}" for number, step in enumerate(graph.steps)}
 
 
 def told(step: Step, made: Built) -> dict[str, Any]:
     """A step: what it did, over which others, and the layer it made."""
-    value: dict[str, Any] = {"id": name_of(step.id, made.graph), "title": step.title}
+    names = names_of(made.graph)
+    value: dict[str, Any] = {"id": names[step.id], "title": step.title}
     if step.span.place:
         value["location"] = str(step.span.place)
     if step.needs:
-        value["inputs"] = [f"{name_of(one, made.graph)}:0" for one in step.needs]
+        value["inputs"] = [f"{names[one]}:0" for one in step.needs]
     result = made.execution.made.get(step.id)
     if result is not None and not isinstance(step.op, Base) and result.chain.diff_ids:
         value["layer"] = str(result.chain.diff_ids[-1])

@@ -1,4 +1,4 @@
-"""Runs the graph: every step as soon as what it needs is there, what is known from the cache at once.
+"""Runs the graphs of all platforms: every step as soon as what it needs is there, what is known from the cache at once.
 
 Steps run in threads; what one of them raises stops those that have not begun, is told, and is raised again when all
 have ended.
@@ -40,13 +40,13 @@ LEAST_JOBS = 4
 
 
 class Execution:
-    """One graph being executed."""
+    """The graphs of one build being executed."""
 
     def __init__(
         self,
         request: BuildRequest,
         bench: Workbench,
-        outcome: Outcome,
+        outcomes: Iterable[Outcome],
         *,
         context: Contexts,
         emit: Callable[[Event], None],
@@ -59,7 +59,7 @@ class Execution:
         self._over = threading.Event()
         self._store = bench.store
         self._jobs = max(request.jobs or max(LEAST_JOBS, 2 * (os.cpu_count() or 1)), 1)
-        self._steps: dict[int, Step] = {}
+        self.steps: dict[int, Step] = {}
         self._waiting: dict[int, Step] = {}
         self._failed: tuple[int, BaseException] | None = None
         """The step and its error that ended it all."""
@@ -78,7 +78,7 @@ class Execution:
             context=context,
             imports=imports,
             emulators=emulators or {},
-            own=frozenset(line.step for line in outcome.lines),
+            own=frozenset(line.step for outcome in outcomes for line in outcome.lines),
             more=self._more,
             looks=self._looks,
             emit=emit,
@@ -91,7 +91,7 @@ class Execution:
             bench.store,
             self.finder,
             self._results,
-            steps=self._steps,
+            steps=self.steps,
             arrivals=arrivals,
             layers=self._layers,
             stop=self._halt,
@@ -99,8 +99,8 @@ class Execution:
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
-        self._steps.update((step.id, step) for step in steps)
-        self._waiting = dict(self._steps)
+        self.steps.update((step.id, step) for step in steps)
+        self._waiting = dict(self.steps)
         try:
             with self._watched(), ThreadPoolExecutor(self._jobs, thread_name_prefix="pybuild-step") as pool:
                 try:
@@ -111,7 +111,7 @@ class Execution:
             self._layers.close()
         for step in self._waiting.values():
             self._results.skipped(step)
-        trail.keep(self._store, self._steps.values(), self.made, self.reports, self._failed)
+        trail.keep(self._store, self.steps.values(), self.made, self.reports, self._failed)
         if self._results.moves and self._store.db.barred is None:
             cache.move(self._store, self._results.moves)
         if self._failed is not None:

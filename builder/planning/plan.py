@@ -36,7 +36,7 @@ def plan(
 ) -> BuildGraph:
     """The graph for one platform. Raises DockerfileError and what `images` and `named` raise."""
     stages, here = Stages.of(dockerfile), build_platform or Platform.host()
-    planner = Planner(stages, request, platform, here, images, warn, named=named, layouts=layouts)
+    planner = Planner(stages, request, platform, here, images, named=named, layouts=layouts, warn=warn)
     target = planner.stages.target(request.target)
     planner.stages.order(target, planner.scope.get)  # every circle in the file, before anything is fetched
     state = planner.result(target)
@@ -57,10 +57,10 @@ class Planner:
         platform: Platform,
         build_platform: Platform,
         images: Images,
-        warn: Callable[[str, Span], None],
         *,
         named: Callable[[str], Reference] = Reference.parse,
         layouts: Layouts | None = None,
+        warn: Callable[[str, Span], None] = lambda what, span: None,
     ) -> None:
         self.request = request
         self.warn = warn

@@ -72,6 +72,30 @@ def test_stages_of_this_machine_serve_all_platforms(
         assert (alone / "made").read_text() == f"{platform} on {os.uname().machine}\n"
 
 
+def test_platforms_are_built_side_by_side(pybuild: Pybuild, tmp_path: Path) -> None:
+    """Each waits for the other, in a place that both see; what they share runs once."""
+    pybuild.base()
+    (tmp_path / "Dockerfile").write_text(
+        "FROM --platform=$BUILDPLATFORM busybox AS tools\n"
+        "RUN --mount=type=cache,target=/m echo once >> /m/runs && cp /m/runs /\n"
+        "FROM --platform=$BUILDPLATFORM busybox AS cross\n"
+        "ARG TARGETARCH\n"
+        "RUN --mount=type=cache,target=/meet touch /meet/$TARGETARCH; "
+        "for n in $(seq 600); do [ -e /meet/amd64 ] && [ -e /meet/arm64 ] && exit; sleep 0.05; done; exit 1\n"
+        "FROM scratch\nCOPY --from=tools /runs /\nCOPY --from=cross /bin/busybox /\n"
+    )
+    flags = ("--platform", "linux/amd64,linux/arm64", "--network", "none")
+    told = pybuild("build", *flags, "--progress", "json", "-o", tmp_path / "out", tmp_path).stderr
+    events = [json.loads(line) for line in told.splitlines()]
+    (planned,) = (event["steps"] for event in events if event["event"] == "planned")
+    assert [step["title"].split()[0] for step in planned if step["stage"] == "tools"] == ["FROM", "RUN"]
+    for platform in ("linux_amd64", "linux_arm64"):
+        assert (tmp_path / "out" / platform / "runs").read_text() == "once\n"
+    told = pybuild("build", *flags, "--progress", "plain", tmp_path).stderr
+    assert "[linux/arm64 stage-2 3/3] COPY" in told
+    assert " 0 steps run" in told
+
+
 def test_a_run_that_nothing_here_executes_is_refused_before_the_first_step(pybuild: Pybuild, arm: Path) -> None:
     told = pybuild("build", "--platform", "linux/amd64,linux/arm64", arm, code=1).stderr
     assert "RUN for linux/arm64 cannot be executed on linux/amd64" in told
