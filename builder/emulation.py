@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import StepFailed
-from builder.graph import BuildGraph, Run, Step
 from layers import Platform
 
 if TYPE_CHECKING:
+    from builder.graph import BuildGraph, Step
     from builder.request import BuildRequest
     from builder.workbench import Workbench
     from runner import Emulator, Ids
@@ -24,6 +24,8 @@ def emulators(
 
     `missing`: the steps that will be done, because no cache has them; asked for only if some cannot be.
     """
+    from builder.graph import Run
+
     found, lame = dict[Platform, "Emulator"](), dict[Platform, str]()
 
     def ids() -> Ids | None:

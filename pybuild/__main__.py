@@ -14,6 +14,7 @@ import sys
 from typing import NoReturn
 
 from pybuild.catalogue import Listed, chosen, route
+from pybuild.later import lean
 
 GARBAGE = 1_000_000
 """Objects between two looks for cycles; Python's own choice is 700."""
@@ -26,8 +27,10 @@ def main() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
     words = sys.argv[1:]
     listed = chosen(route(words))
+    lean("pathlib")
     if listed is not None and "--help" not in words and (listed.sandbox or (listed.files and os.geteuid())):
         prepare(listed)
+    lean("click")
     from pybuild.cli import run
 
     leave(run(words))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+
+from layers.quick import dataclass
 
 STORELESS = frozenset({"parse", "check", "tags", "digest", "delete", "catalog", "login", "logout"})
 """Commands that put nothing into the store and take nothing out of it: anybody may, with the rights that they have."""
 
 
-class Listed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Listed:
     """One command: `module:attribute`, its summary, and how the roof has to treat it.
 
     sandbox: it may run processes behind walls or mount snapshots, so namespaces and the spawner come first.

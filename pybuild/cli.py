@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import click
 
@@ -44,6 +43,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one was probably meant."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
             near = get_close_matches(args[0], self.table, n=3)
             what = f"{args[0]!r} is no command" + (" and no folder to build." if ctx.parent is None else ".")
             raise click.UsageError(f"{what} Did you mean {' or '.join(near)}?" if near else what, ctx)

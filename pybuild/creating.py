@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pybuild import lifecycle, networking
-from pybuild.commands.build import host
 from pybuild.limiting import limited
 from pybuild.limiting import limits as limits_of
 from pybuild.userns import OPTIONS as OF_USERS
@@ -88,7 +87,7 @@ def settings(
         raise click.UsageError(f"image {name} has neither a command nor an entrypoint: say what to run")
     try:
         limits = limits_of(options, oom_policy=options["oom_policy"])
-        hosts = tuple(host(word) for word in options["hosts"])
+        hosts = tuple(networking.host(word) for word in options["hosts"])
         stop_signal = number_of(str(options["stop_signal"] or runtime.get("StopSignal") or "TERM"))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -144,7 +143,6 @@ def settings(
 def found(context: Context, name: str, options: dict[str, Any]) -> Image:
     """The image, pulled if it is not here. Raises BlobMissing and the errors of a registry."""
     from layers import BlobMissing, Platform, ReferenceInvalid
-    from layers.moving.transfer import copy
 
     platform = Platform.parse(options["platform"]) if options["platform"] else None
     if options["pull"] != "always":
@@ -159,6 +157,8 @@ def found(context: Context, name: str, options: dict[str, Any]) -> Image:
         return context.store.images.get(name, platform)
     if options["pull"] != "always" and context.store.images.target(reference):
         return context.store.images.get(str(reference), platform)
+    from layers.moving.transfer import copy
+
     if not options["quiet"]:
         click.echo(f"Unable to find image '{reference.familiar}' locally; pulling it", err=True)
     wanted = str(reference.digest) if reference.digest else str(reference.tag)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -88,6 +87,8 @@ def octal(flag: str, text: str) -> int:
 
 def mount(text: str) -> Volume | Memory:
     """`type=bind,source=…,target=…[,readonly]` or `type=tmpfs,target=…`, as docker's --mount. Raises ValueError."""
+    import csv
+
     flag = f"--mount {text!r}"
     words: dict[str, str] = {}
     try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from builder.networks.wish import Wish
+    from builder.networks.wish import Publish, Wish
     from pybuild.wiring import Context
 
 OPTIONS = (
@@ -43,8 +43,6 @@ NO_BRIDGE = "the container has this machine's own network (as with --network hos
 
 def networking(context: Context, options: Mapping[str, Any], image_ports: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the container's settings. Raises UsageError and what looking a network up raises."""
-    from builder.networks import ports
-    from builder.networks.book import Networks
     from pybuild.exits import warn
 
     asked = [wish(text) for text in options["networks"]] or [wish("default")]
@@ -58,22 +56,15 @@ def networking(context: Context, options: Mapping[str, Any], image_ports: Mappin
         raise click.UsageError("--network host, none and container: stand alone")
     _fits(mode, alone, options)
     asked = [] if alone else _first(asked, options)
-    try:
-        publish = [one for text in options["publish"] for one in ports.parse(text)]
-        exposed = [one for text in (*image_ports, *options["expose"]) for one in ports.exposed(text)]
-    except ValueError as error:
-        raise click.UsageError(f"--publish or --expose: {error}") from error
-    exposed = sorted({*exposed, *(one.inner for one in publish)}, key=_by_number)
-    if options["publish_all"]:
-        known = {one.inner for one in publish}
-        publish += [one for inner in exposed if inner not in known for one in ports.parse(inner)]
+    publish, exposed = _ports(options, (*image_ports, *options["expose"]))
     if publish and alone:
         warn(f"ports are not published: with --network {mode} they are as the program opens them")
         publish = []
-    book = Networks(context.store)
     for one in asked:
         if one.network != "bridge":
-            book.get(one.network)
+            from builder.networks.book import Networks
+
+            Networks(context.store).get(one.network)
     return {
         "network": _target(context, mode) if mode.startswith(SHARED) else mode,
         "networks": tuple(asked),
@@ -123,6 +114,19 @@ def address(option: str, text: str) -> str:
     if found.version == 6 and option != "--dns":
         raise click.UsageError(f"{option} {text}: networks have IPv4 addresses only")
     return str(found)
+
+
+def host(text: str) -> tuple[str, str]:
+    """`name:address` or `name=address`. Raises ValueError."""
+    import ipaddress
+
+    split = min((at for at in (text.find(":"), text.find("=")) if at > 0), default=-1)
+    name, address = text[:split], text[split + 1 :].strip("[]")
+    if split < 0 or not name:
+        raise ValueError(f"--add-host {text!r}: write NAME:ADDRESS")
+    if address == "host-gateway":
+        return name, address
+    return name, str(ipaddress.ip_address(address))
 
 
 def mac(text: str) -> str:
@@ -180,6 +184,24 @@ def _target(context: Context, mode: str) -> str:
     from builder.containers import Containers
 
     return f"{SHARED}{Containers(context.store).get(mode.removeprefix(SHARED)).id}"
+
+
+def _ports(options: Mapping[str, Any], opened: Sequence[str]) -> tuple[list[Publish], list[str]]:
+    """What is published; what is exposed: that, and what image and user say, in order. Raises UsageError."""
+    if not (options["publish"] or opened):
+        return [], []
+    from builder.networks import ports
+
+    try:
+        publish = [one for text in options["publish"] for one in ports.parse(text)]
+        exposed = [one for text in opened for one in ports.exposed(text)]
+    except ValueError as error:
+        raise click.UsageError(f"--publish or --expose: {error}") from error
+    exposed = sorted({*exposed, *(one.inner for one in publish)}, key=_by_number)
+    if options["publish_all"]:
+        known = {one.inner for one in publish}
+        publish += [one for inner in exposed if inner not in known for one in ports.parse(inner)]
+    return publish, exposed
 
 
 def _by_number(inner: str) -> tuple[int, str]:

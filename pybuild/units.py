@@ -7,16 +7,20 @@ follows docker's flags: memory in powers of 1024 (`512m`), durations in Go's for
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 SUFFIXES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 BINARY_SUFFIXES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 BINARY = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([bkmgtp]?)(?:i?b)?\Z", re.IGNORECASE)
+SIZE = r"(?i)([0-9]+(?:\.[0-9]+)?) ?([bkmgtp]?)(?:i?b)?\Z"
 PERIODS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-PERIOD = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h|d)")
-PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
-FRACTION = re.compile(r"\.([0-9]+)")
+PERIOD = r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h|d)"
+PLAIN = r"[0-9]+(?:\.[0-9]+)?\Z"
+FRACTION = r"\.([0-9]+)"
 
 
 def size(count: int, *, digits: int = 3) -> str:
@@ -42,7 +46,7 @@ def binary(count: int) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes from `1073741824`, `512m`, `1.5g`, `64MiB`; every unit is a power of 1024. Raises ValueError."""
-    if not (found := SIZE.match(text.strip())):
+    if not (found := re.match(SIZE, text.strip())):
         raise ValueError(f"{text!r} is no size; write a number and b, k, m or g, for example 512m")
     return int(float(found[1]) * BINARY[found[2].lower()])
 
@@ -77,6 +81,8 @@ def age(moment: datetime | None, *, now: datetime | None = None) -> str:
     """How long ago something was, as in `2 hours ago`; N/A for times that nobody meant (none, before 1971)."""
     if moment is None or moment.year < 1971:
         return "N/A"
+    from datetime import UTC, datetime
+
     passed = ((now or datetime.now(UTC)) - moment).total_seconds()
     return f"{period(max(passed, 0))} ago"
 
@@ -88,8 +94,10 @@ def moment(text: str | None) -> datetime | None:
     """
     if not text:
         return None
+    from datetime import UTC, datetime
+
     try:
-        found = datetime.fromisoformat(FRACTION.sub(lambda match: f".{match[1][:6]:0<6}", text))
+        found = datetime.fromisoformat(re.sub(FRACTION, lambda match: f".{match[1][:6]:0<6}", text))
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
@@ -110,10 +118,10 @@ def parse_moment(text: str, *, now: datetime | None = None) -> float:
 
     As docker's `until` reads them. Raises ValueError.
     """
-    if PLAIN.match(text) and float(text) >= 1e9:
+    if re.match(PLAIN, text) and float(text) >= 1e9:
         return float(text)
-    if PERIOD.match(text) or PLAIN.match(text):
-        return (now or datetime.now(UTC)).timestamp() - parse_period(text)
+    if re.match(PERIOD, text) or re.match(PLAIN, text):
+        return (now.timestamp() if now else time.time()) - parse_period(text)
     found = moment(text)
     if found is None:
         raise ValueError(f"{text!r} is no moment; write for example 24h, 2026-01-31 or 2026-01-31T12:00:00Z")
@@ -122,9 +130,9 @@ def parse_moment(text: str, *, now: datetime | None = None) -> float:
 
 def parse_period(text: str) -> float:
     """Seconds from `90`, `1m30s`, `1.5h`. Raises ValueError."""
-    if PLAIN.match(text):
+    if re.match(PLAIN, text):
         return float(text)
-    found = PERIOD.findall(text)
+    found = re.findall(PERIOD, text)
     if not found or "".join(number + unit for number, unit in found) != text:
         raise ValueError(f"{text!r} is no length of time; write for example 90s, 1m30s or 2h")
     return sum(float(number) * PERIODS[unit] for number, unit in found)

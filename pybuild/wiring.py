@@ -85,11 +85,12 @@ class Context:
 
     def sweep(self) -> None:
         """Remove what killed processes left behind: scratch directories, leases, cgroups."""
+        from builder import networks
         from runner.sweep import sweep
 
         self.store.sweep()
         sweep()
-        if (self.store.root / "networks").exists():
+        if networks.leased(self.store.root):
             from builder.networks import leases
             from builder.networks.book import Networks
 

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable, Iterable
 
+from layers.quick import replace
 from runner import ceilings
 from runner.cgroups import Cgroup
 from runner.errors import LimitUnavailable
@@ -41,7 +42,7 @@ def adjust(group: Cgroup | None, old: Limits, new: Limits) -> None:
 def _changes(old: list[ceilings.Setting], new: list[ceilings.Setting]) -> list[ceilings.Setting]:
     there = {one.file: one.value for one in old}
     wanted = {one.file for one in new}
-    gone = [one._replace(value=_nothing(one)) for one in old if one.file not in wanted]
+    gone = [replace(one, value=_nothing(one)) for one in old if one.file not in wanted]
     return [*gone, *(one for one in new if there.get(one.file) != one.value)]
 
 

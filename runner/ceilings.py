@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from layers.quick import dataclass
 from runner.limits import Limits
 
 CPU_PERIOD = 100_000  # microseconds
@@ -11,7 +11,8 @@ UNLIMITED = 1 << 62
 """More bytes than any limit; version 1 writes "none" as the largest multiple of a page."""
 
 
-class Setting(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Setting:
     """One line to write.
 
     `asked` is False for a default of ours that may fail quietly. `instead` is written where `file` is not there.

@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -51,7 +50,7 @@ class Cgroup:
     def create(cls, limits: Limits, hierarchy: Hierarchy | None = None) -> "Cgroup":
         """Make the groups and set the limits. Raises LimitUnavailable, leaving nothing behind."""
         there = discover() if hierarchy is None else hierarchy
-        name = PREFIX + secrets.token_hex(8)
+        name = PREFIX + os.urandom(8).hex()
         group = cls({}, None)
         legacy: dict[str, Path] = {}
         group.legacy = legacy

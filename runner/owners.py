@@ -6,7 +6,7 @@ import os
 import threading
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layers.quick import dataclass, field, replace
 from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
@@ -21,7 +21,8 @@ EMPTY = frozenset({"/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd"})
 """Where something may be mounted below /proc without hiding anything of it."""
 
 
-class Footing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Footing:
     """What was settled: the numbers of users, None for the host's; what maps mounts; and why it is less than asked."""
 
     ids: Ids | None = None

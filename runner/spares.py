@@ -6,7 +6,6 @@ import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from layers.quick import dataclass, field
 from runner import devices, guard, ulimits
@@ -24,7 +23,8 @@ MOST = 2
 """Processes that wait for commands at most."""
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Kind:
     """What a process must know before it is made; `network`: whose network namespace it shares, `ids`: its users."""
 
     limits: Limits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +68,7 @@ class Containers:
         """Make its folder and its row; an empty name is chosen, an empty id drawn. Raises NameTaken, ContainerError."""
         if settings.name:
             checked(settings.name)
-        made = Container(self.store, settings.id or secrets.token_hex(32))
+        made = Container(self.store, settings.id or os.urandom(32).hex())
         hostname = settings.hostname or made.id[:12]
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         made.folder.mkdir(mode=0o700)

@@ -38,13 +38,13 @@ def wishes(container: Container) -> tuple[Wish, ...]:
 @contextmanager
 def joined(store: Store, container: Container, warn: Callable[[str], None]) -> Iterator[Joining | None]:
     """Its networks are being made ready on entering and left on leaving; None if it has none of its own."""
-    from builder.networks.joining import Joining, Member
-
     settings = container.settings
     wished = wishes(container)
     if not wished:
         yield None
         return
+    from builder.networks.joining import Joining, Member
+
     member = Member(
         hosts=container.folder / "files/hosts",
         container=container.id,

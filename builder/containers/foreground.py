@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -70,6 +69,8 @@ class Foreground:
         Only the child is left with what was open: locks, mounts, the spawner's channel. It has no thread but this one,
         and speaks to nobody.
         """
+        import warnings
+
         sys.stdout.flush()
         runtime.spawner.hush()
         with warnings.catch_warnings():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import TYPE_CHECKING
 
 from builder.containers import journal
@@ -34,7 +34,7 @@ def keep_failed(  # noqa: PLR0917 what a container is made of
 
     `output` is what the step said last: the container's log.
     """
-    identity = secrets.token_hex(32)
+    identity = os.urandom(32).hex()
     moment = now()
     settings = Settings(
         id=identity,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -102,5 +101,7 @@ def hook(container: Container, line: str, pid: int, pressure: Pressure) -> None:
         "PYBUILD_MEMORY_USAGE": str(pressure.usage),
         "PYBUILD_MEMORY_LIMIT": str(pressure.limit),
     }
+    import subprocess
+
     words = [SHELL, "-c", line]
     subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, stdout=2, check=False)

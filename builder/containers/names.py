@@ -1,6 +1,6 @@
 """Names for containers that were given none: two words that are easy to type and to tell apart."""
 
-import secrets
+import os
 
 FIRST = (
     "amber azure brave brisk calm clear crisp eager early fair fleet fresh gentle glad golden green happy honest "
@@ -19,7 +19,8 @@ SECOND = (
 
 def propose() -> str:
     """A name that is probably free; whoever takes it checks."""
-    return f"{secrets.choice(FIRST)}_{secrets.choice(SECOND)}"
+    first, second = divmod(int.from_bytes(os.urandom(8)), len(SECOND))
+    return f"{FIRST[first % len(FIRST)]}_{SECOND[second]}"
 
 
 def is_name(text: str) -> bool:

@@ -7,7 +7,6 @@ kernel has taken its mounts and processes along.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -271,7 +270,7 @@ class Supervisor:
 
     def accompany(self, words: Sequence[str], **more: object) -> str:
         """A further command that nobody waits for; the id of its events. Raises RunnerError, AccountMissing."""
-        identity = secrets.token_hex(32)
+        identity = os.urandom(32).hex()
         line = " ".join(words)
         self.tell(f"exec_create: {line}", execID=identity)
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -7,10 +7,8 @@ and none are always there; the folder of `bridge` is made when it is first used.
 from __future__ import annotations
 
 import builtins
-import difflib
+import os
 import re
-import secrets
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING
 from builder.networks.errors import NetworkError, NetworkInUse, NetworkMissing
 from builder.networks.network import KNOWN, NAME, Network
 from layers import NameAmbiguous
-from layers.disk import durable
+from layers.disk import durable, removal
 from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
@@ -77,7 +75,9 @@ class Networks:
         if len(fitting) > 1:
             raise NameAmbiguous(text, tuple(network.id[:16] for network in fitting))
         if not fitting:
-            raise NetworkMissing(text, tuple(difflib.get_close_matches(text, [one.name for one in everyone], 2)))
+            from difflib import get_close_matches
+
+            raise NetworkMissing(text, tuple(get_close_matches(text, [one.name for one in everyone], 2)))
         return fitting[0]
 
     def usable(self, text: str) -> Network:
@@ -123,7 +123,7 @@ class Networks:
     def _keep(self, draft: Network) -> Network:
         """Check it, fill in what is open, put it on disk; under the lock."""
         others = [IPv4Network(network.subnet) for network in self.made() if network.subnet]
-        network = replace(draft, id=secrets.token_hex(32), created=datetime.now(UTC).isoformat().replace("+00:00", "Z"))
+        network = replace(draft, id=os.urandom(32).hex(), created=datetime.now(UTC).isoformat().replace("+00:00", "Z"))
         if network.subnet:
             network = _addressed(network)
             asked = IPv4Network(network.subnet)
@@ -157,7 +157,7 @@ class Networks:
                 raise NetworkInUse(
                     network.name, tuple(f"{one.name or 'a build'} {one.container[:12]}" for one in users)
                 )
-            shutil.rmtree(self.place(network))
+            removal.remove(os.fspath(self.place(network)))
 
 
 def settled(network: Network, others: list[IPv4Network]) -> Network:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -122,7 +121,7 @@ def reserve(book: Networks, network: Network, draft: Lease, ip: str) -> tuple[Ne
         address=f"{address}/{IPv4Network(network.subnet).prefixlen}",
         gateway="" if network.internal else network.gateway,
         mac=draft.mac or mac_of(address),
-        outer=f"pbv{secrets.token_hex(6)}",
+        outer=f"pbv{os.urandom(6).hex()}",
     )
     return network, draft, _open(folder / str(address), draft)
 
@@ -133,7 +132,7 @@ def hold(book: Networks, network: Network) -> tuple[Network, Path, int]:
     folder = book.place(network) / "leases"
     network = _free(book, network, folder)
     draft = Lease(network=network.id, address="", gateway="", mac="", outer="")
-    path = folder / f"hold-{secrets.token_hex(6)}"
+    path = folder / f"hold-{os.urandom(6).hex()}"
     return network, path, _open(path, draft)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from contextlib import suppress
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,7 +38,7 @@ def clear(directory: int) -> None:
 
 
 def _clear(top: int) -> None:
-    token, count = secrets.token_hex(8), 0
+    token, count = os.urandom(8).hex(), 0
     waiting: list[str] = []
     for name in os.listdir(top):
         if not _unlinked(name, top):

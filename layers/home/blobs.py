@@ -10,7 +10,6 @@ claimed for this process before it is named, so that a prune running meanwhile d
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from layers.disk import durable
 from layers.errors import BlobMismatch, BlobMissing
 from layers.home import room
 from layers.oci.descriptor import Descriptor
-from layers.oci.digest import Digest
+from layers.oci.digest import Digest, hexdigest
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Blobs:
         """A small document, verified. Raises BlobMissing, and BlobMismatch if the disk lied or it is too large."""
         with self.open(digest) as source:
             data = source.read(limit + 1)
-        met = hashlib.new(digest.algorithm, data).hexdigest()
+        met = hexdigest(data, digest.algorithm)
         if len(data) > limit or met != digest.hex:
             wanted = Descriptor("application/octet-stream", digest, min(len(data), limit))
             damaged = BlobMismatch(wanted, received=len(data), digest=f"{digest.algorithm}:{met}")
@@ -148,6 +147,8 @@ class BlobWriter:
         self._algorithm = algorithm
         self._part = part
         self._name = name
+        import hashlib
+
         self._hasher = hashlib.new(algorithm)
         self._hashing: Behind | None = None
         self._gathered = bytearray()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -68,7 +67,7 @@ class Session:
     @contextmanager
     def directory(self) -> Iterator[Path]:
         """A fresh directory; from leaving on it is litter, removed with all that is in it while others work."""
-        path = self.path / secrets.token_hex(8)
+        path = self.path / os.urandom(8).hex()
         with full_disk_explained(self.scratch.parent):
             path.mkdir(mode=0o700)
         try:
@@ -98,7 +97,7 @@ class Session:
 
     def file(self) -> Path:
         """A path where a file may be made that is to be renamed; in the way of nobody, litter if this process dies."""
-        return self.path / secrets.token_hex(8)
+        return self.path / os.urandom(8).hex()
 
     def claim(self, *digests: Digest) -> None:
         """Keep prune away from these until the session ends. Claim first, then look whether they are here.
@@ -179,7 +178,7 @@ class Lease:
 def begin(scratch: Path) -> tuple[str, int]:
     """Make a locked directory; (its name, the descriptor that holds the lock)."""
     while True:
-        name = secrets.token_hex(8)
+        name = os.urandom(8).hex()
         path = scratch / name
         path.mkdir(mode=0o700)
         try:

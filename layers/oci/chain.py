@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 
 from layers.oci.digest import ChainID, DiffID, Digest
@@ -45,4 +44,4 @@ class Chain:
 
 
 def _next(below: ChainID, diff_id: DiffID) -> ChainID:
-    return Digest("sha256", hashlib.sha256(f"{below} {diff_id}".encode()).hexdigest())
+    return Digest.of(f"{below} {diff_id}".encode())

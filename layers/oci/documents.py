@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from layers.errors import BlobMismatch, DocumentInvalid, PlatformMissing
 from layers.oci import mediatypes
@@ -17,6 +16,9 @@ from layers.oci.descriptor import Descriptor
 from layers.oci.digest import DiffID, Digest
 from layers.oci.platform import Platform
 from layers.quick import dataclass, field
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MAX_DOCUMENT = 4 << 20
 """Bytes of a manifest, index or config that we are willing to read."""

@@ -7,7 +7,6 @@ of the kernel and Documentation/filesystems/erofs.rst.
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +17,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 from layers.disk.paths import encode
 from layers.disk.ranges import copy_range, write_all
-from layers.errors import DigestInvalid
-from layers.oci.digest import DiffID, Digest
+from layers.oci.digest import DiffID
+from layers.snapshot.superblock import BLOCK, CannotIndex
 from layers.tar import acl
 from layers.tar.entry import EntryType
 from layers.tar.toc import CODES
 
-BLOCK = 512
 LAST_BLOCK = 2**32 - 1
 UNIT = 32
 """Bytes that an inode's number counts."""
@@ -48,31 +46,10 @@ KINDS = {
     }.items()
 }
 """Of each kind of row, its bits in a mode and its number in a directory."""
-_BITS = 9
-_MAGIC = 0xE0F5E1E2
-_SUPERBLOCK = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQB23x")
-_AT = 1024  # of the superblock
-_SLOT = struct.Struct("<64sII56x")
-_SLOTS_AT = _AT + _SUPERBLOCK.size
-_DEVICES = struct.Struct("<HH")
-_DEVICES_AT = _AT + 0x56  # in the superblock: how many devices, and where their slots begin
-_DEVICE_TABLE = 0x8
 _MOST_ATTRIBUTES = (2**16 - 2) * 4
 _PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6}
 _ACLS = {acl.ACCESS: 2, acl.DEFAULT: 3}
 _OPAQUE = ("trusted.overlay.opaque", b"y".hex())
-
-
-class CannotIndex(Exception):
-    """Something has no place in an image; the layers must be unpacked."""
-
-
-class Device(NamedTuple):
-    """A raw tar that is a device: its name, its whole blocks, and the block of the address space where it begins."""
-
-    diff_id: DiffID
-    blocks: int
-    start: int
 
 
 class Copy(NamedTuple):
@@ -101,36 +78,6 @@ class Image(NamedTuple):
                     for copy in copies:
                         copy_range(tar.fileno(), copy.offset, file.fileno(), copy.place, copy.length)
             write_all(file.fileno(), self.metadata, self.at)
-
-
-def head_size(devices: int) -> int:
-    """Bytes of a head with so many devices."""
-    return _SLOTS_AT + devices * _SLOT.size
-
-
-def head(devices: Sequence[Device], *, root: int, inodes: int, blocks: int, metadata: int) -> bytes:
-    """The beginning of an image of so many blocks: `metadata` is the block from which its inodes are numbered."""
-    data = bytearray(head_size(len(devices)))
-    _SUPERBLOCK.pack_into(
-        data, _AT, _MAGIC, 0, 0, _BITS, 0, root, inodes, 0, 0, blocks, metadata, 0, bytes(16), bytes(16), _DEVICE_TABLE,
-        0, len(devices), _SLOTS_AT // _SLOT.size, 0, 0, 0, 0, 0,
-    )  # fmt: skip
-    for number, device in enumerate(devices):
-        tag = device.diff_id.hex.encode()
-        _SLOT.pack_into(data, _SLOTS_AT + number * _SLOT.size, tag, device.blocks, device.start)
-    return bytes(data)
-
-
-def devices(image: Path) -> list[DiffID]:
-    """The tars that an image needs as further devices, in its order. Raises OSError, CannotIndex if it is damaged."""
-    try:
-        with image.open("rb") as file:
-            head = file.read(_SLOTS_AT)
-            count, first = _DEVICES.unpack_from(head, _DEVICES_AT)
-            slots = os.pread(file.fileno(), count * _SLOT.size, first * _SLOT.size)
-        return [Digest.parse(f"sha256:{tag.decode('ascii')}") for tag, _, _ in _SLOT.iter_unpack(slots)]
-    except (struct.error, ValueError, DigestInvalid) as error:
-        raise CannotIndex("its index is damaged") from error
 
 
 @cache

@@ -17,8 +17,9 @@ from typing import NamedTuple
 from layers.disk.paths import encode
 from layers.oci.digest import DiffID
 from layers.snapshot import erofs
-from layers.snapshot.erofs import BLOCK, INODE, UNIT, CannotIndex, Copy, Device, Image
+from layers.snapshot.erofs import INODE, UNIT, Copy, Image
 from layers.snapshot.inodes import Directory, Inodes, Node
+from layers.snapshot.superblock import BLOCK, CannotIndex, Device, head, head_size
 from layers.tar.entry import EntryType
 from layers.tar.toc import CODES, entry_of
 from layers.views.tree import pieces
@@ -66,7 +67,7 @@ class _Writer:
             self._limit -= blocks
             self._starts[at], self._whole[at] = self._limit, blocks * BLOCK
             self._devices.append(Device(tars[at].diff_id, blocks, self._limit))
-        self._end = -(-erofs.head_size(len(apart)) // BLOCK)  # the first block that no copy takes
+        self._end = -(-head_size(len(apart)) // BLOCK)  # the first block that no copy takes
         for at in sources:
             if at not in self._starts:
                 self._starts[at], self._whole[at] = self._end, tars[at].size
@@ -105,8 +106,8 @@ class _Writer:
         blocks = first + len(self._meta) // BLOCK
         if blocks > self._limit:
             raise CannotIndex(TOO_LARGE)
-        head = erofs.head(self._devices, root=self._root.number, inodes=self._count, blocks=blocks, metadata=first)
-        return Image(head, self._copies, first * BLOCK, bytes(self._meta))
+        front = head(self._devices, root=self._root.number, inodes=self._count, blocks=blocks, metadata=first)
+        return Image(front, self._copies, first * BLOCK, bytes(self._meta))
 
     def _place(self, directory: Directory) -> _Laid:
         """Give a directory its place; what it holds is written when all have one."""

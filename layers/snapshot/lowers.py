@@ -22,9 +22,9 @@ from layers.disk.boot import boot_id
 from layers.errors import BlobMissing, SnapshotMissing
 from layers.home.blobs import full_disk_explained
 from layers.oci.chain import Chain
-from layers.snapshot.erofs import CannotIndex
 from layers.snapshot.mountings import Mountings, Refused
 from layers.snapshot.spans import MOST_LAYERS, Span, indexed, unpacked
+from layers.snapshot.superblock import CannotIndex
 
 if TYPE_CHECKING:
     from layers.home.leases import Lease

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layers.snapshot.erofs import CannotIndex, devices
+from layers.snapshot.superblock import CannotIndex, devices
 
 if TYPE_CHECKING:
     from layers.home.store import Mounter, Store

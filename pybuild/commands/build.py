@@ -14,6 +14,7 @@ from layers.quick import replace
 from pybuild import units
 from pybuild.hardware import DIRECTORIES, described
 from pybuild.limiting import limited, limits, typed
+from pybuild.networking import host
 from pybuild.transfers import mirrors
 from pybuild.userns import ids, namespaced
 from pybuild.wiring import Context
@@ -346,19 +347,6 @@ def lifetime(text: str) -> Lifetime:
         return Lifetime(units.parse_period(period), pattern)
     except ValueError as error:
         raise ValueError(f"--cache-ttl {text!r}: {error}") from error
-
-
-def host(text: str) -> tuple[str, str]:
-    """`name:address` or `name=address`. Raises ValueError."""
-    import ipaddress
-
-    split = min((at for at in (text.find(":"), text.find("=")) if at > 0), default=-1)
-    name, address = text[:split], text[split + 1 :].strip("[]")
-    if split < 0 or not name:
-        raise ValueError(f"--add-host {text!r}: write NAME:ADDRESS")
-    if address == "host-gateway":
-        return name, address
-    return name, str(ipaddress.ip_address(address))
 
 
 def metadata(request: BuildRequest, result: BuildResult) -> dict[str, Any]:

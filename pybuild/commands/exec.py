@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -71,14 +72,12 @@ def exec_(
 
 def talk(context: Context, container: Container, pid: int, sandbox: Sandbox, foreground: Foreground) -> int:
     """A further command with our streams, to its end; its exit code."""
-    import secrets
-
     from builder.containers.loop import Loop
     from builder.containers.switchboard import Switchboard
     from builder.containers.telling import tell
     from builder.containers.terminal import LINGER, Streams, forwarding
 
-    identity, line = secrets.token_hex(32), " ".join(sandbox.args)
+    identity, line = os.urandom(32).hex(), " ".join(sandbox.args)
     tell(container.folder, container.settings, f"exec_create: {line}", execID=identity)
     loop = Loop()
     board = Switchboard(loop, foreground.show, input_ends=True)

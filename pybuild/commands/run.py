@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +103,8 @@ def begin(context: Context, container: Container) -> None:
 
     Raises CommandRefused, ContainerError.
     """
+    import subprocess
+
     from builder.containers.errors import CommandRefused, ContainerError
 
     told, tell = os.pipe()

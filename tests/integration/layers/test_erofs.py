@@ -12,9 +12,10 @@ import pytest
 
 from layers import Chain, NewLayer, SnapshotMissing, Store, UnsafePath
 from layers.snapshot import mountings
-from layers.snapshot.erofs import BLOCK, CannotIndex, Image, devices
+from layers.snapshot.erofs import Image
 from layers.snapshot.index import EMBEDDED, Tar, index
 from layers.snapshot.inodes import Inodes
+from layers.snapshot.superblock import BLOCK, CannotIndex, devices
 from runner import mounts
 from tests.support.command import Pybuild
 from tests.support.members import Member, file, hard, layer, noted

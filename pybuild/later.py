@@ -1,0 +1,84 @@
+"""Modules of the standard library that others import and seldom use, loaded when they are used after all.
+
+Half of what click costs to import is `inspect`, `uuid`, `datetime` and `gettext` with all that these bring: 6 ms of
+each start, of which a command needs two functions that take a line.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Name:
+    """A class or function of a module that is loaded when this is called, asked for more, or to tell an instance."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def _itself(self) -> Any:
+        from importlib import import_module
+
+        return getattr(import_module(self._module), self._name)
+
+    def __call__(self, *words: Any, **named: Any) -> Any:
+        return self._itself()(*words, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # typing looks whether it is of a special kind
+            raise AttributeError(name)
+        return getattr(self._itself(), name)
+
+    def __instancecheck__(self, it: object) -> bool:
+        return isinstance(it, self._itself())
+
+
+class Later(ModuleType):
+    """Stands in for a module, for those who import it while inside; what it is given goes for names of the module."""
+
+    def __init__(self, module: str, **names: Any) -> None:
+        super().__init__(module)
+        self.__dict__.update(names)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = self.__dict__[name] = Name(self.__name__, name)
+        return value
+
+    def __enter__(self) -> None:
+        sys.modules.setdefault(self.__name__, self)
+
+    def __exit__(self, *_: object) -> None:
+        if sys.modules[self.__name__] is self:
+            del sys.modules[self.__name__]
+
+
+def cleandoc(text: str) -> str:
+    """`inspect.cleandoc`, which only has to be there for texts of more than one line."""
+    if "\n" not in text:
+        return text.strip()
+    from inspect import cleandoc
+
+    return cleandoc(text)
+
+
+def plural(one: str, many: str, count: int) -> str:
+    """`gettext.ngettext` without a catalogue: nobody has translated click's messages, or ours."""
+    return one if count == 1 else many
+
+
+def lean(module: str) -> None:
+    """Import a module (`pathlib`, click) without what it imports and does not need."""
+    with (
+        Later("urllib.parse"),
+        Later("datetime"),
+        Later("uuid"),
+        Later("inspect", cleandoc=cleandoc),
+        Later("gettext", gettext=str, ngettext=plural),
+    ):
+        __import__(module)
