@@ -7,13 +7,14 @@ Everything read from the image is hostile text: users are looked up by `layers.A
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from builder.networks.wish import GATEWAY
 from layers import Account
 from runner import Identity, Mount
+from runner.rootless import owner
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOOPBACK_RESOLVERS = ("127.", "::1")
@@ -86,18 +87,30 @@ def network_files(
     (any other than "host" and "none") a process learns its own name, and the host's as `host-gateway`, by joining it.
     """
     lines = list(LOCAL_HOSTS)
-    alone = network in ("host", "none")
-    if alone:
-        lines.append(f"127.0.1.1\t{hostname}")
+    own, gateway, resolver = _told(network)
+    if own:
+        lines.append(f"{own}\t{hostname}")
     for name, address in hosts:
         if address != GATEWAY:
             lines.append(f"{address}\t{name}")
-        elif alone:  # the host's network is the process's own
-            lines.append(f"127.0.0.1\t{name}")
+        elif own:
+            lines.append(f"{gateway()}\t{name}")
     write(folder / "hosts", "\n".join(lines) + "\n")
     write(folder / "hostname", hostname + "\n")
-    write(folder / "resolv.conf", resolv_conf(network, dns, search, options))
+    write(folder / "resolv.conf", resolv_conf(network, dns, search, options, resolver))
     return network_mounts(folder)
+
+
+def _told(network: str) -> tuple[str, Callable[[], str], str]:
+    """What is known of a network before it is joined: our address, the host's, a name server; nothing of a bridge."""
+    if network in ("host", "none"):
+        return "127.0.1.1", lambda: "127.0.0.1", ""  # the host's network is the process's own
+    if owner() is not None:
+        from builder.networks.usermode import machine
+        from runner.net.usermode import ADDRESS, NAMESERVER
+
+        return ADDRESS.partition("/")[0], machine, NAMESERVER
+    return "", str, ""
 
 
 def network_mounts(folder: Path) -> tuple[Mount, ...]:
@@ -108,14 +121,22 @@ def network_mounts(folder: Path) -> tuple[Mount, ...]:
     )
 
 
-def resolv_conf(network: str, dns: Sequence[str] = (), search: Sequence[str] = (), options: Sequence[str] = ()) -> str:
-    """The host's resolv.conf as the process can use it, with what was asked for instead."""
+def resolv_conf(
+    network: str,
+    dns: Sequence[str] = (),
+    search: Sequence[str] = (),
+    options: Sequence[str] = (),
+    resolver: str = "",
+) -> str:
+    """The host's resolv.conf as the process can use it, with what was asked for instead; the network's own first."""
     lines: list[str] = []
     if network != "none":
         with suppress(OSError):
             lines = Path("/etc/resolv.conf").read_text(errors="replace").splitlines()
         if network != "host":
             lines = [line for line in lines if not is_loopback_resolver(line)]
+        if resolver:
+            lines.insert(0, f"nameserver {resolver}")
     elif not dns:
         lines = ["# this process has no network"]
     for word, values in (("nameserver", dns), ("search", search), ("options", options)):

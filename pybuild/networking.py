@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -146,12 +145,20 @@ def default(asked: Wish) -> Wish:
     from runner.net import nft
     from runner.rootless import owner
 
-    root = os.geteuid() == 0 and owner() is None
-    if root and nft.available():
-        return replace(asked, network="bridge")
-    why = "nft is not installed" if root else "bridge networks take root"
-    warn(f"{why}: {NO_BRIDGE}")
-    return replace(asked, network="host")
+    why = ""
+    if owner() is not None:
+        from runner import NetworkUnavailable
+        from runner.net import usermode
+
+        try:
+            usermode.find()
+        except NetworkUnavailable as problem:
+            why = f"{problem.what}; {problem.fix}"
+    elif not nft.available():
+        why = "nft is not installed"
+    if why:
+        warn(f"{why}: {NO_BRIDGE}")
+    return replace(asked, network="host" if why else "bridge")
 
 
 def _fits(mode: str, alone: bool, options: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,9 @@ from builder.networks.errors import NetworkError
 from builder.networks.wish import GATEWAY, Wish
 from layers import LayerError
 from layers.quick import asdict, replace
+from runner.rootless import owner
 
 if TYPE_CHECKING:
-    from builder.networks.joining import Joining
     from builder.networks.leases import Lease
     from builder.networks.network import Network
     from layers import Store
@@ -36,12 +36,18 @@ def wishes(container: Container) -> tuple[Wish, ...]:
 
 
 @contextmanager
-def joined(store: Store, container: Container, warn: Callable[[str], None]) -> Iterator[Joining | None]:
-    """Its networks are being made ready on entering and left on leaving; None if it has none of its own."""
+def joined(store: Store, container: Container, warn: Callable[[str], None]) -> Iterator[Callable[[int], None] | None]:
+    """What wires it to its networks, which are being made ready on entering and left on leaving; None without any."""
     settings = container.settings
     wished = wishes(container)
     if not wished:
         yield None
+        return
+    if owner() is not None:
+        from builder.networks.usermode import Usermode
+
+        with closing(Usermode(wished, published=settings.published, folder=container.folder)) as own:
+            yield own.wire
         return
     from builder.networks.joining import Joining, Member
 
@@ -52,11 +58,8 @@ def joined(store: Store, container: Container, warn: Callable[[str], None]) -> I
         hostname=settings.hostname,
         gateways=tuple(name for name, address in settings.hosts if address == GATEWAY),
     )
-    joining = Joining(store, wished, member, published=settings.published, warn=warn)
-    try:
-        yield joining
-    finally:
-        joining.close()
+    with closing(Joining(store, wished, member, published=settings.published, warn=warn)) as joining:
+        yield joining.wire
 
 
 @contextmanager
@@ -92,12 +95,18 @@ def endpoints(store: Store, container: Container) -> list[tuple[Network, Wish | 
 
     book = Networks(store)
     running = bool(container.state().pid)
+    if owner() is not None:
+        from builder.networks.usermode import BRIDGE, lease
+
+        mine = lease(container.folder) if running else None
+        named = None if mine is None else replace(mine, name=container.name, container=container.id)
+        return [(book.get(BRIDGE), wished[0], named)]
     found: list[tuple[Network, Wish | None, Lease | None]] = []
     for wish in wished:
         with suppress(LayerError, NetworkError):  # removed since
             network = book.get(wish.network)
-            mine = [lease for lease in leases.of(book, network) if running and lease.container == container.id]
-            found.append((network, wish, mine[0] if mine else None))
+            members = leases.of(book, network) if running else []
+            found.append((network, wish, next((one for one in members if one.container == container.id), None)))
     return found
 
 
@@ -246,6 +255,10 @@ def disconnect(store: Store, network: Network, container: Container) -> None:
 
 
 def _changeable(network: Network, container: Container) -> None:
+    if owner() is not None:
+        from builder.networks.usermode import ALONE
+
+        raise NetworkError(f"{container.name}: {ALONE}")
     if network.driver != "bridge":
         raise NetworkError(f"containers cannot be connected to or disconnected from network {network.name}")
     mode = container.settings.network

@@ -165,10 +165,9 @@ class Supervisor:
         settings = self.settings
         streams = Streams(stdin=settings.interactive, terminal=settings.tty)
         try:
-            joining = networks.enter_context(joined(self.store, self.container, self.warn))
+            wire = networks.enter_context(joined(self.store, self.container, self.warn))
             sharing = networks.enter_context(shared(self.store, self.container))
             sandbox = order(self.container, self.work.root, self.footing.ids, sharing)
-            wire = joining.wire if joining is not None else None
             running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire)
             streams.started()
             if running.refused:

@@ -37,9 +37,17 @@ class Building:
         if network in ALONE:
             yield None
             return
+        from builder.networks import usermode
         from builder.networks.joining import Joining, Member
         from builder.networks.wish import GATEWAY, Wish
 
+        if usermode.needed():
+            own = usermode.Usermode([Wish(network=network)])
+            try:
+                yield own.wire
+            finally:
+                own.close()
+            return
         self._hold(network)
         gateways = tuple(name for name, address in names if address == GATEWAY)
         member = Member(hosts=hosts, hostname=hostname, gateways=gateways)

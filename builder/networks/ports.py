@@ -76,21 +76,24 @@ def _range(text: str, whole: str) -> tuple[int, int]:
     return first, last
 
 
-def hold(wanted: Iterable[Publish], binding: str, held: ExitStack) -> list[Held]:
+def hold(wanted: Iterable[Publish], binding: str, held: ExitStack, *, listened: bool = False) -> list[Held]:
     """Bind every port for as long as `held` lives: so nobody else gets it, and what is taken already is told now.
 
-    `binding` is the address for those that name none. Nobody listens on these sockets: packets are led away before.
+    `binding` is the address for those that name none. Nobody listens on these sockets: packets are led away before;
+    unless somebody else will have `listened` there, to whom connections that have just ended are no obstacle.
     Raises NetworkError.
     """
-    return [Held(publish, _bound(publish, publish.host or binding, held)) for publish in wanted]
+    return [Held(one, _bound(one, one.host or binding, held, listened=listened)) for one in wanted]
 
 
-def _bound(publish: Publish, host: str, held: ExitStack) -> int:
+def _bound(publish: Publish, host: str, held: ExitStack, *, listened: bool) -> int:
     last: OSError | None = None
     for port in range(publish.first, publish.last + 1):
         try:
             found = _socket(publish.protocol)
             held.callback(found.close)
+            if listened and publish.protocol == "tcp":
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind((host, port))
             return int(found.getsockname()[1])
         except OSError as problem:
@@ -103,6 +106,9 @@ def _bound(publish: Publish, host: str, held: ExitStack) -> int:
         raise NetworkError(f"Bind for {where}/{publish.protocol} failed: port is already allocated; choose another")
     if last.errno == errno.EADDRNOTAVAIL:
         raise NetworkError(f"Bind for {where}/{publish.protocol} failed: this machine has no such address") from last
+    if last.errno == errno.EACCES:
+        help = "choose one from 1024 on, or let everybody have it (sysctl net.ipv4.ip_unprivileged_port_start)"
+        raise NetworkError(f"Bind for {where}/{publish.protocol} failed: this port takes root; {help}") from last
     raise NetworkError(f"Bind for {where}/{publish.protocol} failed: {last.strerror}") from last
 
 

@@ -29,7 +29,7 @@ def findings() -> Iterator[Finding]:
     yield examine("subordinate ids", _subordinate, serves="use without root")
     yield examine("nftables", apart(_nft), serves="bridges, published ports", fix="apt-get install nftables")
     yield examine("/dev/net/tun", tun, serves="networks without root")
-    yield examine("slirp4netns or pasta", _slirp, serves="networks without root", fix="apt-get install slirp4netns")
+    yield examine("slirp4netns", _slirp, serves="networks without root", fix="apt-get install slirp4netns")
     yield examine("git", _program("git"), serves="contexts and ADD from git", fix="apt-get install git")
     yield examine("registries.conf", _registries, serves="mirrors, aliases", fix="man 5 containers-registries.conf")
     yield examine("credentials", _credentials, serves="pull and push with a login")
@@ -105,10 +105,9 @@ def _nft() -> str:
 
 
 def _slirp() -> str:
-    found = [name for name in ("slirp4netns", "pasta") if shutil.which(name)]
-    if not found:
-        raise Lacking("neither is installed")
-    return " and ".join(found)
+    if (path := shutil.which("slirp4netns")) is None:
+        raise Lacking("slirp4netns is not installed")
+    return path
 
 
 def _registries() -> str:

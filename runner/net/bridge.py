@@ -155,7 +155,7 @@ def plug(bridge: Bridge, pid: int, end: Plug) -> None:
     try:
         netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with Netlink() as here, within(netns, _calm) as there:
+            with Netlink() as here, within(netns, calmed) as there:
                 master = here.link(bridge.name)
                 if master is None:
                     raise NetworkUnavailable(f"the bridge {bridge.name} has gone", "try again")
@@ -222,14 +222,19 @@ def within(netns: int, action: Callable[[], T]) -> T:
     return found[0]
 
 
-def _calm() -> Netlink:
-    """A namespace as containers have it: no IPv6 beyond loopback (so no router can announce itself), low ports for
-    everybody, ping without rights."""
+def calmed() -> Netlink:
+    """What speaks with the kernel about this namespace, which is made as containers have it."""
+    calm()
+    return Netlink()
+
+
+def calm(groups: int = 1 << 31) -> None:
+    """Make this namespace as containers have it: no IPv6 beyond loopback (so no router can announce itself), low ports
+    for everybody, ping without rights for the first so many `groups`."""
     _set("ipv6/conf/default/disable_ipv6", "1")
     _set("ipv6/conf/default/accept_ra", "0")
     _set("ipv4/ip_unprivileged_port_start", "0")
-    _set("ipv4/ping_group_range", "0 2147483647")
-    return Netlink()
+    _set("ipv4/ping_group_range", f"0 {min(groups, 1 << 31) - 1}")
 
 
 def _set(name: str, value: str) -> None:

@@ -41,7 +41,7 @@ def test_what_is_wrong_around_us_is_named(pybuild: Pybuild, tmp_path: Path) -> N
     assert "docker-credential-nosuch, which is not installed" in found["credentials"]["found"]
     assert found["credentials"]["fix"] == "apt-get install docker-credential-nosuch"
     assert str(tmp_path / "registries.conf") in found["registries.conf"]["found"]
-    for name, fix in (("git", "git"), ("newuidmap", "uidmap"), ("slirp4netns or pasta", "slirp4netns")):
+    for name, fix in (("git", "git"), ("newuidmap", "uidmap"), ("slirp4netns", "slirp4netns")):
         assert found[name]["verdict"] == "absent" and found[name]["fix"] == f"apt-get install {fix}"
 
 

@@ -1,12 +1,13 @@
 """A person who is not root, with an account of the test's own: it is written into files that only its processes see.
 
 `python -m tests.support.person UID SUBORDINATES COMMAND…` becomes that person, in a mount namespace where /etc/passwd
-knows them, /etc/subuid and /etc/subgid give them so many subordinate ids, and the interpreter and this tree can be
-reached wherever they lie. Nothing of the host is changed, and nothing is left.
+knows them, /etc/subuid and /etc/subgid give them so many subordinate ids, /dev/net/tun can be opened, and the
+interpreter and this tree can be reached wherever they lie. Nothing of the host is changed, and nothing is left.
 """
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,11 +26,12 @@ from runner.linux import (
     unshare,
 )
 from tests.support.bases import DOCKERFILES, rootfs
-from tests.support.command import Pybuild
+from tests.support.command import PROGRAM, Pybuild
 
 NAME = "person"
 FIRST = 700_000
 """Their first subordinate id."""
+TUN = "/dev/net/tun"
 TREE = Path(__file__).parents[2]
 
 
@@ -51,12 +53,12 @@ class Person(Pybuild):
         return cls(home / ".local/share/pybuild", home=home, uid=uid, subordinates=subordinates)
 
     def command(self, *args: str | Path) -> list[str]:
-        return self.words(*Pybuild.command(self, *args))
+        return self.words(PROGRAM, *args)
 
     def words(self, *command: str | Path) -> list[str]:
-        """The argument list that runs any program as this person."""
+        """The argument list that runs any program as this person; `prefix` runs all of it."""
         numbers = (str(self.uid), str(self.subordinates))
-        return [sys.executable, "-m", "tests.support.person", *numbers, *map(str, command)]
+        return [*self.prefix, sys.executable, "-m", "tests.support.person", *numbers, *map(str, command)]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -97,6 +99,10 @@ def become(uid: int, subordinates: int) -> None:
         with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=made), "w") as file:
             file.write(text + line)
         attach(copy_mount(made, name.encode()), AT_FDCWD, bytes(place))
+    if os.path.exists(TUN):  # on most machines everybody may open it
+        os.mknod("tun", 0o666 | stat.S_IFCHR, os.stat(TUN).st_rdev, dir_fd=made)
+        os.chmod("tun", 0o666, dir_fd=made)
+        attach(copy_mount(made, b"tun"), AT_FDCWD, os.fsencode(TUN))
     open_ways([Path(sys.base_prefix), Path(sys.prefix), TREE])
     os.setgroups([])
     os.setresgid(uid, uid, uid)

@@ -1,0 +1,104 @@
+"""The network of who is not root: each process has one to itself, which a program plays (`runner.net.usermode`).
+
+They all have the same address, for none can be seen from another. So there is `bridge` only; containers that want to
+talk to each other share a network (`--network container:NAME`) or publish ports.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.networks import ports
+from builder.networks.errors import NetworkError
+from builder.networks.leases import Lease
+from builder.networks.wish import Publish, Wish
+from layers.quick import asdict
+from runner.rootless import owner
+
+if TYPE_CHECKING:
+    from runner.net.usermode import Helper
+
+BRIDGE = "bridge"
+FILE = "network.json"
+"""What a container that runs has of it, in its folder."""
+ALONE = (
+    "networks of your own take root, for their bridges are this machine's; "
+    "without it --network container:NAME shares the network of another container, and -p publishes ports"
+)
+
+
+def needed() -> bool:
+    """Whether there is no other network here."""
+    return owner() is not None
+
+
+class Usermode:
+    """The network of one process; in place of a `Joining`. `folder`: where it is written down, if somebody asks."""
+
+    def __init__(
+        self, wishes: Sequence[Wish], *, published: Sequence[Publish] = (), folder: Path | None = None
+    ) -> None:
+        """Hold the ports. Raises NetworkError."""
+        if len(wishes) > 1 or wishes[0].network != BRIDGE:
+            raise NetworkError(next((one.network for one in wishes if one.network != BRIDGE), BRIDGE) + f": {ALONE}")
+        if wishes[0].ip:
+            raise NetworkError(f"--ip {wishes[0].ip}: {ALONE}")
+        if other := next((one for one in published if one.protocol not in ("tcp", "udp")), None):
+            raise NetworkError(f"{other.inner}: only ports of tcp and udp are published without root")
+        self.mac = wishes[0].mac
+        self.folder = folder
+        self.helper: Helper | None = None
+        self._holding = ExitStack()
+        try:
+            self.held = ports.hold(published, "", self._holding, listened=True)
+        except BaseException:
+            self._holding.close()
+            raise
+
+    def wire(self, pid: int) -> None:
+        """Give the process its interface, then its ports. Raises NetworkUnavailable."""
+        from runner.net.usermode import ADDRESS, GATEWAY, INTERFACE, Forward, start
+
+        forwards = [
+            Forward(one.publish.protocol, one.publish.host or ports.EVERYWHERE, one.outer, one.publish.port)
+            for one in self.held
+        ]
+        self._holding.close()  # it opens them itself
+        self.helper = start(pid, mac=self.mac, forwards=forwards, folder=self.folder)
+        if self.folder is not None:
+            lease = Lease(
+                network="", address=ADDRESS, gateway=GATEWAY, mac=self.mac, outer="", inner=INTERFACE,
+                ports=ports.bindings(self.held, ""),
+            )  # fmt: skip
+            (self.folder / FILE).write_text(json.dumps(asdict(lease)))
+
+    def close(self) -> None:
+        """It ends."""
+        self._holding.close()
+        if self.folder is not None:
+            (self.folder / FILE).unlink(missing_ok=True)
+        if self.helper is not None:
+            self.helper.close()
+
+
+def lease(folder: Path) -> Lease | None:
+    """What the container of a folder has while it runs."""
+    try:
+        return Lease.read(folder / FILE)
+    except FileNotFoundError:
+        return None
+
+
+def machine() -> str:
+    """The address by which this machine is reached from inside. Raises NetworkError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        try:
+            line.connect(("192.0.2.1", 9))  # sends nothing: it asks which way packets would go
+            return str(line.getsockname()[0])
+        except OSError as problem:
+            raise NetworkError("host-gateway: this machine has no address beyond loopback; leave it out") from problem

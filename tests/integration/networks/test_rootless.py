@@ -1,0 +1,187 @@
+"""Networks of a person who is not root: each process has one to itself, played by slirp4netns, which goes with it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.peers import need
+from tests.support.person import Person
+from tests.support.soon import soon
+from tests.support.town import MACHINE, OUTSIDE, Town, town
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
+SERVER = "echo ready; while true; do echo hello | nc -l -p 80; done"
+
+
+@pytest.fixture(scope="module")
+def _settled() -> Iterator[tuple[Town, Person]]:
+    need("newuidmap", "uidmap")
+    need("slirp4netns")
+    home = Path(tempfile.mkdtemp(prefix="pybuild-homes-"))
+    home.chmod(0o755)
+    try:
+        with town(home / "store") as there:
+            nsenter = shutil.which("nsenter")
+            assert nsenter
+            person = Person.settle(home / "person", uid=4331)
+            person = replace(person, prefix=(nsenter, f"--net={there.machine.path}"))
+            person.base("busybox")
+            yield there, person
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def settled(_settled: tuple[Town, Person]) -> Iterator[tuple[Town, Person]]:
+    """A machine and somebody who works there; on leaving their containers are removed, and no helper may stay."""
+    yield _settled
+    there, person = _settled
+    if everyone := [path.name for path in person.root.glob("containers/*")]:
+        person("rm", "-f", *everyone)
+    assert soon(lambda: not helpers(there))
+    assert there.interfaces() == set()
+
+
+def helpers(there: Town) -> list[int]:
+    """The programs that play networks on this machine; others' are on others."""
+    found = []
+    machine = os.readlink(there.machine.path)
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if (entry / "comm").read_text() == "slirp4netns\n" and os.readlink(entry / "ns/net") == machine:
+                found.append(int(entry.name))
+    return found
+
+
+def serving(person: Person, name: str, *flags: str) -> None:
+    """A container that greets whoever comes to port 80."""
+    person("run", "-d", "--name", name, *flags, "busybox", "sh", "-c", SERVER)
+
+
+def greets(there: Town, host: str, port: int) -> bool:
+    """Whether the greeting is heard from the outside."""
+    with suppress(OSError):
+        return there.outside.connect(host, port) == b"hello\n"
+    return False
+
+
+def test_the_outside_and_the_machine_are_reached_but_its_loopback_is_not(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    seen: list[str] = []
+    with (
+        closing(there.outside.listen(OUTSIDE, 7030)) as outside,
+        closing(there.machine.listen(MACHINE, 7031)) as machine,
+        closing(there.machine.listen("127.0.0.1", 7032)),
+    ):
+
+        def answer() -> None:
+            for server in (outside, machine):
+                line, peer = server.accept()
+                seen.append(peer[0])
+                line.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        line = (
+            f"nc -w 5 {OUTSIDE} 7030 && nc -w 5 us 7031 && ! nc -w 1 127.0.0.1 7032 && ! nc -w 1 10.0.2.2 7032 && "
+            "ls /sys/class/net && hostname -i && head -n 1 /etc/resolv.conf && "
+            "cat /proc/sys/net/ipv6/conf/tap0/disable_ipv6"
+        )
+        done = person("run", "--rm", "--add-host", "us:host-gateway", "busybox", "sh", "-c", line)
+        thread.join()
+    assert seen == [MACHINE, MACHINE]
+    assert done.stdout.split() == ["lo", "tap0", "10.0.2.100", "nameserver", "10.0.2.3", "1"]
+    assert "127.0.0.1" in done.stderr and "10.0.2.2" in done.stderr  # both refused, and nothing else was said
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_published_ports_lead_inside_and_are_shown(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    serving(person, "web", "-p", "7040:80", "-p", "127.0.0.1:7041-7049:53/udp", "--mac-address", "02:00:00:00:00:07")
+    assert soon(lambda: greets(there, MACHINE, 7040))
+    assert person.text("port", "web").splitlines() == ["53/udp -> 127.0.0.1:7041", "80/tcp -> 0.0.0.0:7040"]
+    shown = person.text("ps", "--format", "{{.Ports}}")
+    assert shown == "127.0.0.1:7041->53/udp, 0.0.0.0:7040->80/tcp"
+    has = json.loads(person.text("inspect", "web"))[0]["NetworkSettings"]["Networks"]["bridge"]
+    assert (has["IPAddress"], has["MacAddress"]) == ("10.0.2.100", "02:00:00:00:00:07")
+    assert "02:00:00:00:00:07" in person.text("exec", "web", "ip", "link", "show", "tap0")
+    heard = person.text("run", "--rm", "--network", "container:web", "busybox", "nc", "-w", "5", "127.0.0.1", "80")
+    assert heard == "hello"
+    folder = next(person.root.glob("containers/*"))
+    assert not (folder / "slirp").exists()
+    assert len(helpers(there)) == 1
+    for flags, words in (
+        (("-p", "7040:80"), "port is already allocated"),
+        (("-p", "80:80"), "takes root"),
+        (("-p", "7050:80/sctp"), "tcp and udp"),
+        (("--ip", "10.0.2.7"), "take root"),
+        (("--network", "bridge", "--network", "bridge"), "take root"),
+    ):
+        assert words in person("run", "--rm", *flags, "busybox", "true", code=125).stderr
+    person("restart", "-t", "0", "web")
+    assert soon(lambda: greets(there, MACHINE, 7040))
+    person("stop", "-t", "0", "web")
+    assert helpers(there) == []
+    assert person("port", "web").stdout == ""
+
+
+def test_nothing_outlives_who_was_killed(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    serving(person, "killed")
+    (helper,) = helpers(there)
+    monitor = int(Path(f"/proc/{helper}/status").read_text().partition("PPid:\t")[2].split()[0])
+    os.kill(monitor, signal.SIGKILL)
+    assert soon(lambda: not helpers(there))
+    assert soon(lambda: person.text("inspect", "-f", "{{.State.Status}}", "killed") == "exited")
+
+
+def test_a_container_goes_on_with_its_network_when_its_user_leaves(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    words = person.command("run", "--name", "left", "-p", "7060:80", "busybox", "sh", "-c", SERVER)
+    with subprocess.Popen(
+        words, env=person.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as front:
+        assert front.stdout is not None
+        assert front.stdout.readline() == b"ready\n"
+        person("restart", "-t", "0", "left")
+        front.wait()
+    assert soon(lambda: greets(there, MACHINE, 7060))
+    person("stop", "-t", "0", "left")
+    assert helpers(there) == []
+
+
+def test_steps_have_it_if_they_ask(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    text = (
+        "FROM busybox\nRUN grep -q 10.0.2.100.buildkit /etc/hosts && ls /sys/class/net >/a\n"
+        "RUN --network=none ls /sys/class/net >/b\nRUN cat /a /b"
+    )
+    flags = ("--network", "bridge", "--progress", "plain", "--no-cache")
+    said = person("build", *flags, "-", stdin=text).stderr
+    assert [line.split()[-1] for line in said.splitlines() if line.startswith("#4 0")] == ["lo", "tap0", "lo"]
+    assert helpers(there) == []
+    assert "nowhere not found" in person("build", "--network", "nowhere", "-", stdin=text, code=1).stderr
+
+
+def test_what_there_is_not_is_said(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    without = replace(person, env={"PATH": "/nowhere"})
+    done = without("run", "--rm", "busybox", "cat", "/proc/net/dev")
+    assert "apt-get install slirp4netns" in done.stderr and "this machine's own network" in done.stderr
+    assert "up0" in done.stdout
+    said = without("run", "--rm", "--network", "bridge", "busybox", "true", code=125).stderr
+    assert "apt-get install slirp4netns" in said
+    assert "take root" in person("network", "create", "mine", code=1).stderr
+    serving(person, "one")
+    assert "take root" in person("network", "connect", "bridge", "one", code=1).stderr
+    assert there.interfaces() == set()
