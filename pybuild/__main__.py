@@ -16,6 +16,8 @@ from typing import NoReturn
 from pybuild.catalogue import Listed, chosen, route
 from pybuild.later import lean
 
+WANTED = "PYBUILD_ROOTLESS_WANTED"
+"""Set where a process shall know users by other numbers (`runner.remap`)."""
 GARBAGE = 1_000_000
 """Objects between two looks for cycles; Python's own choice is 700."""
 
@@ -28,7 +30,11 @@ def main() -> None:
     words = sys.argv[1:]
     listed = chosen(route(words))
     lean("pathlib")
-    if listed is not None and "--help" not in words and (listed.sandbox or (listed.files and os.geteuid())):
+    if (
+        listed is not None
+        and "--help" not in words
+        and (listed.sandbox or (listed.files and (os.geteuid() or WANTED in os.environ)))
+    ):
         prepare(listed)
     lean("click")
     from pybuild.cli import run

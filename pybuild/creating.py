@@ -114,7 +114,7 @@ def settings(
             **walled_in.pop("described"),
         },
         cwd=options["workdir"] or str(runtime.get("WorkingDir") or "/"),
-        user=options["user"] or str(runtime.get("User") or ""),
+        user=options["user"] or str(runtime.get("User") or "") or kept(options),
         hostname=options["hostname"] or "",
         entrypoint=used_entrypoint,
         cmd=argv[len(used_entrypoint) :],
@@ -138,6 +138,14 @@ def settings(
         oom_hook=options["oom_hook"] or "",
         **walled_in,
     )
+
+
+def kept(options: dict[str, Any]) -> str:
+    """Who is to run as themselves: who is not root and keeps their number, as podman has it."""
+    from runner.rootless import group, owner
+
+    user = owner()
+    return f"{user}:{group()}" if options["userns"] == "keep-id" and user is not None else ""
 
 
 def found(context: Context, name: str, options: dict[str, Any]) -> Image:

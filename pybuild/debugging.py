@@ -15,6 +15,7 @@ import click
 
 from builder.exitcodes import explain
 from layers.quick import replace
+from pybuild.userns import stand
 
 if TYPE_CHECKING:
     from builder.containers import Container
@@ -88,6 +89,7 @@ def in_container(context: Context, container: Container, words: Sequence[str], *
     from builder.containers import ContainerState
     from builder.containers.sandboxes import order
 
+    stand(container.settings.userns)
     state = container.state()
     with container.claim() as mine:
         if not mine:

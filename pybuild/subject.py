@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from layers.quick import dataclass
+from pybuild.userns import stand
 
 if TYPE_CHECKING:
     from builder.containers.container import Container
@@ -83,7 +84,9 @@ def subject(store: Store, text: str) -> Subject:
 
     if not transport(text):
         with suppress(ContainerMissing):
-            return Subject(text, store, container=Containers(store).get(text))
+            container = Containers(store).get(text)
+            stand(container.settings.userns)
+            return Subject(text, store, container=container)
     if (chain := stack(store, text)) is not None:
         return Subject(text, store, chain=chain)
     from layers.home.lookup import layer

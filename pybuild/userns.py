@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,7 +20,7 @@ OPTIONS = (
         "--userns",
         type=click.Choice(KINDS),
         help="Who root inside is on the host: nobody (auto, the default where it can be had), root (host), "
-        "root without rights (keep-id), or as --uidmap says (map).",
+        "root without rights (keep-id; without root: everybody else, you are yourself), or as --uidmap says (map).",
     ),
     click.option("--uidmap", "uidmap", multiple=True, metavar="CONTAINER:HOST:SIZE", help="Users of --userns map."),
     click.option("--gidmap", "gidmap", multiple=True, metavar="CONTAINER:HOST:SIZE", help="Its groups, if others."),
@@ -32,8 +35,9 @@ def namespaced(command: Command) -> Command:
 
 
 def ids(options: Mapping[str, Any]) -> Ids | None:
-    """What they come to; None for the host's numbers. Raises click.UsageError."""
+    """What they come to; None for the host's numbers. Raises click.UsageError, and SandboxUnavailable without root."""
     from runner import Ids
+    from runner.rootless import owner
 
     kind, maps = options["userns"], options["uidmap"] or options["gidmap"]
     if options.get("privileged"):  # its rights are worth nothing in a user namespace
@@ -46,11 +50,54 @@ def ids(options: Mapping[str, Any]) -> Ids | None:
         if not options["uidmap"]:
             raise click.UsageError("--userns map needs --uidmap CONTAINER:HOST:SIZE, such as 0:100000:65536")
         try:
-            return Ids.parse(options["uidmap"], options["gidmap"])
+            found = Ids.parse(options["uidmap"], options["gidmap"])
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+        if owner() is not None:
+            from runner import remap
+
+            remap.check(found)
+        return found
     if kind == "auto":
         return Ids.auto()
     if kind == "keep-id":
+        if owner() is not None:
+            from runner import remap
+
+            return remap.keep_id()
         return Ids.same()
     return None if kind == "host" else Ids.usual()
+
+
+def stand(ids: Ids | None) -> None:
+    """Go on as a process that knows users by a container's numbers, if this one does not.
+
+    It begins anew then, so nothing may have been done or read yet.
+    """
+    if (environment := standing(ids)) is not None:
+        from runner.rootless import STANDING
+
+        if STANDING in os.environ:
+            raise click.UsageError("containers that know users by different numbers cannot be looked at together")
+        os.execve(sys.executable, [sys.executable, "-m", "pybuild", *sys.argv[1:]], environment)
+
+
+def standing(ids: Ids | None) -> Mapping[str, str] | None:
+    """The environment of a process of ours that looks after a container of these numbers; None for our own."""
+    from runner.rootless import owner
+
+    if ids is None or owner() is None:
+        return None
+    from runner import remap
+
+    return remap.environment(ids) if remap.needed(ids) else None
+
+
+def hand_over(path: Path) -> None:
+    """Let a file outside of the store, which we have made, belong to who began us."""
+    from runner.rootless import STANDING
+
+    if STANDING in os.environ:
+        from runner import remap
+
+        os.chown(path, *remap.own())

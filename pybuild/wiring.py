@@ -6,6 +6,7 @@ it uses. What has to happen before the first thread (`prepare_sandbox`) is calle
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -70,8 +71,9 @@ class Context:
         """The local store, made on first use. Raises StoreFormat."""
         from layers import Store
         from runner import mounts
+        from runner.rootless import STANDING
 
-        return Store.open(self.settings.root, mounter=mounts)
+        return Store.open(self.settings.root, mounter=mounts, owners=os.environ.get(STANDING, ""))
 
     @cached_property
     def runtime(self) -> Native:

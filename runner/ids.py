@@ -133,6 +133,21 @@ def turned(ranges: Ranges) -> Ranges:
     return tuple(Range(one.outside, one.inside, one.size) for one in ranges)
 
 
+def through(ranges: Ranges, further: Ranges) -> Ranges:
+    """The ranges with what is their outside led on by another map. Raises KeyError with a number that it has not."""
+    found: list[Range] = []
+    for one in ranges:
+        inside, at, left = one
+        while left:
+            part = next((part for part in further if 0 <= at - part.inside < part.size), None)
+            if part is None:
+                raise KeyError(at)
+            size = min(left, part.inside + part.size - at)
+            found.append(Range(inside, part.outside + at - part.inside, size))
+            inside, at, left = inside + size, at + size, left - size
+    return tuple(found)
+
+
 def across(ranges: Ranges, number: int) -> int | None:
     """The number on the other side, if it has one."""
     return next((one.outside + number - one.inside for one in ranges if 0 <= number - one.inside < one.size), None)

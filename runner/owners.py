@@ -12,7 +12,7 @@ from layers.quick import dataclass, field, replace
 from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
 from runner.ids import ALL, Ids, for_mounts, lines, read
 from runner.linux import AT_FDCWD, copy_mount, map_owners
-from runner.rootless import alone
+from runner.rootless import STANDING, alone
 
 if TYPE_CHECKING:
     from runner.spawner import Spawner
@@ -58,6 +58,11 @@ class Owners:
 
         Raises SandboxUnavailable if it is nothing, and not `lenient`.
         """
+        if ids is not None and STANDING in os.environ:
+            from runner import remap
+
+            if ids == remap.standing():
+                return Footing(remap.inner(ids))
         if ids is None or (nested() and ids.uids == Ids.auto().uids):  # in one already
             return Footing(why=_single())
         if (ids, place) not in self._settled:
@@ -74,7 +79,7 @@ class Owners:
     def _try(self, ids: Ids, place: Path) -> None:
         if nested():
             what = "whoever is not root on the host is in a user namespace of their own already"
-            raise SandboxUnavailable(what, "files cannot be shown with yet other owners there: leave --userns out")
+            raise SandboxUnavailable(what, "a build cannot have yet other owners there: leave --userns out")
         if hidden := covered(Path("/proc/self/mountinfo").read_text()):
             what = f"a user namespace can have no /proc of its own, as {hidden} is hidden here"
             raise SandboxUnavailable(what, "--userns host does without")

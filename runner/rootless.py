@@ -18,9 +18,19 @@ from runner.linux import CLONE_NEWUSER, setns, unshare
 
 OWNER = "PYBUILD_ROOTLESS_UID"
 """The variable that tells our own further processes that they are inside, and whose."""
+GROUP = "PYBUILD_ROOTLESS_GID"
+"""The same of the group."""
+WANTED = "PYBUILD_ROOTLESS_WANTED"
+"""The variable that tells a process of ours by which map it shall stand (`runner.remap`)."""
+STANDING = "PYBUILD_ROOTLESS_STANDING"
+"""The same, when it does."""
+NS_GET_PARENT = 0xB702
+LARGEST = 1 << 16
+"""Bytes of what a process says of itself."""
 TOOLS = ("newuidmap", "newgidmap")
 PLACES = (Path("/etc/subuid"), Path("/etc/subgid"))
-_held: list[int] = []
+_held: dict[Path, int] = {}
+"""The file by which this process is found."""
 
 
 def enter() -> None:
@@ -30,7 +40,7 @@ def enter() -> None:
     """
     uid, gid = os.geteuid(), os.getegid()
     inside = uid == 0 and OWNER in os.environ
-    if _held or (uid == 0 and not inside):
+    if _held or STANDING in os.environ or (uid == 0 and not inside):
         return
     if threading.active_count() > 1 and not inside:
         raise SandboxUnavailable("who is not root must enter a user namespace before threads start", "do that first")
@@ -42,8 +52,12 @@ def enter() -> None:
             os.environ.setdefault("HOME", os.path.expanduser("~"))  # who we are is looked up by number
             if not _join(folder):
                 _make(uid, gid)
-            os.environ[OWNER] = str(uid)
+            os.environ.update({OWNER: str(uid), GROUP: str(gid)})
         _register(folder)
+        if WANTED in os.environ:
+            from runner import remap
+
+            remap.descend()
     finally:
         os.close(turn)
 
@@ -51,6 +65,18 @@ def enter() -> None:
 def owner() -> int | None:
     """The user outside, if this process is root only in such a namespace."""
     return int(os.environ[OWNER]) if OWNER in os.environ else None
+
+
+def group() -> int:
+    """The group outside of that user."""
+    return int(os.environ[GROUP])
+
+
+def join(standing: str) -> bool:
+    """Say that we stand by a map of our own (`runner.remap`), and enter the namespace of a living process with it."""
+    ((path, held),) = _held.items()
+    os.write(held, standing.encode())
+    return _join(path.parent, standing)
 
 
 def alone() -> bool:
@@ -89,14 +115,15 @@ def _register(folder: Path) -> None:
     path = folder / str(os.getpid())
     held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(held, fcntl.LOCK_EX)
-    _held.append(held)
+    os.ftruncate(held, 0)
+    _held[path] = held
     atexit.register(path.unlink, missing_ok=True)
 
 
-def _join(folder: Path) -> bool:
-    """Enter the namespace of a living process; the files of dead ones go."""
+def _join(folder: Path, standing: str = "") -> bool:
+    """Enter the namespace of a living process, the usual one or that of a map; the files of dead ones go."""
     for name in os.listdir(folder):
-        if not name.isdigit():
+        if not name.isdigit() or name == str(os.getpid()):
             continue
         try:
             held = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC)
@@ -107,8 +134,15 @@ def _join(folder: Path) -> bool:
             os.unlink(folder / name)
         except BlockingIOError:
             with suppress(OSError):  # it has just ended, or is in another PID namespace
+                where = os.pread(held, LARGEST, 0).decode()
+                if standing and where != standing:
+                    continue
                 theirs = os.open(f"/proc/{name}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
                 try:
+                    if where and not standing:  # theirs lies inside the usual one
+                        usual = fcntl.ioctl(theirs, NS_GET_PARENT)
+                        os.close(theirs)
+                        theirs = usual
                     setns(theirs, CLONE_NEWUSER)
                     return True
                 finally:

@@ -92,8 +92,11 @@ class Mounter(Protocol):
 class Store:
     """One store, opened by this process."""
 
-    def __init__(self, root: Path, mounter: Mounter | None, *, barred: LayerError | None = None) -> None:
+    def __init__(
+        self, root: Path, mounter: Mounter | None, *, owners: str = "", barred: LayerError | None = None
+    ) -> None:
         self.root = root
+        self.owners = owners
         self._mounter = mounter
         self.db = Database(root / "db.sqlite", barred=barred)
         self.session = Session(root / "scratch", self.db)
@@ -107,8 +110,10 @@ class Store:
         self._finalizer = weakref.finalize(self, close, self.session, self.db)
 
     @classmethod
-    def open(cls, root: Path, *, mounter: Mounter | None = None) -> Store:
+    def open(cls, root: Path, *, mounter: Mounter | None = None, owners: str = "") -> Store:
         """Open the store in `root`, laying it out if there is none; one that may not be written is there to be read.
+
+        `owners` says how this process knows the owners of files, if not as usual: it unpacks layers for itself then.
 
         Raises StoreFormat for a directory of another kind or version, or one that cannot be made or read. Where the
         store cannot be written, whatever would have to raises StoreReadOnly; if its disk is full, StoreFull.
@@ -124,12 +129,12 @@ class Store:
             why = "it may not be read; give yourself the right, or choose another with --root"
             raise StoreFormat(str(root), why) from error
         try:
-            store = cls(root, mounter, barred=barred)
+            store = cls(root, mounter, owners=owners, barred=barred)
             store.db.open()
             if barred is None:
                 save_up(root)
         except StoreFull as full:
-            store = cls(root, mounter, barred=full)
+            store = cls(root, mounter, owners=owners, barred=full)
             try:
                 store.db.open()
             except StoreFormat:

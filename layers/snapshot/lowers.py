@@ -22,6 +22,7 @@ from layers.disk.boot import boot_id
 from layers.errors import BlobMissing, SnapshotMissing
 from layers.home.blobs import full_disk_explained
 from layers.oci.chain import Chain
+from layers.oci.digest import Digest
 from layers.snapshot.mountings import Mountings, Refused
 from layers.snapshot.spans import MOST_LAYERS, Span, indexed, unpacked
 from layers.snapshot.superblock import CannotIndex
@@ -85,7 +86,12 @@ class Lowers:
 
     def has(self, chain: Chain) -> bool:
         """True if no directory has to be made first."""
-        return not self.missing(*(span.key(chain) for span in self._plan(len(chain))))
+        return not self.missing(*(self.key(span.key(chain)) for span in self._plan(len(chain))))
+
+    def key(self, of: ChainID) -> ChainID:
+        """The name of a directory here: who knows owners by other numbers has directories of their own."""
+        owners = self._store.owners
+        return Digest.of(f"{of} as {owners}".encode()) if owners else of
 
     @contextmanager
     def of(self, chain: Chain) -> Iterator[list[Path]]:
@@ -143,7 +149,7 @@ class Lowers:
         return self._all(job, unpacked(depth), index=False)
 
     def _all(self, job: Job, spans: Sequence[Span], *, index: bool = True) -> list[Path]:
-        keys = [span.key(job.chain) for span in spans]
+        keys = [self.key(span.key(job.chain)) for span in spans]
         job.lease.add(*keys)
         missing = set(self.missing(*keys))
         places = []

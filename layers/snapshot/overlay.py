@@ -94,8 +94,8 @@ class OverlaySnapshots:
         if not isinstance(work, OverlayWorkspace) or work.lasting or not work.upper.exists():
             return
         chain = work.base.push(diff_id)
-        key = chain.ids[-1]
-        with self._store.lease(*chain.ids), self._store.lock(f"snapshot.{key.hex}"):
+        key = self._lowers.key(chain.ids[-1])
+        with self._store.lease(key, *chain.ids), self._store.lock(f"snapshot.{key.hex}"):
             if not self._lowers.missing(key):
                 return
             work.mounted.close()
@@ -106,10 +106,11 @@ class OverlaySnapshots:
     def remove(self, chain: Chain) -> None:
         """Forget the directory of the chain's uppermost layer."""
         if chain.id is not None:
+            key = self._lowers.key(chain.id)
             with self._store.scratch() as scratch, self._store.db.write() as db:
-                db.execute("DELETE FROM snapshot WHERE chain = ?", (str(chain.id),))
+                db.execute("DELETE FROM snapshot WHERE chain = ?", (str(key),))
                 with suppress(FileNotFoundError):
-                    os.rename(self._store.root / "snapshots" / chain.id.hex, scratch / "old")
+                    os.rename(self._store.root / "snapshots" / key.hex, scratch / "old")
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pybuild.userns import stand
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def commit(
         raise click.UsageError("name the CONTAINER, or say --failed")
     else:
         found = book.get(container)
+    stand(found.settings.userns)
     reference = Reference.parse(name) if name else None
     with frozen(found, wanted=pause):
         image = keep(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from pybuild.userns import stand
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from builder.containers import Container
 
 
 @click.command(
@@ -22,23 +27,23 @@ from pybuild.wiring import Context
 @click.pass_obj
 def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> None:
     """Copy SOURCE to DEST; one of them is CONTAINER:PATH, and "-" for the other one a tar on our standard streams."""
-    from builder.containers import Containers, copying
+    from builder.containers import copying
     from layers.disk.paths import Root
+    from runner import remap
 
     left, right = split(source), split(dest)
-    book = Containers(context.store)
     if left is not None and right is None:
         name, path = left
-        with copying.root_of(context.store, book.get(name)) as inside:
+        with copying.root_of(context.store, named(context, name)) as inside:
             if dest == "-":
                 copying.archive(inside, copying.place(path), sys.stdout.buffer)
                 return
-            owner = inside.known if archive else lambda *_: (os.getuid(), os.getgid())
+            owner = inside.known if archive else lambda *_: remap.own()
             with Root("/") as ours:
                 copying.copy(inside.root, copying.place(path), ours, copying.place(dest, os.getcwd()), owner=owner)
     elif right is not None and left is None:
         name, path = right
-        with copying.root_of(context.store, book.get(name)) as inside:
+        with copying.root_of(context.store, named(context, name)) as inside:
             if source == "-":
                 copying.extract(context.store, sys.stdin.buffer, inside, copying.place(path))
                 return
@@ -47,6 +52,16 @@ def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> 
                 copying.copy(ours, copying.place(source, os.getcwd()), inside.root, copying.place(path), owner=owner)
     else:
         raise click.UsageError("one of the two must be CONTAINER:PATH, and the other a path on this machine")
+
+
+def named(context: Context, name: str) -> Container:
+    """The container; one that does not run is looked into by whoever knows users as it does."""
+    from builder.containers import Containers
+
+    found = Containers(context.store).get(name)
+    if not found.state().pid:
+        stand(found.settings.userns)
+    return found
 
 
 def split(text: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pybuild.shaping import chosen
+from pybuild.userns import hand_over
 from pybuild.wiring import Context
 
 
@@ -47,3 +48,5 @@ def export(context: Context, source: str, dest: str | None, platform: str | None
                 )
         with replacing(Path(dest or "/dev/stdout")) as sink:
             flat([("", tree)], sink)
+        if dest is not None and Path(dest).is_file():
+            hand_over(Path(dest))

@@ -12,6 +12,7 @@ import click
 from pybuild import exits
 from pybuild.creating import creation, settings
 from pybuild.lifecycle import KEYS, PROXY, attached
+from pybuild.userns import hand_over, stand, standing
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -55,9 +56,13 @@ def run(
     context.sweep()
     book.forsaken()
     with context.store.lease():
-        container = book.create(settings(context, image, command, options, detach=detach))
+        wanted = settings(context, image, command, options, detach=detach)
+        if not detach:
+            stand(wanted.userns)
+        container = book.create(wanted)
     if options["cidfile"]:
         Path(options["cidfile"]).write_text(container.id)
+        hand_over(Path(options["cidfile"]))
     streams = attached(options["attach"])
     try:
         if detach:
@@ -118,6 +123,7 @@ def begin(context: Context, container: Container) -> None:
             pass_fds=[tell],
             start_new_session=True,
             cwd="/",
+            env=standing(container.settings.userns),
         )
     os.close(tell)
     with os.fdopen(told, "rb") as answer:

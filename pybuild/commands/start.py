@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pybuild.lifecycle import KEYS, PROXY
+from pybuild.userns import stand
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def start(
             from pybuild.commands.attach import join
 
             return join(found, stdin=interactive, keys=keys, proxy=proxy)
+        stand(found.settings.userns)
         return stay(context, found, stdin=interactive, keys=keys, proxy=proxy)
 
     def one(name: str) -> None:

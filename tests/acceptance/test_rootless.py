@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 import tempfile
@@ -15,6 +16,7 @@ from tests.support.examples import Example, examples
 from tests.support.peers import need
 from tests.support.person import FIRST, Person
 from tests.support.registry import RegistryServer
+from tests.support.soon import soon
 
 pytestmark = pytest.mark.root
 Bases = Callable[[Path], Pybuild]
@@ -191,14 +193,79 @@ def test_without_subordinate_ids_everything_is_roots_and_that_is_told(homes: Pat
     done = person("build", "--no-cache", "-t", "x", "-", stdin="FROM busybox\nRUN touch /made && ! chown 33 /made")
     assert "no subordinate ids" in done.stderr and "/etc/subuid" in done.stderr
     assert person.text("run", "--rm", "x", "stat", "-c", "%u", "/made", "/etc") == "0\n0"
-    said = person("run", "--rm", "-u", "33", "x", "true", code=125).stderr
-    assert "user 33 has no number" in said and "/etc/subuid" in said
+    for flags in (["-u", "33"], ["--userns", "keep-id"]):
+        said = person("run", "--rm", *flags, "x", "true", code=125).stderr
+        assert "number" in said and "/etc/subuid" in said
     person("prune", "-af")
 
 
+def test_who_keeps_their_number_is_themselves(person: Person) -> None:
+    folder = person.home / "shared"
+    folder.mkdir()
+    os.chown(folder, person.uid, person.uid)
+    keeping = ("--rm", "--userns", "keep-id")
+    line = "id -u; id -g; stat -c %u /v /etc /etc/passwd; touch /v/new; ! touch /etc/new 2>/dev/null"
+    said = person.text("run", *keeping, "-v", f"{folder}:/v", "busybox", "sh", "-c", line)
+    assert said.split() == [str(person.uid)] * 3 + ["0", "0"]
+    assert ((folder / "new").stat().st_uid, (folder / "new").stat().st_gid) == (person.uid, person.uid)
+    person("run", *keeping, "-u", "0", "-v", f"{folder}:/v", "busybox", "touch", "/v/roots", "/etc/roots")
+    assert (folder / "roots").stat().st_uid == FIRST
+    cid = person.home / "cid"
+    assert person.text("run", *keeping, "-u", "7", "--cidfile", cid, "busybox", "id", "-u") == "7"
+    assert cid.stat().st_uid == person.uid
+
+
+def test_a_life_with_other_numbers(person: Person) -> None:
+    line = "touch /made; chown 33:5 /made; chmod 4755 /made; mkdir -m 700 /d; chown $0 /d; echo ready"
+    flags = ("-d", "--name", "kept", "--userns", "keep-id", "-u", "0")
+    person("run", *flags, "busybox", "sh", "-c", f"{line}; exec sleep 1000", str(person.uid))
+    assert soon(lambda: "ready" in person.text("logs", "kept"))
+    looks = ("stat", "-c", "%u:%g:%a", "/made", "/d")
+    owners = f"33:5:4755\n{person.uid}:0:700"
+    assert person.text("exec", "kept", *looks) == owners
+    shared = ("--userns", "keep-id", "--network", "container:kept")
+    person("run", "--rm", *shared, "busybox", "test", "-e", "/sys/class/net/tap0")
+    source = person.home / "given"
+    source.write_text("mine")
+    source.chmod(0o644)
+    person("cp", source, "kept:/copied")
+    person("cp", "kept:/made", person.home / "while")
+    person("stop", "-t", "0", "kept")
+    person("cp", source, "kept:/later")
+    person("cp", "kept:/made", person.home / "after")
+    person("export", "-o", person.home / "tar", "kept")
+    for name in ("while", "after", "tar"):
+        assert (person.home / name).stat().st_uid == person.uid
+    assert set(person.text("diff", "kept").splitlines()) == {"A /copied", "A /d", "A /later", "A /made"}
+    image = person.text("commit", "kept")
+    for more in ([], ["--userns", "keep-id"], ["--uidmap", f"0:{FIRST}:5000"]):
+        seen = person.text("run", "--rm", *more, image, *looks, "/copied", "/later")
+        assert seen == f"{owners}\n0:0:644\n0:0:644"
+    person("start", "kept")
+    assert person.text("exec", "kept", *looks) == owners
+    person("rm", "-f", "kept")
+    person("rmi", image)
+    person("system", "check")
+
+
+def test_a_map_has_what_it_says_and_nothing_more(person: Person) -> None:
+    flags = ("run", "--rm", "--uidmap", f"0:{FIRST + 100}:1000", "--gidmap", f"0:{FIRST}:10")
+    folder = person.home / "open"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    line = "cat /proc/self/uid_map; touch /v/x; chown 999 /x /v/x 2>/dev/null; touch /x; ! chown 1000 /x"
+    said = person("run", *flags[1:], "-v", f"{folder}:/v", "busybox", "sh", "-c", line).stdout
+    assert said.split()[2] == "1000" and len(said.splitlines()) == 1
+    assert (folder / "x").stat().st_uid == FIRST + 1099
+    assert "user 1000 has no number" in person(*flags, "-u", "1000", "busybox", "true", code=125).stderr
+    said = person("run", "--rm", "--uidmap", "0:5:5", "busybox", "true", code=125).stderr
+    assert f"number 5 of the host is not yours: as uid you have {person.uid}, {FIRST} to {FIRST + 65535}" in said
+
+
 def test_what_cannot_be_is_said(person: Person) -> None:
-    for flags in (["--userns", "keep-id"], ["--uidmap", "0:5:5"]):
-        assert "leave --userns out" in person("run", "--rm", *flags, "busybox", "true", code=125).stderr
+    for more in (["--userns", "keep-id"], ["--uidmap", f"0:{FIRST}:5"]):
+        text = "FROM busybox\nRUN true"
+        assert "leave --userns out" in person("build", *more, "--no-cache", "-", stdin=text, code=1).stderr
     for flags in (["--userns", "auto"], ["--userns", "host"]):
         person("run", "--rm", *flags, "busybox", "true")
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
