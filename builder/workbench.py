@@ -10,6 +10,7 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.graph import Step
+    from builder.networks.building import Wire
     from builder.sources.web import Web
     from layers import Repository, Store
     from runner import Exit, Runtime, Sandbox
@@ -23,7 +24,7 @@ class Workbench:
     first one runs, so a cached build never starts it. remote: opens the repository that a reference lives
     in; None works offline. named: the reference that a name means on this machine. web: opens the web; None works
     offline. debugger: shows a command that failed to somebody, on the thread that builds, while everything of it is
-    still there.
+    still there, in a network like its own.
     """
 
     store: Store
@@ -31,4 +32,4 @@ class Workbench:
     remote: Callable[[Reference], Repository] | None = None
     named: Callable[[str], Reference] = Reference.parse
     web: Callable[[], Web] | None = None
-    debugger: Callable[[Step, Sandbox, Exit], None] | None = None
+    debugger: Callable[[Step, Sandbox, Exit, Wire | None], None] | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from pybuild.userns import stand
 if TYPE_CHECKING:
     from builder.containers import Container
     from builder.graph import Step
+    from builder.networks.building import Wire
     from builder.trail import Trace
     from layers import Chain, Image
     from pybuild.progress import Renderer
@@ -40,20 +41,20 @@ def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def debugger(context: Context, show: Renderer) -> Callable[[Step, Sandbox, Exit], None]:
+def debugger(context: Context, show: Renderer) -> Callable[[Step, Sandbox, Exit, Wire | None], None]:
     """What `build --debug-on-fail` does when a command fails."""
 
-    def look(step: Step, sandbox: Sandbox, exit: Exit) -> None:
+    def look(step: Step, sandbox: Sandbox, exit: Exit, wire: Wire | None) -> None:
         show.close()
         say(f"\n{step.title}\nended with exit code {exit.code}: {explain(exit.code, oom_killed=exit.oom_killed)}")
         say("this shell has its files, mounts, environment and user; what you change is not built; 'exit' leaves it")
-        session(context, sandbox, (), tty=True)
+        session(context, sandbox, (), tty=True, wire=wire)
 
     return look
 
 
-def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bool) -> int:
-    """Run a command, or a shell, in a sandbox; its streams are ours. Its exit code."""
+def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bool, wire: Wire | None = None) -> int:
+    """Run a command, or a shell, in a sandbox, `wire`d to a network; its streams are ours. Its exit code."""
     from builder.containers.terminal import Streams
     from pybuild.following import follow
 
@@ -62,7 +63,7 @@ def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bo
     wanted = replace(sandbox, args=args, env=env, limits=replace(sandbox.limits, seconds=None))
     streams = Streams(stdin=True, terminal=tty)
     try:
-        running = context.runtime.start(wanted, streams.given, tty=tty)
+        running = context.runtime.start(wanted, streams.given, tty=tty, wire=wire)
         return follow(running, streams, stdin=True)
     finally:
         streams.close()
@@ -87,7 +88,9 @@ def shell(sandbox: Sandbox) -> str:
 def in_container(context: Context, container: Container, words: Sequence[str], *, tty: bool) -> int:
     """In the file system of a container that does not run; what is changed there stays. Raises ContainerState."""
     from builder.containers import ContainerState
+    from builder.containers.connecting import joined, shared
     from builder.containers.sandboxes import order
+    from pybuild.exits import warn
 
     stand(container.settings.userns)
     state = container.state()
@@ -99,8 +102,13 @@ def in_container(context: Context, container: Container, words: Sequence[str], *
             say(f"{container.name} ended with exit code {state.exit_code}: {why}")
         settings, store = container.settings, context.store
         footing = context.runtime.settle(settings.userns, store.root)
-        with store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping) as work:
-            return session(context, order(container, work.root, footing.ids), words, tty=tty)
+        with (
+            store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping) as work,
+            joined(store, container, warn) as wire,
+            shared(store, container) as sharing,
+        ):
+            sandbox = order(container, work.root, footing.ids, sharing)
+            return session(context, sandbox, words, tty=tty, wire=wire)
 
 
 def in_trace(context: Context, trace: Trace, words: Sequence[str], *, before: bool, tty: bool) -> int:
@@ -114,8 +122,8 @@ def in_trace(context: Context, trace: Trace, words: Sequence[str], *, before: bo
         what = "nothing is before it" if before else f"it has no result ({trace.status})"
         raise click.UsageError(f"step {trace.number}, {trace.title}: {what}; pybuild debug --list shows all steps")
     say(f"{'before' if before else 'after'} step {trace.number}, {trace.title}")
-    with _sandbox(context, chain, trace.run) as sandbox:
-        return session(context, sandbox, words, tty=tty)
+    with _sandbox(context, chain, trace.run) as (sandbox, wire):
+        return session(context, sandbox, words, tty=tty, wire=wire)
 
 
 def in_image(context: Context, image: Image, step: int | None, words: Sequence[str], *, before: bool, tty: bool) -> int:
@@ -137,12 +145,12 @@ def in_image(context: Context, image: Image, step: int | None, words: Sequence[s
         "env": assignments(runtime.get("Env") or ()),
         "cwd": str(runtime.get("WorkingDir") or "/"),
         "user": str(runtime.get("User") or ""),
-        "network": "default",
+        "network": "host",
         "hosts": [],
         "shm_size": 64 << 20,
     }
-    with _sandbox(context, Chain(image.chain.diff_ids[:count]), run) as sandbox:
-        return session(context, sandbox, words, tty=tty)
+    with _sandbox(context, Chain(image.chain.diff_ids[:count]), run) as (sandbox, wire):
+        return session(context, sandbox, words, tty=tty, wire=wire)
 
 
 def chosen(traces: Sequence[Trace], text: str | None) -> Trace:
@@ -167,29 +175,39 @@ def chosen(traces: Sequence[Trace], text: str | None) -> Trace:
 
 
 @contextmanager
-def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator[Sandbox]:
-    """A RUN's sandbox over a chain; nothing of what happens there is kept."""
+def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Wire | None]]:
+    """A RUN's sandbox over a chain, and what wires it to its network; nothing of what happens there is kept."""
+    from builder.networks.building import Building
     from builder.process import DEFAULT_PATH, environment, identity, network_files
+    from pybuild.exits import warn
     from runner import Ids
     from runner import Sandbox as Order
 
     store = context.store
-    usual = {"env": {"PATH": DEFAULT_PATH}, "cwd": "/", "user": "", "network": "default", "hosts": [], "args": []}
+    usual = {"env": {"PATH": DEFAULT_PATH}, "cwd": "/", "user": "", "network": "host", "hosts": [], "args": []}
     given = {**usual, **run}
     account = store.tree(chain).accounts().account(given["user"])
-    network = "none" if given["network"] == "none" else "host"
+    network = given["network"]
     hosts = tuple((name, address) for name, address in given["hosts"])
     footing = context.runtime.settle(Ids.usual(), store.root)
-    with store.lease(), store.scratch() as files, store.snapshots.prepare(chain, ids=footing.mapping) as work:
-        yield Order(
+    with (
+        store.lease(),
+        closing(Building(store, warn)) as networks,
+        store.scratch() as files,
+        store.snapshots.prepare(chain, ids=footing.mapping) as work,
+    ):
+        mounts = network_files(files, hostname=HOSTNAME, hosts=hosts, network=network)
+        order = Order(
             work.root,
             tuple(given["args"]) or ("sh",),
             environment([], account, {}, given["env"]),
             given["cwd"],
             identity(account),
             HOSTNAME,
-            tuple(network_files(files, hostname=HOSTNAME, hosts=hosts, network=given["network"])),
-            network,  # type: ignore[arg-type]
+            mounts,
+            "host" if network == "host" else "none",
             userns=footing.ids,
             shm_size=given.get("shm_size", 64 << 20),
         )
+        with networks.joined(network, files / "hosts", hostname=HOSTNAME, names=hosts) as wire:
+            yield order, wire

@@ -11,6 +11,7 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.graph import Step
+    from builder.networks.building import Wire
     from runner import Exit, Sandbox
 
 LOOK_SECONDS = 0.1
@@ -19,28 +20,34 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One command, as it was run and as it ended; whoever brought it waits until it was `seen`."""
+    """One command, as it was run and as it ended, and what wires another to its network.
+
+    Whoever brought it waits until it was `seen`.
+    """
 
     step: Step
     sandbox: Sandbox
     exit: Exit
+    wire: Wire | None
     seen: threading.Event
 
 
 class Looks:
     """Those that wait for the debugger."""
 
-    def __init__(self, debugger: Callable[[Step, Sandbox, Exit], None] | None, halt: threading.Event) -> None:
+    def __init__(
+        self, debugger: Callable[[Step, Sandbox, Exit, Wire | None], None] | None, halt: threading.Event
+    ) -> None:
         self.wanted = debugger is not None
         self._debugger = debugger
         self._halt = halt
         self._waiting: Queue[Failure] = Queue()
         self._gone = threading.Event()
 
-    def bring(self, step: Step, sandbox: Sandbox, exit: Exit) -> None:
+    def bring(self, step: Step, sandbox: Sandbox, exit: Exit, wire: Wire | None) -> None:
         """Have a failed command shown; returns when it was looked at, or nobody looks any more."""
         self._halt.set()
-        failure = Failure(step, sandbox, exit, threading.Event())
+        failure = Failure(step, sandbox, exit, wire, threading.Event())
         self._waiting.put(failure)
         while not failure.seen.wait(LOOK_SECONDS) and not self._gone.is_set():
             pass
@@ -51,7 +58,7 @@ class Looks:
             failure = self._waiting.get()
             try:
                 if self._debugger is not None:
-                    self._debugger(failure.step, failure.sandbox, failure.exit)
+                    self._debugger(failure.step, failure.sandbox, failure.exit, failure.wire)
             finally:
                 failure.seen.set()
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from builder.networks.network import Network
     from layers import Store
 
+Wire = Callable[[int], None]
+"""What gives a process, by its number, a network; before it becomes its command."""
 ALONE = ("host", "none")
 """Networks that nobody has to join."""
 
@@ -29,7 +31,7 @@ class Building:
     @contextmanager
     def joined(
         self, network: str, hosts: Path, *, hostname: str, names: tuple[tuple[str, str], ...]
-    ) -> Iterator[Callable[[int], None] | None]:
+    ) -> Iterator[Wire | None]:
         """What wires a step to a network, or None where it needs none. `names` are those of --add-host.
 
         Raises NetworkMissing, NetworkError, NetworkUnavailable.

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from builder.contexts import Contexts
-    from builder.networks.building import Building
+    from builder.networks.building import Building, Wire
     from builder.secrets import Secret
     from builder.times import Times
     from builder.workbench import Workbench
@@ -68,7 +69,7 @@ class Settings:
     networks: Building
     former: NewLayer | None = None
     mount_data: Callable[[Path, Digest], bool] | None = None
-    look: Callable[[Step, Sandbox, Exit], None] | None = None
+    look: Callable[[Step, Sandbox, Exit, Wire | None], None] | None = None
     times: Times | None = None
     emulator: Emulator | None = None
 
@@ -114,9 +115,7 @@ def run(
             attached = Attaching(bench, step, settings, files, context, tell, stop, undo).attach(shown)
             # `op.env` holds PATH if the image or the Dockerfile has set it; the others count for this process only.
             agent = {"SSH_AUTH_SOCK": attached.agent} if attached.agent else {}
-            wire = undo.enter_context(
-                settings.networks.joined(op.network, files / "hosts", hostname=HOSTNAME, names=op.hosts)
-            )
+            joined = partial(settings.networks.joined, op.network, files / "hosts", hostname=HOSTNAME, names=op.hosts)
             sandbox = Sandbox(
                 work.root,
                 op.args,
@@ -136,14 +135,16 @@ def run(
                 **(unconfined() if op.insecure else {}),
             )
             try:
-                exit = bench.runtime().run(sandbox, told, stop, more=more, wire=wire)
+                with joined() as wire:
+                    exit = bench.runtime().run(sandbox, told, stop, more=more, wire=wire)
             except SandboxBroken as error:
                 if not shown or not error.step.startswith(PLACES):
                     raise
                 raise misplaced(step, error) from error
             stopped = stop.is_set()
             if settings.look is not None and (exit.code != 0 or exit.timed_out) and not stopped:
-                settings.look(step, sandbox, exit)  # while everything is still mounted
+                with joined() as wire:
+                    settings.look(step, sandbox, exit, wire)  # while everything is still mounted
         if stopped and exit.code != 0:
             raise Cancelled("the build was stopped")
         if exit.code != 0 or exit.timed_out:

@@ -1,9 +1,11 @@
 """RUN in networks: joined for the time of the step, the bridge there for the time of the build."""
 
+import re
 import threading
 from contextlib import closing
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.support.town import MACHINE, OUTSIDE, Town
@@ -68,4 +70,27 @@ def test_steps_beside_each_other_and_a_failed_one_leave_nothing(place: Town, tmp
     found = place.pybuild.text("run", "--rm", "four", "sh", "-c", "cat /a*").split()
     assert len(found) == 4
     place.pybuild("build", "--network", "bridge", dockerfile(tmp_path, "RUN exit 3"), code=3)
+    assert not place.tables()
+
+
+def test_a_shell_where_it_failed_has_the_network_that_the_step_had(place: Town, tmp_path: Path) -> None:
+    place.pybuild("network", "create", "shown")
+    place.pybuild("run", "-d", "--name", "db", "--network", "shown", "busybox", "sleep", "60")
+    folder = dockerfile(tmp_path, "RUN true", "RUN exit 3")
+    look = "ip -4 -o address show eth0 | sed 's/.*inet //; s/ .*//'; grep -cw db /etc/hosts"
+    words = place.pybuild.command("build", "--no-cache", "--debug-on-fail", "--network", "shown", str(folder))
+    child = pexpect.spawn(words[0], words[1:], env=place.pybuild.environment, timeout=60, encoding="utf-8")
+    child.expect("exit code 3")
+    child.expect("[#$] ")
+    child.sendline(look)
+    child.expect(r"172\.\d+\.0\.\d+/16\r\n1\r\n")
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
+    for which in ([], ["--before"], ["--step", "2"]):
+        said = place.pybuild.text("debug", *which, ".", "sh", "-c", look)
+        assert re.fullmatch(r"172\.\d+\.0\.\d+/16\n1", said)
+    assert place.pybuild.text("debug", "busybox", "ls", "/sys/class/net") != "lo"
+    place.pybuild("rm", "-f", "db")
     assert not place.tables()

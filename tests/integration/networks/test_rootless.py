@@ -170,6 +170,9 @@ def test_steps_have_it_if_they_ask(settled: tuple[Town, Person]) -> None:
     said = person("build", *flags, "-", stdin=text).stderr
     assert [line.split()[-1] for line in said.splitlines() if line.startswith("#4 0")] == ["lo", "tap0", "lo"]
     assert helpers(there) == []
+    person("build", *flags, "-", stdin="FROM busybox\nRUN exit 3", code=3)
+    assert person.text("debug", ".", "ls", "/sys/class/net") == "lo\ntap0"
+    assert helpers(there) == []
     assert "nowhere not found" in person("build", "--network", "nowhere", "-", stdin=text, code=1).stderr
 
 
