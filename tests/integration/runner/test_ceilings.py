@@ -12,7 +12,13 @@ from runner import DEFAULT_CAPABILITIES, Device, Identity, Limits, LimitUnavaila
 from runner.cgroups import Cgroup, check
 from runner.guard import restrict_legacy
 from runner.hierarchy import discover
-from tests.support.walls import Walled
+from runner.linux import mount
+from runner.mounts import unmount
+from runner.native import Native
+from runner.spawner import Spawner
+from tests.support.guest import is_guest
+from tests.support.private import privately
+from tests.support.walls import Walled, busybox
 
 pytestmark = pytest.mark.root
 
@@ -115,6 +121,29 @@ def test_the_mark_of_packets_needs_its_controller() -> None:
     else:
         with pytest.raises(LimitUnavailable, match="net_classid"):
             check(Limits(net_classid=0x100001))
+
+
+@pytest.mark.skipif(not is_guest(), reason="a hierarchy is all of the machine's, so it is mounted in the guest only")
+def test_the_mark_of_packets_where_its_controller_is_mounted(tmp_path: Path) -> None:
+    place = tmp_path / "net_cls"
+    place.mkdir()
+
+    def body() -> None:
+        mount(b"net_cls", bytes(place), b"cgroup", 0, b"net_cls")
+        try:
+            assert set(discover().legacy) == {"net_cls"}
+            assert setting(Limits(net_classid=0x100001), "net_cls.classid") == str(0x100001)
+            spawner = Spawner()
+            walled = Walled(Native(spawner), busybox(tmp_path / "root"))
+            look = "cat /sys/fs/cgroup/net_cls/net_cls.classid"
+            assert walled(look, limits=Limits(net_classid=7, pids=50)).out == "7\n"
+            assert walled(look).exit.code == 1  # who has no mark has no group of it
+            spawner.close()
+            assert not [entry for entry in place.iterdir() if entry.is_dir()]
+        finally:
+            unmount(place)
+
+    privately(body)
 
 
 @pytest.mark.parametrize(

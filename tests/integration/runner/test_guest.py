@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.guest import run_in_guest
+from tests.support.guest import is_guest, run_in_guest
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -29,7 +29,7 @@ LAYERS = (  # an older EROFS takes block devices only
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.skipif("cgroup_no_v1=all" in Path("/proc/cmdline").read_text(), reason="this is the guest")
+@pytest.mark.skipif(is_guest(), reason="this is the guest")
 def test_everything_holds_with_version_2_only(tmp_path: Path) -> None:
     options = ["-q", "--no-header", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, *(str(HERE / name) for name in (*TESTS, *LAYERS))]
