@@ -17,7 +17,13 @@ from layers.quick import dataclass
 MOST = 2**32 - 1
 """How many numbers there are; the last of 32 bits means "none" to the kernel."""
 FIRST = 1 << 30
-"""Where the numbers of `AUTO` begin on the host: far above those of people and of subordinate ids."""
+"""Where the numbers of `auto` begin on the host: far above those of people and of subordinate ids."""
+APART = MOST - (1 << 27)
+"""Where those begin that one container has to itself (`runner.ranges`)."""
+SHARED = APART - FIRST
+"""How many lie between: those of `auto`."""
+COUNT = 1 << 16
+"""How many a container has to itself."""
 SPARE = MOST - 1
 """The number that the host's root has in mapped mounts."""
 
@@ -71,8 +77,8 @@ class Ids:
 
     @classmethod
     def auto(cls, *, lenient: bool = False) -> Self:
-        """Without asking how: 3.2 thousand million numbers, of which none is anybody's on the host."""
-        high = (Range(0, FIRST, MOST - FIRST),)
+        """Without asking how: 3 thousand million numbers, of which none is anybody's on the host."""
+        high = (Range(0, FIRST, SHARED),)
         return cls(high, high, lenient)
 
     @classmethod
@@ -95,6 +101,11 @@ class Ids:
         """From what `json` made of the fields."""
         uids, gids = (tuple(Range(*one) for one in value[kind]) for kind in ("uids", "gids"))
         return cls(uids, gids, value["lenient"])
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether it is a map that nobody has written by number."""
+        return self.uids[0].inside == 0 and all(one.outside >= FIRST for one in (*self.uids, *self.gids))
 
     @property
     def moves(self) -> bool:

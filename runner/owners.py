@@ -63,7 +63,7 @@ class Owners:
 
             if ids == remap.standing():
                 return Footing(remap.inner(ids))
-        if ids is None or (nested() and ids.uids == Ids.auto().uids):  # in one already
+        if ids is None or (nested() and ids.is_auto):  # in one already
             return Footing(why=_single())
         if (ids, place) not in self._settled:
             try:

@@ -22,8 +22,7 @@ SUBORDINATE = "install uidmap, and add a line such as NAME:100000:65536 to /etc/
 
 def needed(ids: Ids | None) -> bool:
     """Whether this process should stand elsewhere to look after a container of this map."""
-    usual = ids is None or ids.uids == Ids.auto().uids
-    return rootless.owner() is not None and not usual and standing() != ids
+    return ids is not None and not ids.is_auto and rootless.owner() is not None and standing() != ids
 
 
 def environment(ids: Ids) -> dict[str, str]:

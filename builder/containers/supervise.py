@@ -33,6 +33,7 @@ from builder.networks.errors import NetworkError
 from layers.home.leases import discard
 from layers.quick import dataclass, field, replace
 from runner import Exit, Footing, RunnerError
+from runner.ranges import private
 
 if TYPE_CHECKING:
     from layers import Store, Workspace
@@ -59,7 +60,7 @@ def supervise(
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
         stack.callback(discard, container.folder / "files")
-        footing = runtime.settle(settings.userns, store.root)
+        footing = runtime.settle(private(settings.userns, stack), store.root)
         work = stack.enter_context(store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping))
         supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
         stack.callback(supervisor.close)

@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from runner.ids import FIRST
+from runner import Ids
+from runner.ids import APART, COUNT, FIRST, SHARED
 from runner.linux import AT_FDCWD, attach, copy_mount
+from runner.ranges import private
 from tests.support.command import Pybuild
 from tests.support.mounted import ext4
 from tests.support.private import privately
@@ -99,8 +102,31 @@ def test_the_hosts_numbers_while_it_runs(shared_pybuild: Pybuild) -> None:
     shared_pybuild("run", "-d", "--name", name, "-u", "7", "busybox", "sleep", "1000")
     state = told(shared_pybuild, name)
     status = Path(f"/proc/{state['State']['Pid']}/status").read_text()  # type: ignore[index]
-    assert f"Uid:\t{FIRST + 7}\t" in status
+    uid = int(status.partition("Uid:\t")[2].split()[0])
+    assert uid >= APART and (uid - APART) % COUNT == 7
     shared_pybuild("rm", "-f", name)
+
+
+def test_the_root_of_one_container_is_nobody_to_another(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    names = [f"ns-{os.urandom(4).hex()}" for _ in range(2)]
+    (tmp_path / "data").mkdir()
+    firsts = []
+    for name in names:
+        shared_pybuild("run", "-d", "--name", name, "-v", f"{tmp_path}/data:/data", "busybox", "sleep", "1000")
+        pid = json.loads(shared_pybuild.text("inspect", name))[0]["State"]["Pid"]
+        low, high = (line.split() for line in Path(f"/proc/{pid}/uid_map").read_text().splitlines())
+        assert low[0::2] == ["0", str(COUNT)] and high == [str(COUNT), str(FIRST + COUNT), str(SHARED - COUNT)]
+        firsts.append(int(low[1]))
+        shared_pybuild("exec", name, "sh", "-c", f"echo x >/data/{name}; chown 33:3000000000 /data/{name}")
+    assert firsts[0] != firsts[1] and min(firsts) >= APART
+    for name in names:
+        assert ((tmp_path / "data" / name).stat().st_uid, (tmp_path / "data" / name).stat().st_gid) == (33, 3000000000)
+        seen = shared_pybuild.text("exec", name, "stat", "-c", "%u:%g", *(f"/data/{one}" for one in names))
+        assert seen.split() == ["33:3000000000"] * 2
+    with ExitStack() as held:  # theirs are held by who looks after them
+        drawn = {private(Ids.usual(), held) for _ in range(3)}
+        assert not {ids.uids[0].outside for ids in drawn if ids is not None} & set(firsts) and len(drawn) == 3
+    shared_pybuild("rm", "-f", *names)
 
 
 def test_a_volume_belongs_to_root_inside_and_outside(shared_pybuild: Pybuild, tmp_path: Path) -> None:
@@ -154,7 +180,7 @@ def test_a_disk_that_knows_mapped_mounts_beside_one_in_memory_that_may_not(tmp_p
             words = [
                 line.split()[2:] for line in said.splitlines() if line[:2] in ("#2", "#3") and "." in line.split()[1]
             ]
-            assert words == [["7"], ["8"], ["0"], ["0", str(FIRST), str(2**32 - 1 - FIRST)], ["33"]]
+            assert words == [["7"], ["8"], ["0"], ["0", str(FIRST), str(SHARED)], ["33"]]
 
     privately(body)
 
