@@ -99,7 +99,7 @@ def become(uid: int, subordinates: int) -> None:
         with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=made), "w") as file:
             file.write(text + line)
         attach(copy_mount(made, name.encode()), AT_FDCWD, bytes(place))
-    if os.path.exists(TUN):  # on most machines everybody may open it
+    if os.path.exists(TUN) and os.stat(TUN).st_mode & 0o006 != 0o006:  # on most machines everybody may open it
         os.mknod("tun", 0o666 | stat.S_IFCHR, os.stat(TUN).st_rdev, dir_fd=made)
         os.chmod("tun", 0o666, dir_fd=made)
         attach(copy_mount(made, b"tun"), AT_FDCWD, os.fsencode(TUN))
