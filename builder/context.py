@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +20,12 @@ from typing import TYPE_CHECKING
 from builder.batch import HEX, UNKNOWN, Batch, plain
 from builder.errors import ContextError
 from builder.ignore import Ignore, State
+from builder.listing import Listing, read_many, received
 from builder.statcache import StatCache
 from layers import Entry, EntryType, UnsafePath
-from layers.disk.paths import Root, decode, encode, resolve
+from layers.disk.paths import Root, encode, resolve
 from layers.disk.stats import Stats, Status
+from layers.helper import lent
 from layers.tar.entry import whole_seconds
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 FORM = 0o170000
 """The part of a mode that tells kinds apart (S_IFMT, inode(7))."""
-UTF8 = sys.getfilesystemencoding() == "utf-8"
-"""Whether names come as layers spell them already."""
+LEAST = 16
+"""Directories that are enough for two processes."""
 KINDS = {
     stat.S_IFREG: EntryType.FILE,
     stat.S_IFDIR: EntryType.DIR,
@@ -49,44 +49,13 @@ KINDS = {
 }
 
 
-class Listing:
-    """All names in a directory by their bytes, ignored or not, and what lstat(2) says of them."""
-
-    def __init__(self, names: list[str], stats: Stats) -> None:
-        self.names = names
-        self.stats = stats
-
-    @cached_property
-    def at(self) -> dict[str, int]:
-        """Where a name stands."""
-        return dict(zip(self.names, range(len(self.names)), strict=True))
-
-    def find(self, name: str) -> Status | None:
-        """What is known of a name."""
-        at = self.at.get(name)
-        return None if at is None else self.stats[at]
-
-    @classmethod
-    def read(cls, folder: int) -> Listing:
-        """List a directory. Raises OSError."""
-        found = os.listdir(folder)
-        names = found if UTF8 else [decode(os.fsencode(name)) for name in found]
-        names.sort(key=None if "".join(names).isascii() else encode)
-        look = partial(os.stat, dir_fd=folder, follow_symlinks=False)
-        try:
-            return cls(names, Stats.of(map(look, names if UTF8 else map(encode, names))))
-        except FileNotFoundError:  # one that has gone meanwhile
-            there = [name for name in names if _exists(name, folder)]
-            return cls(there, Stats.of(map(look, map(encode, there))))
-
-
 class Context:
     """One directory; paths are relative to it, "" is the directory itself. Threads may share it."""
 
     def __init__(self, directory: Path, ignore: Ignore, known: StatCache | None = None) -> None:
         self.directory = directory
         self.ignore = ignore
-        self._root = Root(directory)
+        self.root = Root(directory)
         self._listings: dict[str, Listing] = {}
         self._shown: dict[str, list[str]] = {}
         """Names in directories that are not ignored."""
@@ -102,6 +71,9 @@ class Context:
     @classmethod
     def open(cls, directory: Path, dockerfile: Path | None, store: Store | None = None) -> Context:
         """Read the ignore file (`<Dockerfile>.dockerignore` first) and the stat cache. Raises ContextError."""
+        with lent() as helper:
+            if helper is not None:
+                helper.prepare("builder.listing")
         ignore = Ignore()
         names = [directory / ".dockerignore"]
         if dockerfile is not None:
@@ -129,7 +101,7 @@ class Context:
             if self._folder is not None:
                 os.close(self._folder[1])
                 self._folder = None
-        self._root.close()
+        self.root.close()
 
     # -- what COPY asks --------------------------------------------------------------------------
 
@@ -143,7 +115,7 @@ class Context:
             return plain(path, status)
         kind = KINDS[form]
         device = kind in (EntryType.CHAR, EntryType.BLOCK)
-        linkname = self._root.readlink(path) if kind is EntryType.SYMLINK else ""
+        linkname = self.root.readlink(path) if kind is EntryType.SYMLINK else ""
         return Entry(
             path,
             kind,
@@ -164,6 +136,8 @@ class Context:
 
     def parts(self, path: str) -> Iterator[str | Batch]:
         """The same, plain files next to each other as one batch."""
+        if path not in self._listings:
+            self._foresee(path)
         names, listing = self.children(path), self._listing(path)
         stats = listing.stats if names is listing.names else listing.stats.chosen(map(listing.at.__getitem__, names))
         batched = [
@@ -196,10 +170,6 @@ class Context:
         status = self._status(path)
         return None if status is None or status.nlink < 2 else (status.dev, status.ino)
 
-    def open_folder(self, path: str) -> int:
-        """A descriptor of a directory, to be closed by the caller. Raises OSError."""
-        return self._root.open(path or ".", os.O_PATH | os.O_DIRECTORY, follow=False)
-
     def open_file(self, path: str) -> int:
         """A descriptor of a file that is still as it was when it was looked at. Raises ContextError, OSError.
 
@@ -208,7 +178,7 @@ class Context:
         head, _, name = path.rpartition("/")
         with self._turn:
             if self._folder is None or self._folder[0] != head:
-                folder = self.open_folder(head)
+                folder = self.root.open(head or ".", os.O_PATH | os.O_DIRECTORY, follow=False)
                 if self._folder is not None:
                     os.close(self._folder[1])
                 self._folder = head, folder
@@ -247,18 +217,36 @@ class Context:
 
     def _link(self, path: str) -> str | None:
         status = self._status(path)
-        return self._root.readlink(path) if status is not None and stat.S_ISLNK(status.mode) else None
+        return self.root.readlink(path) if status is not None and stat.S_ISLNK(status.mode) else None
 
     def _listing(self, path: str) -> Listing:
         if (known := self._listings.get(path)) is not None:
             return known
-        place = self._root.open(path or ".", os.O_RDONLY | os.O_DIRECTORY, follow=False)
-        try:
-            listing = Listing.read(place)
-        finally:
-            os.close(place)
+        listing = Listing.read(self.root, path)
         self._listings[path] = listing
         return listing
+
+    def _foresee(self, path: str) -> None:
+        """List all that is below a directory, two processes at once, if there is a helper; else nothing."""
+        with lent() as helper:
+            level = [path] if helper is not None else []
+            while helper is not None and level:
+                half = len(level) // 2 if len(level) >= LEAST else len(level)
+                if theirs := level[half:]:
+                    helper.ask(read_many, theirs, [self.root.fd])
+                for one in level[:half]:
+                    self._listing(one)
+                for one, found in zip(theirs, helper.answer() or () if theirs else (), strict=False):
+                    if found is not None:
+                        self._listings.setdefault(one, received(*found))
+                level = [inner for one in level for inner in self._inner(one)]
+
+    def _inner(self, path: str) -> list[str]:
+        """The directories in a directory that are not ignored."""
+        prefix, listing = f"{path}/" if path else "", self._listing(path)
+        modes = listing.stats.column("mode")
+        found = [(prefix + name, at) for at, name in enumerate(listing.names) if modes[at] & FORM == stat.S_IFDIR]
+        return [place for place, at in found if not self.ignore or self._seen(place, listing.stats[at])]
 
     def _status(self, path: str) -> Status | None:
         head, _, name = path.rpartition("/")
@@ -266,7 +254,7 @@ class Context:
             return found
         if path not in self._alone:
             try:
-                self._alone[path] = Status.of(self._root.lstat(path or "."))
+                self._alone[path] = Status.of(self.root.lstat(path or "."))
             except (FileNotFoundError, NotADirectoryError, UnsafePath):
                 return None
         return self._alone[path]
@@ -335,13 +323,6 @@ class Context:
             above = self._state(head) if head else self.ignore.top
             self._states[path] = self.ignore.state(path, above)
         return self._states[path]
-
-
-def _exists(name: str, folder: int) -> bool:
-    with suppress(FileNotFoundError):
-        os.stat(encode(name), dir_fd=folder, follow_symlinks=False)
-        return True
-    return False
 
 
 def changed(path: str) -> ContextError:

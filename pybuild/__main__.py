@@ -36,6 +36,10 @@ def main() -> None:
         and (listed.sandbox or (listed.files and (os.geteuid() or WANTED in os.environ)))
     ):
         prepare(listed)
+    if listed is not None and listed.helped and "--help" not in words:
+        from layers.helper import start
+
+        start()
     lean("click")
     from pybuild.cli import run
 

@@ -22,12 +22,14 @@ class Listed:
 
     sandbox: it may run processes behind walls or mount snapshots, so namespaces and the spawner come first.
     failure: the exit code when our own machinery fails (docker's 125 where the command has exit codes of its own).
+    helped: it may read many small files, for which there is a second process (`layers.helper`).
     """
 
     target: str
     summary: str
     sandbox: bool = False
     failure: int = 1
+    helped: bool = False
 
     @property
     def files(self) -> bool:
@@ -38,9 +40,11 @@ class Listed:
 SECTIONS: Mapping[str, Mapping[str, Listed]] = {
     "Build": {
         "build": Listed(
-            "pybuild.commands.build:build", "Build an image from a Dockerfile (the default command).", True
+            "pybuild.commands.build:build", "Build an image from a Dockerfile (the default command).", True, helped=True
         ),
-        "bake": Listed("pybuild.commands.bake:bake", "Build what a bake file or a compose file speaks of.", True),
+        "bake": Listed(
+            "pybuild.commands.bake:bake", "Build what a bake file or a compose file speaks of.", True, helped=True
+        ),
         "check": Listed("pybuild.commands.check:check", "Tell what a Dockerfile says that is probably not meant."),
         "context": Listed(
             "pybuild.commands.context:context", "Show which files a build reads, and why not the others."

@@ -11,7 +11,6 @@ import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -35,6 +34,7 @@ from layers.tar.xattrs import read as read_xattrs
 if TYPE_CHECKING:
     from layers import NewLayer, Store, Tree
     from layers.making.compose import Piece, Taken
+    from layers.making.gathering import Lent
     from layers.making.packing import Form
 
 HEREDOC_MODE = 0o644
@@ -110,7 +110,8 @@ class Placing:
             mtimes_ns,
             uid,
             gid,
-            partial(origin.open_folder, batch.folder),
+            origin.root,
+            batch.folder,
         )
 
     def source(self, path: str) -> str:
@@ -191,6 +192,7 @@ def copy(
     Raises StepFailed, ContextError, AccountMissing, ArchiveInvalid.
     """
     from layers.making.compose import compose
+    from layers.making.gathering import shared
 
     op = step.op
     assert isinstance(op, Copy)
@@ -220,9 +222,10 @@ def copy(
         if last is not None:
             opened.enter_context(last)
         parts = _parts(placing, times)
-        pieces = (what for what, _ in parts) if last is None else last.spare(parts)
+        whole = (what for what, _ in parts) if last is None else last.spare(parts)
         try:
-            layer = compose(store, _pieces(placing, pieces), form)
+            with shared(whole) as pieces:
+                layer = compose(store, _pieces(placing, pieces), form)
         except FileChanged as error:
             raise changed(placing.source(error.path)) from error
         except FileUnreadable as error:
@@ -339,7 +342,7 @@ def _parts(placing: Placing, times: Times | None) -> list[Part]:
     return parts
 
 
-def _pieces(placing: Placing, pieces: Iterable[Entry | PlainFiles | Taken]) -> Iterator[Piece]:
+def _pieces(placing: Placing, pieces: Iterable[Entry | PlainFiles | Taken | Lent]) -> Iterator[Piece]:
     """The same with the data of entries."""
     for entry in pieces:
         if not isinstance(entry, Entry):

@@ -21,7 +21,7 @@ def copy_range(source: int, offset: int, target: int, position: int, length: int
         offset, position, length = offset + count, position + count, length - count
 
 
-def write_all(target: int, data: bytes, position: int) -> None:
+def write_all(target: int, data: bytes | memoryview, position: int) -> None:
     """Write bytes at a position of a file. Raises OSError."""
     view = memoryview(data)
     while view:

@@ -53,10 +53,10 @@ _COLUMNS = {name: number for number, name in enumerate(Status._fields)}
 class Stats:
     """Of many files, in some order."""
 
-    __slots__ = ("_numbers",)
+    __slots__ = ("numbers",)
 
     def __init__(self, numbers: array[int]) -> None:
-        self._numbers = numbers
+        self.numbers = numbers
 
     @classmethod
     def of(cls, found: Iterable[os.stat_result]) -> Stats:
@@ -68,25 +68,25 @@ class Stats:
             return cls(array("q", map(_signed, chain.from_iterable(rows))))
 
     def __len__(self) -> int:
-        return len(self._numbers) // _WIDTH
+        return len(self.numbers) // _WIDTH
 
     def __getitem__(self, at: int) -> Status:
-        return Status._make(self._numbers[_WIDTH * at : _WIDTH * at + _WIDTH])
+        return Status._make(self.numbers[_WIDTH * at : _WIDTH * at + _WIDTH])
 
     def part(self, start: int, end: int) -> Stats:
         """Some of them, one behind the other."""
-        return Stats(self._numbers[_WIDTH * start : _WIDTH * end])
+        return Stats(self.numbers[_WIDTH * start : _WIDTH * end])
 
     def chosen(self, which: Iterable[int]) -> Stats:
         """Some of them, by number."""
         numbers = array("q")
         for at in which:
-            numbers += self._numbers[_WIDTH * at : _WIDTH * at + _WIDTH]
+            numbers += self.numbers[_WIDTH * at : _WIDTH * at + _WIDTH]
         return Stats(numbers)
 
     def column(self, name: str) -> array[int]:
         """One field of all, by its name in a Status."""
-        return self._numbers[_COLUMNS[name] :: _WIDTH]
+        return self.numbers[_COLUMNS[name] :: _WIDTH]
 
 
 def _signed(number: int) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
+from layers.making.gathering import Lent
 from layers.making.packing import Form, Packing
 from layers.oci.image import NewLayer
 from layers.quick import dataclass
@@ -44,7 +45,7 @@ class Taken:
 
 
 Data = BinaryIO | bytes | int | None
-Piece = PlainFiles | Taken | tuple[Entry, Data]
+Piece = PlainFiles | Lent | Taken | tuple[Entry, Data]
 """What a layer is put together from."""
 
 
@@ -68,7 +69,9 @@ def compose(store: Store, pieces: Iterable[Piece], form: Form | None = None) -> 
             tar = TarWriter(sink)
             for piece in pieces:
                 if isinstance(piece, PlainFiles):
-                    rows += _gathered(tar, piece)
+                    rows += _rows(piece, *tar.add_files(piece))
+                elif isinstance(piece, Lent):
+                    rows += _rows(piece.files, *piece.write(tar))
                 elif isinstance(piece, Taken):
                     moved = tar.take(entry_of(piece.rows[0]), piece.tar, piece.start, piece.end) - piece.start
                     rows += [
@@ -90,9 +93,8 @@ def compose(store: Store, pieces: Iterable[Piece], form: Form | None = None) -> 
     return NewLayer(diff_id, size)
 
 
-def _gathered(tar: TarWriter, files: PlainFiles) -> list[Row]:
-    """Write files; their rows."""
-    offsets, attributes = tar.add_files(files)
+def _rows(files: PlainFiles, offsets: Sequence[int], attributes: Mapping[int, Mapping[str, bytes]]) -> list[Row]:
+    """The rows of files that were written."""
     prefix, uid, gid = files.prefix, files.uid, files.gid
     rows: list[Row] = [
         (prefix + name, FILE, mode, uid, gid, size, mtime_ns, offset, "", None)

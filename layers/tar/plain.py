@@ -5,8 +5,10 @@ There may be ten thousands of them, and a value for each would take longer to ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 
+from layers.disk.paths import Root
 from layers.disk.stats import Stats
 from layers.quick import dataclass, replace
 from layers.tar.entry import Entry, EntryType
@@ -16,7 +18,7 @@ from layers.tar.entry import Entry, EntryType
 class PlainFiles:
     """Regular files with one name each, in canonical order. `prefix` is their directory in the layer, with its slash.
 
-    `stats` are from when they were looked at; `open_folder` gives a descriptor of their directory.
+    `stats` are from when they were looked at; `folder` is their directory below `root`.
     """
 
     prefix: str
@@ -26,7 +28,8 @@ class PlainFiles:
     mtimes_ns: Sequence[int]
     uid: int
     gid: int
-    open_folder: Callable[[], int]
+    root: Root
+    folder: str
 
     def __len__(self) -> int:
         return len(self.names)
@@ -42,6 +45,10 @@ class PlainFiles:
             modes=self.modes[start:end],
             mtimes_ns=self.mtimes_ns[start:end],
         )
+
+    def open_folder(self) -> int:
+        """A descriptor of their directory, to which no symlink leads. Raises OSError."""
+        return self.root.open(self.folder or ".", os.O_PATH | os.O_DIRECTORY, follow=False)
 
     def sizes(self) -> list[int]:
         """Their bytes."""

@@ -55,6 +55,11 @@ class TarWriter:
         self._used = 0
         self._flushed = 0
 
+    @property
+    def position(self) -> int:
+        """Bytes so far."""
+        return self._flushed + self._used
+
     def add(self, entry: Entry, data: BinaryIO | bytes | int | None = None) -> int:
         """Write one entry; return the offset of its data in the tar.
 
@@ -122,7 +127,7 @@ class TarWriter:
                         buffer[end : self._used] = _ZEROS[: self._used - end]
                         offsets.append(self._flushed + start)
                         if self._used == CHUNK:
-                            self._flush()
+                            self.flush()
                 finally:
                     os.close(data)
                 at += 1
@@ -138,23 +143,30 @@ class TarWriter:
         Returns the offset of the file's data. Raises ArchiveInvalid if that tar is shorter.
         """
         self._write(header(entry))
-        offset = self._flushed + self._used
+        return self.copy(tar, start, end)
+
+    def copy(self, tar: int, start: int, end: int) -> int:
+        """Write the bytes from `start` to `end` of another tar; return where they begin.
+
+        Raises ArchiveInvalid if that tar is shorter.
+        """
+        offset = self.position
         while start < end:
             stop = min(CHUNK, self._used + end - start)
             count = os.preadv(tar, [self._buffer[self._used : stop]], start)
             if not count:
-                raise ArchiveInvalid(f"{entry.path!r} was to be taken from a tar that ends too early")
+                raise ArchiveInvalid("a tar that files are taken from ends too early")
             start += count
             self._used += count
             if self._used == CHUNK:
-                self._flush()
+                self.flush()
         return offset
 
     def close(self) -> int:
         """Write the end mark and what is buffered; return the size of the tar."""
         self._write(_ZEROS)
         self._write(_ZEROS)
-        self._flush()
+        self.flush()
         return self._flushed
 
     def _write(self, data: bytes) -> None:
@@ -166,9 +178,10 @@ class TarWriter:
             self._used += len(piece)
             done += len(piece)
             if self._used == CHUNK:
-                self._flush()
+                self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand over what is buffered."""
         if self._used:
             self._sink(self._buffer[: self._used])
             self._flushed += self._used
@@ -193,7 +206,7 @@ class TarWriter:
             self._used += count
             left -= count
             if self._used == CHUNK:
-                self._flush()
+                self.flush()
 
 
 def _filler(data: BinaryIO | int) -> Callable[[memoryview], int]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import ArchiveInvalid, Entry, EntryType, UnsafePath
-from layers.disk.paths import decode, encode
+from layers.disk.paths import Root, decode, encode
 from layers.disk.stats import Stats, Status
 from layers.quick import replace
 from layers.tar.entry import SECOND
@@ -303,7 +303,8 @@ def test_headers_of_many_files_are_those_of_each(  # noqa: PLR0917 hypothesis ha
         [mtime_ns] * count,
         owner,
         5,
-        lambda: -1,
+        Root("/"),
+        "",
     )
     try:
         each = [header(files.entry(at, {})) for at in range(count)]
@@ -323,9 +324,7 @@ def test_files_of_a_directory_are_what_they_are_alone(tmp_path: Path) -> None:
     names = sorted(os.listdir(tmp_path))
     statuses = [(tmp_path / name).stat() for name in names]
     count = len(names)
-    files = PlainFiles(
-        "d/", names, Stats.of(statuses), [0o644] * count, [SECOND] * count, 3, 4, lambda: os.open(tmp_path, os.O_RDONLY)
-    )
+    files = PlainFiles("d/", names, Stats.of(statuses), [0o644] * count, [SECOND] * count, 3, 4, Root(tmp_path), "")
     assert len(files.part(2, 5)) == 3
     pieces: list[bytes] = []
     tar = TarWriter(lambda view: pieces.append(bytes(view)))

@@ -1,0 +1,175 @@
+"""Small files of a layer, half of them read by the helper: it makes a tar of them beside ours, in memory.
+
+Segment by segment, every other one is the helper's; when its turn comes its bytes are copied, and the helper has the
+next one meanwhile. What it could not do is done here after all.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from layers.disk.paths import Root
+from layers.disk.ranges import write_all
+from layers.disk.stats import Stats
+from layers.helper import Helper, lent
+from layers.tar.plain import PlainFiles
+from layers.tar.tarball import TarWriter
+
+if TYPE_CHECKING:
+    from layers.making.compose import Taken
+    from layers.tar.entry import Entry
+
+if TYPE_CHECKING:
+    pass
+
+LEAST = 2_000
+"""Files that are worth the messages."""
+MOST_FILES, MOST_BYTES = 10_000, 32 << 20
+"""Of a segment: the bytes of it are in memory for a while."""
+
+Offsets = tuple[list[int], Mapping[int, Mapping[str, bytes]]]
+"""Where the data of each file are, and the attributes of those that have any."""
+
+
+class Lent:
+    """Files that the helper is to read, or has read."""
+
+    def __init__(self, files: PlainFiles, segment: Segment) -> None:
+        self.files = files
+        self._segment = segment
+
+    def write(self, tar: TarWriter) -> Offsets:
+        """Write them, wherever they were read. Raises what `TarWriter.add_files` raises."""
+        if (made := self._segment.made(self)) is None:
+            return tar.add_files(self.files)
+        source, start, end, offsets, attributes = made
+        moved = tar.copy(source, start, end) - start
+        return [offset + moved for offset in offsets], attributes
+
+
+class Segment:
+    """Some of them that the helper is given at once."""
+
+    def __init__(self, sharing: Sharing) -> None:
+        self.lent: list[Lent] = []
+        self._sharing = sharing
+        self._made: dict[Lent, tuple[int, int, int, list[int], Mapping[int, Mapping[str, bytes]]]] | None = None
+
+    def made(self, one: Lent) -> tuple[int, int, int, list[int], Mapping[int, Mapping[str, bytes]]] | None:
+        """Where files lie in the helper's tar: its descriptor, their begin and end, and what `add_files` gave."""
+        if self._made is None:
+            tar, found = self._sharing.fetch()
+            self._made = {each: (tar, *place) for each, place in zip(self.lent, found, strict=False)}
+        return self._made.get(one)
+
+
+class Sharing:
+    """Segments in their order, and the helper that has them one after the other."""
+
+    def __init__(self, helper: Helper) -> None:
+        self._helper = helper
+        self._waiting: deque[Segment] = deque()
+        self._tar = self._before = -1
+
+    def over(self, pieces: Iterable[Entry | PlainFiles | Taken]) -> list[Entry | PlainFiles | Taken | Lent]:
+        """The same pieces, every other segment lent; the helper begins."""
+        pieces = list(pieces)
+        files = [piece for piece in pieces if isinstance(piece, PlainFiles)]
+        count, size = sum(map(len, files)), sum(sum(one.sizes()) for one in files)
+        if count < LEAST:
+            return [*pieces]
+        parts = 2 * max(-(-count // (2 * MOST_FILES)), -(-size // (2 * MOST_BYTES)))
+        found: list[Entry | PlainFiles | Taken | Lent] = []
+        done, theirs = 0, -1
+        for piece in pieces:
+            if not isinstance(piece, PlainFiles):
+                found.append(piece)
+                continue
+            at = done * parts // count
+            done += len(piece)
+            if at % 2 == 0:
+                found.append(piece)
+                continue
+            if at != theirs:
+                theirs = at
+                self._waiting.append(Segment(self))
+            one = Lent(piece, self._waiting[-1])
+            self._waiting[-1].lent.append(one)
+            found.append(one)
+        self._give()
+        return found
+
+    def fetch(self) -> tuple[int, Sequence[tuple[int, int, list[int], Mapping[int, Mapping[str, bytes]]]]]:
+        """What the helper made of the segment whose turn it is, and the tar; nothing if it failed."""
+        found = self._helper.answer() or ()
+        tar = self._tar
+        self._give()
+        return tar, found
+
+    def close(self) -> None:
+        """Give the memory back."""
+        for one in (self._tar, self._before):
+            if one >= 0:
+                os.close(one)
+
+    def _give(self) -> None:
+        if self._before >= 0:
+            os.close(self._before)
+        self._before, self._tar = self._tar, -1
+        if not self._waiting:
+            return
+        segment = self._waiting.popleft()
+        self._tar = os.memfd_create("pybuild-files", os.MFD_CLOEXEC)
+        order = [
+            (
+                files.prefix, files.names, files.stats.numbers.tobytes(), files.modes, files.mtimes_ns, files.uid,
+                files.gid, files.folder,
+            )
+            for files in (one.files for one in segment.lent)
+        ]  # fmt: skip
+        self._helper.ask(gather, order, [segment.lent[0].files.root.fd, self._tar])
+
+
+@contextmanager
+def shared(
+    pieces: Iterable[Entry | PlainFiles | Taken],
+) -> Iterator[Iterable[Entry | PlainFiles | Taken | Lent]]:
+    """Pieces of a layer, some of whose files the helper reads meanwhile, if there is one; all of one directory tree."""
+    with lent() as helper:
+        if helper is None:
+            yield pieces
+            return
+        sharing = Sharing(helper)
+        try:
+            yield sharing.over(pieces)
+        finally:
+            sharing.close()
+
+
+def gather(order: Sequence[Any], descriptors: Sequence[int]) -> list[tuple[int, int, list[int], dict[int, Any]]]:
+    """The helper's work: a tar of files below the first descriptor, in the second.
+
+    Raises what `TarWriter.add_files` raises.
+    """
+    found = []
+    done = 0
+
+    def sink(piece: memoryview) -> None:
+        nonlocal done
+        write_all(descriptors[1], piece, done)
+        done += len(piece)
+
+    with Root(f"/proc/self/fd/{descriptors[0]}") as root:
+        tar = TarWriter(sink)
+        for prefix, names, numbers, modes, mtimes_ns, uid, gid, folder in order:
+            files = PlainFiles(prefix, names, Stats(array("q", numbers)), modes, mtimes_ns, uid, gid, root, folder)
+            start = tar.position
+            offsets, attributes = tar.add_files(files)
+            found.append((start, tar.position, offsets, {at: dict(one) for at, one in attributes.items()}))
+        tar.flush()
+    return found
