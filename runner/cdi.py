@@ -7,10 +7,10 @@ strictly: what is unknown, or cannot be done in a sandbox, makes a file's device
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from layers.quick import dataclass, field
 from runner.devices import Device
 from runner.sandbox import Mount
 

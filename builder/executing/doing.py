@@ -19,11 +19,12 @@ from layers import NewLayer
 
 if TYPE_CHECKING:
     from builder.caching.cache import Kept
-    from builder.caching.finding import Finder
+    from builder.caching.finding import Finder, Found
     from builder.executing.arrivals import Arrivals
     from builder.executing.maker import LayerMaker
+    from builder.executing.turns import Turns
     from builder.request import BuildRequest
-    from layers import Store
+    from layers import Chain, Store
     from runner import Usage
 
 
@@ -40,6 +41,7 @@ class Doing:
         steps: Mapping[int, Step],
         arrivals: Arrivals,
         layers: LayerMaker,
+        turns: Turns,
         stop: threading.Event,
     ) -> None:
         self._request = request
@@ -49,6 +51,7 @@ class Doing:
         self._steps = steps
         self._arrivals = arrivals
         self._layers = layers
+        self._turns = turns
         self._stop = stop
         self._formers = Former(store, home(request))
 
@@ -57,10 +60,12 @@ class Doing:
         began = time.monotonic()
         try:
             match step.op:
-                case Base() as op:
-                    self._arrivals.image(step, op)
-                case Fetch() as op:
-                    self._arrivals.files(step, op)
+                case Base(image) as op:
+                    with self._turns.take(f"image {image and image.config.digest}", self._pause):
+                        self._arrivals.image(step, op)
+                case Fetch(source) as op:
+                    with self._turns.take(f"source {source}", self._pause):
+                        self._arrivals.files(step, op)
                 case _:
                     self._result(step, began)
         except (Cancelled, CacheBroken):
@@ -95,8 +100,20 @@ class Doing:
         if found.hit is not None:
             results.hit(step, looked, found.hit)
             return
+        with self._turns.take(looked.key.text, self._pause) as waited:
+            if waited and (found := finder.find(step, looked)).hit is not None:
+                results.hit(step, looked, found.hit)
+            else:
+                self._make(step, looked, found, chains, began)
+
+    def _pause(self) -> None:
         if self._stop.is_set():
             raise Cancelled("the build was stopped")
+
+    def _make(self, step: Step, looked: Looked, found: Found, chains: Mapping[int, Chain], began: float) -> None:
+        """Make what no cache has."""
+        finder, results = self._finder, self._results
+        self._pause()
         looked = finder.looking.whole(step, looked, chains)
         reason, changes = self._why(step, looked, found.refused)
         results.emit(StepStarted(step.id, reason, changes))

@@ -39,6 +39,11 @@ LEAST_JOBS = 4
 """Steps at the same time where nobody says how many: most wait for the disk or the network now and then."""
 
 
+def jobs(request: BuildRequest) -> int:
+    """How many steps may be done at the same time."""
+    return request.jobs or max(LEAST_JOBS, 2 * (os.cpu_count() or 1))
+
+
 class Execution:
     """The graphs of one build being executed."""
 
@@ -58,7 +63,7 @@ class Execution:
         self._halt = threading.Event()  # stops running commands when a step elsewhere failed, or the user says so
         self._over = threading.Event()
         self._store = bench.store
-        self._jobs = max(request.jobs or max(LEAST_JOBS, 2 * (os.cpu_count() or 1)), 1)
+        self._jobs = jobs(request)
         self.steps: dict[int, Step] = {}
         self._waiting: dict[int, Step] = {}
         self._failed: tuple[int, BaseException] | None = None
@@ -94,6 +99,7 @@ class Execution:
             steps=self.steps,
             arrivals=arrivals,
             layers=self._layers,
+            turns=bench.turns,
             stop=self._halt,
         )
 

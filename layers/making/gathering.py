@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from layers.making.compose import Taken
     from layers.tar.entry import Entry
 
-if TYPE_CHECKING:
-    pass
-
 LEAST = 2_000
 """Files that are worth the messages."""
 MOST_FILES, MOST_BYTES = 10_000, 32 << 20

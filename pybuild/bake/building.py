@@ -1,27 +1,34 @@
-"""The targets of a plan, built one after another: what others need first, the steps of each in parallel."""
+"""The targets of a plan, built side by side: what others need first, the steps of each in parallel."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from builder.errors import Cancelled
 from layers.quick import replace
 from pybuild.bake.errors import BakeError
-from pybuild.bake.plan import LINK, Plan
+from pybuild.bake.plan import LINK, Plan, links
 from pybuild.bake.target import Target, line
+from pybuild.bake.voices import Voices
 
 if TYPE_CHECKING:
-    from builder import BuildResult
+    from builder import BuildRequest, BuildResult
+    from builder.events import Event
     from pybuild.wiring import Context
 
 CWD = "cwd://"
 RESULT = "bake.invalid/target"
 """The name, of no registry, that stands for the result of another target."""
+LOOK_SECONDS = 0.1
+"""How often is looked at whether the user wants an end."""
 FREE = ("fs", "fs.read", "fs.write", "fs.tmp", "fs.cache", "ssh")
 """What buildx asks about before it reads files; here whoever runs the command has read them already."""
 
@@ -34,22 +41,79 @@ class Oven:
         self._plan = plan
         self._options = options
         self._built: dict[str, BuildResult] = {}
+        self._requests: dict[str, BuildRequest] = {}
+        self._several = len(plan.targets) > 1
+        self._stop = threading.Event()
 
     def bake(self) -> int:
         """Build them all; the exit code. Raises BakeError, click.UsageError and what builds raise."""
+        from pybuild.progress import renderer
+
         self._permitted()
-        code = 0
-        found: dict[str, Any] = {}
-        with self._roof.store.lease():
-            for name in self._plan.order():
-                target = self._plan.targets[name]
-                if (what := target.get("call", "build")) != "build":
-                    code = max(code, 0 if name in self._plan.linked else self._call(name, target, what))
-                    continue
-                found[name] = self._one(name, target)
-        if self._options["metadata_file"] and found:
+        roof, wanted = self._roof, self._plan.order()
+        building = [name for name in wanted if self._plan.targets[name].get("call", "build") == "build"]
+        kind = self._options["progress"] or os.environ.get("PYBUILD_PROGRESS") or "auto"
+        with roof.store.lease():
+            if building:
+                roof.sweep()
+                with renderer(kind, color=roof.settings.color) as show, roof.interruptible():
+                    self._build(building, Voices(show))
+                    for name in building:
+                        show.finish(self._built[name], [tag.familiar for tag in self._requests[name].tags])
+            for name in building if kind == "quiet" else ():
+                click.echo(str(self._built[name].image_id))
+            called = (name for name in wanted if name not in building and name not in self._plan.linked)
+            code = max((self._call(name) for name in called), default=0)
+        if self._options["metadata_file"] and building:
+            from pybuild.commands.build import metadata
+
+            found = {name: metadata(self._requests[name], self._built[name]) for name in building}
             Path(self._options["metadata_file"]).write_text(json.dumps(found, indent=2) + "\n")
         return code
+
+    def _build(self, waiting: Sequence[str], voices: Voices) -> None:
+        """Build targets side by side, each when those that it reads are there. Raises the first error."""
+        waiting = [*waiting]
+        running: dict[Future[BuildResult], str] = {}
+        slots = min(len(waiting), max(2, os.cpu_count() or 1))
+        failure: BaseException | None = None
+        with ThreadPoolExecutor(slots, thread_name_prefix="pybuild-target") as pool:
+            while running or (waiting and failure is None):
+                for name in [one for one in waiting if self._is_ready(one)][: slots - len(running)]:
+                    if failure is None and not self._stop.is_set():
+                        waiting.remove(name)
+                        running[pool.submit(self._one, name, voices.of(name if self._several else ""), slots)] = name
+                done, _ = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                if self._roof.stop.is_set():
+                    self._stop.set()
+                for future in done:
+                    name, error = running.pop(future), future.exception()
+                    if error is None:
+                        self._built[name] = future.result()
+                    elif failure is None:
+                        error.add_note(f"target {name} of the bake file")
+                        failure = error
+                        self._stop.set()
+                if not running and self._stop.is_set() and failure is None:
+                    failure = Cancelled("the build was stopped")
+        if failure is not None:
+            raise failure
+
+    def _is_ready(self, name: str) -> bool:
+        """Whether all that it reads is built."""
+        others = links(self._plan.targets[name])
+        return all(one in self._built or self._plan.targets[one].get("call", "build") != "build" for one in others)
+
+    def _one(self, name: str, emit: Callable[[Event], None], slots: int) -> BuildResult:
+        """Build a target, with its share of the steps at the same time."""
+        from builder.build import build
+        from builder.executing.execution import jobs
+        from pybuild.commands.build import reachable
+
+        request, _ = self._request(name, self._plan.targets[name])
+        self._requests[name] = request
+        reachable(self._roof, request)
+        return build(replace(request, jobs=max(jobs(request) // slots, 1)), self._roof.bench, emit, self._stop)
 
     def _permitted(self) -> None:
         allowed = {word.partition("=")[0] for word in self._options["allow"]}
@@ -59,24 +123,11 @@ class Oven:
                 one = min(missing)
                 raise BakeError(f"target {name} wants {one}\nhelp: if you trust it, add --allow {one}")
 
-    def _one(self, name: str, target: Target) -> dict[str, Any]:
-        from pybuild.commands.build import metadata, perform
-
-        request, options = self._request(name, target)
-        quiet = self._options["progress"] == "quiet"
-        if not quiet:
-            click.echo(f"=> target {name}", err=True)
-        try:
-            result = self._built[name] = perform(self._roof, request, options)
-        except Exception as error:
-            error.add_note(f"target {name} of the bake file")
-            raise
-        return metadata(request, result)
-
-    def _call(self, name: str, target: Target, what: str) -> int:
+    def _call(self, name: str) -> int:
         from pybuild.calling import call, parsed
 
-        kind, as_json, harmless = parsed(what)
+        target = self._plan.targets[name]
+        kind, as_json, harmless = parsed(target["call"])
         request, _ = self._request(name, target)
         if not as_json and len(self._plan.targets) > 1:
             click.echo(f"{name}")

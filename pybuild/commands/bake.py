@@ -61,7 +61,7 @@ def bake(
     """Build the TARGETs of a bake file (the group default), those that others need first.
 
     Without -f all of compose.yaml, docker-compose.yml, docker-bake.json, docker-bake.hcl and their overrides that are
-    here are read. Targets are built one after another, the steps of each in parallel.
+    here are read. Targets are built side by side, what several of them share once.
     """
     from pybuild.bake.files import definition
     from pybuild.bake.overrides import Override

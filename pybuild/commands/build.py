@@ -249,10 +249,7 @@ def perform(roof: Context, request: BuildRequest, options: dict[str, Any]) -> Bu
     from builder.build import build as run
     from pybuild.progress import renderer
 
-    if request.network not in ("host", "none"):
-        from builder.networks.book import Networks
-
-        Networks(roof.store).get(request.network)
+    reachable(roof, request)
     kind = "quiet" if options["quiet"] else options["progress"] or os.environ.get("PYBUILD_PROGRESS") or "auto"
     roof.sweep()
     with renderer(kind, color=roof.settings.color) as show, roof.interruptible():
@@ -274,6 +271,14 @@ def perform(roof: Context, request: BuildRequest, options: dict[str, Any]) -> Bu
     if options["metadata_file"]:
         Path(options["metadata_file"]).write_text(json.dumps(metadata(request, result), indent=2) + "\n")
     return result
+
+
+def reachable(roof: Context, request: BuildRequest) -> None:
+    """Raise if there is no network of that name."""
+    if request.network not in ("host", "none"):
+        from builder.networks.book import Networks
+
+        Networks(roof.store).get(request.network)
 
 
 def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:

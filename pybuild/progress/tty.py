@@ -97,7 +97,7 @@ class Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
-        shown = [text for line in self.lines.values() for text in line.shown(width)]
+        shown = [text for line in list(self.lines.values()) for text in line.shown(width)]
         for text in shown[-(options.size.height - 2) :]:
             yield text
             yield Text("")

@@ -133,3 +133,60 @@ def test_built(here: Path, pybuild: Pybuild) -> None:
 def test_called(here: Path, pybuild: Pybuild) -> None:
     (here / HCL).write_text('target "default" {\n dockerfile-inline = "from scratch\\nCOPY a /\\nMAINTAINER x\\n"\n}\n')
     assert "MaintainerDeprecated" in pybuild("bake", "--check", code=1).stdout
+
+
+MEETING = """FROM busybox AS common
+RUN --mount=type=cache,target=/m,sharing=locked echo once >> /m/runs && sleep 0.2 && cp /m/runs /
+FROM common
+ARG ME
+RUN --mount=type=cache,target=/meet touch /meet/$ME; \
+    for n in $(seq 600); do [ -e /meet/one ] && [ -e /meet/two ] && exit; sleep 0.05; done; exit 1
+"""
+TWO = """
+group "default" { targets = ["one", "two"] }
+target "one" {
+  args = { ME = "one" }
+  tags = ["baked/one:1"]
+  network = "none"
+}
+target "two" {
+  inherits = ["one"]
+  args = { ME = "two" }
+  tags = ["baked/two:1"]
+}
+target "bad" {
+  dockerfile-inline = "FROM busybox\nRUN sleep 0.3; exit 5\n"
+}
+target "slow" {
+  dockerfile-inline = "FROM busybox\nRUN sleep 100\n"
+}
+"""
+
+
+@pytest.mark.root
+def test_side_by_side(here: Path, pybuild: Pybuild) -> None:
+    """Each waits for the other, in a place that both see; what they share runs once."""
+    pybuild.base()
+    (here / "Dockerfile").write_text(MEETING)
+    (here / HCL).write_text(TWO)
+    events = [json.loads(line) for line in pybuild("bake", "--progress", "json").stderr.splitlines()]
+    stages = [step["stage"] for event in events if event["event"] == "planned" for step in event["steps"]]
+    assert {stage.split()[0] for stage in stages} == {"one", "two"}
+    ids = [step["id"] for event in events if event["event"] == "planned" for step in event["steps"]]
+    assert sorted(ids) == list(range(1, 7))
+    ended = [event["step"] for event in events if event["event"] in ("step_cached", "step_finished")]
+    assert sorted(ended) == sorted(ids)
+    assert [event["names"] for event in events if event["event"] == "finished"] == [["baked/one:1"], ["baked/two:1"]]
+    assert pybuild.text("run", "--rm", "--network", "none", "baked/two:1", "cat", "/runs") == "once"
+    assert "[two stage-1 2/2] RUN" in pybuild("bake", "--progress", "plain").stderr
+    first, second = pybuild.text("bake", "--progress", "quiet").splitlines()
+    assert first != second
+
+
+@pytest.mark.root
+def test_one_that_fails_ends_the_others(here: Path, pybuild: Pybuild) -> None:
+    pybuild.base()
+    (here / HCL).write_text(TWO)
+    told = pybuild("bake", "--progress", "plain", "bad", "slow", code=5, timeout=60).stderr
+    assert "target bad of the bake file" in told
+    assert "exit code 5" in told
