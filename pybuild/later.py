@@ -59,12 +59,10 @@ class Later(ModuleType):
 
 
 def cleandoc(text: str) -> str:
-    """`inspect.cleandoc`, which only has to be there for texts of more than one line."""
-    if "\n" not in text:
-        return text.strip()
-    from inspect import cleandoc
-
-    return cleandoc(text)
+    """`inspect.cleandoc`: a docstring without the margin of the code around it."""
+    first, *rest = text.expandtabs().split("\n")
+    margin = min((len(line) - len(line.lstrip()) for line in rest if line.strip()), default=0)
+    return "\n".join([first.lstrip(), *(line[margin:] for line in rest)]).strip("\n")
 
 
 def plural(one: str, many: str, count: int) -> str:

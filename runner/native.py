@@ -100,6 +100,10 @@ class Native:
             birth = spare.sown.grow(job, [*streams, where.mount, *binds], wire)
             return Running(birth, spare.cgroup, undo.pop_all())
 
+    def expect(self, sandbox: Sandbox) -> None:
+        """A command of this kind will be started: have a process made for it. Raises SandboxUnavailable, …Broken."""
+        self.spares.prepare(Kind.of(sandbox), 1)
+
     def exec_in(
         self,
         pid: int,

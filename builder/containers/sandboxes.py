@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from builder.containers.connecting import SHARED
 from builder.containers.container import Container
 from builder.containers.settings import Settings
 from builder.emulation import is_i386, lending
@@ -13,7 +15,10 @@ from builder.process import environment, identity, network_files, network_mounts
 from layers import Account, Accounts, Platform
 from layers.disk.paths import Root
 from layers.quick import replace
-from runner import Ids, Mount, Sandbox
+from runner import Ids, Mount, RunnerError, Sandbox
+
+if TYPE_CHECKING:
+    from runner.native import Native
 
 LIMIT = 8 << 20
 """Bytes of passwd and group that are read."""
@@ -40,22 +45,41 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
         identity(account),
         settings.hostname,
         tuple(mounts),
-        sharing[0] if sharing is not None else "host" if settings.network == "host" else "none",
         readonly_root=settings.readonly,
         init=settings.init,
-        limits=settings.limits,
-        userns=ids,
         shm_size=settings.shm_size,
         stop_signal=settings.stop_signal,
-        devices=settings.devices,
-        device_rules=settings.device_rules,
         mask=settings.mask,
         unmask=settings.unmask,
         sysctls=settings.sysctls,
-        writable_sys=settings.privileged,
+        **_walls(settings, ids, sharing[0] if sharing is not None else None),
         **rights(settings),
         **lending(settings.platform, ids),
     )
+
+
+def expect(runtime: Native, settings: Settings, place: Path) -> None:
+    """Have its process made while other things are made ready; where that fails, the real start says why.
+
+    `runtime.rest` lets go of it if there is no start.
+    """
+    if settings.network.startswith(SHARED):
+        return
+    with suppress(RunnerError):
+        ids = runtime.settle(settings.userns, place).ids
+        runtime.expect(Sandbox(Path("/"), settings.command, **_walls(settings, ids)))
+
+
+def _walls(settings: Settings, ids: Ids | None, network: int | None = None) -> dict[str, Any]:
+    """What its process has to know when it is made, as fields of a Sandbox."""
+    return {
+        "network": network if network is not None else "host" if settings.network == "host" else "none",
+        "limits": settings.limits,
+        "userns": ids,
+        "devices": settings.devices,
+        "device_rules": settings.device_rules,
+        "writable_sys": settings.privileged,
+    }
 
 
 def rights(settings: Settings) -> dict[str, Any]:

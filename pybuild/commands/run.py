@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,29 +52,33 @@ def run(
     ended it. The detach keys leave it running.
     """
     from builder.containers import Containers
+    from builder.containers.sandboxes import expect
 
     book = Containers(context.store)
     context.sweep()
     book.forsaken()
-    with context.store.lease():
-        wanted = settings(context, image, command, options, detach=detach)
-        if not detach:
-            stand(wanted.userns)
-        container = book.create(wanted)
-    if options["cidfile"]:
-        Path(options["cidfile"]).write_text(container.id)
-        hand_over(Path(options["cidfile"]))
-    streams = attached(options["attach"])
-    try:
-        if detach:
-            click.echo(container.id)
-            begin(context, container)
-            return 0
-        return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
-    except BaseException:
-        if container.settings.remove and container.exists:
-            book.remove(container)
-        raise
+    with ExitStack() as unused:
+        with context.store.lease():
+            wanted = settings(context, image, command, options, detach=detach)
+            if not detach:
+                stand(wanted.userns)
+                unused.callback(context.runtime.rest)
+                expect(context.runtime, wanted, context.store.root)
+            container = book.create(wanted)
+        if options["cidfile"]:
+            Path(options["cidfile"]).write_text(container.id)
+            hand_over(Path(options["cidfile"]))
+        streams = attached(options["attach"])
+        try:
+            if detach:
+                click.echo(container.id)
+                begin(context, container)
+                return 0
+            return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
+        except BaseException:
+            if container.settings.remove and container.exists:
+                book.remove(container)
+            raise
 
 
 def stay(
