@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from builder.checks.rule import Edit, Found
 from builder.checks.subject import Subject, Visit, value
 from builder.dockerfile import From, Word, expand
+from builder.dockerfile.suggest import distance
 from builder.errors import DockerfileError
 from builder.span import Span
 from builder.stages import SCRATCH
@@ -18,16 +19,17 @@ SLIPS = 2
 def missing(word: Word, variables: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """The variables of a word that have a value, and those that have none, each once."""
     met: dict[str, bool] = {}
+    if "$" not in word.text:
+        return [], []
 
     def lookup(name: str) -> str | None:
         met[name] = name in variables
         return variables.get(name)
 
-    if "$" in word.text:
-        try:
-            expand(word, lookup)
-        except DockerfileError:
-            pass  # `${X:?}`, told when it is planned; the variables met so far are known
+    try:
+        expand(word, lookup)
+    except DockerfileError:
+        pass  # `${X:?}`, told when it is planned; the variables met so far are known
     return [name for name, known in met.items() if known], [name for name, known in met.items() if not known]
 
 
@@ -35,19 +37,9 @@ def alike(word: str, known: Iterable[str]) -> str:
     """The known name fewest insertions, deletions and changes away, two at most; "" if there is none."""
     found, least = "", SLIPS + 1
     for name in known:
-        if abs(len(name) - len(word)) < least and (away := levenshtein(word, name)) < least:
+        if abs(len(name) - len(word)) < least and (away := distance(word, name, least - 1, swaps=False)) < least:
             found, least = name, away
     return found
-
-
-def levenshtein(left: str, right: str) -> int:
-    """The number of insertions, deletions and changes between two words."""
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        before, row = row, [i]
-        for j, b in enumerate(right, 1):
-            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b)))
-    return row[-1]
 
 
 def undefined_arg_in_from(visit: Visit) -> Iterator[Found]:

@@ -157,9 +157,9 @@ def value(word: Word, variables: Mapping[str, str]) -> str:
         return ""
 
 
-def whole(line: LogicalLine) -> Span:
+def whole(line: LogicalLine, instruction: Instruction | None = None) -> Span:
     """All the lines of an instruction, its here-documents included."""
-    span = line.span()
+    span = line.span() if instruction is None else instruction.span
     if not line.heredocs:
         return span
     last = line.heredocs[-1]
@@ -178,7 +178,7 @@ def visits(subject: Subject) -> Iterator[Visit]:
         above = ends.get(base.index) if base is not None else None
         at = above.child() if above is not None else _start(subject, stage)
         ends[stage.index] = at
-        opening = whole(lines[id(stage.opening)])
+        opening = whole(lines[id(stage.opening)], stage.opening)
         yield Visit(subject, stage, stage.opening, lines[id(stage.opening)], at, opening)
         for trigger in above.triggers if above is not None else at.triggers:
             try:
@@ -191,7 +191,7 @@ def visits(subject: Subject) -> Iterator[Visit]:
         at.triggers = ()
         for number, instruction in enumerate(stage.instructions):
             line = lines[id(instruction)]
-            visit = Visit(subject, stage, instruction, line, at, whole(line), number)
+            visit = Visit(subject, stage, instruction, line, at, whole(line, instruction), number)
             yield visit
             _pass(visit)
 

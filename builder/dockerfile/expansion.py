@@ -22,12 +22,14 @@ Lookup = Callable[[str], str | None]
 DEEPEST = 100
 """How many substitutions may lie in one another: more are no text of a person, and would exhaust our stack."""
 _SPECIAL = re.compile(r"[$'\"\\`]")
+_LITERAL = re.compile(r"""([^$'"\\`]*)|"([^$"\\`]*)"|'([^'$\\`]*)'""")
+"""Words that stand for the same whatever the variables and the escape character: most, so they need no grammar."""
 
 
 def expand(word: Word, lookup: Lookup) -> str:
     """The text that a word stands for."""
-    if not _SPECIAL.search(word.text):
-        return word.text
+    if (literal := _LITERAL.fullmatch(word.text)) is not None:
+        return literal[literal.lastindex or 0]
     return "".join(text for text, _ in _Expansion(word.text, lookup, word.span).pieces(_tree(word)))
 
 
@@ -58,7 +60,7 @@ def expand_heredoc(heredoc: Heredoc, lookup: Lookup) -> str:
 
 def check(word: Word) -> None:
     """Raise if the word can never be expanded: a quote is open, a substitution is not one."""
-    if _SPECIAL.search(word.text):
+    if not _LITERAL.fullmatch(word.text):
         _tree(word)
 
 
@@ -170,17 +172,21 @@ def _tree(word: Word) -> Node:
     return _parse(word.text, word.escape, word.span)
 
 
-@lru_cache(maxsize=4096)
 def _parse(text: str, escape: str, span: Span, *, heredoc: bool = False, first_line: int = 0) -> Node:
     try:
-        tree = _parser(escape, heredoc).parse("word", text)
-        if text.count("${") > DEEPEST and _depth(tree) > DEEPEST:
-            raise DockerfileError(span, f"substitutions in substitutions, more than {DEEPEST} deep")
-        return tree
+        tree = _parsed(text, escape, heredoc)
     except Unparseable as error:
         reason, position = _reason(text, error)
         where = _line(span, text, position, first_line) if heredoc else _within(span, text, position)
         raise DockerfileError(where, reason) from None
+    if text.count("${") > DEEPEST and _depth(tree) > DEEPEST:
+        raise DockerfileError(span, f"substitutions in substitutions, more than {DEEPEST} deep")
+    return tree
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str, escape: str, heredoc: bool) -> Node:
+    return _parser(escape, heredoc).parse("word", text)
 
 
 def _depth(tree: Node) -> int:

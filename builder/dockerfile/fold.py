@@ -59,14 +59,15 @@ class LogicalLine:
     def span(self, start: int = 0, end: int | None = None) -> Span:
         """The place of a slice of the text; of all of it by default."""
         end = len(self.text) if end is None else end
+        if len(self.pieces) == 1:
+            _, line, column = self.pieces[0]
+            return Span(line, column + start, line, column + max(start, end), self.origin)
         line, column = self._place(start, self.pieces)
         last, behind = self._place(max(end - 1, start), self.pieces)
         return Span(line, column, last, behind + (end > start), self.origin)
 
     @staticmethod
     def _place(offset: int, pieces: tuple[tuple[int, int, int], ...]) -> tuple[int, int]:
-        if len(pieces) == 1:
-            return pieces[0][1], pieces[0][2] + offset
         at, line, column = pieces[bisect_right(pieces, offset, key=lambda piece: piece[0]) - 1]
         return line, column + offset - at
 

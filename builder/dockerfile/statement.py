@@ -5,6 +5,7 @@ carries its span, and `fail` makes errors that point at one.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -16,9 +17,17 @@ from builder.dockerfile.quotes import unquote
 from builder.dockerfile.suggest import nearest
 from builder.errors import DockerfileError
 from builder.span import Span
-from layers.quick import dataclass, field
+from layers.quick import dataclass
 
 FlagKind = Literal["text", "many", "bool"]
+
+_GAPS = " \t\v\f\r\n\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""What is not counted as the beginning of arguments: all of Unicode's blanks."""
+_BLANK = r"[ \t\v\f\r\n]"
+_FLAGLESS = re.compile(rf"({_BLANK.replace('[', '[^')}+)(?:{_BLANK}+(?!{_BLANK}|--)(.+))?", re.DOTALL)
+"""What the grammar's `line` is without flags, which most lines are."""
+_PAIR = re.compile(r"""([\w.-]+)=([!#-&(-[\]-_a-~]*|"[^"\\`]*")(?:[ \t]+|\Z)""", re.ASCII)
+"""A pair that is read the same whatever the escape character: one name, and a value plain or wholly in quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,6 @@ class Statement:
     flags: tuple[Flag, ...]
     rest: str
     at: int
-    tree: Node = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -113,6 +121,8 @@ class Statement:
         """`key=value …` or `key rest`, and whether it was the latter: ENV, LABEL."""
         if not self.rest:
             raise self.fail(f"{self.name} requires at least one argument")
+        if (plain := self.plain_pairs()) is not None:
+            return plain, False
         try:
             tree = self.parse("pairs")
         except Unparseable as error:
@@ -127,6 +137,19 @@ class Statement:
             assert isinstance(key, Token) and isinstance(value, Token)
             return (Pair(self.word(key), self.word(value)),), True
         return tuple(self.pair(node) for node in tree.nodes("pair")), False
+
+    def plain_pairs(self) -> tuple[Pair, ...] | None:
+        """The pairs, if a look at each is enough; None if it takes the grammar."""
+        pairs, at = [], 0
+        while at < len(self.rest):
+            if (found := _PAIR.match(self.rest, at)) is None:
+                return None
+            key, value = (Word(found[side], self.span(*found.span(side)), self.escape) for side in (1, 2))
+            pairs.append(Pair(key, value))
+            at = found.end()
+        for pair in pairs:
+            check(pair.value)
+        return tuple(pairs)
 
     def pair(self, node: Node) -> Pair:
         """One `key=value`."""
@@ -191,8 +214,11 @@ def statement(line: LogicalLine, escape: str) -> Statement:
     """Cut a logical line, which is not empty."""
     text = line.text.lstrip()
     indent = len(line.text) - len(text)
+    if (plain := _FLAGLESS.fullmatch(text)) is not None:
+        rest = (plain[2] or "").lstrip(_GAPS)
+        return Statement(line, escape, plain[1], (), rest, indent + len(text) - len(rest))
     tree = dockerfile(escape).parse("line", text)
-    keyword, rest = tree.token("KEYWORD"), tree.token("REST")
+    keyword, last = tree.token("KEYWORD"), tree.token("REST")
     assert keyword is not None
     flags: list[Flag] = []
     for node in tree.nodes("flag"):
@@ -201,5 +227,5 @@ def statement(line: LogicalLine, escape: str) -> Statement:
         bare = value is None and not text.startswith("=", name.end)
         span = line.span(indent + name.start, indent + (value.end if value else name.end + (not bare)))
         flags.append(Flag(unquote(name.text)[2:], None if bare else unquote(value.text) if value else "", span))
-    at = indent + (rest.start if rest else len(text))
-    return Statement(line, escape, keyword.text, tuple(flags), rest.text if rest else "", at, tree)
+    rest = last.text.lstrip(_GAPS) if last else ""
+    return Statement(line, escape, keyword.text, tuple(flags), rest, indent + len(text) - len(rest))

@@ -43,8 +43,10 @@ def typed(statement: Statement) -> Instruction:
         flags = Flags((), statement.escape)  # BuildKit reads none of them then, whatever they are
     else:
         flags = statement.flag_values(FLAGS.get(statement.name, {}))
-    line = statement.line
-    return replace(make(statement, flags), span=line.span(), text=line.text.lstrip())
+    instruction = make(statement, flags)  # nobody else has it yet, and a copy would take as long as all before
+    object.__setattr__(instruction, "span", statement.line.span())
+    object.__setattr__(instruction, "text", statement.line.text.lstrip())
+    return instruction
 
 
 @lru_cache(maxsize=64)  # a text that is no Dockerfile at all repeats itself

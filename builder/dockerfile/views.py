@@ -7,7 +7,7 @@ from typing import Any
 
 from builder.dockerfile.fold import LogicalLine
 from builder.dockerfile.instructions import ExecForm, Heredoc, Instruction, MountFlag, ShellForm, Word
-from builder.dockerfile.lalr import Node, Token, Unparseable
+from builder.dockerfile.lalr import Node, Token, Unparseable, dockerfile
 from builder.dockerfile.statement import Statement, statement
 from layers.quick import fields
 
@@ -59,10 +59,11 @@ def _plain(value: Any) -> Any:
 def tree(line: LogicalLine, escape: str) -> Node:
     """The parse tree of a logical line, that of its arguments included."""
     cut = statement(line, escape)
+    whole = dockerfile(escape).parse("line", line.text.lstrip())
     arguments = _argument_tree(cut)
     if arguments is None:
-        return cut.tree
-    return Node("line", [child for child in cut.tree.children if not _is_rest(child)] + [arguments])
+        return whole
+    return Node("line", [child for child in whole.children if not _is_rest(child)] + [arguments])
 
 
 def _argument_tree(cut: Statement) -> Node | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Doing:
-    """Does the `steps` of one graph; threads share it."""
+    """Does the `steps` of one graph; threads share it. `seen` is what was found out about some before."""
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Doing:
         results: Results,
         *,
         steps: Mapping[int, Step],
+        seen: dict[int, tuple[Looked, Found]],
         arrivals: Arrivals,
         layers: LayerMaker,
         turns: Turns,
@@ -49,6 +50,7 @@ class Doing:
         self._finder = finder
         self._results = results
         self._steps = steps
+        self._seen = seen
         self._arrivals = arrivals
         self._layers = layers
         self._turns = turns
@@ -95,8 +97,11 @@ class Doing:
         """Find or make what a step has for its result."""
         finder, results = self._finder, self._results
         chains = results.chains(step)
-        looked = finder.look(step, chains)
-        found = finder.find(step, looked)
+        if (known := self._seen.pop(step.id, None)) is not None:
+            looked, found = known
+        else:
+            looked = finder.look(step, chains)
+            found = finder.find(step, looked)
         if found.hit is not None:
             results.hit(step, looked, found.hit)
             return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from builder.executing.glance import Glance
 from builder.executing.looks import LOOK_SECONDS, Looks
 from builder.executing.maker import LayerMaker
 from builder.executing.results import Results
+from builder.executing.threads import Threads
 from builder.graph import Outcome, Run, Step
 from builder.order import Order
 
@@ -97,6 +97,7 @@ class Execution:
             self.finder,
             self._results,
             steps=self.steps,
+            seen=self._glance.seen,
             arrivals=arrivals,
             layers=self._layers,
             turns=bench.turns,
@@ -107,12 +108,14 @@ class Execution:
         """Do every step. Raises the first error, Cancelled if `stop` was set."""
         self.steps.update((step.id, step) for step in steps)
         self._waiting = dict(self.steps)
+        threads = Threads(self._doing.do, self._jobs)
         try:
-            with self._watched(), ThreadPoolExecutor(self._jobs, thread_name_prefix="pybuild-step") as pool:
+            with self._watched():
                 try:
-                    self._schedule(pool)
+                    self._schedule(threads)
                 finally:
                     self._looks.close()
+                    threads.close()
         finally:
             self._layers.close()
         for step in self._waiting.values():
@@ -129,32 +132,28 @@ class Execution:
         """Keep what shared caches had of those steps whose layers were fetched after all."""
         self._doing.adopt()
 
-    def _schedule(self, pool: ThreadPoolExecutor) -> None:
+    def _schedule(self, threads: Threads) -> None:
         """Begin each step that needs nothing any more, until all are done or one has failed."""
         order = Order(self._waiting.values())
-        running: dict[Future[None], Step] = {}
-        while (order.ready and self._failed is None) or running:
+        while (order.ready and self._failed is None) or threads.running:
             while order.ready and self._failed is None and not self.stop.is_set():
                 step = order.ready.popleft()
                 del self._waiting[step.id]
-                if self._glance.finds(step):
+                if self._glance.finds(step, alone=not (order.ready or threads.running)):
                     order.done(step)
                 else:
                     self._hold()
-                    running[pool.submit(self._doing.do, step)] = step
+                    threads.begin(step)
             self._hold()
-            if not running:
+            if not threads.running:
                 break
-            done, _ = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
-            self._looks.show()
-            for future in done:
-                step = running.pop(future)
-                error = future.exception()
+            for step, error in threads.ended(LOOK_SECONDS):
                 if error is None:
                     order.done(step)
                 elif self._failed is None or isinstance(self._failed[1], Cancelled):
                     self._failed = step.id, error
                     self._halt.set()
+            self._looks.show()
 
     def _hold(self) -> None:
         """Claim what was found at a glance. Raises Vanished."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from queue import Queue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from layers.quick import dataclass
@@ -41,7 +41,7 @@ class Looks:
         self.wanted = debugger is not None
         self._debugger = debugger
         self._halt = halt
-        self._waiting: Queue[Failure] = Queue()
+        self._waiting: SimpleQueue[Failure] = SimpleQueue()
         self._gone = threading.Event()
 
     def bring(self, step: Step, sandbox: Sandbox, exit: Exit, wire: Wire | None) -> None:
