@@ -58,7 +58,7 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
     )
 
 
-def expect(runtime: Native, settings: Settings, place: Path) -> None:
+def expect(runtime: Native, settings: Settings, ids: Ids | None, place: Path) -> None:
     """Have its process made while other things are made ready; where that fails, the real start says why.
 
     `runtime.rest` lets go of it if there is no start.
@@ -66,8 +66,8 @@ def expect(runtime: Native, settings: Settings, place: Path) -> None:
     if settings.network.startswith(SHARED):
         return
     with suppress(RunnerError):
-        ids = runtime.settle(settings.userns, place).ids
-        runtime.expect(Sandbox(Path("/"), settings.command, **_walls(settings, ids)))
+        footing = runtime.settle(ids, place)
+        runtime.expect(Sandbox(Path("/"), settings.command, **_walls(settings, footing.ids)))
 
 
 def _walls(settings: Settings, ids: Ids | None, network: int | None = None) -> dict[str, Any]:

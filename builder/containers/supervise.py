@@ -32,7 +32,7 @@ from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
 from layers.home.leases import discard
 from layers.quick import dataclass, field, replace
-from runner import Exit, Footing, RunnerError
+from runner import Exit, Footing, Ids, RunnerError
 from runner.ranges import private
 
 if TYPE_CHECKING:
@@ -47,10 +47,13 @@ def supervise(
     container: Container,
     *,
     foreground: Foreground | None = None,
+    ids: Ids | None = None,
     started: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
+
+    `ids` are its numbers, if they have been drawn already.
 
     Raises ContainerState if somebody else runs it; AccountMissing, SandboxBroken, LimitUnavailable, NetworkUnavailable,
     NetworkError, CommandRefused if it cannot begin.
@@ -60,7 +63,7 @@ def supervise(
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
         stack.callback(discard, container.folder / "files")
-        footing = runtime.settle(private(settings.userns, stack), store.root)
+        footing = runtime.settle(ids or private(settings.userns, stack), store.root)
         work = stack.enter_context(store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping))
         supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
         stack.callback(supervisor.close)

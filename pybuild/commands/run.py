@@ -18,6 +18,7 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from builder.containers import Container
+    from runner import Ids
 
 EPILOG = """
 \b
@@ -53,6 +54,7 @@ def run(
     """
     from builder.containers import Containers
     from builder.containers.sandboxes import expect
+    from runner.ranges import private
 
     book = Containers(context.store)
     context.sweep()
@@ -60,10 +62,12 @@ def run(
     with ExitStack() as unused:
         with context.store.lease():
             wanted = settings(context, image, command, options, detach=detach)
+            ids = None
             if not detach:
                 stand(wanted.userns)
+                ids = private(wanted.userns, unused)
                 unused.callback(context.runtime.rest)
-                expect(context.runtime, wanted, context.store.root)
+                expect(context.runtime, wanted, ids, context.store.root)
             container = book.create(wanted)
         if options["cidfile"]:
             Path(options["cidfile"]).write_text(container.id)
@@ -74,7 +78,8 @@ def run(
                 click.echo(container.id)
                 begin(context, container)
                 return 0
-            return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
+            stdin = options["interactive"]
+            return stay(context, container, streams, ids=ids, stdin=stdin, keys=keys, proxy=proxy)
         except BaseException:
             if container.settings.remove and container.exists:
                 book.remove(container)
@@ -86,11 +91,12 @@ def stay(
     container: Container,
     streams: frozenset[str] = frozenset(),
     *,
+    ids: Ids | None = None,
     stdin: bool,
     keys: bytes,
     proxy: bool,
 ) -> int:
-    """Run it here, its streams ours (all, or those that are named); its exit code."""
+    """Run it here, its streams ours (all, or those that are named); its exit code. `ids`: its numbers, if drawn."""
     from builder.containers import Containers
     from builder.containers.foreground import Foreground
     from builder.containers.supervise import supervise
@@ -100,7 +106,7 @@ def stay(
         raise click.UsageError("the input device is not a TTY: leave -t out")
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
     foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
-    state = supervise(context.store, context.runtime, container, foreground=foreground, warn=exits.warn)
+    state = supervise(context.store, context.runtime, container, foreground=foreground, ids=ids, warn=exits.warn)
     if state.oom_killed:
         exits.warn("memory ran out and the kernel killed a process: raise --memory")
     if container.settings.remove:
