@@ -5,9 +5,11 @@ Contexts have ten thousands of them, and a value for each would take longer to m
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from layers import Entry, EntryType
+from layers.disk.paths import encode
 from layers.disk.stats import Stats, Status
 from layers.quick import dataclass
 from layers.tar.entry import whole_seconds
@@ -33,6 +35,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def digest(self) -> str:
+        """Of names, modes, sizes and contents."""
+        names = encode("/".join(self.names))
+        columns = (names, self.stats.packed("mode"), self.stats.packed("size"), self.contents.encode())
+        return hashlib.sha256(b"/".join(columns)).hexdigest()
 
     def content(self, at: int) -> str:
         """The digest of one file."""

@@ -114,7 +114,7 @@ class Context:
         if (form := stat.S_IFMT(mode)) == stat.S_IFREG:
             return plain(path, status)
         kind = KINDS[form]
-        device = kind in (EntryType.CHAR, EntryType.BLOCK)
+        device = self.root.lstat(path).st_rdev if kind in (EntryType.CHAR, EntryType.BLOCK) else 0
         linkname = self.root.readlink(path) if kind is EntryType.SYMLINK else ""
         return Entry(
             path,
@@ -122,8 +122,8 @@ class Context:
             mode & 0o7777,
             mtime_ns=whole_seconds(status.mtime_ns),
             linkname=linkname,
-            major=os.major(status.rdev) if device else 0,
-            minor=os.minor(status.rdev) if device else 0,
+            major=os.major(device),
+            minor=os.minor(device),
         )
 
     def children(self, path: str) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 
 from layers.disk.paths import Root, decode, encode
 from layers.disk.stats import Stats, Status
@@ -41,12 +41,11 @@ class Listing:
             found = os.listdir(folder)
             names = found if UTF8 else [decode(os.fsencode(name)) for name in found]
             names.sort(key=None if "".join(names).isascii() else encode)
-            look = partial(os.stat, dir_fd=folder, follow_symlinks=False)
             try:
-                return cls(names, Stats.of(map(look, names if UTF8 else map(encode, names))))
+                return cls(names, _looked(names, folder))
             except FileNotFoundError:  # one that has gone meanwhile
                 there = [name for name in names if _exists(name, folder)]
-                return cls(there, Stats.of(map(look, map(encode, there))))
+                return cls(there, _looked(there, folder))
         finally:
             os.close(folder)
 
@@ -67,6 +66,11 @@ def read_many(paths: Sequence[str], descriptors: Sequence[int]) -> list[tuple[li
 def received(names: list[str], numbers: bytes) -> Listing:
     """One of them."""
     return Listing(names, Stats(array("q", numbers)))
+
+
+def _looked(names: Sequence[str], folder: int) -> Stats:
+    each = names if UTF8 else map(encode, names)
+    return Stats.of([os.stat(name, dir_fd=folder, follow_symlinks=False) for name in each])
 
 
 def _exists(name: str, folder: int) -> bool:

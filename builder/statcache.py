@@ -10,7 +10,8 @@ import sys
 import threading
 from array import array
 from base64 import b64decode, b64encode
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from builder.batch import HEX, UNKNOWN
@@ -26,12 +27,15 @@ NEVER = array("q", bytes(8 * STAMP))
 class Rows:
     """A name, a stamp and a digest in each."""
 
-    __slots__ = ("at", "digests", "stamps")
-
-    def __init__(self, names: Iterable[str], stamps: array[int], digests: bytearray) -> None:
-        self.at = {name: row for row, name in enumerate(names)}
+    def __init__(self, names: list[str], stamps: array[int], digests: bytearray) -> None:
+        self.names = names
         self.stamps = stamps
         self.digests = digests
+
+    @cached_property
+    def at(self) -> dict[str, int]:
+        """The row of a name."""
+        return {name: row for row, name in enumerate(self.names)}
 
     def find(self, name: str, status: Status) -> str | None:
         """The digest of a file that is as it was when it was read."""
@@ -46,7 +50,9 @@ class Rows:
 
     def put(self, name: str, stamp: array[int], digest: str) -> None:
         """Add a row, or say something else in it."""
-        row = self.at.setdefault(name, len(self.at))
+        row = self.at.setdefault(name, len(self.names))
+        if row == len(self.names):
+            self.names.append(name)
         self.stamps[row * STAMP : row * STAMP + STAMP] = stamp
         self.digests[row * HEX : row * HEX + HEX] = digest.encode()
 
@@ -58,7 +64,7 @@ class StatCache:
     """
 
     def __init__(self) -> None:
-        self._alone = Rows((), array("q"), bytearray())
+        self._alone = Rows([], array("q"), bytearray())
         self._folders: dict[str, Rows] = {}
         self._turn = threading.Lock()
         self.grown = False
@@ -82,7 +88,7 @@ class StatCache:
     def find_all(self, folder: str, names: Sequence[str], stats: Stats) -> str:
         """The digests of plain files in a directory, one behind the other; UNKNOWN for one that has to be read."""
         rows = self._folders.get(folder)
-        if rows is not None and rows.stamps == stamps(stats) and list(rows.at) == names:
+        if rows is not None and rows.stamps == stamps(stats) and rows.names == names:
             return rows.digests.decode()
         prefix = f"{folder}/" if folder else ""
         return "".join(self.find(prefix + name, stats[at]) or UNKNOWN for at, name in enumerate(names))
@@ -91,7 +97,7 @@ class StatCache:
         self, folder: str, names: Sequence[str], stats: Stats, began_ns: int, digests: str, there: Container[str]
     ) -> None:
         """Remember plain files that were read from `began_ns` on; of others in that directory what is still `there`."""
-        rows = Rows(names, stamps(stats), bytearray(digests.encode()))
+        rows = Rows(list(names), stamps(stats), bytearray(digests.encode()))
         for row, changed in enumerate(zip(stats.column("mtime_ns"), stats.column("ctime_ns"), strict=True)):
             if began_ns - max(changed) <= RACY:
                 rows.stamps[row * STAMP : row * STAMP + STAMP] = NEVER
@@ -110,9 +116,9 @@ class StatCache:
         if sys.byteorder == "big":
             stamps.byteswap()
         return {
-            "paths": "//".join(self._alone.at),
+            "paths": "//".join(self._alone.names),
             "folders": "\0".join(self._folders),
-            "names": "\0".join("//".join(one.at) for one in self._folders.values()),
+            "names": "\0".join("//".join(one.names) for one in self._folders.values()),
             "stamps": b64encode(stamps.tobytes()).decode(),
             "digests": b"".join(one.digests for one in rows).decode(),
         }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from builder.caching.cache import Where
 
 if TYPE_CHECKING:
+    from builder.ops.select import Selection
     from layers import Digest, Store
 
 Table = list[list[Any]]
@@ -28,14 +29,18 @@ QUICKLY = 1
 """Level of zlib: a list of fifty thousand files takes a twentieth of a second."""
 
 
-def keep(store: Store, where: Where, lists: Mapping[str, Table], layer: Digest) -> None:
+def keep(store: Store, where: Where, selections: Mapping[str, Selection], layer: Digest) -> None:
     """Remember what an instruction has read, by digest; the list before this one stays as well."""
     newest, older = _keys(where)
     before = store.records.known(newest)
-    if before is not None and before.value["of"] != list(lists):
+    if before is not None and before.value["of"] == list(selections):
+        store.records.keep(newest, before.value, [layer])
+        return
+    if before is not None:
         store.records.keep(older, before.value, store.records.layers(newest))
+    lists = {digest: selection.table() for digest, selection in selections.items()}
     packed = base64.b64encode(zlib.compress(json.dumps(lists).encode(), QUICKLY)).decode()
-    store.records.keep(newest, {"of": list(lists), "lists": packed}, [layer])
+    store.records.keep(newest, {"of": list(selections), "lists": packed}, [layer])
 
 
 def find(store: Store, where: Where, digest: str) -> Listing | None:

@@ -14,7 +14,7 @@ from layers import Chain
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.caching.inputs import Listing, Table
+    from builder.caching.inputs import Listing
     from builder.context import Context
     from builder.contexts import Contexts
     from builder.ops.attach import Shown
@@ -35,22 +35,18 @@ class Looked:
     selection: Selection | None = None
     shown: Sequence[Shown] = ()
 
-    def tables(self) -> dict[str, Table]:
+    def selections(self) -> dict[str, Selection]:
         """The files that it reads, as far as they were looked at, by the digest of them that is in the key."""
-        found: dict[str, Table] = {
-            one.content: Selection((one.source,)).table()
-            for one in self.shown
-            if one.content and one.source is not None
-        }
+        found = {one.content: Selection((one.source,)) for one in self.shown if one.content and one.source is not None}
         if self.selection is not None:
-            found[self.key.parts["content"]] = self.selection.table()
+            found[self.key.parts["content"]] = self.selection
         return found
 
     def lists(self) -> dict[str, Listing]:
         """The same by path."""
         from builder.caching.inputs import listing
 
-        return {digest: listing(table) for digest, table in self.tables().items()}
+        return {digest: listing(selection.table()) for digest, selection in self.selections().items()}
 
     def of_context(self, op: Op) -> list[str]:
         """The digests of what it reads of the build's own files."""

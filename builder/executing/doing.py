@@ -174,5 +174,5 @@ class Doing:
             usage=usage,
             line=step.span.place,
         )
-        if tables := looked.tables():
-            inputs.keep(self._store, where, tables, layer.diff_id)
+        if selections := looked.selections():
+            inputs.keep(self._store, where, selections, layer.diff_id)

@@ -110,7 +110,7 @@ class Selection:
         for source in self.sources:
             for item in (source.top, *source.items):
                 if isinstance(item, Batch):
-                    lines.append([item.relative, "/".join(item.names), item.modes(), item.sizes(), item.contents])
+                    lines.append([item.relative, item.digest()])
                     continue
                 entry = item.entry
                 group = None if item.group is None else groups.setdefault(item.group, len(groups))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from array import array
 from collections.abc import Iterable
 from itertools import chain
@@ -19,12 +20,9 @@ class Status(NamedTuple):
     ino: int
     dev: int
     nlink: int
-    uid: int
-    gid: int
     size: int
     mtime_ns: int
     ctime_ns: int
-    rdev: int
 
     @classmethod
     def of(cls, found: os.stat_result) -> Status:
@@ -32,16 +30,13 @@ class Status(NamedTuple):
         return cls._make(map(_signed, _FIELDS(found)))
 
     def same(self, other: Status) -> bool:
-        """True if a file was not written to, whatever happened to its names: those change the number of them and
-        `ctime_ns` alone."""
+        """True if a file was not written to, whatever happened to its names and its owner, which change `ctime_ns`."""
         return (
             self.ino == other.ino
             and self.size == other.size
             and self.mtime_ns == other.mtime_ns
             and self.mode == other.mode
             and self.dev == other.dev
-            and self.uid == other.uid
-            and self.gid == other.gid
         )
 
 
@@ -83,6 +78,13 @@ class Stats:
         for at in which:
             numbers += self.numbers[_WIDTH * at : _WIDTH * at + _WIDTH]
         return Stats(numbers)
+
+    def packed(self, name: str) -> bytes:
+        """One field of all as the same bytes on every machine."""
+        found = self.column(name)
+        if sys.byteorder == "big":
+            found.byteswap()
+        return found.tobytes()
 
     def column(self, name: str) -> array[int]:
         """One field of all, by its name in a Status."""

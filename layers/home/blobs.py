@@ -158,8 +158,8 @@ class BlobWriter:
         self._written = self._begun = 0
         self.size = 0
 
-    def write(self, data: bytes) -> int:
-        """Append bytes; returns how many."""
+    def write(self, data: bytes | memoryview) -> int:
+        """Append bytes; returns how many. A view has to stay as it is while it is hashed (`layers.tar.pipeline`)."""
         length = len(data)
         self.size += length
         if length < GATHER:
@@ -236,7 +236,7 @@ class BlobWriter:
             self._hashing.__exit__(None)
             self._hashing = None
 
-    def _emit(self, data: bytes) -> None:
+    def _emit(self, data: bytes | memoryview) -> None:
         if self._hashing is None:
             from layers.tar.pipeline import Behind
 

@@ -12,13 +12,17 @@ from layers.oci.image import NewLayer
 from layers.quick import dataclass
 from layers.tar.entry import Entry, EntryType
 from layers.tar.header import BLOCK
-from layers.tar.pipeline import Behind
+from layers.tar.pipeline import DEPTH
 from layers.tar.plain import PlainFiles
 from layers.tar.tarball import TarWriter
 from layers.tar.toc import FILE, OFFSET, SIZE, Row, Toc, entry_of, row_of
 
 if TYPE_CHECKING:
     from layers.home.store import Store
+
+
+BUFFERS = DEPTH + 2
+"""Chunks of memory for a tar: so many are being hashed, are waiting for that, or are being filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +62,29 @@ def compose(store: Store, pieces: Iterable[Piece], form: Form | None = None) -> 
     rows: list[Row] = []
     with store.blobs.writer() as blob, ExitStack() as undo:
         packing = undo.enter_context(Packing(store, form)) if form is not None else None
-        with Behind(blob.write) as write:
 
-            def sink(piece: memoryview) -> None:
-                chunk = bytes(piece)
-                write(chunk)
-                if packing is not None:
-                    packing.feed(chunk)
+        def sink(piece: memoryview) -> None:
+            blob.write(piece)
+            if packing is not None:
+                packing.feed(bytes(piece))
 
-            tar = TarWriter(sink)
-            for piece in pieces:
-                if isinstance(piece, PlainFiles):
-                    rows += _rows(piece, *tar.add_files(piece))
-                elif isinstance(piece, Lent):
-                    rows += _rows(piece.files, *piece.write(tar))
-                elif isinstance(piece, Taken):
-                    moved = tar.take(entry_of(piece.rows[0]), piece.tar, piece.start, piece.end) - piece.start
-                    rows += [
-                        row if row[OFFSET] is None else (*row[:OFFSET], row[OFFSET] + moved, *row[OFFSET + 1 :])
-                        for row in piece.rows
-                    ]
-                else:
-                    entry, data = piece
-                    offset = tar.add(entry, data)
-                    rows.append(row_of(entry, offset if entry.type is EntryType.FILE else entry.offset))
-            tar.close()
+        tar = TarWriter(sink, BUFFERS)
+        for piece in pieces:
+            if isinstance(piece, PlainFiles):
+                rows += _rows(piece, *tar.add_files(piece))
+            elif isinstance(piece, Lent):
+                rows += _rows(piece.files, *piece.write(tar))
+            elif isinstance(piece, Taken):
+                moved = tar.take(entry_of(piece.rows[0]), piece.tar, piece.start, piece.end) - piece.start
+                rows += [
+                    row if row[OFFSET] is None else (*row[:OFFSET], row[OFFSET] + moved, *row[OFFSET + 1 :])
+                    for row in piece.rows
+                ]
+            else:
+                entry, data = piece
+                offset = tar.add(entry, data)
+                rows.append(row_of(entry, offset if entry.type is EntryType.FILE else entry.offset))
+        tar.close()
         with blob.flushing():
             toc = Toc(rows)
             table = toc.dumps()

@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 LEAST = 2_000
 """Files that are worth the messages."""
-MOST_FILES, MOST_BYTES = 10_000, 32 << 20
-"""Of a segment: the bytes of it are in memory for a while."""
+MOST_FILES, MOST_BYTES = 5_000, 12 << 20
+"""Of two segments, one of ours and one of the helper's, whose bytes are in memory for a while."""
+FEW = 250
+"""Files that are handed over together."""
+OURS = 0.4
+"""The share that is read here, where hashing and writing have to be done as well."""
 
 Offsets = tuple[list[int], Mapping[int, Mapping[str, bytes]]]
 """Where the data of each file are, and the attributes of those that have any."""
@@ -71,25 +75,25 @@ class Sharing:
     def __init__(self, helper: Helper) -> None:
         self._helper = helper
         self._waiting: deque[Segment] = deque()
-        self._tar = self._before = -1
+        self._tars: deque[int] = deque()
 
     def over(self, pieces: Iterable[Entry | PlainFiles | Taken]) -> list[Entry | PlainFiles | Taken | Lent]:
         """The same pieces, every other segment lent; the helper begins."""
-        pieces = list(pieces)
+        pieces = list(_smaller(pieces))
         files = [piece for piece in pieces if isinstance(piece, PlainFiles)]
         count, size = sum(map(len, files)), sum(sum(one.sizes()) for one in files)
         if count < LEAST:
             return [*pieces]
-        parts = 2 * max(-(-count // (2 * MOST_FILES)), -(-size // (2 * MOST_BYTES)))
+        rounds = max(-(-count // MOST_FILES), -(-size // MOST_BYTES))
         found: list[Entry | PlainFiles | Taken | Lent] = []
-        done, theirs = 0, -1
+        done, theirs = 0, -1.0
         for piece in pieces:
             if not isinstance(piece, PlainFiles):
                 found.append(piece)
                 continue
-            at = done * parts // count
+            at, within = divmod(done * rounds / count, 1)
             done += len(piece)
-            if at % 2 == 0:
+            if within < OURS:
                 found.append(piece)
                 continue
             if at != theirs:
@@ -104,24 +108,23 @@ class Sharing:
     def fetch(self) -> tuple[int, Sequence[tuple[int, int, list[int], Mapping[int, Mapping[str, bytes]]]]]:
         """What the helper made of the segment whose turn it is, and the tar; nothing if it failed."""
         found = self._helper.answer() or ()
-        tar = self._tar
+        tar = self._tars[0]
         self._give()
         return tar, found
 
     def close(self) -> None:
         """Give the memory back."""
-        for one in (self._tar, self._before):
-            if one >= 0:
-                os.close(one)
+        for tar in self._tars:
+            os.close(tar)
 
     def _give(self) -> None:
-        if self._before >= 0:
-            os.close(self._before)
-        self._before, self._tar = self._tar, -1
+        """Let the helper go on, in the tar whose bytes have been copied."""
         if not self._waiting:
             return
         segment = self._waiting.popleft()
-        self._tar = os.memfd_create("pybuild-files", os.MFD_CLOEXEC)
+        if len(self._tars) < 2:
+            self._tars.append(os.memfd_create("pybuild-files", os.MFD_CLOEXEC))
+        self._tars.rotate(1)
         order = [
             (
                 files.prefix, files.names, files.stats.numbers.tobytes(), files.modes, files.mtimes_ns, files.uid,
@@ -129,7 +132,16 @@ class Sharing:
             )
             for files in (one.files for one in segment.lent)
         ]  # fmt: skip
-        self._helper.ask(gather, order, [segment.lent[0].files.root.fd, self._tar])
+        self._helper.ask(gather, order, [segment.lent[0].files.root.fd, self._tars[0]])
+
+
+def _smaller(pieces: Iterable[Entry | PlainFiles | Taken]) -> Iterator[Entry | PlainFiles | Taken]:
+    """The same, so that no piece is a large part of the whole."""
+    for piece in pieces:
+        if isinstance(piece, PlainFiles):
+            yield from (piece.part(at, min(at + FEW, len(piece))) for at in range(0, len(piece), FEW))
+        else:
+            yield piece
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self
+from typing import Any, Self
 
 DEPTH = 4
 """Chunks in flight between two threads; a chunk is at most 1 MiB."""
@@ -50,19 +50,19 @@ class Behind:
     by an exception drops what is in flight.
     """
 
-    def __init__(self, consume: Callable[[bytes], object]) -> None:
+    def __init__(self, consume: Callable[[Any], object]) -> None:
         self._consume = consume
-        self._chunks: queue.Queue[bytes | None] = queue.Queue(DEPTH)
+        self._chunks: queue.Queue[bytes | memoryview | None] = queue.Queue(DEPTH)
         self._failure: BaseException | None = None
         self._dropped = False
-        self._first: bytes | None = None
+        self._first: bytes | memoryview | None = None
         self._begun = False
         self._thread = threading.Thread(target=self._work, name="pybuild-stage", daemon=True)
 
     def __enter__(self) -> Self:
         return self
 
-    def __call__(self, chunk: bytes) -> None:
+    def __call__(self, chunk: bytes | memoryview) -> None:
         """Hand over a chunk, waiting while too many are in flight. Raises what `consume` raised."""
         if not self._begun:
             if self._first is None:

@@ -9,6 +9,7 @@ a record. Seconds of a modification time are in the header; nanoseconds, if any,
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO
 
@@ -45,13 +46,15 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
 class TarWriter:
     """Writes entries as they come; order them first (`ordered`).
 
-    `sink` gets pieces of exactly CHUNK bytes, except the last; each is a view of one buffer and
-    must be used up before `sink` returns.
+    `sink` gets pieces of exactly CHUNK bytes, except the last; each is a view of one of `buffers` chunks of memory,
+    and must be used up before `sink` is called with the next view of the same.
     """
 
-    def __init__(self, sink: Callable[[memoryview], object]) -> None:
+    def __init__(self, sink: Callable[[memoryview], object], buffers: int = 1) -> None:
         self._sink = sink
         self._buffer = memoryview(bytearray(CHUNK))
+        self._free = deque([self._buffer])
+        self._more = buffers - 1
         self._used = 0
         self._flushed = 0
 
@@ -119,6 +122,7 @@ class TarWriter:
                     if found or end + BLOCK > CHUNK:
                         attributes[at] = found
                         offsets.append(self.add(files.entry(at, found), data))
+                        buffer = self._buffer
                     else:
                         buffer[self._used : start] = head
                         if size and os.readv(data, [buffer[start:end]]) != size:
@@ -128,6 +132,7 @@ class TarWriter:
                         offsets.append(self._flushed + start)
                         if self._used == CHUNK:
                             self.flush()
+                            buffer = self._buffer
                 finally:
                     os.close(data)
                 at += 1
@@ -186,6 +191,11 @@ class TarWriter:
             self._sink(self._buffer[: self._used])
             self._flushed += self._used
             self._used = 0
+            if self._more:
+                self._more -= 1
+                self._free.appendleft(memoryview(bytearray(CHUNK)))
+            self._free.rotate(-1)
+            self._buffer = self._free[-1]
 
     def _copy(self, entry: Entry, data: BinaryIO | bytes | int | None, left: int) -> None:
         if isinstance(data, bytes):

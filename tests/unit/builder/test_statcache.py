@@ -20,7 +20,7 @@ PATHS = st.lists(
 
 def status(inode: int, size: int, mtime: int, ctime: int) -> Status:
     """One that has these four."""
-    return Status(0o100644, inode, 0, 1, 0, 0, size, mtime, ctime, 0)
+    return Status(0o100644, inode, 0, 1, size, mtime, ctime)
 
 
 def many(statuses: Iterable[Status]) -> Stats:

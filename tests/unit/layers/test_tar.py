@@ -294,7 +294,7 @@ def test_headers_of_many_files_are_those_of_each(  # noqa: PLR0917 hypothesis ha
     prefix: str, raw: list[bytes], owner: int, size: int, mtime_ns: int, mode: int
 ) -> None:
     count = len(raw)
-    stats = Stats(array("q", Status(0o100000 | mode, 1, 1, 1, 0, 0, size, 0, 0, 0) * count))
+    stats = Stats(array("q", Status(0o100000 | mode, 1, 1, 1, size, 0, 0) * count))
     files = PlainFiles(
         prefix,
         list(map(decode, raw)),
