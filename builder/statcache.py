@@ -20,6 +20,10 @@ from layers.disk.stats import Stats, Status
 RACY = 50_000_000
 """Nanoseconds: a file that changed this shortly before it was read may change again within one tick of its clock."""
 STAMP = 4
+READ = 1 << 14
+"""Bytes that are read and hashed in the time that it takes to open a file."""
+WORTH = 32
+"""Rows that are kept in the time that it takes to open a file, and more: keeping waits for the disk, too."""
 NEVER = array("q", bytes(8 * STAMP))
 """The stamp of no file."""
 
@@ -58,7 +62,7 @@ class Rows:
 
 
 class StatCache:
-    """What is known of the files of one directory, by path. `grown` tells whether there is anything new to keep.
+    """What is known of the files of one directory, by path.
 
     Plain files are looked at a directory at a time, and have rows for themselves there; all else is looked at alone.
     """
@@ -67,7 +71,13 @@ class StatCache:
         self._alone = Rows([], array("q"), bytearray())
         self._folders: dict[str, Rows] = {}
         self._turn = threading.Lock()
-        self.grown = False
+        self._news = 0
+
+    @property
+    def grown(self) -> bool:
+        """Whether so much is new that to keep it takes less than to read it again."""
+        rows = len(self._alone.names) + sum(len(one.names) for one in self._folders.values())
+        return self._news * WORTH > rows
 
     def find(self, path: str, status: Status) -> str | None:
         """The digest of a file that is as it was when it was read."""
@@ -83,7 +93,7 @@ class StatCache:
         if began_ns - max(status.mtime_ns, status.ctime_ns) > RACY:
             with self._turn:
                 self._alone.put(path, array("q", stamp(status)), digest)
-                self.grown = True
+                self._news += 1 + status.size // READ
 
     def find_all(self, folder: str, names: Sequence[str], stats: Stats) -> str:
         """The digests of plain files in a directory, one behind the other; UNKNOWN for one that has to be read."""
@@ -98,16 +108,19 @@ class StatCache:
     ) -> None:
         """Remember plain files that were read from `began_ns` on; of others in that directory what is still `there`."""
         rows = Rows(list(names), stamps(stats), bytearray(digests.encode()))
+        known, sizes, news = self.find_all(folder, names, stats), stats.column("size"), 0
         for row, changed in enumerate(zip(stats.column("mtime_ns"), stats.column("ctime_ns"), strict=True)):
             if began_ns - max(changed) <= RACY:
                 rows.stamps[row * STAMP : row * STAMP + STAMP] = NEVER
+            elif known[row * HEX : row * HEX + HEX] == UNKNOWN:
+                news += 1 + sizes[row] // READ
         with self._turn:
             if (old := self._folders.get(folder)) is not None:
                 for name, row in old.at.items():
                     if name not in rows.at and name in there:
                         rows.put(name, old.stamps[row * STAMP : row * STAMP + STAMP], old.digest(row))
             self._folders[folder] = rows
-            self.grown = True
+            self._news += news
 
     def dump(self) -> dict[str, str]:
         """All rows as a small JSON object; `//` and NUL, which no path contains, tell them apart."""

@@ -91,3 +91,21 @@ def test_of_a_directory_only_what_is_racy_is_read_again() -> None:
     cache.note_all("", ["a", "b"], stats, RACY + 5, "1" * 64 + "2" * 64, ["a", "b"])
     again = StatCache.load(cache.dump())
     assert again.find_all("", ["a", "b"], stats) == "1" * 64 + UNKNOWN
+
+
+def test_it_is_kept_when_that_takes_less_than_reading_again() -> None:
+    names = [f"{number:04}" for number in range(1000)]
+    stats = [status(number + 1, 9, 3, 4) for number in range(1000)]
+    cache = StatCache()
+    assert not cache.grown
+    cache.note_all("d", names, many(stats), RACY + 5, "a" * 64_000, names)
+    assert cache.grown
+    again = StatCache.load(cache.dump())
+    assert not again.grown
+    for at in range(40):
+        stats[at] = status(at + 1, 9, 4, 4)
+        again.note_all("d", names, many(stats), RACY + 5, "b" * 64_000, names)
+        assert again.grown == (at + 1 > 31)
+    again = StatCache.load(cache.dump())
+    again.note("large", status(1, 1 << 30, 3, 4), RACY + 5, "c" * 64)
+    assert again.grown
