@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import moving, report, sandbox, scaling
+from bench import moving, report, sandbox, scaling, scanning
 from bench.cases import CASES, Bench, Case
 from bench.floor import plain_put
 from bench.profile import native_diff, where_time_goes
@@ -29,7 +29,7 @@ from tests.support.bases import rootfs
 from tests.support.registry import registry_server
 
 BASE = "bench-base:latest"
-PARTS = ("build", "moving", "sandbox", "scaling")
+PARTS = ("build", "moving", "sandbox", "scaling", "scan")
 PAGE = Path(__file__).parent.parent / "docs/performance.md"
 
 
@@ -77,6 +77,8 @@ def main() -> int:
             rival = next((tool for tool in tools if isinstance(tool, Docker)), None)
             walls = sandbox.measure(us, rival, folder / "shared/sandbox", BASE, asked.rounds)
             text += f"\n\n## What walls cost\n\n{walls}"
+        if us is not None and "scan" in asked.parts:
+            text += f"\n\n## Looking at a context\n\n{scanning.measure(folder / 'scanned', asked.rounds)}"
         if us is not None and "scaling" in asked.parts:
             grown = scaling.measure(us, folder / "scaling", BASE, server.host)
             text += f"\n\n## How cost grows\n\n{scaling.table(grown)}"

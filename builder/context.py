@@ -92,7 +92,7 @@ class Context:
 
     def remember(self, store: Store) -> None:
         """Keep what was learnt about files, if anything was."""
-        if self._known.grown:
+        if self._known.grown():
             store.records.keep(self.key(self.directory), self._known.dump())
 
     def close(self) -> None:

@@ -73,7 +73,6 @@ class StatCache:
         self._turn = threading.Lock()
         self._news = 0
 
-    @property
     def grown(self) -> bool:
         """Whether so much is new that to keep it takes less than to read it again."""
         rows = len(self._alone.names) + sum(len(one.names) for one in self._folders.values())

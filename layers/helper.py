@@ -39,10 +39,11 @@ class Helper:
             _send(self._channel, (work.__module__, work.__name__, order), descriptors)
 
     def answer(self) -> Any:
-        """What came out; None if it failed."""
-        self.owes = False
-        with suppress(OSError, EOFError):
-            return _receive(self._channel)[0]
+        """What came out; None if it failed, or nothing was asked."""
+        if self.owes:
+            self.owes = False
+            with suppress(OSError, EOFError):
+                return _receive(self._channel)[0]
         return None
 
     def prepare(self, module: str) -> None:
@@ -65,7 +66,13 @@ def start() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         return
     ours, its = socket.socketpair()
-    if not os.fork():
+    try:
+        child = os.fork()
+    except OSError:  # there may be no more processes: then there is none
+        ours.close()
+        its.close()
+        return
+    if not child:
         try:
             _serve(its)
         finally:
@@ -98,6 +105,7 @@ def _serve(channel: socket.socket) -> None:
     held = channel.fileno()
     os.closerange(0, held)
     os.closerange(held + 1, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
     for _ in range(3):
         os.open(os.devnull, os.O_RDWR)
     while True:

@@ -30,16 +30,13 @@ def main() -> None:
     words = sys.argv[1:]
     listed = chosen(route(words))
     lean("pathlib")
-    if (
-        listed is not None
-        and "--help" not in words
-        and (listed.sandbox or (listed.files and (os.geteuid() or WANTED in os.environ)))
-    ):
-        prepare(listed)
-    if listed is not None and listed.helped and "--help" not in words:
-        from layers.helper import start
+    if listed is not None and "--help" not in words:
+        if listed.helped:
+            from layers.helper import start
 
-        start()
+            start()
+        if listed.sandbox or (listed.files and (os.geteuid() or WANTED in os.environ)):
+            prepare(listed)
     lean("click")
     from pybuild.cli import run
 

@@ -192,10 +192,11 @@ def copy(
     Raises StepFailed, ContextError, AccountMissing, ArchiveInvalid.
     """
     from layers.making.compose import compose
-    from layers.making.gathering import shared
+    from layers.making.gathering import shared, warm
 
     op = step.op
     assert isinstance(op, Copy)
+    warm()
     try:
         change, absolute = modes.parse(op.chmod) if op.chmod else (None, False)
     except ValueError as error:

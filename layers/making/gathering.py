@@ -28,8 +28,8 @@ LEAST = 2_000
 """Files that are worth the messages."""
 MOST_FILES, MOST_BYTES = 5_000, 12 << 20
 """Of two segments, one of ours and one of the helper's, whose bytes are in memory for a while."""
-FEW = 250
-"""Files that are handed over together."""
+FEW, LARGE = 250, 1 << 20
+"""Files and bytes that are handed over together; the helper reads no file that is larger."""
 OURS = 0.4
 """The share that is read here, where hashing and writing have to be done as well."""
 
@@ -80,15 +80,15 @@ class Sharing:
     def over(self, pieces: Iterable[Entry | PlainFiles | Taken]) -> list[Entry | PlainFiles | Taken | Lent]:
         """The same pieces, every other segment lent; the helper begins."""
         pieces = list(_smaller(pieces))
-        files = [piece for piece in pieces if isinstance(piece, PlainFiles)]
-        count, size = sum(map(len, files)), sum(sum(one.sizes()) for one in files)
+        small = [piece for piece in pieces if isinstance(piece, PlainFiles) and piece.size <= LARGE]
+        count, size = sum(map(len, small)), sum(piece.size for piece in small)
         if count < LEAST:
             return [*pieces]
         rounds = max(-(-count // MOST_FILES), -(-size // MOST_BYTES))
         found: list[Entry | PlainFiles | Taken | Lent] = []
         done, theirs = 0, -1.0
         for piece in pieces:
-            if not isinstance(piece, PlainFiles):
+            if not isinstance(piece, PlainFiles) or piece.size > LARGE:
                 found.append(piece)
                 continue
             at, within = divmod(done * rounds / count, 1)
@@ -108,7 +108,7 @@ class Sharing:
     def fetch(self) -> tuple[int, Sequence[tuple[int, int, list[int], Mapping[int, Mapping[str, bytes]]]]]:
         """What the helper made of the segment whose turn it is, and the tar; nothing if it failed."""
         found = self._helper.answer() or ()
-        tar = self._tars[0]
+        tar = self._tars[0] if self._tars else -1
         self._give()
         return tar, found
 
@@ -135,13 +135,26 @@ class Sharing:
         self._helper.ask(gather, order, [segment.lent[0].files.root.fd, self._tars[0]])
 
 
+def warm() -> None:
+    """Let the helper, if there is one, get ready meanwhile."""
+    with lent() as helper:
+        if helper is not None:
+            helper.prepare(__name__)
+
+
 def _smaller(pieces: Iterable[Entry | PlainFiles | Taken]) -> Iterator[Entry | PlainFiles | Taken]:
-    """The same, so that no piece is a large part of the whole."""
+    """The same, so that no piece is a large part of the whole; a large file is alone."""
     for piece in pieces:
-        if isinstance(piece, PlainFiles):
-            yield from (piece.part(at, min(at + FEW, len(piece))) for at in range(0, len(piece), FEW))
-        else:
+        if not isinstance(piece, PlainFiles):
             yield piece
+            continue
+        start = held = 0
+        for at, size in enumerate(piece.sizes()):
+            if at > start and (at - start == FEW or held + size > LARGE):
+                yield piece.part(start, at)
+                start, held = at, 0
+            held += size
+        yield piece.part(start, len(piece))
 
 
 @contextmanager

@@ -54,6 +54,11 @@ class PlainFiles:
         """Their bytes."""
         return self.stats.column("size").tolist()
 
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(self.sizes())
+
     def entry(self, at: int, xattrs: Mapping[str, bytes]) -> Entry:
         """One as a value."""
         return Entry(

@@ -39,7 +39,7 @@ def test_what_is_packed_comes_back(rows: dict[str, tuple[int, int, int, int, byt
         assert again.find(path, status(inode, size ^ 1, mtime, ctime)) is None
         assert again.find(path, status(inode, size, mtime ^ 1, ctime)) is None
         assert again.find(path, status(inode, size, mtime, ctime ^ 1)) is None
-    assert not again.grown
+    assert not again.grown()
 
 
 def test_the_last_word_counts_and_a_racy_one_does_not() -> None:
@@ -97,15 +97,15 @@ def test_it_is_kept_when_that_takes_less_than_reading_again() -> None:
     names = [f"{number:04}" for number in range(1000)]
     stats = [status(number + 1, 9, 3, 4) for number in range(1000)]
     cache = StatCache()
-    assert not cache.grown
+    assert not cache.grown()
     cache.note_all("d", names, many(stats), RACY + 5, "a" * 64_000, names)
-    assert cache.grown
+    assert cache.grown()
     again = StatCache.load(cache.dump())
-    assert not again.grown
+    assert not again.grown()
     for at in range(40):
         stats[at] = status(at + 1, 9, 4, 4)
         again.note_all("d", names, many(stats), RACY + 5, "b" * 64_000, names)
-        assert again.grown == (at + 1 > 31)
+        assert again.grown() == (at + 1 > 31)
     again = StatCache.load(cache.dump())
     again.note("large", status(1, 1 << 30, 3, 4), RACY + 5, "c" * 64)
-    assert again.grown
+    assert again.grown()
