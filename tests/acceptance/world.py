@@ -31,10 +31,11 @@ BASES = {
 }
 _LINE = re.compile(r"^# (?:\$ pybuild (?P<command>.*)|exits with (?P<code>\d+))$", re.MULTILINE)
 
-# Where packages and their tools write what depends on the day or on their version.
 _NOISE = re.compile(
-    r"(dev|proc|sys|var/(cache|log|lib/(dpkg|apt))|etc/(g?shadow-?|ld\.so\.cache))(/|$)|.*/__pycache__(/|$)"
+    r"(dev|proc|sys|var/(cache|log|lib/(dpkg|apt))|etc/(g?shadow-?|ld\.so\.cache))(/|$)"
+    r"|.*/__pycache__(/|$)|opt/venv/bin/[Aa]ctivate"
 )
+"""Where packages and their tools write what depends on the day or on their version."""
 _PROGRAM = b"\x7fELF"
 _ARCHIVE = b"!<arch>\n"
 
@@ -116,7 +117,8 @@ def known(layers: Iterable[bytes]) -> tuple[set[str], set[str]]:
                     continue
                 path = member.name.removeprefix("./")
                 if re.fullmatch(r"var/lib/dpkg/info/[^/]*\.list", path):
-                    owned |= {line.strip("/") for line in data.read().decode().splitlines()}
+                    listed = {line.strip("/") for line in data.read().decode().splitlines()}
+                    owned |= listed | {f"usr/{path}" for path in listed}  # /lib and /bin are links
                 elif data.read(len(_ARCHIVE)).startswith((_PROGRAM, _ARCHIVE)):
                     programs.add(path)
     return owned, programs
