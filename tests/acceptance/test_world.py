@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.world import BASES, GOLDEN, World, packages, told, worlds
 from tests.support.command import Pybuild
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.xdist_group("world")]  # what they share is made once
 _ID = re.compile(r"^[0-9a-f]{64}\n", re.MULTILINE)
 
 
