@@ -64,7 +64,10 @@ def supervise(
         settings = container.settings
         stack.callback(discard, container.folder / "files")
         footing = runtime.settle(ids or private(settings.userns, stack), store.root)
-        work = stack.enter_context(store.snapshots.attach(settings.chain, container.folder, ids=footing.mapping))
+        attached = store.snapshots.attach(
+            settings.chain, container.folder, ids=footing.mapping, volatile=settings.remove
+        )
+        work = stack.enter_context(attached)
         supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
         stack.callback(supervisor.close)
         state = supervisor.live()

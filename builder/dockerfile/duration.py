@@ -1,7 +1,6 @@
 """Durations as Go writes them: `1h30m`, `1.5s`, `300ms`."""
 
 import re
-from fractions import Fraction
 
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
@@ -12,6 +11,8 @@ def nanoseconds(text: str) -> int:
     sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
     if digits == "0":
         return 0
+    from fractions import Fraction  # not for the many who have no duration
+
     total, at = Fraction(0), 0
     while found := _PART.match(digits, at):
         total += Fraction(f"0{found[1]}" if found[1].startswith(".") else found[1].rstrip(".")) * _UNITS[found[2]]

@@ -9,4 +9,4 @@ from pathlib import Path
 @cache
 def boot_id() -> str:
     """Names the time between two starts of this machine (random(4))."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()

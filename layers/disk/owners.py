@@ -15,7 +15,7 @@ WHOLE = ["0", "0", "4294967295"]
 @cache
 def numbers() -> int | None:
     """How many users there are; None if this process is in no user namespace. Asked after it has entered its own."""
-    words = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+    words = Path("/proc/self/uid_map").read_text(encoding="utf-8").split()
     return None if words == WHOLE else sum(map(int, words[2::3]))
 
 

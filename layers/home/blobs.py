@@ -124,7 +124,7 @@ class Blobs:
         directory = self.root / algorithm
         if not directory.exists():
             durable.make(directory)
-        with full_disk_explained(self.root.parent), ExitStack() as undo:
+        with room.full_disk_explained(self.root.parent), ExitStack() as undo:
             try:
                 part = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o444)
                 name = None
@@ -260,14 +260,3 @@ class BlobWriter:
         if (count := self._written - self._begun) >= STRETCH:
             durable.begin(self._part, self.kept + self._begun, count)
             self._begun = self._written
-
-
-@contextmanager
-def full_disk_explained(root: Path) -> Iterator[None]:
-    """Turn ENOSPC and EDQUOT into StoreFull; what was being written is dropped by its owner."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in room.NO_ROOM:
-            raise room.full(root) from error
-        raise

@@ -17,9 +17,8 @@ from queue import SimpleQueue
 
 from layers.disk.removal import remove
 from layers.errors import StoreFull
-from layers.home.blobs import full_disk_explained
 from layers.home.db import Database
-from layers.home.room import NO_ROOM, full, is_full
+from layers.home.room import NO_ROOM, full, full_disk_explained, is_full
 from layers.oci.digest import Digest
 
 EVERYTHING = (0, -1)

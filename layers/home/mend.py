@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from layers.disk import durable
 from layers.errors import DocumentInvalid, LayerError
-from layers.home.blobs import full_disk_explained
 from layers.home.damage import Damage, Findings, Kind
 from layers.home.images import forget, learn
 from layers.home.ingest import compress, diff_id_of, ingest
 from layers.home.measure import Reader, Tally
+from layers.home.room import full_disk_explained
 from layers.home.rows import Rows
 from layers.oci import mediatypes
 from layers.oci.descriptor import Descriptor

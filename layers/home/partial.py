@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from layers.disk import durable
 from layers.errors import LayerError
-from layers.home.blobs import BlobWriter, full_disk_explained
+from layers.home.blobs import BlobWriter
+from layers.home.room import full_disk_explained
 from layers.oci.descriptor import Descriptor
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from layers.disk.owners import nested
@@ -91,3 +93,14 @@ def spend(root: Path) -> None:
     if root.exists() and is_full(root):
         for number in range(RESERVE):
             (root / "reserve" / str(number)).unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_explained(root: Path) -> Iterator[None]:
+    """Turn ENOSPC and EDQUOT into StoreFull; what was being written is dropped by its owner."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise full(root) from error
+        raise

@@ -24,30 +24,29 @@ import fcntl
 import os
 import threading
 import weakref
-import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from layers.disk import durable
 from layers.errors import ArchiveInvalid, LayerError, StoreFormat, StoreFull, StoreReadOnly
-from layers.home.blobs import Blobs, full_disk_explained
 from layers.home.db import Database
-from layers.home.images import Images
 from layers.home.leases import Lease, Session, sweep
-from layers.home.records import Records
-from layers.home.room import save_up
-from layers.home.variants import Variants
-from layers.oci.descriptor import Descriptor
-from layers.oci.digest import DiffID, Digest
+from layers.home.room import full_disk_explained, save_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layers.home.blobs import Blobs
+    from layers.home.images import Images
+    from layers.home.records import Records
+    from layers.home.variants import Variants
     from layers.moving.repository import Repository
     from layers.oci.chain import Chain
+    from layers.oci.descriptor import Descriptor
+    from layers.oci.digest import DiffID, Digest
     from layers.snapshot.snapshots import Snapshotter
     from layers.tar.toc import Toc
     from layers.views.tree import Tree
@@ -100,10 +99,6 @@ class Store:
         self._mounter = mounter
         self.db = Database(root / "db.sqlite", barred=barred)
         self.session = Session(root / "scratch", self.db)
-        self.blobs = Blobs(root / "blobs", self.session.claim, self.session.directory)
-        self.images = Images(self.db, self.blobs, self.session.claim)
-        self.records = Records(self.db, self.blobs, self.session.claim)
-        self.variants = Variants(self.db, self.blobs, self.lock)
         self._snapshots: Snapshotter | None = None
         self._tocs: dict[DiffID, Toc] = {}
         self._tocs_turn = threading.Lock()
@@ -150,6 +145,34 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Its bytes, by digest."""
+        from layers.home.blobs import Blobs
+
+        return Blobs(self.root / "blobs", self.session.claim, self.session.directory)
+
+    @cached_property
+    def images(self) -> Images:
+        """Its images and their names."""
+        from layers.home.images import Images
+
+        return Images(self.db, self.blobs, self.session.claim)
+
+    @cached_property
+    def records(self) -> Records:
+        """What builds have kept."""
+        from layers.home.records import Records
+
+        return Records(self.db, self.blobs, self.session.claim)
+
+    @cached_property
+    def variants(self) -> Variants:
+        """Which compressed layers have which raw tars."""
+        from layers.home.variants import Variants
+
+        return Variants(self.db, self.blobs, self.lock)
 
     @property
     def snapshots(self) -> Snapshotter:
@@ -276,7 +299,9 @@ def close(session: Session, db: Database) -> None:
 
 def sealed(table: bytes) -> bytes:
     """A table of contents as it is kept: behind its checksum."""
-    return b"%08x\n%b" % (zlib.crc32(table), table)
+    from zlib import crc32
+
+    return b"%08x\n%b" % (crc32(table), table)
 
 
 def opened(kept: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,7 +75,9 @@ class Descriptor:
         if self.annotations:
             value["annotations"] = dict(sorted(self.annotations.items()))
         if self.data is not None:
-            value["data"] = base64.b64encode(self.data).decode()
+            from base64 import b64encode
+
+            value["data"] = b64encode(self.data).decode()
         if self.artifact_type:
             value["artifactType"] = self.artifact_type
         if self.platform:
@@ -88,9 +89,11 @@ def embedded(text: object, what: str) -> bytes | None:
     """The bytes of a `data` field, which may be missing. Raises DocumentInvalid."""
     if text is None:
         return None
+    from base64 import b64decode
+
     try:
         if not isinstance(text, str):
             raise ValueError("no text")
-        return base64.b64decode(text, validate=True)
+        return b64decode(text, validate=True)
     except ValueError as error:
         raise DocumentInvalid(what, "its embedded data are not base64") from error

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from layers.disk.boot import boot_id
 from layers.errors import BlobMissing, SnapshotMissing
-from layers.home.blobs import full_disk_explained
+from layers.home.room import full_disk_explained
 from layers.oci.chain import Chain
 from layers.oci.digest import Digest
 from layers.snapshot.mountings import Mountings, Refused

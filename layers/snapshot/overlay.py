@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layers.errors import SnapshotMissing
+from layers.home.leases import discard
 from layers.oci.chain import Chain
 from layers.quick import dataclass, field
 from layers.snapshot.idle import OVERLAY, shrink
@@ -80,14 +81,20 @@ class OverlaySnapshots:
                 yield work
 
     @contextmanager
-    def attach(self, chain: Chain, folder: Path, *, ids: int | None = None) -> Iterator[Workspace]:
+    def attach(
+        self, chain: Chain, folder: Path, *, ids: int | None = None, volatile: bool = False
+    ) -> Iterator[Workspace]:
         """A writable mount over the chain that changes `folder/upper`. Raises SnapshotMissing."""
+        if volatile:
+            discard(folder / "work")  # the kernel takes none that a volatile mount has left
         with self._lowers.of(chain) as lowers:
             work = OverlayWorkspace(folder / "merged", folder / "upper", chain, self._store, lasting=True)
             with work.mounted:
-                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=folder / "work", ids=ids)
+                place = folder / "work"
+                self._mount(work.mounted, lowers, work.root, upper=work.upper, work=place, volatile=volatile, ids=ids)
                 yield work
-            shrink(folder, lowers)
+            if not volatile:
+                shrink(folder, lowers)
 
     def commit(self, work: Workspace, diff_id: DiffID) -> None:
         """Take the upper directory of a prepared workspace as the directory of the layer that was made of it."""

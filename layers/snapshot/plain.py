@@ -91,7 +91,9 @@ class PlainSnapshots:
             yield work
 
     @contextmanager
-    def attach(self, chain: Chain, folder: Path, *, ids: int | None = None) -> Iterator[Workspace]:
+    def attach(
+        self, chain: Chain, folder: Path, *, ids: int | None = None, volatile: bool = False
+    ) -> Iterator[Workspace]:
         """The directory `folder/merged`, unpacked if it is not there yet. Raises SnapshotMissing."""
         if ids is not None:
             raise SnapshotMissing(str(chain.id), "a copy shows its files with the owners that they have")

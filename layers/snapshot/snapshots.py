@@ -62,10 +62,13 @@ class Snapshotter(Protocol):
         """A writable directory over the chain, dropped on leaving unless committed. Raises SnapshotMissing."""
         ...
 
-    def attach(self, chain: Chain, folder: Path, *, ids: int | None = None) -> AbstractContextManager[Workspace]:
+    def attach(
+        self, chain: Chain, folder: Path, *, ids: int | None = None, volatile: bool = False
+    ) -> AbstractContextManager[Workspace]:
         """A writable directory over the chain whose changes stay in `folder/upper`; `folder` is on the store's disk.
 
-        Only one may be attached to a folder at a time: see to that with a lock. Raises SnapshotMissing.
+        Only one may be attached to a folder at a time: see to that with a lock. `volatile`: the folder will be removed
+        afterwards, so none of it has to reach the disk. Raises SnapshotMissing.
         """
         ...
 

@@ -64,6 +64,6 @@ def devices(image: Path) -> list[DiffID]:
             head = file.read(_SLOTS_AT)
             count, first = _DEVICES.unpack_from(head, _DEVICES_AT)
             slots = os.pread(file.fileno(), count * _SLOT.size, first * _SLOT.size)
-        return [Digest.parse(f"sha256:{tag.decode('ascii')}") for tag, _, _ in _SLOT.iter_unpack(slots)]
+        return [Digest.parse(f"sha256:{tag.decode()}") for tag, _, _ in _SLOT.iter_unpack(slots)]
     except (struct.error, ValueError, DigestInvalid) as error:
         raise CannotIndex("its index is damaged") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,6 +128,8 @@ class _Run:
         if first.data == "word" and str(first.children[0]) not in ("true", "false", "nil"):
             name = str(first.children[0])
             if (function := FUNCTIONS.get(name)) is None:
+                from difflib import get_close_matches
+
                 near = get_close_matches(name, FUNCTIONS, 1)
                 raise click.UsageError(
                     f"the template calls {name!r}, which is no function"
@@ -178,6 +179,8 @@ def follow(value: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise click.UsageError(f"the template asks for .{name} of {shown(value) or 'nothing'}, which has no fields")
         if name not in value:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, value, 1) or [key for key in value if key.lower() == name.lower()]
             there = f"did you mean .{near[0]}?" if near else f"there are {', '.join(f'.{key}' for key in value)}"
             raise click.UsageError(f"the template asks for .{name}, which is not there; {there}")

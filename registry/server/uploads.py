@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from layers import BlobWriter, Digest, Reference, Store
-from layers.home.blobs import full_disk_explained
+from layers.home.room import full_disk_explained
 from layers.oci.digest import LENGTHS
 from registry.server import names, ranges
 from registry.server.faults import Fault

@@ -6,7 +6,6 @@ written: what they drop stays dropped, and `raise_table` names them.
 """
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
@@ -115,7 +114,8 @@ def available() -> bool:
 
 def program() -> str | None:
     """nft(8), which lies where an ordinary user's PATH does not look."""
-    return shutil.which("nft", path=f"{os.environ.get('PATH', '')}:{PLACES}")
+    places = f"{os.environ.get('PATH', '')}:{PLACES}".split(":")
+    return next((path for place in places if place and os.access(path := f"{place}/nft", os.X_OK)), None)
 
 
 def run(commands: str) -> str:
