@@ -3,8 +3,9 @@
 To the type checker these names are those of `dataclasses`, and it proves that nobody changes what is frozen. At run
 time they are ours, and know just what is used here. The library's writes and compiles the methods of each class when
 it is declared, 0.3 ms every time, which each start of the command would pay for all of them, after 5 ms for
-`dataclasses` and all that imports. Here a class takes 0.02 ms, and its `__init__` is compiled for its first value. What
-is frozen can be hashed and is trusted to stay as it is: to enforce that makes values four times as slow to make.
+`dataclasses` and all that imports. Here a class takes 0.02 ms, and its methods are compiled when they are first called,
+`__init__` when there have been a few values. What is frozen can be hashed and is trusted to stay as it is: to enforce
+that makes values four times as slow to make.
 
 This stands on nothing, so `runner`, which knows nothing else of `layers`, may use it as well.
 """
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 else:
     MISSING = type("MISSING", (), {"__repr__": lambda self: "MISSING"})()
 
+FEW = 8
+"""Values of a class before its `__init__` is compiled, which takes as long as making a dozen without."""
 COMPARISONS = {"__eq__": "==", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="}
 
 
@@ -60,6 +63,17 @@ def _declare(
         every[name] = one = value if type(value) is Field else Field(default=value)
         one.name, one.kw_only = name, one.kw_only or kw_only
 
+    few = FEW
+    positions = tuple(one.name for one in every.values() if one.init and not one.kw_only)
+
+    def __init__(self: Any, /, *words: Any, **named: Any) -> None:
+        nonlocal few
+        few -= 1
+        if few < 0 or not _filled(self, every, positions, words, named):
+            compiled = _compiled(kind, "__init__")
+            setattr(kind, compiled.__name__, compiled)
+            compiled(self, *words, **named)
+
     def later(name: str) -> Callable[..., Any]:
         """What compiles the method when it is first called, and gives its place to that."""
 
@@ -70,8 +84,7 @@ def _declare(
 
         return method
 
-    made: dict[str, Any] = {"__fields__": every, "__init__": later("__init__"), "__repr__": _repr}
-    made["__match_args__"] = tuple(one.name for one in every.values() if one.init and not one.kw_only)
+    made: dict[str, Any] = {"__fields__": every, "__match_args__": positions, "__init__": __init__, "__repr__": _repr}
     if eq:
         made["__eq__"] = later("__eq__")
     if order:
@@ -103,6 +116,32 @@ def _declare(
 def _repr(self: Any) -> str:
     shown = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in self.__fields__.values() if one.repr)
     return f"{self.__class__.__qualname__}({shown})"
+
+
+def _filled(
+    self: Any, every: dict[str, Field], positions: tuple[str, ...], words: tuple[Any, ...], named: dict[str, Any]
+) -> bool:
+    """Do what `__init__` does, slowly but at once; False if the arguments do not fit: the compiled one says why."""
+    given = dict(zip(positions, words, strict=False)) | named
+    if len(given) < len(words) + len(named):
+        return False
+    for name, one in every.items():
+        if one.init and name in given:
+            value = given.pop(name)
+        elif one.default_factory is not MISSING:
+            value = one.default_factory()
+        elif one.default is not MISSING:
+            value = one.default
+        elif one.init:
+            return False
+        else:
+            continue
+        setattr(self, name, value)
+    if given:
+        return False
+    if hasattr(self, "__post_init__"):
+        self.__post_init__()
+    return True
 
 
 def _compiled(kind: type, name: str) -> Callable[..., Any]:

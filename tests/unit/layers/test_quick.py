@@ -140,6 +140,22 @@ def test_each_value_has_its_own_list() -> None:
     assert (one.sum, two.sum) == (2, 3)
 
 
+def test_the_first_values_are_made_as_the_later_ones() -> None:
+    """The first few without compiling anything."""
+
+    @quick.dataclass(kw_only=True)
+    class Fresh(Base):
+        name: str
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.name = self.name.upper()
+
+    made = [Fresh(1, name="a") for _ in range(2 * quick.FEW)]
+    assert all(value == made[0] and value.name == "A" and value.sum == 2 for value in made)
+    assert len({id(value.many) for value in made}) == len(made)
+
+
 def test_a_class_inherits_fields() -> None:
     value = Derived(1, last=Point(3))
     assert repr(value) == "Derived(first=1, many=[], sum=2, last=Point(x=3, y=0))"
@@ -156,9 +172,15 @@ def test_a_class_inherits_fields() -> None:
         ((1,), {"x": 1}, "multiple values for argument 'x'"),
     ],
 )
-def test_wrong_arguments_are_refused(words: tuple[Any, ...], named: dict[str, Any], error: str) -> None:
-    with pytest.raises(TypeError, match=error):
-        Point(*words, **named)
+@pytest.mark.parametrize("made", [0, 100])
+def test_wrong_arguments_are_refused(words: tuple[Any, ...], named: dict[str, Any], error: str, made: int) -> None:
+    @quick.dataclass(frozen=True)
+    class Fresh(Point):
+        pass
+
+    assert [Fresh(1) for _ in range(made)] == [Fresh(1)] * made
+    with pytest.raises(TypeError, match=error.replace("Point", "Fresh")):
+        Fresh(*words, **named)
 
 
 def test_a_field_only_by_name() -> None:
