@@ -6,10 +6,10 @@ This is the facade for programs: `from pybuild import BuildRequest, build`. Noth
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder import BuildError, BuildRequest, BuildResult, Output, Secret
     from layers import Digest, Platform, Reference, Store
     from pybuild.api import build, serve
@@ -54,6 +54,8 @@ def __getattr__(name: str) -> Any:
     origin = _ORIGINS.get(name)
     if origin is None:
         raise AttributeError(f"module 'pybuild' has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(origin), name)
     globals()[name] = value
     return value

@@ -11,10 +11,13 @@ import gc
 import io
 import os
 import sys
-from typing import NoReturn
 
 from pybuild.catalogue import Listed, chosen, route
 from pybuild.later import lean
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 WANTED = "PYBUILD_ROOTLESS_WANTED"
 """Set where a process shall know users by other numbers (`runner.remap`)."""
