@@ -93,7 +93,7 @@ def network_files(
     for name, address in hosts:
         if address != GATEWAY:
             lines.append(f"{address}\t{name}")
-        elif own:
+        elif gateway is not None:
             lines.append(f"{gateway()}\t{name}")
     write(folder / "hosts", "\n".join(lines) + "\n")
     write(folder / "hostname", hostname + "\n")
@@ -101,16 +101,16 @@ def network_files(
     return network_mounts(folder)
 
 
-def _told(network: str) -> tuple[str, Callable[[], str], str]:
-    """What is known of a network before it is joined: our address, the host's, a name server; nothing of a bridge."""
+def _told(network: str) -> tuple[str, Callable[[], str] | None, str]:
+    """What is known of a network before it is joined: our address, the host's, a name server."""
     if network in ("host", "none"):
         return "127.0.1.1", lambda: "127.0.0.1", ""  # the host's network is the process's own
     if owner() is not None:
-        from builder.networks.usermode import machine
+        from builder.networks.usermode import BRIDGE, machine
         from runner.net.usermode import ADDRESS, NAMESERVER
 
-        return ADDRESS.partition("/")[0], machine, NAMESERVER
-    return "", str, ""
+        return ADDRESS.partition("/")[0] if network == BRIDGE else "", machine, NAMESERVER
+    return "", None, ""
 
 
 def network_mounts(folder: Path) -> tuple[Mount, ...]:

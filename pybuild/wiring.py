@@ -95,8 +95,9 @@ class Context:
         if networks.leased(self.store.root):
             from builder.networks import leases
             from builder.networks.book import Networks
+            from builder.networks.home import at_home
 
-            leases.sweep(Networks(self.store))
+            at_home(lambda: leases.sweep(Networks(self.store)))
 
     def note(self, action: str, identity: str, name: str = "") -> None:
         """Note an event of an image for `events`."""

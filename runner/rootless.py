@@ -72,6 +72,18 @@ def group() -> int:
     return int(os.environ[GROUP])
 
 
+def standing() -> bool:
+    """Whether this process stands by a map other than the usual one (`runner.remap`)."""
+    return STANDING in os.environ
+
+
+def folder() -> Path:
+    """Where the processes of that user find each other."""
+    user = owner()
+    assert user is not None
+    return next(iter(_held)).parent if _held else _folder(user)
+
+
 def join(standing: str) -> bool:
     """Say that we stand by a map of our own (`runner.remap`), and enter the namespace of a living process with it."""
     ((path, held),) = _held.items()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from layers import Store
 
 SHARED = "container:"
+FILE = "network.json"
+"""What a container has of a bridge to itself (`builder.networks.usermode`), while it runs."""
 
 
 def wishes(container: Container) -> tuple[Wish, ...]:
@@ -43,13 +45,8 @@ def joined(store: Store, container: Container, warn: Callable[[str], None]) -> I
     if not wished:
         yield None
         return
-    if owner() is not None:
-        from builder.networks.usermode import Usermode
-
-        with closing(Usermode(wished, published=settings.published, folder=container.folder)) as own:
-            yield own.wire
-        return
-    from builder.networks.joining import Joining, Member
+    from builder.networks.home import network_for
+    from builder.networks.joining import Member
 
     member = Member(
         hosts=container.folder / "files/hosts",
@@ -58,8 +55,10 @@ def joined(store: Store, container: Container, warn: Callable[[str], None]) -> I
         hostname=settings.hostname,
         gateways=tuple(name for name, address in settings.hosts if address == GATEWAY),
     )
-    with closing(Joining(store, wished, member, published=settings.published, warn=warn)) as joining:
-        yield joining.wire
+    with closing(
+        network_for(store, wished, member, published=settings.published, warn=warn, folder=container.folder)
+    ) as network:
+        yield network.wire
 
 
 @contextmanager
@@ -92,20 +91,22 @@ def endpoints(store: Store, container: Container) -> list[tuple[Network, Wish | 
         return []
     from builder.networks import leases
     from builder.networks.book import Networks
+    from builder.networks.home import at_home
 
     book = Networks(store)
     running = bool(container.state().pid)
     if owner() is not None:
-        from builder.networks.usermode import BRIDGE, lease
+        from builder.networks.usermode import is_one, lease
 
-        mine = lease(container.folder) if running else None
-        named = None if mine is None else replace(mine, name=container.name, container=container.id)
-        return [(book.get(BRIDGE), wished[0], named)]
+        if is_one(wished):
+            mine = lease(container.folder) if running else None
+            named = None if mine is None else replace(mine, name=container.name, container=container.id)
+            return [(book.get(wished[0].network), wished[0], named)]
     found: list[tuple[Network, Wish | None, Lease | None]] = []
     for wish in wished:
         with suppress(LayerError, NetworkError):  # removed since
             network = book.get(wish.network)
-            members = leases.of(book, network) if running else []
+            members = at_home(lambda network=network: leases.of(book, network)) if running else []  # type: ignore[misc]
             found.append((network, wish, next((one for one in members if one.container == container.id), None)))
     return found
 
@@ -255,10 +256,8 @@ def disconnect(store: Store, network: Network, container: Container) -> None:
 
 
 def _changeable(network: Network, container: Container) -> None:
-    if owner() is not None:
-        from builder.networks.usermode import ALONE
-
-        raise NetworkError(f"{container.name}: {ALONE}")
+    if (container.folder / FILE).exists() and container.state().pid:
+        raise ContainerState(container.name, "has a bridge to itself while it runs: stop it first, then connect it")
     if network.driver != "bridge":
         raise NetworkError(f"containers cannot be connected to or disconnected from network {network.name}")
     mode = container.settings.network

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder.containers.connecting import SHARED
+from builder.containers.connecting import SHARED, wishes
 from builder.containers.container import Container
 from builder.containers.settings import Settings
 from builder.emulation import is_i386, lending
@@ -31,7 +31,7 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
     files = container.folder / "files"
     files.mkdir(exist_ok=True)
     mounts = [
-        *(network_mounts(sharing[1]) if sharing is not None else _network_files(settings, files)),
+        *(network_mounts(sharing[1]) if sharing is not None else _network_files(container, files)),
         *(Mount(one.target, None, "tmpfs", one.readonly, one.size, one.mode, one.noexec) for one in settings.tmpfs),
         *(Mount(volume.target, Path(volume.source), readonly=volume.readonly) for volume in settings.volumes),
     ]
@@ -124,12 +124,13 @@ def entering(
     )
 
 
-def _network_files(settings: Settings, files: Path) -> tuple[Mount, ...]:
+def _network_files(container: Container, files: Path) -> tuple[Mount, ...]:
+    settings, wished = container.settings, wishes(container)
     return network_files(
         files,
         hostname=settings.hostname,
         hosts=settings.hosts,
-        network=settings.network,
+        network=settings.network if len(wished) < 2 else wished[-1].network,
         dns=settings.dns,
         search=settings.dns_search,
         options=settings.dns_options,

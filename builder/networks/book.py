@@ -101,10 +101,6 @@ class Networks:
         options: Mapping[str, str] | None = None,
     ) -> Network:
         """Make one. Raises NetworkError with what does not fit."""
-        from builder.networks import usermode
-
-        if usermode.needed():
-            raise NetworkError(usermode.ALONE)
         if not VALID.fullmatch(name):
             raise NetworkError(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* is allowed")
         options = dict(options or {})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from runner.rootless import owner
 
 if TYPE_CHECKING:
     from builder.networks.network import Network
@@ -39,25 +41,16 @@ class Building:
         if network in ALONE:
             yield None
             return
-        from builder.networks import usermode
-        from builder.networks.joining import Joining, Member
+        from builder.networks.home import network_for
+        from builder.networks.joining import Member
         from builder.networks.wish import GATEWAY, Wish
 
-        if usermode.needed():
-            own = usermode.Usermode([Wish(network=network)])
-            try:
-                yield own.wire
-            finally:
-                own.close()
-            return
-        self._hold(network)
+        if owner() is None:
+            self._hold(network)
         gateways = tuple(name for name, address in names if address == GATEWAY)
         member = Member(hosts=hosts, hostname=hostname, gateways=gateways)
-        joining = Joining(self.store, [Wish(network=network)], member, warn=self.warn)
-        try:
-            yield joining.wire
-        finally:
-            joining.close()
+        with closing(network_for(self.store, [Wish(network=network)], member, warn=self.warn)) as joined:
+            yield joined.wire
 
     def _hold(self, name: str) -> None:
         with self._turn:

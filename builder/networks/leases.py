@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from builder.networks.network import Network
 
 LOCK = Path("/run/pybuild-networks.lock")
-"""One for the host, for bridges and subnets are the host's; there only while somebody holds it."""
+"""One for the host, for bridges and subnets are the host's; there only while somebody holds it. Without root: ours."""
 MOST = 1 << 20
 """Addresses that are tried at most."""
 
@@ -77,19 +77,20 @@ class Lease:
 @contextmanager
 def alone() -> Iterator[None]:
     """Nobody else on this host changes a network meanwhile. Raises NetworkUnavailable."""
-    from runner import NetworkUnavailable
+    from runner import NetworkUnavailable, rootless
 
+    lock = LOCK if rootless.owner() is None else rootless.folder() / "networks.lock"
     while True:
         try:
-            held = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as problem:
             raise NetworkUnavailable(
-                f"networks cannot be changed ({problem.strerror}: {LOCK})", "run as root, or use --network host or none"
+                f"networks cannot be changed ({problem.strerror}: {lock})", "run as root, or use --network host or none"
             ) from problem
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
             try:
-                current = os.path.samestat(os.fstat(held), os.stat(LOCK))
+                current = os.path.samestat(os.fstat(held), os.stat(lock))
             except FileNotFoundError:
                 current = False
             if not current:
@@ -98,7 +99,7 @@ def alone() -> Iterator[None]:
                 yield
             finally:
                 with suppress(FileNotFoundError):
-                    LOCK.unlink()
+                    lock.unlink()
             return
         finally:
             os.close(held)

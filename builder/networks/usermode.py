@@ -1,7 +1,7 @@
-"""The network of who is not root: each process has one to itself, which a program plays (`runner.net.usermode`).
+"""The bridge of who is not root: each process has a network to itself, which a program plays (`runner.net.usermode`).
 
-They all have the same address, for none can be seen from another. So there is `bridge` only; containers that want to
-talk to each other share a network (`--network container:NAME`) or publish ports.
+They all have the same address, for none can be seen from another. Containers that want to talk to each other share a
+network (`--network container:NAME`), publish ports, or are in networks that were made (`builder.networks.housed`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from builder.networks import ports
 from builder.networks.errors import NetworkError
+from builder.networks.housed import tellable
 from builder.networks.leases import Lease
 from builder.networks.wish import Publish, Wish
 from layers.quick import asdict
-from runner.rootless import owner
 
 if TYPE_CHECKING:
     from runner.net.usermode import Helper
@@ -26,15 +26,12 @@ if TYPE_CHECKING:
 BRIDGE = "bridge"
 FILE = "network.json"
 """What a container that runs has of it, in its folder."""
-ALONE = (
-    "networks of your own take root, for their bridges are this machine's; "
-    "without it --network container:NAME shares the network of another container, and -p publishes ports"
-)
+ALONE = "without root each process has a bridge to itself"
 
 
-def needed() -> bool:
-    """Whether there is no other network here."""
-    return owner() is not None
+def is_one(wishes: Sequence[Wish]) -> bool:
+    """Whether it is this that somebody wants, who is not root."""
+    return [one.network for one in wishes] == [BRIDGE]
 
 
 class Usermode:
@@ -44,12 +41,9 @@ class Usermode:
         self, wishes: Sequence[Wish], *, published: Sequence[Publish] = (), folder: Path | None = None
     ) -> None:
         """Hold the ports. Raises NetworkError."""
-        if len(wishes) > 1 or wishes[0].network != BRIDGE:
-            raise NetworkError(next((one.network for one in wishes if one.network != BRIDGE), BRIDGE) + f": {ALONE}")
         if wishes[0].ip:
-            raise NetworkError(f"--ip {wishes[0].ip}: {ALONE}")
-        if other := next((one for one in published if one.protocol not in ("tcp", "udp")), None):
-            raise NetworkError(f"{other.inner}: only ports of tcp and udp are published without root")
+            raise NetworkError(f"--ip {wishes[0].ip}: {ALONE}, and all have the same address")
+        tellable(published)
         self.mac = wishes[0].mac
         self.folder = folder
         self.helper: Helper | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,13 +58,16 @@ def create(
     ipv6: bool,
 ) -> None:
     """Make a network; prints its id. Its bridge is there while a container is in it."""
+    from builder.networks.home import at_home
+
     if driver != "bridge":
         raise click.UsageError(f"--driver {driver}: not known; bridge is")
     if ipv6:
         raise click.UsageError("--ipv6: networks have IPv4 addresses only")
     if (gateway or ip_range) and not subnet:
         raise click.UsageError("--gateway and --ip-range are parts of a --subnet: say that, too")
-    made = _book(context).create(
+    made = partial(
+        _book(context).create,
         name,
         subnet=subnet or "",
         gateway=gateway or "",
@@ -72,7 +76,7 @@ def create(
         labels=dict(label.partition("=")[::2] for label in labels),
         options=dict(opt.partition("=")[::2] for opt in opts),
     )
-    click.echo(made.id)
+    click.echo(at_home(made).id)
 
 
 @network.command("ls", epilog="\b\nExamples:\n  pybuild network ls\n  pybuild network ls -q --filter type=custom")
@@ -145,13 +149,14 @@ def inspect(context: Context, names: Sequence[str], template: str | None, verbos
 def rm(context: Context, names: Sequence[str], force: bool) -> int:
     """Remove networks that nobody is in."""
     from builder.networks.errors import NetworkError, NetworkMissing
+    from builder.networks.home import at_home
     from pybuild.exits import tell
 
     failed = False
     for name in names:
         try:
             book = _book(context)
-            book.remove(book.get(name))
+            at_home(partial(book.remove, book.get(name)))
             click.echo(name)
         except NetworkError as error:
             failed = failed or not (force and isinstance(error, NetworkMissing))
@@ -166,6 +171,7 @@ def rm(context: Context, names: Sequence[str], force: bool) -> int:
 def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
     """Remove all networks that no container, running or not, is meant to be in."""
     from builder.networks.errors import NetworkInUse
+    from builder.networks.home import at_home
     from pybuild import units
 
     rules = wanted.parse(filters, ("until", "label", "label!"))
@@ -184,7 +190,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
         if any(datetime.fromisoformat(one.created).timestamp() > moment for moment in before):
             continue
         try:
-            book.remove(one)
+            at_home(partial(book.remove, one))
             gone.append(one.name)
         except NetworkInUse:  # a container, or a build, has just joined
             continue
@@ -214,6 +220,7 @@ def connect(
     """Let a container join a network, at once if it runs."""
     from builder.containers import Containers
     from builder.containers.connecting import connect as join
+    from builder.networks.home import at_home
     from builder.networks.wish import Wish
     from pybuild import networking
     from pybuild.exits import warn
@@ -226,7 +233,8 @@ def connect(
         mac=networking.mac(mac_address) if mac_address else "",
         priority=gw_priority,
     )
-    join(context.store, there, Containers(context.store).get(container), wish, warn)
+    found = Containers(context.store).get(container)
+    at_home(lambda: join(context.store, there, found, wish, warn))
 
 
 @network.command(epilog="\b\nExample:\n  pybuild network disconnect back postgres")
@@ -238,8 +246,10 @@ def disconnect(context: Context, network: str, container: str, force: bool) -> N
     """Take a container out of a network, at once if it runs."""
     from builder.containers import Containers
     from builder.containers.connecting import disconnect as leave
+    from builder.networks.home import at_home
 
-    leave(context.store, _book(context).get(network), Containers(context.store).get(container))
+    there, found = _book(context).get(network), Containers(context.store).get(container)
+    at_home(lambda: leave(context.store, there, found))
 
 
 def _book(context: Context) -> Networks:
@@ -259,6 +269,7 @@ def _used(context: Context) -> frozenset[str]:
 
 def _described(context: Context, name: str) -> dict[str, Any]:
     from builder.networks import leases
+    from builder.networks.home import at_home
 
     book = _book(context)
     one = book.get(name)
@@ -271,7 +282,7 @@ def _described(context: Context, name: str) -> dict[str, Any]:
             "IPv4Address": lease.address,
             "IPv6Address": "",
         }
-        for lease in leases.of(book, one)
+        for lease in at_home(lambda: leases.of(book, one))
         if lease.container
     }
     return found

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
+from runner.ids import read
 from runner.linux import CLONE_NEWNET, setns
 from runner.net import nft
 from runner.net.rtnetlink import Netlink
@@ -228,9 +229,10 @@ def calmed() -> Netlink:
     return Netlink()
 
 
-def calm(groups: int = 1 << 31) -> None:
+def calm() -> None:
     """Make this namespace as containers have it: no IPv6 beyond loopback (so no router can announce itself), low ports
-    for everybody, ping without rights for the first so many `groups`."""
+    for everybody, ping without rights."""
+    groups = max(one.inside + one.size for one in read(Path("/proc/self/gid_map").read_text()))
     _set("ipv6/conf/default/disable_ipv6", "1")
     _set("ipv6/conf/default/accept_ra", "0")
     _set("ipv4/ip_unprivileged_port_start", "0")

@@ -11,13 +11,13 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
-from runner.ids import read
 
 TUN = "/dev/net/tun"
 PROGRAM = "slirp4netns"
@@ -29,6 +29,7 @@ PATIENCE = 10.0
 """Seconds within which it answers."""
 LARGEST = 1 << 16
 """Bytes of an answer."""
+USUAL = ("--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp")
 INTERFACE = "tap0"
 ADDRESS = "10.0.2.100/24"
 """What the namespace has."""
@@ -74,16 +75,24 @@ class Helper:
         os.close(self._said)
         os.close(self.pidfd)
 
+    def leave(self) -> None:
+        """It is not ours to end."""
+        os.close(self._exit)
+        self._exit = -1
+
     def kill(self) -> None:
         """SIGKILL; `close` is needed all the same."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def last_words(self) -> str:
-        """The last line that it said, if it was one of complaint; it has ended."""
-        said: list[str] = []
-        with suppress(BlockingIOError):
-            said = os.read(self._said, LARGEST).decode(errors="replace").strip().splitlines()
+        """The last line that it said, if it was one of complaint."""
+        said = os.pread(self._said, LARGEST, 0).decode(errors="replace").strip().splitlines()
         return said[-1] if said else "no reason given"
 
 
@@ -92,72 +101,108 @@ def start(pid: int, *, mac: str = "", forwards: Sequence[Forward] = (), folder: 
 
     `forwards` lead into it; the folder is needed for them, and nothing stays there. Raises NetworkUnavailable.
     """
-    words = [find(), "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp"]
-    if mac:
-        words.append(f"--macaddress={mac}")
+    words = [f"--macaddress={mac}"] if mac else []
     if forwards:
         assert folder is not None
         (folder / LINE).unlink(missing_ok=True)  # of one that was killed
         words.append(f"--api-socket={LINE}")
     with suppress(FileNotFoundError):  # it has gone; the helper says so
         calm(pid)
-    ready, tell = os.pipe()
     ends, ours = os.pipe()
-    said, saying = os.pipe()
-    os.set_blocking(said, False)
-    os.set_blocking(saying, False)  # nobody reads on when it has begun
-    process = subprocess.Popen(
-        [*words, f"--ready-fd={tell}", f"--exit-fd={ends}", str(pid), INTERFACE],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=saying,
-        pass_fds=(tell, ends),
-        cwd=folder,  # the name of a socket has only 107 bytes
-        start_new_session=True,  # Ctrl-C is for the container, which may need its network to end well
-    )
-    for descriptor in (tell, ends, saying):
-        os.close(descriptor)
-    helper = Helper(os.pidfd_open(process.pid), process, ours, said)
     try:
-        with os.fdopen(ready, "rb", 0) as end:
-            known, _, _ = select.select([end], [], [], READY)
-            begun = bool(known) and end.read(1) == b"1"
-        if not begun:
-            helper.kill()
-            select.select([helper.pidfd], [], [])
-            raise NetworkUnavailable(f"{PROGRAM} could not make a network ({helper.last_words()})", ELSE)
-        if forwards and folder is not None:
-            try:
-                publish(folder, forwards)
-            finally:
-                (folder / LINE).unlink(missing_ok=True)
-    except BaseException:
-        helper.close()
-        raise
+        helper = launch([*words, str(pid)], ends, ours, folder=folder)
+    finally:
+        os.close(ends)
+    if forwards and folder is not None:
+        try:
+            publish(folder, forwards)
+        except BaseException:
+            helper.close()
+            raise
+        finally:
+            (folder / LINE).unlink(missing_ok=True)
     return helper
 
 
-def publish(folder: Path, forwards: Sequence[Forward]) -> None:
-    """Let ports lead inside. Raises NetworkUnavailable with the one that cannot."""
+def launch(words: Sequence[str], ends: int, ours: int, *, folder: Path | None, more: Sequence[int] = ()) -> Helper:
+    """Begin the program in a folder, with descriptors that it keeps; returns when the interface is there.
+
+    It ends when nobody has the other end of `ends` any more; `ours` is that, and its own from now on.
+    Raises NetworkUnavailable.
+    """
+    ready, tell = os.pipe()
+    said = os.memfd_create(PROGRAM)  # a pipe would end it when nobody reads on
+    try:
+        process = subprocess.Popen(
+            [find(), *USUAL, f"--ready-fd={tell}", f"--exit-fd={ends}", *words, INTERFACE],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            pass_fds=(tell, ends, *more),
+            cwd=folder,  # the name of a socket has only 107 bytes
+            start_new_session=True,  # Ctrl-C is for the container, which may need its network to end well
+        )
+    except BaseException:
+        for descriptor in (ready, said, ours):
+            os.close(descriptor)
+        raise
+    finally:
+        os.close(tell)
+    helper = Helper(os.pidfd_open(process.pid), process, ours, said)
+    with os.fdopen(ready, "rb", 0) as end:
+        known, _, _ = select.select([end], [], [], READY)
+        begun = bool(known) and end.read(1) == b"1"
+    if begun:
+        return helper
+    helper.kill()
+    select.select([helper.pidfd], [], [])
+    why = helper.last_words()
+    helper.close()
+    raise NetworkUnavailable(f"{PROGRAM} could not make a network ({why})", ELSE)
+
+
+def publish(folder: Path, forwards: Sequence[Forward]) -> list[int]:
+    """Let ports lead inside; by what numbers they can be withdrawn. Raises NetworkUnavailable."""
+    found: list[int] = []
+    for forward in forwards:
+        order = {
+            "proto": forward.protocol,
+            "host_addr": forward.host,
+            "host_port": forward.outer,
+            "guest_port": forward.inner,
+        }
+        answer = ask(folder, "add_hostfwd", order)
+        if "return" not in answer:
+            withdraw(folder, found)
+            why = answer.get("error", {}).get("desc", "no answer")
+            raise NetworkUnavailable(f"{PROGRAM} cannot publish {forward} ({why})", "choose another port")
+        found.append(answer["return"]["id"])
+    return found
+
+
+def withdraw(folder: Path, numbers: Sequence[int]) -> None:
+    """Let ports lead nowhere."""
+    for number in numbers:
+        with suppress(NetworkUnavailable):
+            ask(folder, "remove_hostfwd", {"id": number})
+
+
+def ask(folder: Path, word: str, arguments: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """The answer of the program whose socket lies in a folder. Raises NetworkUnavailable."""
     held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for forward in forwards:
-            order = {
-                "proto": forward.protocol,
-                "host_addr": forward.host,
-                "host_port": forward.outer,
-                "guest_port": forward.inner,
-            }
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-                line.settimeout(PATIENCE)
-                line.connect(f"/proc/self/fd/{held}/{LINE}")
-                line.sendall(json.dumps({"execute": "add_hostfwd", "arguments": order}).encode())
-                line.shutdown(socket.SHUT_WR)
-                answer = json.loads(line.recv(LARGEST) or b"{}")
-            if "return" not in answer:
-                why = answer.get("error", {}).get("desc", "no answer")
-                raise NetworkUnavailable(f"{PROGRAM} cannot publish {forward} ({why})", "choose another port")
-    except OSError as problem:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(PATIENCE)
+            line.connect(f"/proc/self/fd/{held}/{LINE}")
+            order = {"execute": word, **({"arguments": arguments} if arguments else {})}
+            line.sendall(json.dumps(order).encode())
+            line.shutdown(socket.SHUT_WR)
+            said = b""
+            while piece := line.recv(LARGEST):
+                said += piece
+            answer: dict[str, Any] = json.loads(said or b"{}")
+            return answer
+    except (OSError, ValueError) as problem:
         raise NetworkUnavailable(f"{PROGRAM} cannot be told of ports ({problem})", ELSE) from problem
     finally:
         os.close(held)
@@ -167,10 +212,9 @@ def calm(pid: int) -> None:
     """A namespace as containers have it; see `runner.net.bridge.calm`. Raises FileNotFoundError if it has gone."""
     from runner.net.bridge import calm, within
 
-    groups = max(one.inside + one.size for one in read(Path("/proc/self/gid_map").read_text()))
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        within(netns, lambda: calm(groups))
+        within(netns, calm)
     finally:
         os.close(netns)
 

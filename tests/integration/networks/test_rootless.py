@@ -1,4 +1,4 @@
-"""Networks of a person who is not root: each process has one to itself, played by slirp4netns, which goes with it."""
+"""Networks of a person who is not root: played by slirp4netns, which goes with the last process that needs it."""
 
 import json
 import os
@@ -63,6 +63,11 @@ def helpers(there: Town) -> list[int]:
     return found
 
 
+def parent(pid: int) -> int:
+    """The process that began another: of a helper, whoever looks after the container."""
+    return int(Path(f"/proc/{pid}/status").read_text().partition("PPid:\t")[2].split()[0])
+
+
 def serving(person: Person, name: str, *flags: str) -> None:
     """A container that greets whoever comes to port 80."""
     person("run", "-d", "--name", name, *flags, "busybox", "sh", "-c", SERVER)
@@ -124,8 +129,9 @@ def test_published_ports_lead_inside_and_are_shown(settled: tuple[Town, Person])
         (("-p", "7040:80"), "port is already allocated"),
         (("-p", "80:80"), "takes root"),
         (("-p", "7050:80/sctp"), "tcp and udp"),
-        (("--ip", "10.0.2.7"), "take root"),
-        (("--network", "bridge", "--network", "bridge"), "take root"),
+        (("--ip", "10.0.2.7"), "the same address"),
+        (("--network", "bridge", "--network", "bridge"), "joins a network once"),
+        (("--network", "nowhere"), "not found"),
     ):
         assert words in person("run", "--rm", *flags, "busybox", "true", code=125).stderr
     person("restart", "-t", "0", "web")
@@ -139,8 +145,7 @@ def test_nothing_outlives_who_was_killed(settled: tuple[Town, Person]) -> None:
     there, person = settled
     serving(person, "killed")
     (helper,) = helpers(there)
-    monitor = int(Path(f"/proc/{helper}/status").read_text().partition("PPid:\t")[2].split()[0])
-    os.kill(monitor, signal.SIGKILL)
+    os.kill(parent(helper), signal.SIGKILL)
     assert soon(lambda: not helpers(there))
     assert soon(lambda: person.text("inspect", "-f", "{{.State.Status}}", "killed") == "exited")
 
@@ -176,6 +181,71 @@ def test_steps_have_it_if_they_ask(settled: tuple[Town, Person]) -> None:
     assert "nowhere not found" in person("build", "--network", "nowhere", "-", stdin=text, code=1).stderr
 
 
+def test_networks_that_were_made_are_bridges_behind_one_helper(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    for name in ("back", "other"):
+        person("network", "create", name)
+    serving(
+        person, "db", "--network", "back", "-p", "7070:80", "--network-alias", "data", "--add-host", "us:host-gateway"
+    )
+    serving(person, "second", "--network", "back", "-p", "127.0.0.1:7071:80")
+    serving(person, "stranger", "--network", "other")
+    assert len(helpers(there)) == 1
+    assert soon(lambda: greets(there, MACHINE, 7070))
+    with pytest.raises(OSError):
+        there.outside.connect_only(MACHINE, 7071)
+    assert soon(lambda: there.machine.connect("127.0.0.1", 7071) == b"hello\n")
+    assert person.text("port", "second") == "80/tcp -> 127.0.0.1:7071"
+    with closing(there.outside.listen(OUTSIDE, 7072)) as server, closing(there.machine.listen(MACHINE, 7073)):
+        line = (
+            f"nc -w 5 data 80; nc -w 5 {OUTSIDE} 7072 </dev/null & nc -w 5 us 7073 </dev/null & "
+            "sleep 0.1; grep -c us /etc/hosts"
+        )
+        assert person.text("exec", "db", "sh", "-c", line) == "hello\n1"
+        assert server.accept()[1][0] == MACHINE
+    known = json.loads(person.text("network", "inspect", "back"))[0]["Containers"]
+    addresses = {one["Name"]: one["IPv4Address"].partition("/")[0] for one in known.values()}
+    assert set(addresses) == {"db", "second"}
+    reach = ("sh", "-c", f"nc -w 2 {addresses['db']} 80")
+    assert person("exec", "stranger", *reach, code=1).stdout == ""
+    person("network", "connect", "back", "stranger")
+    assert person.text("exec", "stranger", "nc", "-w", "5", "db", "80") == "hello"
+    person("network", "disconnect", "back", "stranger")
+    assert person("exec", "stranger", *reach, code=1).stdout == ""
+    taken = person("run", "--rm", "--network", "other", "-p", "7070:80", "busybox", "true", code=125)
+    assert "port is already allocated" in taken.stderr
+    assert "active endpoints" in person("network", "rm", "back", code=1).stderr
+    text = "FROM busybox\nRUN nc -w 5 db 80 | grep hello && grep -c db /etc/hosts"
+    person("build", "--no-cache", "--network", "back", "-", stdin=text)
+    refused = person("run", "--rm", "--network", "back", "--userns", "keep-id", "busybox", "true", code=125)
+    assert "use --network bridge" in refused.stderr
+    assert there.interfaces() == set() and there.tables() == []
+    person("rm", "-f", "db", "second", "stranger")
+    assert soon(lambda: not helpers(there))
+    person("network", "rm", "back", "other")
+
+
+def test_who_made_the_way_out_may_be_killed(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    person("network", "create", "back")
+    serving(person, "maker", "--network", "back", "-p", "7080:80")
+    serving(person, "heir", "--network", "back", "-p", "7081:80")
+    (helper,) = helpers(there)
+    os.kill(parent(helper), signal.SIGKILL)
+    assert soon(lambda: person.text("inspect", "-f", "{{.State.Status}}", "maker") == "exited")
+    assert soon(lambda: greets(there, MACHINE, 7081))
+    assert helpers(there) == [helper]
+    said = person(
+        "run", "--rm", "--network", "back", "busybox", "sh", "-c", "! grep maker /etc/hosts && nc -w 5 heir 80"
+    )
+    assert said.stdout == "hello\n"
+    serving(person, "next", "--network", "back", "-p", "7080:80")  # what the killed one had published is free again
+    assert soon(lambda: greets(there, MACHINE, 7080))
+    person("rm", "-f", "next", "heir", "maker")
+    assert soon(lambda: not helpers(there))
+    person("network", "rm", "back")
+
+
 def test_what_there_is_not_is_said(settled: tuple[Town, Person]) -> None:
     there, person = settled
     without = replace(person, env={"PATH": "/nowhere"})
@@ -184,7 +254,15 @@ def test_what_there_is_not_is_said(settled: tuple[Town, Person]) -> None:
     assert "up0" in done.stdout
     said = without("run", "--rm", "--network", "bridge", "busybox", "true", code=125).stderr
     assert "apt-get install slirp4netns" in said
-    assert "take root" in person("network", "create", "mine", code=1).stderr
+    person("network", "create", "mine")
+    assert "apt-get install" in without("run", "--rm", "--network", "mine", "busybox", "true", code=125).stderr
     serving(person, "one")
-    assert "take root" in person("network", "connect", "bridge", "one", code=1).stderr
+    assert "stop it first" in person("network", "connect", "mine", "one", code=1).stderr
+    person("stop", "-t", "0", "one")
+    person("network", "connect", "mine", "one")
+    person("start", "one")
+    assert person.text("exec", "one", "ls", "/sys/class/net").split() == ["eth0", "eth1", "lo"]
+    assert "10.0.2.100" not in person.text("exec", "one", "cat", "/etc/hosts")
+    person("rm", "-f", "one")
+    person("network", "rm", "mine")
     assert there.interfaces() == set()

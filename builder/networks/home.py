@@ -1,0 +1,50 @@
+"""Where the bridges are: here, or in the network namespace that all processes of a user share who is not root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from layers.quick import replace
+from runner import rootless
+
+if TYPE_CHECKING:
+    from builder.networks.joining import Joining, Member
+    from builder.networks.usermode import Usermode
+    from builder.networks.wish import Publish, Wish
+    from layers import Store
+
+T = TypeVar("T")
+
+
+def at_home(action: Callable[[], T]) -> T:
+    """What `action` gives there."""
+    if rootless.owner() is None:
+        return action()
+    from runner.net import household
+
+    return household.visit(rootless.folder(), action)
+
+
+def network_for(
+    store: Store,
+    wishes: Sequence[Wish],
+    member: Member,
+    *,
+    published: Sequence[Publish] = (),
+    warn: Callable[[str], None],
+    folder: Path | None = None,
+) -> Joining | Usermode:
+    """The networks of one process, being made ready; `folder` is its container's. Raises what a Joining does."""
+    if rootless.owner() is None:
+        from builder.networks.joining import Joining
+
+        return Joining(store, wishes, member, published=published, warn=warn)
+    from builder.networks import usermode
+
+    if usermode.is_one(wishes):
+        return usermode.Usermode(wishes, published=published, folder=folder)
+    from builder.networks.housed import Housed
+
+    return Housed(store, wishes, replace(member, gateways=()), published=published, warn=warn)
