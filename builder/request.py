@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from builder.sources.named import Place
     from builder.sources.web import WebSource
     from layers.making.packing import Form
+    from runner import Device
 
 INSECURE, HOST_NETWORK, DEVICES = "security.insecure", "network.host", "device"
 ENTITLEMENTS = frozenset({INSECURE, HOST_NETWORK, DEVICES})
@@ -122,8 +123,8 @@ class BuildRequest:
     image. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system of a failed RUN.
     secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
     RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that were
-    granted (device=NAME: of one device or kind). cdi: where devices are described.
-    userns: the numbers of users in RUN, None for the host's. attest: what is told beside the images.
+    granted (device=NAME: of one device or kind). cdi: where devices are described. devices: those of this host that
+    every RUN has. userns: the numbers of users in RUN, None for the host's. attest: what is told beside the images.
     """
 
     context: Path | None
@@ -148,6 +149,7 @@ class BuildRequest:
     network: str = "host"
     """host, none, bridge or the name of one that was made."""
     userns: Ids | None = field(default_factory=Ids.usual)
+    devices: tuple[Device, ...] = ()
     add_hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = 64 << 20
     squash: Literal["new", "all"] | None = None

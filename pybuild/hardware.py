@@ -58,6 +58,14 @@ def named(texts: Iterable[str], options: Mapping[str, Any]) -> Edits:
     return found
 
 
+def unnamed(texts: Iterable[str]) -> tuple[Device, ...]:
+    """The devices of a build, which may not have names of descriptions: those are RUN's. Raises ValueError."""
+    texts = tuple(texts)
+    for text in filter(is_named, texts):
+        raise ValueRefused(f"--device {text}", f"write RUN --device={text} in the Dockerfile, and --allow device here")
+    return tuple(devices(texts))
+
+
 def devices(texts: Iterable[str]) -> Iterator[Device]:
     """`HOST[:PATH][:rwm]`; a directory stands for all devices in it. Raises ValueError."""
     for text in texts:

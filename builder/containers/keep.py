@@ -16,7 +16,7 @@ from builder.networks.wish import Wish
 if TYPE_CHECKING:
     from builder.graph import Run
     from layers import Store, Workspace
-    from runner import Exit, Ids
+    from runner import Device, Exit, Ids
 
 
 def keep_failed(  # noqa: PLR0917 what a container is made of
@@ -29,6 +29,7 @@ def keep_failed(  # noqa: PLR0917 what a container is made of
     *,
     output: bytes,
     platform: str = "",
+    devices: tuple[Device, ...] = (),
 ) -> str:
     """Make an exited container of a prepared workspace; its name, such as `failed-3fa2c1`.
 
@@ -55,6 +56,7 @@ def keep_failed(  # noqa: PLR0917 what a container is made of
         networks=() if op.network in ALONE else (Wish(network=op.network),),
         userns=userns,
         platform=platform,
+        devices=devices,
     )
     container = Containers(store).create(settings)
     work.keep(container.folder)

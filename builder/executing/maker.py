@@ -116,6 +116,7 @@ class LayerMaker:
             self._looks.bring if self._looks.wanted else None,
             request.times,
             self._emulators.get(step.platform),
+            request.devices,
         )
         return run(
             bench,

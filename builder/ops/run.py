@@ -56,7 +56,7 @@ class Settings:
     numbers it knows users. `networks`: those that the steps of this build join. `former`: what the same command has
     made of the same files before. `mount_data` fills a new cache directory, if it knows how. `look`: shows somebody a
     command that failed, its file system and mounts as they are. `times`: of the files in its layer.
-    `emulator`: of its processor, where this machine has none for everybody.
+    `emulator`: of its processor, where this machine has none for everybody. `devices`: what the whole build was given.
     """
 
     limits: Limits
@@ -72,6 +72,7 @@ class Settings:
     look: Callable[[Step, Sandbox, Exit, Wire | None], None] | None = None
     times: Times | None = None
     emulator: Emulator | None = None
+    devices: tuple[Device, ...] = ()
 
 
 def run(
@@ -134,6 +135,10 @@ def run(
                 devices=(*(loops() if op.insecure else ()), *(device for one in edits for device in one.devices)),
                 **(unconfined() if op.insecure else {}),
             )
+            if settings.devices:
+                there = {device.target for device in sandbox.devices}
+                given = (device for device in settings.devices if device.target not in there)
+                sandbox = replace(sandbox, devices=(*sandbox.devices, *given))
             try:
                 with joined() as wire:
                     exit = bench.runtime().run(sandbox, told, stop, more=more, wire=wire)
@@ -205,7 +210,17 @@ def _keep(  # noqa: PLR0917 what a container is made of
     from builder.containers.keep import keep_failed
 
     platform = str(step.platform) if is_foreign(step.platform) else ""
-    return keep_failed(bench.store, work, op, step.title, exit, settings.footing.ids, output=output, platform=platform)
+    return keep_failed(
+        bench.store,
+        work,
+        op,
+        step.title,
+        exit,
+        settings.footing.ids,
+        output=output,
+        platform=platform,
+        devices=settings.devices,
+    )
 
 
 def misplaced(step: Step, error: SandboxBroken) -> StepFailed:

@@ -12,7 +12,7 @@ import click
 
 from layers.quick import replace
 from pybuild import units
-from pybuild.hardware import DIRECTORIES, described
+from pybuild.hardware import DIRECTORIES, described, unnamed
 from pybuild.limiting import limited, limits, typed
 from pybuild.networking import host
 from pybuild.transfers import mirrors
@@ -137,6 +137,7 @@ PERIOD = typed(units.parse_period)
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:IP", help="A line of /etc/hosts for RUN.")
 @limited
 @namespaced
+@click.option("--device", "devices", multiple=True, metavar="HOST[:PATH][:rwm]", help="A device that RUN has.")
 @click.option(
     "--allow",
     multiple=True,
@@ -322,6 +323,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             limits=limits(options, seconds=options["timeout"]),
             network="host" if options["network"] == "default" else options["network"],
             userns=ids(options),
+            devices=unnamed(options["devices"]),
             add_hosts=tuple(host(word) for word in options["hosts"]),
             squash=options["squash"],
             outputs=tuple(spec.output for spec in specs),
