@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from layers import DocumentInvalid, Platform
 
 LEVELS = ("manifest", "index", "manifest-descriptor", "index-descriptor")
-SCOPED = re.compile(r"(?P<levels>[a-z,-]+)(?:\[(?P<platform>[^]]*)\])?:(?P<key>.+)", re.DOTALL)
+SCOPED = r"(?P<levels>[a-z,-]+)(?:\[(?P<platform>[^]]*)\])?:(?P<key>.+)"
 
 
 def scoped(text: str) -> tuple[tuple[str, ...], Platform | None, str]:
     """The levels, the platform (None: all) and the key that a text means. Raises ValueError."""
-    match = SCOPED.fullmatch(text)
+    match = re.fullmatch(SCOPED, text, re.DOTALL)
     if match is None:
         return ("manifest",), None, text
     levels, platform, key = tuple(match["levels"].split(",")), match["platform"], match["key"]

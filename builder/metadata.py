@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from signal import Signals
 from typing import Any
 
 from builder.dockerfile import Command, ExecForm, Healthcheck, ShellForm
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]*))?\Z")
+PORT = r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]*))?\Z"
 PROTOCOLS = ("tcp", "udp", "sctp")
-SIGNAL = re.compile(r"(?:SIG)?([A-Z]+[12]?|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)\Z", re.IGNORECASE)
+SIGNAL = r"(?:SIG)?([A-Z]+[12]?|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)\Z"
 UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))
 
 
@@ -34,7 +33,7 @@ def ports(words: Iterable[str]) -> list[str]:
     found: list[str] = []
     for word in words:
         host, _, port = word.rpartition(":")
-        if not (match := PORT.match(port)):
+        if not (match := re.match(PORT, port)):
             raise ValueError(f"invalid containerPort: {port}")
         _published(host, match)
         first, last = int(match[1]), int(match[2] or match[1])
@@ -51,7 +50,7 @@ def _published(host: str, port: re.Match[str]) -> None:
     """Check the `[address:]port` before a port, which EXPOSE takes and does not use. Raises ValueError."""
     address, _, outer = host.rpartition(":")
     if outer:
-        if not (match := PORT.match(outer)) or match[3] or int(match[2] or match[1]) > 65535:
+        if not (match := re.match(PORT, outer)) or match[3] or int(match[2] or match[1]) > 65535:
             raise ValueError(f"invalid hostPort: {outer}")
         inside, outside = (int(one[2] or one[1]) - int(one[1]) for one in (port, match))
         if inside and inside != outside:
@@ -67,7 +66,9 @@ def _published(host: str, port: re.Match[str]) -> None:
 
 def signal(text: str) -> str:
     """A STOPSIGNAL as it is kept. Raises ValueError."""
-    match = SIGNAL.match(text)
+    from signal import Signals
+
+    match = re.match(SIGNAL, text, re.IGNORECASE)
     name = match[1].upper() if match else ""
     number = int(text) if text.isdecimal() and len(text) < 3 else 0
     if not 1 <= number <= 64 and not name.startswith("RTM") and f"SIG{name}" not in Signals.__members__:

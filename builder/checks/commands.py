@@ -11,14 +11,14 @@ from builder.checks.rule import Edit, Found
 from builder.checks.subject import Visit
 from builder.dockerfile import Add, Cmd, Copy, Entrypoint, ShellForm, Workdir
 
-PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+PLAIN = r"[A-Za-z0-9_./:@%+,=-]+"
 """A word that means the same with and without a shell."""
 BUILTINS = frozenset(
     ". : [ alias bg break builtin caller cd command continue declare dirs eval exit export fc fg getopts hash "
     "history jobs let local popd pushd read readonly return set shift shopt source test times trap type typeset "
     "ulimit umask unalias unset wait if for while until case function select time ! { coproc".split()
 )
-REMOTE = re.compile(r"https?://|git@|git://|ssh://")
+REMOTE = r"https?://|git@|git://|ssh://"
 
 
 def json_args_recommended(visit: Visit) -> Iterator[Found]:
@@ -34,7 +34,7 @@ def json_args_recommended(visit: Visit) -> Iterator[Found]:
 def _array(visit: Visit, text: str) -> tuple[Edit, ...]:
     """The command as a JSON array, if no shell is needed for it."""
     words = single_quoted(text) or text.split()
-    plain = single_quoted(text) is not None or all(PLAIN.fullmatch(word) for word in words)
+    plain = single_quoted(text) is not None or all(re.fullmatch(PLAIN, word) for word in words)
     if words[:1] == ["exec"]:
         words = words[1:]
     line = visit.line
@@ -78,7 +78,7 @@ def copy_ignored_file(visit: Visit) -> Iterator[Found]:
     verb = type(instruction).__name__
     for word in instruction.sources:
         source = visit.text(word)
-        if not source or REMOTE.match(source):
+        if not source or re.match(REMOTE, source):
             continue
         path = posixpath.normpath(source)
         if path in (".", "/"):

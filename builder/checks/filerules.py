@@ -56,7 +56,7 @@ def add_instead_of_copy(visit: Visit) -> Iterator[Found]:
     add = visit.instruction
     assert isinstance(add, Add)
     sources = [visit.text(word) or word.text for word in add.sources]
-    plain = [source for source in sources if not REMOTE.match(source) and not ARCHIVE.search(source)]
+    plain = [source for source in sources if not re.match(REMOTE, source) and not ARCHIVE.search(source)]
     flags = add.checksum or add.keep_git_dir or add.unpack is not None
     if plain and len(plain) == len(sources) and not any("$" in source for source in sources):
         edits: tuple[Edit, ...] = ()
@@ -172,7 +172,12 @@ def nothing_matches(visit: Visit) -> Iterator[Found]:
         return
     for word in copy.sources:
         path = visit.text(word)
-        if WILDCARD.search(path) and not REMOTE.match(path) and "\\" not in path and not visit.subject.matches(path):
+        if (
+            WILDCARD.search(path)
+            and not re.match(REMOTE, path)
+            and "\\" not in path
+            and not visit.subject.matches(path)
+        ):
             yield Found(f"No file of the context matches {path}: nothing is copied, and nothing is said")
 
 

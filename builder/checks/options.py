@@ -17,9 +17,9 @@ ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
 """The build argument that stands above the directive."""
 TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
-_ABOVE = re.compile(r"check\s*=\s*(.*?)(?:\s*//.*)?$")
-_HADOLINT = re.compile(r"hadolint\s+ignore\s*=\s*(.*?)(?:\s+#.*)?$")
-_GLOBAL = re.compile(r"\s*#\s*hadolint\s+global\s+ignore\s*=\s*(.*?)(?:\s+#.*)?$")
+_ABOVE = r"check\s*=\s*(.*?)(?:\s*//.*)?$"
+_HADOLINT = r"hadolint\s+ignore\s*=\s*(.*?)(?:\s+#.*)?$"
+_GLOBAL = r"\s*#\s*hadolint\s+global\s+ignore\s*=\s*(.*?)(?:\s+#.*)?$"
 
 
 class CheckFailed(BuildError):
@@ -66,7 +66,7 @@ class Options:
         """Those of one build: the build argument's, else the directive's. Raises BuildError."""
         options = cls.parse(build_args.get(ARGUMENT) or dockerfile.directive("check") or "")
         lines = (line for line in dockerfile.source.text.lines if "hadolint" in line)
-        ignored = {name.strip() for line in lines if (found := _GLOBAL.match(line)) for name in found[1].split(",")}
+        ignored = {name.strip() for line in lines if (found := re.match(_GLOBAL, line)) for name in found[1].split(",")}
         return replace(options, skip=options.skip | ignored) if ignored else options
 
     def hears(self, rule: Rule) -> bool:
@@ -88,11 +88,11 @@ def quieted(comments: Iterable[str]) -> frozenset[str]:
     """
     found: set[str] = set()
     for comment in comments:
-        if (above := _ABOVE.match(comment)) is not None:
+        if (above := re.match(_ABOVE, comment)) is not None:
             try:
                 found |= Options.parse(above[1]).skip
             except BuildError:
                 continue  # a comment that only looks like options
-        elif (ignored := _HADOLINT.match(comment)) is not None:
+        elif (ignored := re.match(_HADOLINT, comment)) is not None:
             found |= {name.strip() for name in ignored[1].split(",")}
     return frozenset(found)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.fold import LogicalLine
 
 RESERVED = ("context", "scratch")
-_AS = re.compile(r"[ \t\v\f\r\n]([aA][sS])[ \t\v\f\r\n]+(\S+)[ \t\v\f\r\n]*$")
+_AS = r"[ \t\v\f\r\n]([aA][sS])[ \t\v\f\r\n]+(\S+)[ \t\v\f\r\n]*$"
 
 
 def consistent(word: str) -> bool:
@@ -34,7 +34,7 @@ def stage_name_casing(subject: Subject) -> Iterator[Found]:
     """`FROM x AS Builder`"""
     for instruction, line in subject.pairs():
         if isinstance(instruction, From) and (name := instruction.name or "") != name.lower():
-            found = _AS.search(line.text)
+            found = re.search(_AS, line.text)
             edits = (Edit(line.span(found.start(2), found.end(2)), name.lower()),) if found else ()
             yield Found(f"Stage name '{name}' should be lowercase", whole(line), edits)
 
@@ -42,7 +42,7 @@ def stage_name_casing(subject: Subject) -> Iterator[Found]:
 def from_as_casing(subject: Subject) -> Iterator[Found]:
     """`FROM x as y`"""
     for instruction, line in subject.pairs():
-        if not isinstance(instruction, From) or not (found := _AS.search(line.text)):
+        if not isinstance(instruction, From) or not (found := re.search(_AS, line.text)):
             continue
         word, as_ = keyword(instruction), found[1]
         if consistent(word) and as_ != (wanted := "as" if word.islower() else "AS"):

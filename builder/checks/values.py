@@ -30,8 +30,9 @@ from builder.errors import DockerfileError
 EXPANDED = ("Add", "Arg", "Copy", "Env", "Label", "Run", "StopSignal", "User", "Volume", "Workdir")
 """Instructions whose words hold variables; the ports of EXPOSE do, too, and are not looked at."""
 UNEXPORTED = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")
-SECRET = re.compile(r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
-NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+SECRET = frozenset("apikey auth credential credentials key password pword passwd secret token".split())
+"""Parts of names, between underscores, that speak of secrets; and those that say it is none after all."""
+NO_SECRET = frozenset(("public", "file", "version"))
 
 
 def undefined_var(visit: Visit) -> Iterator[Found]:
@@ -127,7 +128,8 @@ def secrets_used_in_arg_or_env(visit: Visit) -> Iterator[Found]:
         names = [visit.text(declaration.name) for declaration in instruction.declarations]
     kind = type(instruction).__name__.upper()
     for name in names:
-        if SECRET.search(name) and not NO_SECRET.search(name):
+        parts = name.lower().split("_")
+        if not SECRET.isdisjoint(parts) and NO_SECRET.isdisjoint(parts):
             yield Found(f'Do not use ARG or ENV instructions for sensitive data ({kind} "{name}")')
 
 

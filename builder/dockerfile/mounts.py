@@ -38,7 +38,7 @@ _ALLOWED = {
     "ssh": _ANY | {"required", "mode", "uid", "gid"},
 }
 _KEYS = frozenset().union(*_ALLOWED.values()) | _ALIASES.keys()
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_SIZE = r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)i?b?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,5 +196,5 @@ def _id(text: str) -> int | None:
 
 def _size(text: str) -> int | None:
     """Bytes: `64m` is 64 · 1024²."""
-    found = _SIZE.fullmatch(text)
+    found = re.fullmatch(_SIZE, text, re.IGNORECASE)
     return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " ")) if found else None
