@@ -56,7 +56,12 @@ def test_a_shell_where_it_failed_has_it_too(fuse: str, shared_pybuild: Pybuild) 
 
 @pytest.mark.parametrize(
     ("device", "words"),
-    [("/dev/nope", "No such file"), ("/etc/passwd", "no device"), ("/dev/null:/etc/x", "below /dev")],
+    [
+        ("/dev/nope", "No such file"),
+        ("/etc/passwd", "no device"),
+        ("/dev/null:/etc/x", "below /dev"),
+        ("vendor.com/class=one", "write RUN --device=vendor.com/class=one"),
+    ],
 )
 def test_what_is_none(device: str, words: str, shared_pybuild: Pybuild, tmp_path: Path) -> None:
     assert words in build(shared_pybuild, "--device", device, run="true", code=2)

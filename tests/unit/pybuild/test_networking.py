@@ -15,19 +15,19 @@ def test_without_nft_a_container_has_the_network_of_this_machine_and_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(nft, "program", lambda: None)
-    monkeypatch.setattr("os.geteuid", lambda: 0)
     assert networking.default(Wish(network="default")) == Wish(network="host")
     assert "nft is not installed" in capsys.readouterr().err
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("runner.rootless.owner", lambda: 1000)
+    assert networking.default(Wish(network="default")) == Wish(network="bridge"), "slirp4netns plays it"
+    monkeypatch.setenv("PATH", "/nonexistent")
     assert networking.default(Wish(network="default")) == Wish(network="host")
-    assert "take root" in capsys.readouterr().err
+    assert "apt-get install slirp4netns" in capsys.readouterr().err
     with pytest.raises(NetworkUnavailable, match="install the package nftables"):
         nft.run("list tables")
 
 
 def test_with_nft_and_root_it_has_a_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nft, "program", lambda: "/usr/sbin/nft")
-    monkeypatch.setattr("os.geteuid", lambda: 0)
     assert networking.default(Wish(network="default", priority=3)) == Wish(network="bridge", priority=3)
 
 
