@@ -6,7 +6,6 @@ digest of what has the same inode, size and times as when it was last read.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
@@ -17,14 +16,17 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.ahead import foresee
 from builder.batch import HEX, UNKNOWN, Batch, plain
 from builder.errors import ContextError
+from builder.hashing import of_attributes, of_file, of_files
 from builder.ignore import Ignore, State
-from builder.listing import Listing, read_many, received
+from builder.listing import Listing
 from builder.statcache import StatCache
 from layers import Entry, EntryType, UnsafePath
 from layers.disk.paths import Root, encode, resolve
 from layers.disk.stats import Stats, Status
+from layers.errors import FileChanged
 from layers.helper import lent
 from layers.tar.entry import whole_seconds
 from layers.tar.xattrs import incoming
@@ -33,11 +35,8 @@ from layers.tar.xattrs import read as read_xattrs
 if TYPE_CHECKING:
     from layers import Store
 
-CHUNK = 1 << 20
 FORM = 0o170000
 """The part of a mode that tells kinds apart (S_IFMT, inode(7))."""
-LEAST = 16
-"""Directories that are enough for two processes."""
 KINDS = {
     stat.S_IFREG: EntryType.FILE,
     stat.S_IFDIR: EntryType.DIR,
@@ -56,7 +55,9 @@ class Context:
         self.directory = directory
         self.ignore = ignore
         self.root = Root(directory)
-        self._listings: dict[str, Listing] = {}
+        self.listings: dict[str, Listing] = {}
+        self.ahead: dict[str, tuple[int, list[str]]] = {}
+        """Digests of the files in a directory that were unknown, and when they began to be read."""
         self._shown: dict[str, list[str]] = {}
         """Names in directories that are not ignored."""
         self._alone: dict[str, Status] = {}
@@ -129,26 +130,17 @@ class Context:
     def children(self, path: str) -> list[str]:
         """Names in a directory, by their bytes, without those that are ignored."""
         if not self.ignore:
-            return self._listing(path).names
+            return self.listing(path).names
         if path not in self._shown:
-            self._shown[path] = self._visible(path, self._listing(path))
+            self._shown[path] = self._visible(path, self.listing(path))
         return self._shown[path]
 
     def parts(self, path: str) -> Iterator[str | Batch]:
         """The same, plain files next to each other as one batch."""
-        if path not in self._listings:
-            self._foresee(path)
-        names, listing = self.children(path), self._listing(path)
-        stats = listing.stats if names is listing.names else listing.stats.chosen(map(listing.at.__getitem__, names))
-        batched = [
-            mode & FORM == stat.S_IFREG and links == 1
-            for mode, links in zip(stats.column("mode"), stats.column("nlink"), strict=True)
-        ]
-        if all(batched):
-            chosen, plain = names, stats
-        else:
-            chosen, plain = list(compress(names, batched)), stats.chosen(compress(range(len(names)), batched))
-        contents = self._contents(path, listing, chosen, plain)
+        if path not in self.listings:
+            foresee(self, path)
+        names, stats, batched = self._looked(path)
+        contents = self._contents(path)
         batched.append(False)
         at = done = 0
         while at < len(names):
@@ -219,38 +211,32 @@ class Context:
         status = self._status(path)
         return self.root.readlink(path) if status is not None and stat.S_ISLNK(status.mode) else None
 
-    def _listing(self, path: str) -> Listing:
-        if (known := self._listings.get(path)) is not None:
+    def listing(self, path: str) -> Listing:
+        if (known := self.listings.get(path)) is not None:
             return known
         listing = Listing.read(self.root, path)
-        self._listings[path] = listing
+        self.listings[path] = listing
         return listing
 
-    def _foresee(self, path: str) -> None:
-        """List all that is below a directory, two processes at once, if there is a helper; else nothing."""
-        with lent() as helper:
-            level = [path] if helper is not None else []
-            while helper is not None and level:
-                half = len(level) // 2 if len(level) >= LEAST else len(level)
-                if theirs := level[half:]:
-                    helper.ask(read_many, theirs, [self.root.fd])
-                for one in level[:half]:
-                    self._listing(one)
-                for one, found in zip(theirs, helper.answer() or () if theirs else (), strict=False):
-                    if found is not None:
-                        self._listings.setdefault(one, received(*found))
-                level = [inner for one in level for inner in self._inner(one)]
-
-    def _inner(self, path: str) -> list[str]:
+    def inner(self, path: str) -> list[str]:
         """The directories in a directory that are not ignored."""
-        prefix, listing = f"{path}/" if path else "", self._listing(path)
+        prefix, listing = f"{path}/" if path else "", self.listing(path)
         modes = listing.stats.column("mode")
         found = [(prefix + name, at) for at, name in enumerate(listing.names) if modes[at] & FORM == stat.S_IFDIR]
         return [place for place, at in found if not self.ignore or self._seen(place, listing.stats[at])]
 
+    def unknown(self, path: str) -> tuple[list[str], Stats]:
+        """The plain files in a directory that have to be read."""
+        names, stats = self._plain(path)
+        contents = self._known.find_all(path, names, stats)
+        if UNKNOWN not in contents:
+            return [], stats.part(0, 0)
+        which = [at for at in range(len(names)) if contents.startswith(UNKNOWN, HEX * at)]
+        return [names[at] for at in which], stats.chosen(which)
+
     def _status(self, path: str) -> Status | None:
         head, _, name = path.rpartition("/")
-        if (listing := self._listings.get(head)) is not None and (found := listing.find(name)) is not None:
+        if (listing := self.listings.get(head)) is not None and (found := listing.find(name)) is not None:
             return found
         if path not in self._alone:
             try:
@@ -259,34 +245,46 @@ class Context:
                 return None
         return self._alone[path]
 
-    def _contents(self, path: str, listing: Listing, names: list[str], stats: Stats) -> str:
+    def _looked(self, path: str) -> tuple[list[str], Stats, list[bool]]:
+        """What is in a directory and not ignored, and which of that are plain files."""
+        names, listing = self.children(path), self.listing(path)
+        stats = listing.stats if names is listing.names else listing.stats.chosen(map(listing.at.__getitem__, names))
+        modes, links = stats.column("mode"), stats.column("nlink")
+        return names, stats, [mode & FORM == stat.S_IFREG and one == 1 for mode, one in zip(modes, links, strict=True)]
+
+    def _plain(self, path: str) -> tuple[list[str], Stats]:
+        names, stats, batched = self._looked(path)
+        if all(batched):
+            return names, stats
+        return list(compress(names, batched)), stats.chosen(compress(range(len(names)), batched))
+
+    def _contents(self, path: str) -> str:
         """The digests of plain files in a directory, one behind the other."""
+        names, stats = self._plain(path)
         found = self._known.find_all(path, names, stats)
         if UNKNOWN not in found:
             return found
-        began, prefix = time.time_ns(), f"{path}/" if path else ""
-        digests = [found[at : at + HEX] for at in range(0, len(found), HEX)]
-        for at, name in enumerate(names):
-            if digests[at] == UNKNOWN:
-                digests[at] = self._read(prefix + name, stats[at])
-        found = "".join(digests)
-        self._known.note_all(path, names, stats, began, found, listing.at)
+        began, read = self.ahead.pop(path, (time.time_ns(), None))
+        if read is None:
+            try:
+                read = of_files(self.root, path, *self.unknown(path))
+            except FileChanged as error:
+                raise changed(error.path) from error
+        new = iter(read)
+        digests = (found[at : at + HEX] for at in range(0, len(found), HEX))
+        found = "".join(next(new) if one == UNKNOWN else one for one in digests)
+        self._known.note_all(path, names, stats, began, found, self.listing(path).at)
         return found
 
     def _read(self, path: str, status: Status) -> str:
         """The digest of what is at a path: of a file's bytes and attributes, of anything else the attributes."""
-        hasher = hashlib.sha256()
         if not stat.S_ISREG(status.mode):
-            _count(hasher, self.attributes(path))
-            return hasher.hexdigest()
+            return of_attributes(self.attributes(path)).hexdigest()
         descriptor = self.open_file(path)
         try:
-            _count(hasher, incoming(read_xattrs(descriptor)))
-            while chunk := os.read(descriptor, CHUNK):
-                hasher.update(chunk)
+            return of_file(descriptor, status.size)
         finally:
             os.close(descriptor)
-        return hasher.hexdigest()
 
     def _visible(self, path: str, listing: Listing) -> list[str]:
         """The names in a directory that are not ignored; of most only this is ever asked."""
@@ -328,8 +326,3 @@ class Context:
 def changed(path: str) -> ContextError:
     """Somebody works in the context."""
     return ContextError(f"{path} changed while the build read it", help="build again when nothing writes there")
-
-
-def _count(hasher: hashlib._Hash, xattrs: Mapping[str, bytes]) -> None:
-    for key, value in sorted(xattrs.items()):
-        hasher.update(key.encode() + b"\0" + value + b"\0")

@@ -69,6 +69,8 @@ class StatCache:
 
     def __init__(self) -> None:
         self._alone = Rows([], array("q"), bytearray())
+        self._heads: set[str] = set()
+        """Directories of what was looked at alone."""
         self._folders: dict[str, Rows] = {}
         self._turn = threading.Lock()
         self._news = 0
@@ -92,6 +94,7 @@ class StatCache:
         if began_ns - max(status.mtime_ns, status.ctime_ns) > RACY:
             with self._turn:
                 self._alone.put(path, array("q", stamp(status)), digest)
+                self._heads.add(path.rpartition("/")[0])
                 self._news += 1 + status.size // READ
 
     def find_all(self, folder: str, names: Sequence[str], stats: Stats) -> str:
@@ -99,6 +102,8 @@ class StatCache:
         rows = self._folders.get(folder)
         if rows is not None and rows.stamps == stamps(stats) and rows.names == names:
             return rows.digests.decode()
+        if rows is None and folder not in self._heads:
+            return UNKNOWN * len(names)
         prefix = f"{folder}/" if folder else ""
         return "".join(self.find(prefix + name, stats[at]) or UNKNOWN for at, name in enumerate(names))
 
@@ -156,6 +161,7 @@ class StatCache:
         names = packed["names"].split("\0") if packed["names"] else []
         alone = len(digests) // HEX - sum(one.count("//") + 1 for one in names)
         cache._alone = rows(packed["paths"], empty=not alone)
+        cache._heads = {path.rpartition("/")[0] for path in cache._alone.names}
         if names:
             for folder, inside in zip(packed["folders"].split("\0"), names, strict=True):
                 cache._folders[folder] = rows(inside, empty=False)

@@ -16,7 +16,7 @@ from tests.support.soon import soon
 SCRIPT = """
 import os, signal, sys, threading
 from pathlib import Path
-from builder import context
+from builder import ahead
 from builder.build import build
 from builder.errors import BuildError
 from builder.request import BuildRequest
@@ -24,7 +24,7 @@ from builder.workbench import Workbench
 from layers import Store, helper
 from layers.making import gathering
 
-context.LEAST, gathering.LEAST, gathering.MOST_FILES = 2, 10, 9
+ahead.FOLDERS, ahead.FILES, gathering.LEAST, gathering.MOST_FILES = 2, 10, 10, 9
 place, how = Path(sys.argv[1]), sys.argv[2]
 asked = []
 if how == "fails":
@@ -93,7 +93,7 @@ def test_the_same_layer_with_help(how: str, tmp_path: Path) -> None:
     assert len(set(alone)) == 1
     found, asked = built(tmp_path, how)
     assert found == alone
-    assert asked == "gather read_many"
+    assert asked == "gather of_many read_many"
 
 
 def test_what_the_helper_cannot_read_is_told_as_ever(tmp_path: Path) -> None:
