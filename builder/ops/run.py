@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from layers.home.caches import Renewal
     from layers.making.packing import Form
     from runner import Device, Emulator, Exit, Usage
+    from runner.cdi import Edits
 
 HOSTNAME = "buildkitsandbox"
 """What BuildKit calls it; programs that keep the name of their build host make the same bytes."""
@@ -98,7 +99,7 @@ def run(
     store = bench.store
     account = store.tree(below).accounts().account(op.user)
     tail = Tail()
-    edits = [device.edits() for device in op.devices]
+    edits = needed(step, op)
 
     def told(stream: int, data: bytes) -> None:
         tail.take(data)
@@ -169,6 +170,14 @@ def run(
         if result is layer and times is None:  # else the directory has other times than the layer
             store.snapshots.commit(work, layer.diff_id)
     return result, exit.usage
+
+
+def needed(step: Step, op: Run) -> list[Edits]:
+    """What its devices bring. Raises StepFailed for one that went since the plan was made."""
+    try:
+        return [device.edits() for device in op.devices]
+    except ValueError as error:
+        raise StepFailed(step.title, str(error), span=step.span) from error
 
 
 def unconfined() -> dict[str, Any]:
