@@ -8,8 +8,10 @@ the earlier. FROM sees only the stages before it; `--from` sees later ones too, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
 
 from builder.dockerfile import Arg, Copy, Dockerfile, From, Instruction, Run, Word, expand, nearest
 from builder.dockerfile.expansion import Lookup
@@ -31,7 +33,7 @@ class Stage:
     """A FROM and what follows it. `name` is in lower case, "" if it has none."""
 
     index: int
-    opening: From
+    opening: From = field(hash=False)
     instructions: tuple[Instruction, ...] = field(hash=False)
 
     @property
@@ -62,9 +64,16 @@ class Stages:
     all: tuple[Stage, ...]
     _last: Mapping[str, Stage] = field(init=False, repr=False, compare=False)
     """Each name, and the last stage of it."""
+    _called: Mapping[str, Sequence[int]] = field(init=False, repr=False, compare=False)
+    """Each name, and all stages of it by number."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_last", {stage.name: stage for stage in self.all if stage.name})
+        called: dict[str, list[int]] = {}
+        for stage in self.all:
+            if stage.name:
+                called.setdefault(stage.name, []).append(stage.index)
+        object.__setattr__(self, "_called", called)
+        object.__setattr__(self, "_last", {name: self.all[found[-1]] for name, found in called.items()})
 
     @classmethod
     def of(cls, dockerfile: Dockerfile) -> Stages:
@@ -119,8 +128,9 @@ class Stages:
 
     def base(self, stage: Stage, image: str) -> Stage | None:
         """The earlier stage that `FROM image` (expanded) of `stage` means; None for an image or scratch."""
-        earlier = (other for other in reversed(self.all[: stage.index]) if other.name == image.lower())
-        return next(earlier, None) if image else None
+        called = self._called.get(image.lower(), ())
+        earlier = bisect_left(called, stage.index)
+        return self.all[called[earlier - 1]] if earlier else None
 
     def source(self, stage: Stage, wanted: str, span: Span) -> Stage | None:
         """The stage that `--from=wanted` in `stage` means; None for an image.
@@ -168,21 +178,30 @@ class Stages:
         return found
 
     def order(self, target: Stage, lookup: Lookup) -> tuple[Stage, ...]:
-        """`target` and all that it needs, each after what it needs itself.
+        """`target` and all that it needs, each after what it needs itself, else as they stand in the file.
 
         ONBUILD triggers are not known here. Raises DockerfileError, and StageCycle for a circle anywhere in the file.
         """
         needs = {stage: self.needs(stage, lookup) for stage in self.all}
+        sorter = TopologicalSorter({stage.index: [other.index for other in needs[stage]] for stage in self.all})
         try:
-            every = tuple(TopologicalSorter(needs).static_order())
+            sorter.prepare()
         except CycleError as error:
-            raise _cycle(error.args[1], needs) from None
+            raise _cycle([self.all[index] for index in error.args[1]], needs) from None
         wanted, waiting = {target}, [target]
         while waiting:
             new = needs[waiting.pop()].keys() - wanted
             wanted |= new
             waiting += new
-        return tuple(stage for stage in every if stage in wanted)
+        ready, found = list[int](), list[Stage]()
+        while sorter.is_active():
+            for index in sorter.get_ready():
+                heappush(ready, index)
+            first = heappop(ready)
+            sorter.done(first)
+            if self.all[first] in wanted:
+                found.append(self.all[first])
+        return tuple(found)
 
 
 def platform_arguments(target: Platform, build: Platform, goal: Stage) -> dict[str, str]:

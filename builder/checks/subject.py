@@ -170,10 +170,11 @@ def whole(line: LogicalLine, instruction: Instruction | None = None) -> Span:
 def visits(subject: Subject) -> Iterator[Visit]:
     """Every instruction of the wanted stages, FROM first. What it stands on changes behind it: do not keep it."""
     lines = dict(zip(map(id, subject.dockerfile.instructions), subject.lines, strict=True))
+    wanted = {stage.index for stage in subject.wanted}
     ends: dict[int, Standing] = {}
     for stage in subject.stages.all:
         base = subject.stages.base(stage, value(stage.opening.image, subject.scope))
-        if stage not in subject.wanted:
+        if stage.index not in wanted:
             continue
         above = ends.get(base.index) if base is not None else None
         at = above.child() if above is not None else _start(subject, stage)

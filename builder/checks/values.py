@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping
 
 from builder.checks.origin import alike, missing
 from builder.checks.rule import Edit, Found
@@ -51,9 +52,10 @@ def undefined_var(visit: Visit) -> Iterator[Found]:
 
 def _missing(visit: Visit) -> Iterator[list[str]]:
     """For each word, the names without a value; a word of ARG sees the ones before it."""
-    instruction, env = visit.instruction, visit.at.env
+    instruction = visit.instruction
+    env: MutableMapping[str, str] = visit.at.env
     if isinstance(instruction, Arg):
-        env = dict(env)
+        env = ChainMap({}, env)
         for declaration in instruction.declarations:
             name = visit.text(declaration.name)
             if declaration.default is not None and name not in visit.subject.build_args:

@@ -142,7 +142,10 @@ class _Folder:
             self.at += 1
             body = line.lstrip()
             if body.startswith("#"):
-                comments = [*comments, body[1:].strip()] if body[1:].strip() else []
+                if comment := body[1:].strip():
+                    comments.append(comment)
+                else:
+                    comments = []
             elif body:
                 self.lines.append(self._logical(body, len(line) - len(body), tuple(comments), continues))
                 comments = []

@@ -93,8 +93,7 @@ def _expose(instruction: Expose, state: State) -> None:
         found = metadata.ports(given)
     except ValueError as error:
         raise DockerfileError(instruction.span, str(error)) from error
-    exposed = {**state.runtime.get("ExposedPorts", {}), **{port: {} for port in found}}
-    state.put("ExposedPorts", dict(sorted(exposed.items())) or None)
+    state.expose(found)
     state.told(f"EXPOSE [{' '.join(found)}]")
 
 

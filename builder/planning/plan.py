@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import Add, Arg, Copy, Dockerfile, Instruction, Run, Workdir, parse_onbuild
@@ -38,7 +39,8 @@ def plan(
     stages, here = Stages.of(dockerfile), build_platform or Platform.host()
     planner = Planner(stages, request, platform, here, images, named=named, layouts=layouts, warn=warn)
     target = planner.stages.target(request.target)
-    planner.stages.order(target, planner.scope.get)  # every circle in the file, before anything is fetched
+    for stage in planner.stages.order(target, planner.scope.get):  # finds every circle before anything is fetched
+        planner.result(stage)
     state = planner.result(target)
     for name in planner.arguments.unused():
         warn(f"build argument {name} was not consumed: no ARG declares it", NOWHERE)
@@ -74,24 +76,25 @@ class Planner:
         self.arguments = Arguments(self.stages, request.build_args, given)
         self.scope = self.arguments.scope
         self._results: dict[int, State] = {}
-        self._begun: list[Stage] = []
+        self._begun: dict[int, Stage] = {}
 
     def result(self, stage: Stage) -> State:
         """The state at the end of a stage, planned once. Raises DockerfileError."""
         if stage.index not in self._results:
-            if stage in self._begun:  # by a context that is a stage
-                circle = [*self._begun[self._begun.index(stage) :], stage]
+            if stage.index in self._begun:  # by a context that is a stage
+                circle = [*dropwhile(lambda one: one is not stage, self._begun.values()), stage]
                 raise StageCycle(stage.span, [one.title for one in circle])
-            self._begun.append(stage)
+            self._begun[stage.index] = stage
             outer, self.draft.stage = self.draft.stage, stage.title
             self._results[stage.index] = self._planned(stage)
-            self._begun.pop()
+            del self._begun[stage.index]
             self.draft.stage = outer
         return self._results[stage.index]
 
     def origin(self, wanted: str, span: Span, state: State) -> tuple[int | None, str]:
         """The step that `--from` of the present stage reads; None and the name of a directory that is a context."""
-        return self.names.origin(self._begun[-1], wanted, span, state.platform)
+        stage = next(reversed(self._begun.values()))
+        return self.names.origin(stage, wanted, span, state.platform)
 
     def _planned(self, stage: Stage) -> State:
         state = self.names.opened(stage, self.scope.get)

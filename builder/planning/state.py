@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from builder import metadata
@@ -38,7 +39,7 @@ class State:
         self.triggers: list[str] = []
         self.author = ""
         self.cmd_set = False
-        self._env_set = False
+        self._env_set = self._exposed = False
         self._variables: dict[str, str] | None = None
 
     @classmethod
@@ -63,21 +64,28 @@ class State:
 
     def fork(self) -> State:
         """What a stage begins with that stands on this one."""
-        state = State(self.top, self.platform, self.config, self.base)
-        state.history, state.lines = self.history, self.lines.copy()
-        state.arguments = self.arguments.copy()
-        state.shell, state.triggers, state.author = self.shell, self.triggers.copy(), self.author
+        state = copy(self)
+        state.runtime = {key: value.copy() if isinstance(value, dict) else value for key, value in self.runtime.items()}
+        state.env, state.lines = self.env.copy(), self.lines.copy()
+        state.arguments, state.triggers = self.arguments.copy(), self.triggers.copy()
+        state.hiding, state._variables = {}, None
+        state.cmd_set = False
         return state
 
     @property
     def config(self) -> dict[str, Any]:
         """The config as the image gets it."""
-        return {**self.runtime, "Env": metadata.lines(self.env)} if self._env_set else self.runtime
+        found = dict(self.runtime)
+        if self._env_set:
+            found["Env"] = metadata.lines(self.env)
+        if self._exposed:
+            found["ExposedPorts"] = dict(sorted(found["ExposedPorts"].items()))
+        return found
 
     @property
     def outcome(self) -> Outcome:
         """What a graph is for whose target ends here."""
-        runtime = {**self.config, "OnBuild": list(self.triggers)} if self.triggers else dict(self.config)
+        runtime = {**self.config, "OnBuild": list(self.triggers)} if self.triggers else self.config
         return Outcome(self.top, self.platform, runtime, self.base, self.history, tuple(self.lines), self.author)
 
     @property
@@ -129,6 +137,12 @@ class State:
         self._env_set, self._variables = True, None
         if self.hiding:
             self.hiding = {key: value for key, value in self.hiding.items() if key not in values}
+
+    def expose(self, ports: Iterable[str]) -> None:
+        """The ports of an EXPOSE."""
+        if added := {port: dict[str, str]() for port in ports}:
+            self.mapping("ExposedPorts").update(added)
+            self._exposed = True
 
     def declare(self, name: str, value: str | None) -> None:
         """What an ARG declares, and its value if it has one."""
