@@ -9,16 +9,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.rootless import owner
+from runner.rootless import folder, owner
 
 if TYPE_CHECKING:
     from builder.networks.network import Network
     from layers import Store
+    from runner.net.household import Household
 
 Wire = Callable[[int], None]
 """What gives a process, by its number, a network; before it becomes its command."""
 ALONE = ("host", "none")
 """Networks that nobody has to join."""
+BRIDGE = "bridge"
 
 
 class Building:
@@ -28,6 +30,7 @@ class Building:
         self.store = store
         self.warn = warn
         self._held: dict[str, tuple[Network, Path, int]] = {}
+        self._house: Household | None = None
         self._turn = threading.Lock()
 
     @contextmanager
@@ -47,10 +50,20 @@ class Building:
 
         if owner() is None:
             self._hold(network)
+        elif network != BRIDGE:
+            self._stay()
         gateways = tuple(name for name, address in names if address == GATEWAY)
         member = Member(hosts=hosts, hostname=hostname, gateways=gateways)
         with closing(network_for(self.store, [Wish(network=network)], member, warn=self.warn)) as joined:
             yield joined.wire
+
+    def _stay(self) -> None:
+        """Keep the namespace of our bridges from one step to the next."""
+        from runner.net import household
+
+        with self._turn:
+            if self._house is None:
+                self._house = household.join(folder())
 
     def _hold(self, name: str) -> None:
         with self._turn:
@@ -67,6 +80,9 @@ class Building:
         """The build has ended: bridges that nobody else uses go."""
         with self._turn:
             held, self._held = self._held, {}
+            house, self._house = self._house, None
+        if house is not None:
+            house.close()
         if held:
             from builder.networks import leases
             from builder.networks.book import Networks
