@@ -16,6 +16,7 @@ from layers import Account, Accounts, Platform
 from layers.disk.paths import Root
 from layers.quick import replace
 from runner import Ids, Mount, RunnerError, Sandbox
+from runner.rootless import standing
 
 if TYPE_CHECKING:
     from runner.native import Native
@@ -27,6 +28,10 @@ LIMIT = 8 << 20
 def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int, Path] | None = None) -> Sandbox:
     """What the runner is asked for. `sharing`: the network namespace and the /etc files of another container."""
     settings = container.settings
+    if standing():
+        from builder.containers.introducing import introduce
+
+        introduce(root, settings.userns, settings.cwd or "/")
     account = who(root, settings.user, settings.further_groups)
     files = container.folder / "files"
     files.mkdir(exist_ok=True)

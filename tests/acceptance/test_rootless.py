@@ -14,7 +14,7 @@ import pytest
 from tests.support.command import Pybuild
 from tests.support.examples import Example, examples
 from tests.support.peers import need
-from tests.support.person import FIRST, Person
+from tests.support.person import FIRST, NAME, Person
 from tests.support.registry import RegistryServer
 from tests.support.soon import soon
 
@@ -207,6 +207,9 @@ def test_who_keeps_their_number_is_themselves(person: Person) -> None:
     line = "id -u; id -g; stat -c %u /v /etc /etc/passwd; touch /v/new; ! touch /etc/new 2>/dev/null"
     said = person.text("run", *keeping, "-v", f"{folder}:/v", "busybox", "sh", "-c", line)
     assert said.split() == [str(person.uid)] * 3 + ["0", "0"]
+    assert person.text("run", *keeping, "busybox", "sh", "-c", "whoami; id -gn; tail -n 1 /etc/passwd").split() == [
+        *(NAME, NAME), f"{NAME}:x:{person.uid}:{person.uid}:{NAME}:/:/bin/sh",
+    ]  # fmt: skip
     assert ((folder / "new").stat().st_uid, (folder / "new").stat().st_gid) == (person.uid, person.uid)
     person("run", *keeping, "-u", "0", "-v", f"{folder}:/v", "busybox", "touch", "/v/roots", "/etc/roots")
     assert (folder / "roots").stat().st_uid == FIRST
@@ -236,7 +239,9 @@ def test_a_life_with_other_numbers(person: Person) -> None:
     person("export", "-o", person.home / "tar", "kept")
     for name in ("while", "after", "tar"):
         assert (person.home / name).stat().st_uid == person.uid
-    assert set(person.text("diff", "kept").splitlines()) == {"A /copied", "A /d", "A /later", "A /made"}
+    assert set(person.text("diff", "kept").splitlines()) == {
+        *("A /copied", "A /d", "A /later", "A /made"), *("C /etc/passwd", "C /etc/group"),
+    }  # fmt: skip
     image = person.text("commit", "kept")
     for more in ([], ["--userns", "keep-id"], ["--uidmap", f"0:{FIRST}:5000"]):
         seen = person.text("run", "--rm", *more, image, *looks, "/copied", "/later")
