@@ -18,7 +18,6 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from builder.containers import Container
-    from runner import Ids
 
 EPILOG = """
 \b
@@ -53,37 +52,29 @@ def run(
     ended it. The detach keys leave it running.
     """
     from builder.containers import Containers
-    from builder.containers.sandboxes import expect
-    from runner.ranges import private
 
     book = Containers(context.store)
     context.sweep()
     book.forsaken()
-    with ExitStack() as unused:
-        with context.store.lease():
-            wanted = settings(context, image, command, options, detach=detach)
-            ids = None
-            if not detach:
-                stand(wanted.userns)
-                ids = private(wanted.userns, unused)
-                unused.callback(context.runtime.rest)
-                expect(context.runtime, wanted, ids, context.store.root)
-            container = book.create(wanted)
-        if options["cidfile"]:
-            Path(options["cidfile"]).write_text(container.id)
-            hand_over(Path(options["cidfile"]))
-        streams = attached(options["attach"])
-        try:
-            if detach:
-                click.echo(container.id)
-                begin(context, container)
-                return 0
-            stdin = options["interactive"]
-            return stay(context, container, streams, ids=ids, stdin=stdin, keys=keys, proxy=proxy)
-        except BaseException:
-            if container.settings.remove and container.exists:
-                book.remove(container)
-            raise
+    with context.store.lease():
+        wanted = settings(context, image, command, options, detach=detach)
+        if not detach:
+            stand(wanted.userns)
+        container = book.create(wanted)
+    if options["cidfile"]:
+        Path(options["cidfile"]).write_text(container.id)
+        hand_over(Path(options["cidfile"]))
+    streams = attached(options["attach"])
+    try:
+        if detach:
+            click.echo(container.id)
+            begin(context, container)
+            return 0
+        return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
+    except BaseException:
+        if container.settings.remove and container.exists:
+            book.remove(container)
+        raise
 
 
 def stay(
@@ -91,22 +82,28 @@ def stay(
     container: Container,
     streams: frozenset[str] = frozenset(),
     *,
-    ids: Ids | None = None,
     stdin: bool,
     keys: bytes,
     proxy: bool,
 ) -> int:
-    """Run it here, its streams ours (all, or those that are named); its exit code. `ids`: its numbers, if drawn."""
+    """Run it here, its streams ours (all, or those that are named); its exit code."""
     from builder.containers import Containers
-    from builder.containers.foreground import Foreground
-    from builder.containers.supervise import supervise
+    from builder.containers.sandboxes import expect
+    from runner.ranges import private
 
     stdin = stdin and (not streams or "stdin" in streams)
     if container.settings.tty and stdin and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
-    foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
-    state = supervise(context.store, context.runtime, container, foreground=foreground, ids=ids, warn=exits.warn)
+    with ExitStack() as held:
+        ids = private(container.settings.userns, held)
+        held.callback(context.runtime.rest)
+        expect(context.runtime, container.settings, ids, context.store.root)
+        from builder.containers.foreground import Foreground  # while its process is being made
+        from builder.containers.supervise import supervise
+
+        foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
+        state = supervise(context.store, context.runtime, container, foreground=foreground, ids=ids, warn=exits.warn)
     if state.oom_killed:
         exits.warn("memory ran out and the kernel killed a process: raise --memory")
     if container.settings.remove:
