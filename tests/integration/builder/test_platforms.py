@@ -81,7 +81,7 @@ def test_platforms_are_built_side_by_side(pybuild: Pybuild, tmp_path: Path) -> N
         "FROM --platform=$BUILDPLATFORM busybox AS cross\n"
         "ARG TARGETARCH\n"
         "RUN --mount=type=cache,target=/meet touch /meet/$TARGETARCH; "
-        "for n in $(seq 600); do [ -e /meet/amd64 ] && [ -e /meet/arm64 ] && exit; sleep 0.05; done; exit 1\n"
+        "for n in $(seq 2400); do [ -e /meet/amd64 ] && [ -e /meet/arm64 ] && exit; sleep 0.05; done; exit 1\n"
         "FROM scratch\nCOPY --from=tools /runs /\nCOPY --from=cross /bin/busybox /\n"
     )
     flags = ("--platform", "linux/amd64,linux/arm64", "--network", "none")

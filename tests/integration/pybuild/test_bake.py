@@ -140,7 +140,7 @@ RUN --mount=type=cache,target=/m,sharing=locked echo once >> /m/runs && sleep 0.
 FROM common
 ARG ME
 RUN --mount=type=cache,target=/meet touch /meet/$ME; \
-    for n in $(seq 600); do [ -e /meet/one ] && [ -e /meet/two ] && exit; sleep 0.05; done; exit 1
+    for n in $(seq 2400); do [ -e /meet/one ] && [ -e /meet/two ] && exit; sleep 0.05; done; exit 1
 """
 TWO = """
 group "default" { targets = ["one", "two"] }
