@@ -20,7 +20,7 @@ from tests.support.soon import soon
 from tests.support.town import MACHINE, OUTSIDE, Town, town
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
-SERVER = "echo ready; while true; do echo hello | nc -l -p 80; done"
+SERVER = "echo ready; exec nc -ll -p 80 -e echo hello"
 
 
 @pytest.fixture(scope="module")
