@@ -30,11 +30,15 @@ MOST_FILES, MOST_BYTES = 5_000, 12 << 20
 """Of two segments, one of ours and one of the helper's, whose bytes are in memory for a while."""
 FEW, LARGE = 250, 1 << 20
 """Files and bytes that are handed over together; the helper reads no file that is larger."""
+TARS = 2
+"""One is written while the other is read."""
 OURS = 0.4
 """The share that is read here, where hashing and writing have to be done as well."""
 
 Offsets = tuple[list[int], Mapping[int, Mapping[str, bytes]]]
 """Where the data of each file are, and the attributes of those that have any."""
+Place = tuple[int, int, list[int], Mapping[int, Mapping[str, bytes]]]
+"""Where files lie in the helper's tar, from where to where, and their Offsets there."""
 
 
 class Lent:
@@ -48,7 +52,7 @@ class Lent:
         """Write them, wherever they were read. Raises what `TarWriter.add_files` raises."""
         if (made := self._segment.made(self)) is None:
             return tar.add_files(self.files)
-        source, start, end, offsets, attributes = made
+        source, (start, end, offsets, attributes) = made
         moved = tar.copy(source, start, end) - start
         return [offset + moved for offset in offsets], attributes
 
@@ -59,13 +63,13 @@ class Segment:
     def __init__(self, sharing: Sharing) -> None:
         self.lent: list[Lent] = []
         self._sharing = sharing
-        self._made: dict[Lent, tuple[int, int, int, list[int], Mapping[int, Mapping[str, bytes]]]] | None = None
+        self._made: dict[Lent, tuple[int, Place]] | None = None
 
-    def made(self, one: Lent) -> tuple[int, int, int, list[int], Mapping[int, Mapping[str, bytes]]] | None:
-        """Where files lie in the helper's tar: its descriptor, their begin and end, and what `add_files` gave."""
+    def made(self, one: Lent) -> tuple[int, Place] | None:
+        """A descriptor of the helper's tar and where these files are in it; None if they are not."""
         if self._made is None:
-            tar, found = self._sharing.fetch()
-            self._made = {each: (tar, *place) for each, place in zip(self.lent, found, strict=False)}
+            tar, places = self._sharing.fetch()
+            self._made = {each: (tar, place) for each, place in zip(self.lent, places, strict=False)}
         return self._made.get(one)
 
 
@@ -105,7 +109,7 @@ class Sharing:
         self._give()
         return found
 
-    def fetch(self) -> tuple[int, Sequence[tuple[int, int, list[int], Mapping[int, Mapping[str, bytes]]]]]:
+    def fetch(self) -> tuple[int, Sequence[Place]]:
         """What the helper made of the segment whose turn it is, and the tar; nothing if it failed."""
         found = self._helper.answer() or ()
         tar = self._tars[0] if self._tars else -1
@@ -122,8 +126,11 @@ class Sharing:
         if not self._waiting:
             return
         segment = self._waiting.popleft()
-        if len(self._tars) < 2:
-            self._tars.append(os.memfd_create("pybuild-files", os.MFD_CLOEXEC))
+        if len(self._tars) < TARS:
+            try:
+                self._tars.append(os.memfd_create("pybuild-files", os.MFD_CLOEXEC))
+            except OSError:  # it has to be done here then
+                return
         self._tars.rotate(1)
         order = [
             (
@@ -173,12 +180,12 @@ def shared(
             sharing.close()
 
 
-def gather(order: Sequence[Any], descriptors: Sequence[int]) -> list[tuple[int, int, list[int], dict[int, Any]]]:
+def gather(order: Sequence[Any], descriptors: Sequence[int]) -> list[Place]:
     """The helper's work: a tar of files below the first descriptor, in the second.
 
     Raises what `TarWriter.add_files` raises.
     """
-    found = []
+    found: list[Place] = []
     done = 0
 
     def sink(piece: memoryview) -> None:

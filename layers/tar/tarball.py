@@ -95,7 +95,8 @@ class TarWriter:
     def add_files(self, files: PlainFiles) -> tuple[list[int], dict[int, Mapping[str, bytes]]]:
         """Write files from the disk; return the offsets of their data, and the attributes of those that have any.
 
-        Raises FileChanged for one that is no longer as it was looked at, and FileUnreadable.
+        Raises FileChanged for one that is no longer as it was looked at, ArchiveInvalid for one that becomes shorter
+        after that, and FileUnreadable.
         """
         offsets: list[int] = []
         attributes: dict[int, Mapping[str, bytes]] = {}
@@ -125,8 +126,9 @@ class TarWriter:
                         buffer = self._buffer
                     else:
                         buffer[self._used : start] = head
-                        if size and os.readv(data, [buffer[start:end]]) != size:
-                            raise FileChanged(files.prefix + names[at])
+                        if size and (count := os.readv(data, [buffer[start:end]])) < size:
+                            self._used = start + count
+                            self._copy(files.entry(at, found), data, size - count)
                         self._used = end + -size % BLOCK
                         buffer[end : self._used] = _ZEROS[: self._used - end]
                         offsets.append(self._flushed + start)

@@ -186,8 +186,8 @@ class Toc:
 
     def dumps(self) -> bytes:
         """The table as JSON; any path survives (lone surrogates are escaped)."""
-        body = json.dumps(self._rows, separators=(",", ":"), check_circular=False)
-        return b'{"format":%d,"rows":%b}' % (FORMAT, body.encode())
+        whole = {"format": FORMAT, "rows": self._rows}
+        return json.dumps(whole, separators=(",", ":"), check_circular=False).encode()
 
     @classmethod
     def loads(cls, data: bytes) -> Toc:

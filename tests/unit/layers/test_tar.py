@@ -333,3 +333,21 @@ def test_files_of_a_directory_are_what_they_are_alone(tmp_path: Path) -> None:
     assert {at: found for at, found in attributes.items() if found} == {4: {"user.note": b"kept"}}
     each = [(files.entry(at, attributes.get(at, {})), (tmp_path / name).read_bytes()) for at, name in enumerate(names)]
     assert (b"".join(pieces), offsets) == written(each)
+
+
+def test_a_file_system_may_give_fewer_bytes_than_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(256)) * 9
+    (tmp_path / "a").write_bytes(data)
+    files = PlainFiles("", ["a"], Stats.of([(tmp_path / "a").stat()]), [0o644], [SECOND], 0, 0, Root(tmp_path), "")
+    pieces: list[bytes] = []
+    tar = TarWriter(lambda view: pieces.append(bytes(view)))
+    real = os.readv
+    monkeypatch.setattr(os, "readv", lambda file, views: real(file, [views[0][:1000]]))
+    offsets, attributes = tar.add_files(files)
+    tar.close()
+    assert (b"".join(pieces), offsets, attributes) == (*written([(files.entry(0, {}), data)]), {})
+    monkeypatch.setattr(os, "readv", lambda file, views: 0)
+    with pytest.raises(ArchiveInvalid, match="'a' became shorter while it was read"):
+        tar.add_files(files)
