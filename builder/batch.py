@@ -16,13 +16,15 @@ from layers.tar.entry import whole_seconds
 
 HEX = 64
 """Digits of a digest."""
+Inode = tuple[int, int]
+"""A device and a number on it: what all names of a file have in common."""
 UNKNOWN = "-" * HEX
 """Stands for the digest of what was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Regular files with one name each, in canonical order: nothing else of their directory stands between them.
+    """Regular files in canonical order: nothing else of their directory stands between them.
 
     `contents` has the digests of all, one behind the other; `relative` is their directory's place below what is copied.
     """
@@ -42,6 +44,14 @@ class Batch:
         columns = (names, self.stats.packed("mode"), self.stats.packed("size"), self.contents.encode())
         return hashlib.sha256(b"/".join(columns)).hexdigest()
 
+    def linked(self) -> list[tuple[int, Inode]]:
+        """Those that have more names, by number, with what these have in common."""
+        links = self.stats.column("nlink")
+        if max(links) == 1:
+            return []
+        found = ((at, self.stats[at]) for at, count in enumerate(links) if count > 1)
+        return [(at, (status.dev, status.ino)) for at, status in found]
+
     def content(self, at: int) -> str:
         """The digest of one file."""
         return self.contents[HEX * at : HEX * at + HEX]
@@ -54,11 +64,11 @@ class Batch:
         """Their bytes."""
         return self.stats.column("size").tolist()
 
-    def entries(self) -> Iterator[tuple[str, Entry, str]]:
-        """Each as a value: its path in the context, its entry, its digest."""
-        prefix = f"{self.folder}/" if self.folder else ""
+    def entries(self) -> Iterator[tuple[str, Entry, str, Inode | None]]:
+        """Each as a value: its path in the context, its entry, its digest, and what its names have in common."""
+        prefix, linked = f"{self.folder}/" if self.folder else "", dict(self.linked())
         for at, name in enumerate(self.names):
-            yield prefix + name, plain(prefix + name, self.stats[at]), self.content(at)
+            yield prefix + name, plain(prefix + name, self.stats[at]), self.content(at), linked.get(at)
 
 
 def plain(path: str, status: Status) -> Entry:

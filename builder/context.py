@@ -249,8 +249,7 @@ class Context:
         """What is in a directory and not ignored, and which of that are plain files."""
         names, listing = self.children(path), self.listing(path)
         stats = listing.stats if names is listing.names else listing.stats.chosen(map(listing.at.__getitem__, names))
-        modes, links = stats.column("mode"), stats.column("nlink")
-        return names, stats, [mode & FORM == stat.S_IFREG and one == 1 for mode, one in zip(modes, links, strict=True)]
+        return names, stats, [mode & FORM == stat.S_IFREG for mode in stats.column("mode")]
 
     def _plain(self, path: str) -> tuple[list[str], Stats]:
         names, stats, batched = self._looked(path)

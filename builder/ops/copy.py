@@ -78,19 +78,19 @@ class Placing:
         """What is at a path now."""
         head = path.rpartition("/")[0]
         if head in self.batched:
-            self._single(head)
+            self.single(head)
         if (found := self.placed.get(path)) is not None:
             return found.entry
         if path and (self.op.link or head in self.fresh):
             return None
         return self.below.get(path)
 
-    def _single(self, head: str) -> None:
+    def single(self, head: str) -> None:
         """Let the plain files of a directory be placed one by one: something else may take the place of one."""
         for origin, batch in self.batched.pop(head):
-            for name, (source, entry, content) in zip(batch.names, batch.entries(), strict=True):
+            for name, (source, entry, content, group) in zip(batch.names, batch.entries(), strict=True):
                 path = f"{head}/{name}"
-                self.placed[path] = Placed(self.shaped(path, entry), origin.open_file, source, None, content)
+                self.placed[path] = Placed(self.shaped(path, entry), origin.open_file, source, group, content)
 
     def files(self, head: str, origin: Context, batch: Batch, times: Times | None) -> PlainFiles:
         """A batch at its place, with the owner, the modes and the times that were asked for."""
@@ -222,6 +222,10 @@ def copy(
         last = Last.find(store, place, op) if place is not None and not anew else None
         if last is not None:
             opened.enter_context(last)
+        several = selection.several()
+        for head, batches in list(placing.batched.items()):
+            if not several.isdisjoint(group for _, batch in batches for _, group in batch.linked()):
+                placing.single(head)
         parts = _parts(placing, times)
         whole = (what for what, _ in parts) if last is None else last.spare(parts)
         try:
@@ -283,9 +287,9 @@ def _directory(placing: Placing, source: Source) -> None:
             if head in made:
                 placing.batched.setdefault(head, []).append((origin, item))
                 continue
-            for name, (place, entry, content) in zip(item.names, item.entries(), strict=True):
+            for name, (place, entry, content, group) in zip(item.names, item.entries(), strict=True):
                 path = f"{head}/{name}" if head else name
-                placing.put(path, Placed(placing.shaped(path, entry), origin.open_file, place, None, content))
+                placing.put(path, Placed(placing.shaped(path, entry), origin.open_file, place, group, content))
             continue
         entry = placing.shaped(path, item.entry)
         alone = path.rpartition("/")[0] in made

@@ -106,20 +106,36 @@ class Selection:
     def digest(self) -> str:
         """Names, kinds, modes, owners, links, attributes and bytes; not times."""
         lines: list[list[object]] = []
-        groups: dict[object, int] = {}
+        several = self.several()
+        numbers: dict[object, int] = {}
         for source in self.sources:
             for item in (source.top, *source.items):
                 if isinstance(item, Batch):
-                    lines.append([item.relative, item.digest()])
+                    groups = [
+                        (at, numbers.setdefault(group, len(numbers))) for at, group in item.linked() if group in several
+                    ]
+                    lines.append([item.relative, item.digest(), groups])
                     continue
                 entry = item.entry
-                group = None if item.group is None else groups.setdefault(item.group, len(groups))
+                number = numbers.setdefault(item.group, len(numbers)) if item.group in several else None
                 lines.append([
                     item.relative, entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname,
-                    entry.major, entry.minor, item.content, group,
+                    entry.major, entry.minor, item.content, number,
                 ])  # fmt: skip
         lines += [[name, text] for name, text in self.files]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+
+    def several(self) -> set[object]:
+        """Of which files more than one name is here; other names that they have do not count."""
+        once: set[object] = set()
+        again: set[object] = set()
+        for source in self.sources:
+            for item in (source.top, *source.items):
+                groups = [group for _, group in item.linked()] if isinstance(item, Batch) else [item.group]
+                for group in groups:
+                    if group is not None:
+                        (again if group in once else once).add(group)
+        return again
 
     def table(self) -> Table:
         """Each path of the origin with what of it counts."""

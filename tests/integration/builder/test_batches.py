@@ -14,7 +14,7 @@ from builder.errors import BuildError
 from builder.request import BuildRequest
 from builder.times import Times
 from builder.workbench import Workbench
-from layers import Entry, Store
+from layers import Entry, EntryType, Store
 
 OLD = 1_500_000_000
 NAMES = ("a", "b.c", "b", "B-", "é", "\udc80", "z" * 120, "sub", "x.wh.y", "~")
@@ -158,3 +158,38 @@ def test_files_that_change_after_they_were_looked_at(
             assert not list(store.blobs.all())
         else:
             assert "all/d/b" in [entry.path for entry in made(store, context, "FROM scratch\nCOPY . /all\n")]
+
+
+def test_names_elsewhere_do_not_count_and_names_here_are_links(tmp_path: Path) -> None:
+    """What package managers and `cp -al` share with other trees is copied like anything else, and stays cached."""
+    context = tmp_path / "context"
+    for path in ("a/one", "a/two", "b/one", "b/two"):
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        (context / path).write_text(path)
+    text = b"FROM scratch\nCOPY . /all\nCOPY a/one b/one /each/\n"
+    statuses: list[str] = []
+
+    def layers(store: Store) -> list[dict[str, tuple[EntryType, str]]]:
+        result = build(
+            BuildRequest(context=context, text=text),
+            Workbench(store, lambda: pytest.fail("nothing is run")),
+            lambda _: None,
+            threading.Event(),
+        )
+        statuses[:] = [step.status for step in result.steps if step.title.startswith("COPY")]
+        chain = store.images.get(str(result.image_id)).chain
+        return [{one.path: (one.type, one.linkname) for one in store.toc(layer)} for layer in chain.diff_ids]
+
+    with Store.open(tmp_path / "store") as store:
+        before = layers(store)
+        for path in ("a/one", "b/two"):
+            os.link(context / path, tmp_path / path.replace("/", "-"))
+        assert layers(store) == before
+        assert statuses == ["cached", "cached"]
+        (context / "b/one").unlink()
+        os.link(context / "a/one", context / "b/one")
+        first, second = layers(store)
+    assert statuses == ["ran", "ran"]
+    assert first["all/b/one"] == (EntryType.HARDLINK, "all/a/one")
+    assert first["all/a/two"] == (EntryType.FILE, "")
+    assert second["each/one"] == (EntryType.FILE, "")
