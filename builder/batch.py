@@ -49,8 +49,8 @@ class Batch:
         links = self.stats.column("nlink")
         if max(links) == 1:
             return []
-        found = ((at, self.stats[at]) for at, count in enumerate(links) if count > 1)
-        return [(at, (status.dev, status.ino)) for at, status in found]
+        rows = zip(links, self.stats.column("dev"), self.stats.column("ino"), strict=True)
+        return [(at, (device, inode)) for at, (count, device, inode) in enumerate(rows) if count > 1]
 
     def content(self, at: int) -> str:
         """The digest of one file."""

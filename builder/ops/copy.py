@@ -224,7 +224,7 @@ def copy(
             opened.enter_context(last)
         several = selection.several()
         for head, batches in list(placing.batched.items()):
-            if not several.isdisjoint(group for _, batch in batches for _, group in batch.linked()):
+            if several and not several.isdisjoint(group for _, batch in batches for _, group in batch.linked()):
                 placing.single(head)
         parts = _parts(placing, times)
         whole = (what for what, _ in parts) if last is None else last.spare(parts)

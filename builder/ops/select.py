@@ -10,6 +10,7 @@ import hashlib
 import json
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, takewhile
 from typing import BinaryIO, Protocol
@@ -112,7 +113,9 @@ class Selection:
             for item in (source.top, *source.items):
                 if isinstance(item, Batch):
                     groups = [
-                        (at, numbers.setdefault(group, len(numbers))) for at, group in item.linked() if group in several
+                        (at, numbers.setdefault(group, len(numbers)))
+                        for at, group in (item.linked() if several else ())
+                        if group in several
                     ]
                     lines.append([item.relative, item.digest(), groups])
                     continue
@@ -131,10 +134,17 @@ class Selection:
         again: set[object] = set()
         for source in self.sources:
             for item in (source.top, *source.items):
-                groups = [group for _, group in item.linked()] if isinstance(item, Batch) else [item.group]
-                for group in groups:
-                    if group is not None:
-                        (again if group in once else once).add(group)
+                if isinstance(item, Batch):
+                    found: list[object] = [group for _, group in item.linked()]
+                elif item.group is not None:
+                    found = [item.group]
+                else:
+                    continue
+                groups = set(found)
+                again |= once & groups
+                once |= groups
+                if len(groups) < len(found):
+                    again.update(group for group, count in Counter(found).items() if count > 1)
         return again
 
     def table(self) -> Table:

@@ -16,7 +16,7 @@ from layers.tar.entry import Entry, EntryType
 
 @dataclass(frozen=True, slots=True)
 class PlainFiles:
-    """Regular files with one name each, in canonical order. `prefix` is their directory in the layer, with its slash.
+    """Regular files, no two of them one, in canonical order. `prefix` is their directory in the layer, with its slash.
 
     `stats` are from when they were looked at; `folder` is their directory below `root`.
     """
