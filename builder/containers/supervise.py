@@ -23,7 +23,7 @@ from builder.containers.memory import Hunger
 from builder.containers.orders import Desk
 from builder.containers.prober import Prober
 from builder.containers.restart import pause
-from builder.containers.sandboxes import entering, order
+from builder.containers.sandboxes import entering, expect, order
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, State, Status
 from builder.containers.switchboard import Switchboard
@@ -63,7 +63,10 @@ def supervise(
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
         stack.callback(discard, container.folder / "files")
-        footing = runtime.settle(ids or private(settings.userns, stack), store.root)
+        ids = ids or private(settings.userns, stack)
+        footing = runtime.settle(ids, store.root)
+        stack.callback(runtime.rest)
+        expect(runtime, settings, ids, store.root)
         attached = store.snapshots.attach(
             settings.chain, container.folder, ids=footing.mapping, volatile=settings.remove
         )
