@@ -42,7 +42,7 @@ OWN_SYSCTLS = frozenset(
     "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
     "kernel.shm_rmid_forced kernel.domainname".split()
 )
-SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][A-Za-z0-9_-]+)+\Z")
+SYSCTL = r"[a-z0-9_]+(?:[./][A-Za-z0-9_-]+)+\Z"
 
 
 def walled(command: Command) -> Command:
@@ -96,7 +96,7 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
 def sysctl(text: str, network: str) -> tuple[str, str]:
     """`NAME=VALUE`, of a namespace that is the container's own. Raises ValueError."""
     name, equals, value = text.partition("=")
-    if not equals or not SYSCTL.match(name):
+    if not equals or not re.match(SYSCTL, name):
         raise ValueRefused(f"--sysctl {text}", "write NAME=VALUE, for example net.ipv4.ip_forward=1")
     name = name.replace("/", ".")
     if name.startswith("net."):

@@ -23,9 +23,9 @@ CLASS = "org.mobyproject.buildkit.device.class"
 SIZE = 4 << 20
 """Most bytes of a description."""
 
-_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(?<![_.-])/[A-Za-z][A-Za-z0-9_-]*(?<![_-])")
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
-_VERSION = re.compile(r"v?(?:0\.[3-9]|1)\.\d+(?:\.\d+)?")
+_KIND = r"[A-Za-z][A-Za-z0-9_.-]*(?<![_.-])/[A-Za-z][A-Za-z0-9_-]*(?<![_-])"
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?"
+_VERSION = r"v?(?:0\.[3-9]|1)\.\d+(?:\.\d+)?"
 _HARMLESS = frozenset(("bind", "rbind", "rw", "nosuid", "nodev", "private", "rprivate"))
 _REFUSED = {
     "hooks": "hooks are programs that would run outside of the sandbox",
@@ -100,7 +100,7 @@ class Registry:
         A name may be that of a group, too. Raises ValueError if it is no such name, or described twice.
         """
         kind, _, name = wanted.partition("=")
-        if not _KIND.fullmatch(kind):
+        if not re.fullmatch(_KIND, kind):
             raise ValueError(f"{wanted!r} is no device: write vendor.com/class=name")
         of_kind = [one for full, one in sorted(self._devices.items()) if full.startswith(f"{kind}=")]
         if name in ("", "*"):
@@ -125,9 +125,9 @@ def described(document: Any, file: Path) -> Iterator[Described]:
     """The devices of one document, which lies in `file`. Raises ValueError."""
     _only(document, ("cdiVersion", "kind", "annotations", "devices", "containerEdits"), "the description")
     version, kind = document.get("cdiVersion"), document.get("kind")
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+    if not isinstance(version, str) or not re.fullmatch(_VERSION, version):
         raise ValueError(f"cdiVersion {version!r} is not known")
-    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
+    if not isinstance(kind, str) or not re.fullmatch(_KIND, kind):
         raise ValueError(f"kind {kind!r} is not vendor.com/class")
     notes = _mapping(document, "annotations")
     common = _mapping(document, "containerEdits")
@@ -137,7 +137,7 @@ def described(document: Any, file: Path) -> Iterator[Described]:
     for device in devices:
         _only(device, ("name", "annotations", "containerEdits"), "a device")
         name = device.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_NAME, name):
             raise ValueError(f"{name!r} is no name of a device")
         told = {**notes, **_mapping(device, "annotations")}
         automatic = str(told.get(AUTOMATIC, "")).lower() in ("1", "t", "true")

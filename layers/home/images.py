@@ -25,7 +25,7 @@ from layers.oci.platform import Platform
 from layers.oci.reference import Reference
 from layers.quick import replace
 
-SHORT_ID = re.compile(r"[0-9a-f]{2,64}\Z")
+SHORT_ID = r"[0-9a-f]{2,64}\Z"
 
 
 class Images:
@@ -54,7 +54,7 @@ class Images:
                 return found
         except ReferenceInvalid as error:
             invalid = error
-        if SHORT_ID.match(text):
+        if re.match(SHORT_ID, text):
             if found := self._by_prefix(text, platform):
                 return found
         elif invalid is not None:

@@ -13,7 +13,7 @@ from layers.errors import LayerError
 from layers.quick import dataclass
 
 MAX_ID = (1 << 32) - 2
-NUMBER = re.compile(r"[0-9]{1,10}\Z")
+NUMBER = r"[0-9]{1,10}\Z"
 
 
 class AccountMissing(LayerError):
@@ -147,6 +147,6 @@ def known(text: str) -> int | None:
 
 def number(text: str) -> int | None:
     """A decimal id 0..2^32-2, or None: no sign, no blanks, no other base."""
-    if not NUMBER.match(text) or (value := int(text)) > MAX_ID:
+    if not re.match(NUMBER, text) or (value := int(text)) > MAX_ID:
         return None
     return value
