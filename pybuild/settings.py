@@ -14,6 +14,8 @@ from layers.quick import dataclass
 
 OWNER = "PYBUILD_ROOTLESS_UID"
 """Set in processes that are root only in a user namespace of their own (`runner.rootless`)."""
+STANDING = "PYBUILD_ROOTLESS_STANDING"
+"""Set in those whose namespace knows owners in a way of its own (there, too)."""
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 

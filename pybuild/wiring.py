@@ -12,14 +12,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from layers.quick import dataclass, field
-from pybuild.settings import Settings
+from pybuild.later import Later
+from pybuild.settings import STANDING, Settings
 
 if TYPE_CHECKING:
     from builder.workbench import Workbench
-    from layers import Reference, Store
+    from layers import Mounter, Reference, Store
     from pybuild.fetching import Fetching
     from registry.remote import RemoteRepository
     from registry.session import Client
@@ -70,10 +71,9 @@ class Context:
     def store(self) -> Store:
         """The local store, made on first use. Raises StoreFormat."""
         from layers import Store
-        from runner import mounts
-        from runner.rootless import STANDING
 
-        return Store.open(self.settings.root, mounter=mounts, owners=os.environ.get(STANDING, ""))
+        mounter = cast("Mounter", Later("runner.mounts"))  # most commands mount nothing
+        return Store.open(self.settings.root, mounter=mounter, owners=os.environ.get(STANDING, ""))
 
     @cached_property
     def runtime(self) -> Native:

@@ -195,3 +195,11 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "Build, run, store and move OCI images" in done.stdout
+
+
+def test_settings_know_the_variables_of_those_without_root() -> None:
+    """By name, so as not to load what sets them."""
+    from pybuild import settings
+    from runner import rootless
+
+    assert (settings.OWNER, settings.STANDING) == (rootless.OWNER, rootless.STANDING)
