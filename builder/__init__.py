@@ -4,8 +4,9 @@ This is the face of the package; what is costly to load is looked up when it is 
 that is not here is `builder.build.build`: a function cannot share its name with its module.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from layers.faces import lazily
 
 if TYPE_CHECKING:
     from builder.build import BuildResult, StepReport
@@ -25,25 +26,27 @@ if TYPE_CHECKING:
     from builder.stages import Stage, Stages, platform_arguments
     from builder.workbench import Workbench
 
-_HOMES = {
-    "build": ("BuildResult", "StepReport"),
-    "errors": (
-        "BuildError",
-        "Cancelled",
-        "ContextError",
-        "DockerfileError",
-        "DockerfileErrors",
-        "StageCycle",
-        "StageMissing",
-        "StepFailed",
-    ),
-    "caching.policy": ("Lifetime",),
-    "request": ("Attest", "BuildRequest", "CacheSource", "CacheTarget", "Output"),
-    "secrets": ("Secret",),
-    "stages": ("Stage", "Stages", "platform_arguments"),
-    "workbench": ("Workbench",),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+__getattr__ = lazily(
+    __name__,
+    {
+        "build": ("BuildResult", "StepReport"),
+        "errors": (
+            "BuildError",
+            "Cancelled",
+            "ContextError",
+            "DockerfileError",
+            "DockerfileErrors",
+            "StageCycle",
+            "StageMissing",
+            "StepFailed",
+        ),
+        "caching.policy": ("Lifetime",),
+        "request": ("Attest", "BuildRequest", "CacheSource", "CacheTarget", "Output"),
+        "secrets": ("Secret",),
+        "stages": ("Stage", "Stages", "platform_arguments"),
+        "workbench": ("Workbench",),
+    },
+)
 
 __all__ = [
     "Attest",
@@ -68,11 +71,3 @@ __all__ = [
     "Workbench",
     "platform_arguments",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"builder.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value

@@ -28,6 +28,7 @@ from layers.disk.paths import Root, encode, resolve
 from layers.disk.stats import Stats, Status
 from layers.errors import FileChanged
 from layers.helper import lent
+from layers.tar.entry import KINDS as ENTRIES
 from layers.tar.entry import whole_seconds
 from layers.tar.xattrs import incoming
 from layers.tar.xattrs import read as read_xattrs
@@ -37,15 +38,7 @@ if TYPE_CHECKING:
 
 FORM = 0o170000
 """The part of a mode that tells kinds apart (S_IFMT, inode(7))."""
-KINDS = {
-    stat.S_IFREG: EntryType.FILE,
-    stat.S_IFDIR: EntryType.DIR,
-    stat.S_IFLNK: EntryType.SYMLINK,
-    stat.S_IFCHR: EntryType.CHAR,
-    stat.S_IFBLK: EntryType.BLOCK,
-    stat.S_IFIFO: EntryType.FIFO,
-    stat.S_IFSOCK: EntryType.FILE,
-}
+KINDS = {**ENTRIES, stat.S_IFSOCK: EntryType.FILE}
 
 
 class Context:

@@ -6,10 +6,10 @@ with). The names are looked up when first used (PEP 562): nobody loads SQLite, o
 
 from __future__ import annotations
 
+from layers.faces import lazily
+
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from typing import Any
-
     from layers.errors import (
         ArchiveInvalid,
         BlobMismatch,
@@ -50,64 +50,50 @@ if TYPE_CHECKING:
     from layers.views.accounts import Account, AccountMissing, Accounts
     from layers.views.tree import Tree
 
-LAZY = {
-    "Account": "views.accounts",
-    "AccountMissing": "views.accounts",
-    "Accounts": "views.accounts",
-    "ArchiveInvalid": "errors",
-    "BlobMismatch": "errors",
-    "BlobMissing": "errors",
-    "BlobWriter": "home.blobs",
-    "Blobs": "home.blobs",
-    "Chain": "oci.chain",
-    "ChainID": "oci.digest",
-    "Damage": "home.damage",
-    "Descriptor": "oci.descriptor",
-    "DiffID": "oci.digest",
-    "Digest": "oci.digest",
-    "DigestInvalid": "errors",
-    "DocumentInvalid": "errors",
-    "Entry": "tar.entry",
-    "EntryType": "tar.entry",
-    "Findings": "home.damage",
-    "History": "oci.documents",
-    "Image": "oci.image",
-    "ImageConfig": "oci.documents",
-    "Images": "home.images",
-    "Index": "oci.documents",
-    "LayerError": "errors",
-    "Lease": "home.leases",
-    "Manifest": "oci.documents",
-    "Mounter": "home.store",
-    "Mounts": "moving.repository",
-    "NameAmbiguous": "errors",
-    "NewLayer": "oci.image",
-    "NotWritable": "errors",
-    "Platform": "oci.platform",
-    "PlatformMissing": "errors",
-    "Pruned": "home.collect",
-    "Record": "home.records",
-    "Records": "home.records",
-    "Reference": "oci.reference",
-    "ReferenceInvalid": "errors",
-    "Repository": "moving.repository",
-    "Share": "home.sizes",
-    "SnapshotMissing": "errors",
-    "Snapshotter": "snapshot.snapshots",
-    "Store": "home.store",
-    "StoreFormat": "errors",
-    "StoreFull": "errors",
-    "StoreReadOnly": "errors",
-    "Toc": "tar.toc",
-    "Tree": "views.tree",
-    "UnsafePath": "errors",
-    "Usage": "home.sizes",
-    "Variants": "home.variants",
-    "Workspace": "snapshot.snapshots",
-    "prune": "home.collect",
-    "usage": "home.sizes",
-}
-"""The module of each name."""
+__getattr__ = lazily(
+    __name__,
+    {
+        "errors": (
+            "ArchiveInvalid",
+            "BlobMismatch",
+            "BlobMissing",
+            "DigestInvalid",
+            "DocumentInvalid",
+            "LayerError",
+            "NameAmbiguous",
+            "NotWritable",
+            "PlatformMissing",
+            "ReferenceInvalid",
+            "SnapshotMissing",
+            "StoreFormat",
+            "StoreFull",
+            "StoreReadOnly",
+            "UnsafePath",
+        ),
+        "home.blobs": ("BlobWriter", "Blobs"),
+        "home.collect": ("Pruned", "prune"),
+        "home.damage": ("Damage", "Findings"),
+        "home.images": ("Images",),
+        "home.leases": ("Lease",),
+        "home.records": ("Record", "Records"),
+        "home.sizes": ("Share", "Usage", "usage"),
+        "home.store": ("Mounter", "Store"),
+        "home.variants": ("Variants",),
+        "moving.repository": ("Mounts", "Repository"),
+        "oci.chain": ("Chain",),
+        "oci.descriptor": ("Descriptor",),
+        "oci.digest": ("ChainID", "DiffID", "Digest"),
+        "oci.documents": ("History", "ImageConfig", "Index", "Manifest"),
+        "oci.image": ("Image", "NewLayer"),
+        "oci.platform": ("Platform",),
+        "oci.reference": ("Reference",),
+        "snapshot.snapshots": ("Snapshotter", "Workspace"),
+        "tar.entry": ("Entry", "EntryType"),
+        "tar.toc": ("Toc",),
+        "views.accounts": ("Account", "AccountMissing", "Accounts"),
+        "views.tree": ("Tree",),
+    },
+)
 
 __all__ = [
     "Account",
@@ -166,13 +152,3 @@ __all__ = [
     "prune",
     "usage",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in LAZY:
-        raise AttributeError(f"module 'layers' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"layers.{LAZY[name]}"), name)
-    globals()[name] = value
-    return value

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pybuild import lifecycle, networking
 from pybuild.limiting import limited
 from pybuild.limiting import limits as limits_of
+from pybuild.options import together
 from pybuild.userns import OPTIONS as OF_USERS
 from pybuild.userns import ids
 from pybuild.walling import walled, walls
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from builder.containers import Settings
     from layers import Image
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 OPTIONS = (
     click.option("--name", metavar="NAME", help="Its name; one is chosen if none is given."),
@@ -57,13 +57,8 @@ OPTIONS = (
     *lifecycle.OPTIONS,
 )
 
-
-def creation(command: Command) -> Command:
-    """Add the options."""
-    command = limited(walled(command))
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+creation = together(*OPTIONS, limited, walled)
+"""Adds the options to a command."""
 
 
 def settings(

@@ -55,6 +55,7 @@ def debugger(context: Context, show: Renderer) -> Callable[[Step, Sandbox, Exit,
 
 def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bool, wire: Wire | None = None) -> int:
     """Run a command, or a shell, in a sandbox, `wire`d to a network; its streams are ours. Its exit code."""
+    from builder.containers.foreground import Foreground
     from builder.containers.terminal import Streams
     from pybuild.following import follow
 
@@ -64,7 +65,7 @@ def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bo
     streams = Streams(stdin=True, terminal=tty)
     try:
         running = context.runtime.start(wanted, streams.given, tty=tty, wire=wire)
-        return follow(running, streams, stdin=True)
+        return follow(running, streams, Foreground(stdin=True, tty=running.master is not None, keys=b""))
     finally:
         streams.close()
 

@@ -6,18 +6,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from builder.containers.foreground import Foreground
+    from builder.containers.switchboard import Switchboard
     from builder.containers.terminal import Streams
     from runner.running import Running
 
 
-def follow(running: Running, streams: Streams, *, stdin: bool, begin: Callable[[], object] = lambda: None) -> int:
-    """Let a command `begin` that waits for that, and stay to its end; its exit code. Closes `streams`."""
-    from builder.containers.foreground import Foreground
+def follow(
+    running: Running,
+    streams: Streams,
+    foreground: Foreground,
+    *,
+    begin: Callable[[], object] = lambda: None,
+    detached: Callable[[Switchboard], None] = lambda board: None,
+) -> int:
+    """Let a command `begin` that waits for that, and stay to its end; its exit code. Closes `streams`.
+
+    `detached` is done when keys say that we leave it.
+    """
     from builder.containers.loop import Loop
     from builder.containers.switchboard import Switchboard
     from builder.containers.terminal import LINGER, forwarding
 
-    foreground = Foreground(stdin=stdin, tty=running.master is not None, keys=b"")
     loop = Loop()
     board = Switchboard(loop, foreground.show, input_ends=True)
     over = False
@@ -31,7 +41,7 @@ def follow(running: Running, streams: Streams, *, stdin: bool, begin: Callable[[
         streams.started()
         with forwarding(running.signal):
             begin()
-            foreground.take(running, board, lambda: None)
+            foreground.take(running, board, lambda: detached(board))
             board.plug(running, streams)
             loop.watch(running.fileno(), ended)
             loop.run(lambda: over)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild import units
+from pybuild.options import together
 
 if TYPE_CHECKING:
     from builder.containers.health import Healthcheck
@@ -112,6 +113,13 @@ def detach_keys(_: click.Context, __: click.Parameter, text: str | None) -> byte
         raise click.BadParameter(str(error)) from error
 
 
+stopping = together(
+    click.option(
+        "-t", "--time", "--timeout", "grace", type=float, metavar="SECONDS", help="Patience (10); -1 waits for ever."
+    ),
+    click.option("-s", "--signal", "name", metavar="SIGNAL", help="Instead of its stop signal."),
+)
+"""Adds the options that say how a container is stopped."""
 KEYS = click.option(
     "--detach-keys", "keys", callback=detach_keys, metavar="KEYS", help="Leave it, still running (ctrl-p,ctrl-q)."
 )

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pybuild import units
+from pybuild.options import together
 
 if TYPE_CHECKING:
     from runner import Limits
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def typed(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -81,12 +80,8 @@ OPTIONS = (
     click.option("--shm-size", callback=SIZE, metavar=BYTES, help="Size of /dev/shm (64m)."),
 )
 
-
-def limited(command: Command) -> Command:
-    """Add the options."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+limited = together(*OPTIONS)
+"""Adds the options to a command."""
 
 
 def limits(options: Mapping[str, Any], **more: Any) -> Limits:

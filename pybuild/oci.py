@@ -110,11 +110,13 @@ class Face:
 
     def follow(self, running: Running, begin: Callable[[], object] = lambda: None) -> int:
         """Let it `begin` and stay until it has ended: signals go to it, our terminal is its own. Its exit code."""
+        from builder.containers.foreground import Foreground
         from builder.containers.terminal import Streams
         from pybuild.following import follow
 
+        tty = running.master is not None
         streams = Streams(stdin=False, terminal=True)  # without a terminal it has our streams itself
-        return follow(running, streams, stdin=running.master is not None, begin=begin)
+        return follow(running, streams, Foreground(stdin=tty, tty=tty, keys=b""), begin=begin)
 
 
 class Runtime(LazyGroup):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from pybuild.options import together
 
 if TYPE_CHECKING:
     from runner import Ids
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 KINDS = ("auto", "host", "keep-id", "map")
 OPTIONS = (
     click.option(
@@ -26,12 +27,8 @@ OPTIONS = (
     click.option("--gidmap", "gidmap", multiple=True, metavar="CONTAINER:HOST:SIZE", help="Its groups, if others."),
 )
 
-
-def namespaced(command: Command) -> Command:
-    """Add the options."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+namespaced = together(*OPTIONS)
+"""Adds the options to a command."""
 
 
 def ids(options: Mapping[str, Any]) -> Ids | None:

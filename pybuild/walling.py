@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from pybuild.hardware import DIRECTORIES, devices, everything, named
 from pybuild.limiting import ValueRefused
 from pybuild.mounting import memory, mount, volume
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from pybuild.options import together
 
 OPTIONS = (
     click.option("-v", "--volume", "volumes", multiple=True, metavar="HOST:PATH[:ro]", help="A directory of the host."),
@@ -44,12 +43,8 @@ OWN_SYSCTLS = frozenset(
 )
 SYSCTL = r"[a-z0-9_]+(?:[./][A-Za-z0-9_-]+)+\Z"
 
-
-def walled(command: Command) -> Command:
-    """Add the options."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+walled = together(*OPTIONS)
+"""Adds the options to a command."""
 
 
 def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import termios
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
 
+from runner.covers import STRICT
 from runner.job import FIRST_BIND, FIRST_JOIN, REFUSED, ROOT, START, STATUS, STDIN, Job, Seed
 from runner.linux import (
     CLONE_NEWCGROUP,
@@ -41,7 +42,7 @@ from runner.linux import (
     unshare,
 )
 from runner.reaper import split
-from runner.walls import STRICT, Walls
+from runner.walls import Walls
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:

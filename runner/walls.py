@@ -10,6 +10,7 @@ import os
 import stat
 from contextlib import suppress
 
+from runner.covers import STRICT, Covers, freeze, there
 from runner.job import Job, Seed
 from runner.linux import (
     CLONE_NEWNET,
@@ -19,9 +20,6 @@ from runner.linux import (
     NOSUID,
     O_PATH,
     RDONLY,
-    RESOLVE_IN_ROOT,
-    RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS,
     attach,
     change_mount,
     copy_mount,
@@ -32,7 +30,6 @@ from runner.linux import (
 )
 from runner.targets import find
 
-STRICT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
 DEVICES = (
     (b"null", 1, 3),
     (b"zero", 1, 5),
@@ -245,39 +242,24 @@ class Walls:
         attach(handlers, open_in(self.proc, b"sys/fs/binfmt_misc", O_PATH | os.O_DIRECTORY, resolve=STRICT))
 
     def _mask(self, job: Job) -> None:
-        empty = -1
+        covers = Covers((self.dev, b"null"))
         for path in job.masked:
             self.at = "masked path /" + os.fsdecode(path)
-            top, name = self._within(path)
-            try:
-                target = open_in(top, name, O_PATH, **({} if top == self.root else {"resolve": STRICT}))
-            except OSError as problem:
-                if problem.errno in (errno.ENOENT, errno.ELOOP):  # not on this kernel; a link masks nothing new
-                    continue
-                raise
-            if stat.S_ISDIR(os.fstat(target).st_mode):
-                if empty < 0:
-                    empty = new_mount(b"tmpfs", {b"mode": b"755", b"nr_inodes": b"1"}, attributes=SAFE | RDONLY)
-                    attach(empty, target)
-                else:
-                    attach(copy_mount(empty), target)
-            else:
-                attach(copy_mount(self.dev, b"null"), target)
-            os.close(target)
-        self.at = "read-only paths"
+            if (target := self._there(path)) is not None:
+                covers.hide(target)
+                os.close(target)
         for path in job.readonly:
-            top, name = self._within(path)
-            with suppress(FileNotFoundError):
-                part = copy_mount(top, name, recursive=True)
-                change_mount(part, add=RDONLY | SAFE, recursive=True)
-                attach(part, top, name)
+            self.at = "read-only path /" + os.fsdecode(path)
+            if (target := self._there(path)) is not None:
+                freeze(target, RDONLY | SAFE)
+                os.close(target)
 
-    def _within(self, path: bytes) -> tuple[int, bytes]:
-        """The mount of ours that a path of the root lies in, and the rest of the path."""
+    def _there(self, path: bytes) -> int | None:
+        """What a path of the root leads to; in /proc and /sys no link is followed."""
         for top, place in ((self.proc, b"proc/"), (self.sys, b"sys/")):
             if path.startswith(place):
-                return top, path[len(place) :]
-        return self.root, path
+                return there(top, path[len(place) :], links=False)
+        return there(self.root, path)
 
     def _mounts(self, job: Job, binds: list[int]) -> None:
         waiting = iter(binds)

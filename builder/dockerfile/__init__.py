@@ -3,8 +3,9 @@
 Names are fetched when first used, so that importing this package costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from layers.faces import lazily
 
 if TYPE_CHECKING:
     from builder.dockerfile.document import Dockerfile, parse, parse_onbuild
@@ -44,27 +45,34 @@ if TYPE_CHECKING:
     from builder.dockerfile.suggest import nearest
     from builder.dockerfile.views import draw, nested, plain, tree
 
-_HOMES = {
-    "expansion": ("Lookup", "expand", "expand_heredoc", "variables", "words"),
-    "instructions": (
-        *("Add", "Arg", "Cmd", "Command", "Copy", "Declaration", "Device", "Entrypoint", "Env", "ExecForm", "Expose"),
-        *("From", "Healthcheck", "Heredoc", "Instruction", "Label", "Maintainer", "MountFlag", "OnBuild", "Pair"),
-        *("Run", "Shell", "ShellForm", "StopSignal", "User", "Volume", "Word", "Workdir"),
-    ),
-    "mounts": ("RunMount", "resolve"),
-    "document": ("Dockerfile", "parse", "parse_onbuild"),
-    "views": ("draw", "nested", "plain", "tree"),
-    "printing": ("show", "show_instruction"),
-    "suggest": ("nearest",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
+__getattr__ = lazily(
+    __name__,
+    {
+        "expansion": ("Lookup", "expand", "expand_heredoc", "variables", "words"),
+        "instructions": (
+            *(
+                "Add",
+                "Arg",
+                "Cmd",
+                "Command",
+                "Copy",
+                "Declaration",
+                "Device",
+                "Entrypoint",
+                "Env",
+                "ExecForm",
+                "Expose",
+            ),
+            *("From", "Healthcheck", "Heredoc", "Instruction", "Label", "Maintainer", "MountFlag", "OnBuild", "Pair"),
+            *("Run", "Shell", "ShellForm", "StopSignal", "User", "Volume", "Word", "Workdir"),
+        ),
+        "mounts": ("RunMount", "resolve"),
+        "document": ("Dockerfile", "parse", "parse_onbuild"),
+        "views": ("draw", "nested", "plain", "tree"),
+        "printing": ("show", "show_instruction"),
+        "suggest": ("nearest",),
+    },
+)
 
 __all__ = [
     "Add",

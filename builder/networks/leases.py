@@ -13,12 +13,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.networks.errors import NetworkError
+from layers.disk import locks
 from layers.quick import asdict, dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -80,29 +81,14 @@ def alone() -> Iterator[None]:
     from runner import NetworkUnavailable, rootless
 
     lock = LOCK if rootless.owner() is None else rootless.folder() / "networks.lock"
-    while True:
+    with ExitStack() as stack:
         try:
-            held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            stack.enter_context(locks.alone(lock))
         except OSError as problem:
             raise NetworkUnavailable(
                 f"networks cannot be changed ({problem.strerror}: {lock})", "run as root, or use --network host or none"
             ) from problem
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            try:
-                current = os.path.samestat(os.fstat(held), os.stat(lock))
-            except FileNotFoundError:
-                current = False
-            if not current:
-                continue  # its last user removed it while we waited
-            try:
-                yield
-            finally:
-                with suppress(FileNotFoundError):
-                    lock.unlink()
-            return
-        finally:
-            os.close(held)
+        yield
 
 
 def reserve(book: Networks, network: Network, draft: Lease, ip: str) -> tuple[Network, Lease, int]:
@@ -189,16 +175,8 @@ def every(book: Networks, network: Network) -> list[Lease]:
 
 def lives(path: Path) -> bool:
     """Whether its interface is there, or its maker."""
-    try:
-        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if locks.is_locked(path):
         return True
-    finally:
-        os.close(held)
     try:
         outer = Lease.read(path).outer
         return bool(outer and socket.if_nametoindex(outer))

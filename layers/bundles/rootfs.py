@@ -19,12 +19,12 @@ from layers.errors import FileChanged, UnsafePath
 from layers.making.compose import Data
 from layers.quick import dataclass, replace
 from layers.tar import xattrs
-from layers.tar.entry import Entry, EntryType, same_time
+from layers.tar.entry import KINDS, Entry, EntryType, same_time
 from layers.tar.normal import hard_link
 from layers.tar.tarball import ordered
 from layers.views.contents import Contents
 from layers.views.tree import Tree
-from layers.views.upper import KINDS, entry_of, in_whole_seconds, same_attributes
+from layers.views.upper import entry_of, in_whole_seconds, same_attributes
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layers.disk.boot import boot_id
+from layers.disk.locks import is_locked
 from layers.errors import ArchiveInvalid, BlobMismatch, BlobMissing, LayerError
 from layers.home.containers import bodiless, homeless
 from layers.home.damage import REPAIR, Damage, Findings, Kind
 from layers.home.measure import Progress, Reader, Tally
 from layers.home.rows import Rows
-from layers.home.sizes import is_locked
 from layers.oci import mediatypes
 from layers.oci.digest import LENGTHS, Digest
 from layers.oci.documents import ImageConfig, Index, Manifest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layers.disk.locks import is_locked
 from layers.home.caches import Caches
 from layers.home.rows import Rows
 from layers.quick import dataclass
@@ -165,19 +165,6 @@ def container_share(folder: Path) -> Share:
     sizes = {entry.path: disk_usage(Path(entry.path)) for entry in os.scandir(folder) if not entry.name.startswith(".")}
     active = {path for path in sizes if is_locked(Path(path) / "lock")}
     return Share(len(sizes), len(active), sum(sizes.values()), sum(sizes[path] for path in sizes.keys() - active))
-
-
-def is_locked(path: Path) -> bool:
-    """True if a process holds the lock on this file or directory."""
-    with suppress(FileNotFoundError):
-        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(held)
-    return False
 
 
 def disk_usage(path: Path) -> int:

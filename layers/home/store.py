@@ -20,17 +20,16 @@ Any number of processes and threads may share a store. The directory is for its 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from layers.disk import durable
+from layers.disk import durable, locks
 from layers.errors import ArchiveInvalid, LayerError, StoreFormat, StoreFull, StoreReadOnly
 from layers.home.db import Database
 from layers.home.leases import Lease, Session, sweep
@@ -206,24 +205,10 @@ class Store:
         path = self.root / "locks" / name
         if self.db.barred is not None:
             raise self.db.barred
-        while True:
+        with ExitStack() as stack:
             with full_disk_explained(self.root):
-                held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX)
-                try:
-                    current = os.path.samestat(os.fstat(held), os.stat(path))
-                except FileNotFoundError:
-                    current = False
-                if not current:
-                    continue  # its last user removed it while we waited: take the new one
-                try:
-                    yield
-                finally:
-                    os.unlink(path)
-                return
-            finally:
-                os.close(held)
+                stack.enter_context(locks.alone(path))
+            yield
 
     def toc(self, diff_id: DiffID) -> Toc:
         """The table of contents of a layer that is here, parsed once and kept. Raises BlobMissing."""

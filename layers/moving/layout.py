@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from layers.disk.durable import sync
 from layers.errors import BlobMissing, DocumentInvalid
 from layers.moving import outside
 from layers.moving.names import EMPTY, LAYOUT_FILE, Names
@@ -94,7 +95,7 @@ class Layout:
         if not self.has(target):
             raise BlobMissing(str(target.digest), self._where)
         for algorithm in os.scandir(self.root / "blobs"):
-            outside.sync(Path(algorithm.path))
+            sync(Path(algorithm.path))
         with outside.locked(self.root):
             outside.replace(self.root, "index.json", self.names().pointing(name, target, full).raw)
 

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from layers.disk.durable import sync
 from layers.errors import BlobMismatch, BlobMissing, DocumentInvalid
 from layers.oci.descriptor import Descriptor
 
@@ -87,15 +88,6 @@ def replace(directory: Path, name: str, data: bytes) -> None:
         os.fsync(file.fileno())
     os.replace(part, directory / name)
     sync(directory)
-
-
-def sync(directory: Path) -> None:
-    """Let the names in a directory outlive a power cut."""
-    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)
 
 
 def open_regular(path: Path, what: str, where: str) -> BinaryIO:

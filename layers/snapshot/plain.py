@@ -22,7 +22,7 @@ from layers.quick import dataclass
 from layers.snapshot.lowers import Job
 from layers.snapshot.overlay import copy_attributes
 from layers.snapshot.spans import Span
-from layers.tar.entry import EntryType
+from layers.tar.entry import KINDS, EntryType
 
 if TYPE_CHECKING:
     from layers.home.store import Store
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
     from layers.snapshot.snapshots import Workspace
     from layers.views.changes import Change
     from layers.views.tree import Tree
-
-KINDS = {
-    stat.S_IFREG: EntryType.FILE,
-    stat.S_IFDIR: EntryType.DIR,
-    stat.S_IFLNK: EntryType.SYMLINK,
-    stat.S_IFCHR: EntryType.CHAR,
-    stat.S_IFBLK: EntryType.BLOCK,
-    stat.S_IFIFO: EntryType.FIFO,
-}
 
 
 @dataclass

@@ -6,6 +6,7 @@ the file system, without a leading or trailing slash; "" is the root itself.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -27,6 +28,17 @@ class EntryType(StrEnum):
     FIFO = "fifo"
     WHITEOUT = "whiteout"
     OPAQUE = "opaque"
+
+
+KINDS = {
+    stat.S_IFREG: EntryType.FILE,
+    stat.S_IFDIR: EntryType.DIR,
+    stat.S_IFLNK: EntryType.SYMLINK,
+    stat.S_IFCHR: EntryType.CHAR,
+    stat.S_IFBLK: EntryType.BLOCK,
+    stat.S_IFIFO: EntryType.FIFO,
+}
+"""What the kinds of files on a disk are (stat.S_IFMT); sockets mean nothing in an image."""
 
 
 def whole_seconds(time_ns: int) -> int:

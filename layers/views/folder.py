@@ -12,8 +12,8 @@ from typing import BinaryIO, Self
 
 from layers.disk.paths import Root, encode
 from layers.tar import xattrs
-from layers.tar.entry import Entry, EntryType
-from layers.views.upper import KINDS, entry_of
+from layers.tar.entry import KINDS, Entry, EntryType
+from layers.views.upper import entry_of
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 

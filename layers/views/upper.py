@@ -17,19 +17,11 @@ from layers.disk.paths import Root, encode
 from layers.errors import UnsafePath
 from layers.quick import replace
 from layers.tar import xattrs
-from layers.tar.entry import Entry, EntryType, whole_seconds
+from layers.tar.entry import KINDS, Entry, EntryType, whole_seconds
 from layers.tar.normal import hard_link
 from layers.views.changes import Change, ChangeKind
 from layers.views.tree import Tree
 
-KINDS = {  # sockets mean nothing in an image
-    stat.S_IFREG: EntryType.FILE,
-    stat.S_IFDIR: EntryType.DIR,
-    stat.S_IFLNK: EntryType.SYMLINK,
-    stat.S_IFCHR: EntryType.CHAR,
-    stat.S_IFBLK: EntryType.BLOCK,
-    stat.S_IFIFO: EntryType.FIFO,
-}
 _OPAQUE = tuple(f"{start}opaque" for start in xattrs.OVERLAY)
 _INCOMPLETE = tuple(f"{start}{mark}" for start in xattrs.OVERLAY for mark in ("redirect", "metacopy"))
 _GONE = (FileNotFoundError, NotADirectoryError)

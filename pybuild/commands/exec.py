@@ -72,37 +72,18 @@ def exec_(
 
 def talk(context: Context, container: Container, pid: int, sandbox: Sandbox, foreground: Foreground) -> int:
     """A further command with our streams, to its end; its exit code."""
-    from builder.containers.loop import Loop
-    from builder.containers.switchboard import Switchboard
     from builder.containers.telling import tell
-    from builder.containers.terminal import LINGER, Streams, forwarding
+    from builder.containers.terminal import Streams
+    from pybuild.following import follow
 
     identity, line = os.urandom(32).hex(), " ".join(sandbox.args)
     tell(container.folder, container.settings, f"exec_create: {line}", execID=identity)
-    loop = Loop()
-    board = Switchboard(loop, foreground.show, input_ends=True)
     streams = Streams(stdin=foreground.stdin, terminal=foreground.tty)
-    over = False
-
-    def ended() -> None:
-        nonlocal over
-        over = True
-        loop.forget(running.fileno())
-
     try:
         running = context.runtime.exec_in(pid, sandbox, streams.given, tty=foreground.tty)
-        streams.started()
         tell(container.folder, container.settings, f"exec_start: {line}", execID=identity)
-        with forwarding(running.signal):
-            foreground.take(running, board, lambda: foreground.leave(0, board, context.runtime))
-            board.plug(running, streams)
-            loop.watch(running.fileno(), ended)
-            loop.run(lambda: over)
-            loop.run(lambda: board.silent, seconds=LINGER)
+        code = follow(running, streams, foreground, detached=lambda board: foreground.leave(0, board, context.runtime))
     finally:
-        foreground.release()
-        board.unplug()
         streams.close()
-    code = running.wait().code
     tell(container.folder, container.settings, "exec_die", execID=identity, exitCode=str(code))
     return code

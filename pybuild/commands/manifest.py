@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pybuild.options import together
 from pybuild.transfers import bars, connection
 from pybuild.wiring import Context
 
@@ -29,18 +30,15 @@ def manifest() -> None:
     """Make lists of images, one for each platform, and push them."""
 
 
-def platformed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What can be said of an entry."""
-    for option in (
-        click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="A note on the entry."),
-        click.option("--os-features", multiple=True, metavar="WORD", help="What the system must have; repeatable."),
-        click.option("--os-version", metavar="VERSION", help="The system's version."),
-        click.option("--variant", metavar="VARIANT", help="The processor's variant, as in v7."),
-        click.option("--arch", metavar="ARCH", help="The processor, as in arm64."),
-        click.option("--os", metavar="OS", help="The system, as in linux."),
-    ):
-        command = option(command)
-    return command
+platformed = together(
+    click.option("--os", metavar="OS", help="The system, as in linux."),
+    click.option("--arch", metavar="ARCH", help="The processor, as in arm64."),
+    click.option("--variant", metavar="VARIANT", help="The processor's variant, as in v7."),
+    click.option("--os-version", metavar="VERSION", help="The system's version."),
+    click.option("--os-features", multiple=True, metavar="WORD", help="What the system must have; repeatable."),
+    click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="A note on the entry."),
+)
+"""Adds what can be said of an entry."""
 
 
 @manifest.command(epilog="\b\nExample:\n  pybuild manifest create app:1 app:1-amd64 app:1-arm64")

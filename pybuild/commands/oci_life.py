@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pybuild.oci import Face, process_asked
+from pybuild.options import together
 
 if TYPE_CHECKING:
     from runner.oci.engine import Wishes
@@ -24,20 +24,7 @@ PRESERVE = click.option("--preserve-fds", type=click.IntRange(min=0), default=0,
 NO_PIVOT = click.option("--no-pivot", is_flag=True, help="Change the root without pivot_root(2), as on a ramdisk.")
 KEYRING = click.option("--no-new-keyring", is_flag=True, help="Stay in the caller's session keyring.")
 ID = click.argument("container", metavar="CONTAINER-ID")
-
-
-def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several options as one decorator."""
-
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-CREATION = with_options(BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, KEYRING, PRESERVE, ID)
+CREATION = together(BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, KEYRING, PRESERVE, ID)
 
 
 @click.command()
@@ -115,7 +102,7 @@ def resume(face: Face, container: str) -> None:
 
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})
-@with_options(CONSOLE, PID_FILE, PRESERVE)
+@together(CONSOLE, PID_FILE, PRESERVE)
 @click.option("--cwd", metavar="DIR", help="Where it starts.")
 @click.option("--env", "-e", "env", multiple=True, metavar="NAME=VALUE", help="A variable.")
 @click.option("--tty", "-t", is_flag=True, help="Give it a terminal.")

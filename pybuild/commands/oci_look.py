@@ -155,13 +155,14 @@ def update(face: Face, /, container: str, resources: str | None, **flags: Any) -
 @click.option("--rootless", is_flag=True, help="For a user who is root only in a namespace of its own.")
 def spec(bundle: Path, rootless: bool) -> None:
     """Write a config.json to begin with."""
+    from layers.bundles.runtimespec import MOUNTS
     from runner.oci.bundle import VERSION
     from runner.oci.errors import ContainerError
     from runner.oci.template import config
 
     try:
         with (bundle / "config.json").open("x") as file:
-            file.write(json.dumps(config(VERSION, rootless=rootless), indent="\t") + "\n")
+            file.write(json.dumps(config(VERSION, MOUNTS, rootless=rootless), indent="\t") + "\n")
     except FileExistsError as error:
         raise ContainerError("file config.json exists. Remove it first") from error
 

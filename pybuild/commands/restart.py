@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import click
 
+from pybuild.lifecycle import stopping
 from pybuild.wiring import Context
 
 
 @click.command(epilog="\b\nExample:\n  pybuild restart -t 3 web")
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
-@click.option(
-    "-t", "--time", "--timeout", "grace", type=float, metavar="SECONDS", help="Patience (10); -1 waits for ever."
-)
-@click.option("-s", "--signal", "name", metavar="SIGNAL", help="Instead of its stop signal.")
+@stopping
 @click.pass_obj
 def restart(context: Context, containers: Sequence[str], grace: float | None, name: str | None) -> int:
     """Stop containers as stop does, and start them again; those that do not run are just started."""

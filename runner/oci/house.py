@@ -6,9 +6,9 @@ As in `runner.walls` no path of the root is believed: every place is found by de
 
 import errno
 import os
-import stat
 from contextlib import suppress
 
+from runner.covers import STRICT, Covers, freeze, there
 from runner.linux import (
     CLONE_NEWNET,
     MNT_DETACH,
@@ -26,7 +26,7 @@ from runner.linux import (
 )
 from runner.oci.copyup import copy_up
 from runner.targets import find
-from runner.walls import LINKS, SAFE, STRICT
+from runner.walls import LINKS, SAFE
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -213,36 +213,17 @@ class House:
         os.close(proc)
 
     def _mask(self) -> None:
-        empty = -1
+        covers = Covers((self.old, b"dev/null"))
         for path in self.order.readonly:
             self.at = f"read-only path /{os.fsdecode(path)}"
-            if (target := self._there(path)) is None:
-                continue
-            part = copy_mount(target, recursive=True)
-            change_mount(part, add=RDONLY, recursive=True)
-            attach(part, target)
-            os.close(target)
+            if (target := there(self.root, path)) is not None:
+                freeze(target)
+                os.close(target)
         for path in self.order.masked:
             self.at = f"masked path /{os.fsdecode(path)}"
-            if (target := self._there(path)) is None:
-                continue
-            if stat.S_ISDIR(os.fstat(target).st_mode):
-                if empty < 0:
-                    empty = new_mount(b"tmpfs", {b"mode": b"755", b"nr_inodes": b"2"}, attributes=SAFE | RDONLY)
-                    attach(empty, target)
-                else:
-                    attach(copy_mount(empty), target)
-            else:
-                attach(copy_mount(self.old, b"dev/null"), target)
-            os.close(target)
-
-    def _there(self, path: bytes) -> int | None:
-        try:
-            return open_in(self.root, path, O_PATH)
-        except OSError as problem:
-            if problem.errno in (errno.ENOENT, errno.ENOTDIR):
-                return None
-            raise
+            if (target := there(self.root, path)) is not None:
+                covers.hide(target)
+                os.close(target)
 
 
 def security_file() -> int:

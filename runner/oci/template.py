@@ -1,6 +1,7 @@
 """The config.json that `spec` writes for a bundle to begin with."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
@@ -9,22 +10,16 @@ MASKED = [
     "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi",
 ]  # fmt: skip
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-MOUNTS = (
-    ("/proc", "proc", "proc", ""),
-    ("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
-    ("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
-    ("/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"),
-    ("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
-    ("/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"),
-    ("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),
-)
 
 
-def config(version: str, *, rootless: bool = False) -> dict[str, Any]:
-    """A shell in a root file system `rootfs`; `rootless` for a user who is root only in a namespace of its own."""
+def config(version: str, usual: Iterable[tuple[str, str, str, str]], *, rootless: bool = False) -> dict[str, Any]:
+    """A shell in a root file system `rootfs`; `rootless` for a user who is root only in a namespace of its own.
+
+    `usual` are the mounts, each as place, type, source and options.
+    """
     mounts = [
         {"destination": where, "type": kind, "source": source, **({"options": words.split(",")} if words else {})}
-        for where, kind, source, words in MOUNTS
+        for where, kind, source, words in usual
     ]
     namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"]
     if rootless:

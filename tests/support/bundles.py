@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from layers.bundles.runtimespec import MOUNTS
 from runner.oci.template import config
 from tests.support.peers import need
 from tests.support.walls import busybox
@@ -71,7 +72,7 @@ def bundle(folder: Path, *args: str, change: Change | None = None) -> Path:
     """A bundle that runs a command (one word is a shell line), with no terminal and a root that can be written."""
     if not (folder / "rootfs").exists():
         busybox(folder / "rootfs")
-    value = config("1.0.2")
+    value = config("1.0.2", MOUNTS)
     value["process"]["terminal"] = False
     value["process"]["args"] = ["sh", "-c", args[0]] if len(args) == 1 else list(args)
     value["process"]["env"] = ["PATH=/bin", "HOME=/"]

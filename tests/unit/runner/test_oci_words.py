@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layers.bundles.runtimespec import MOUNTS
 from runner.linux import MS_PRIVATE, MS_REC, NODEV, NOEXEC, NOSUID, RDONLY
 from runner.oci import options, resources
 from runner.oci.bundle import Bundle
@@ -85,7 +86,7 @@ def test_scopes_of_systemd(words: tuple[str, str, str], path: str) -> None:
 
 @given(st.sampled_from(["process", "root", "mounts", "linux", "hooks", "hostname", "annotations"]), JSON)
 def test_whatever_is_there_is_read_or_refused(key: str, value: object) -> None:
-    text = {**config("1.0.2"), key: value}
+    text = {**config("1.0.2", MOUNTS), key: value}
     try:
         Bundle.of(Path("/"), Node(text))
     except BundleInvalid as refused:
