@@ -1,4 +1,4 @@
-"""How cost grows: files, layers and bytes, each ten times as many as before; a straight line through the figures."""
+"""How cost grows: lines, files, layers and bytes, each many times as many; a straight line through the figures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.lines import planned, text
 from bench.tools import Pybuild
 
+LINES = (400, 2_000, 10_000)
 FILES = (1_000, 10_000, 100_000)
 LAYERS = (10, 100, 500)
 MEGABYTES = (10, 100, 1000)
@@ -48,6 +50,14 @@ def measure(ours: Pybuild, folder: Path, base: str, registry: str) -> list[Growt
     def grow(work: str, unit: str, sizes: Sequence[int], one: Callable[[int], tuple[float, int]]) -> Growth:
         found = [one(size) for size in sizes]
         return Growth(work, unit, tuple(sizes), *zip(*found, strict=True))
+
+    def cached(count: int) -> tuple[float, int]:
+        context = folder / f"lines-{count}"
+        context.mkdir()
+        (context / "Dockerfile").write_text(text(count, base))
+        ours.spend("build", "-q", str(context))
+        spent = min((ours.spend("build", "-q", str(context)) for _ in range(5)), key=lambda one: one.cpu)
+        return spent.cpu, spent.memory >> 20
 
     def files(count: int) -> tuple[float, int]:
         context = folder / f"files-{count}"
@@ -92,6 +102,8 @@ def measure(ours: Pybuild, folder: Path, base: str, registry: str) -> list[Growt
         return spent.cpu, spent.memory >> 20
 
     return [
+        grow("plan of a Dockerfile, in process", "line", LINES, planned),
+        grow("build, all cached", "line", LINES, cached),
         grow("build of one COPY", "file", FILES, files),
         grow("first run of an image", "layer", LAYERS, layers),
         grow("first push, compressing", "MB", MEGABYTES, push),
