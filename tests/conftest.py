@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.command import Pybuild
 from tests.support.peers import need
 from tests.support.registry import RegistryServer, registry_server
+
+settings.register_profile("busy machines", deadline=None)
+settings.load_profile("busy machines")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
