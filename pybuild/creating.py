@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +13,7 @@ from pybuild.limiting import limits as limits_of
 from pybuild.options import together
 from pybuild.userns import OPTIONS as OF_USERS
 from pybuild.userns import ids
+from pybuild.variables import variables
 from pybuild.walling import walled, walls
 from pybuild.wiring import Context
 
@@ -169,26 +168,3 @@ def found(context: Context, name: str, options: dict[str, Any]) -> Image:
     copy(context.registry(reference), wanted, repository, str(reference), platform=platform, keep_index=True)
     context.note("pull", reference.familiar)
     return context.store.images.get(str(reference), platform)
-
-
-def variables(options: dict[str, Any]) -> dict[str, str]:
-    """--env-file, then --env."""
-    lines: list[str] = []
-    for file in options["env_files"]:
-        text = Path(file).read_text(encoding="utf-8", errors="surrogateescape")
-        lines += [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
-    return assigned([*lines, *options["envs"]])
-
-
-def assigned(lines: Iterable[str]) -> dict[str, str]:
-    """`KEY=value`, or KEY alone for our own value of it, if there is one."""
-    read = {}
-    for line in lines:
-        key, equals, value = line.partition("=")
-        if not key:
-            raise click.UsageError(f"invalid environment variable: {line!r}")
-        if equals:
-            read[key] = value
-        elif key in os.environ:
-            read[key] = os.environ[key]
-    return read

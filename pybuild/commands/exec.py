@@ -52,7 +52,7 @@ def exec_(
     from builder.containers.control import order
     from builder.containers.foreground import Foreground
     from builder.containers.sandboxes import entering
-    from pybuild.creating import variables
+    from pybuild.variables import variables
 
     found = Containers(context.store).get(container)
     state = found.state()
