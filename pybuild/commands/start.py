@@ -45,12 +45,13 @@ def start(
     'pybuild start --all --filter restart-policy=always'.
     """
     from builder.containers import ContainerError, Containers, ContainerState, Status
-    from pybuild.commands.run import begin, stay
     from pybuild.several import each
 
     book = Containers(context.store)
     if monitor is not None:
         return accompany(context, containers[0], monitor)
+    from pybuild.commands.run import begin, stay  # whose options a monitor needs not
+
     context.sweep()
     if everything:
         if containers:
