@@ -33,7 +33,7 @@ def squash(store: Store, diff_ids: Sequence[DiffID], below: Chain) -> NewLayer:
     tocs = [store.toc(diff_id) for diff_id in diff_ids]
     tree, base = store.tree(Chain(tuple(diff_ids))), store.tree(below)
     whole = store.tree(Chain((*below.diff_ids, *diff_ids)))
-    linked = _linked(tree, whole, tocs)
+    linked = _linked(tree, whole, tocs, (entry for diff_id in below.diff_ids for entry in store.toc(diff_id)))
     entries = list(_kept(tree, whole))
     entries += [entry for entry, _ in linked.values()]
     entries += _deletions(tree, whole, tocs, base)
@@ -64,9 +64,10 @@ def _below(folder: str, entry: Entry) -> Entry:
     return replace(entry, path=f"{folder}/{entry.path}".rstrip("/"), linkname=link)
 
 
-def _linked(tree: Tree, whole: Tree, tocs: Sequence[Toc]) -> dict[str, tuple[Entry, str]]:
-    """Hard links to files of the layers below: what they show, and the name there, if it still is the same file."""
-    found = {}
+def _linked(tree: Tree, whole: Tree, tocs: Sequence[Toc], base: Iterable[Entry]) -> dict[str, tuple[Entry, str]]:
+    """Hard links to files of the layers below: what they show, and a name there that still is the same file, if any."""
+    found: dict[str, tuple[Entry, str]] = {}
+    moved = []
     for toc in tocs:
         for entry in toc:
             path, target = entry.path, entry.linkname
@@ -75,8 +76,15 @@ def _linked(tree: Tree, whole: Tree, tocs: Sequence[Toc]) -> dict[str, tuple[Ent
             if (seen := whole.get(path)) is not None:
                 same = tree.get(target) is None and whole.inode(target) == whole.inode(path)
                 found[path] = (seen, target if same else "")
+                moved += [] if same else [path]
             elif path.rpartition("/")[2] in whole.children(path.rpartition("/")[0]):
                 raise UnsafePath(path, BROKEN)
+    if moved:  # the name is another file's now, or nobody's; the file may have others
+        names = [
+            one.path for one in base if one.type in (EntryType.FILE, EntryType.HARDLINK) and not tree.get(one.path)
+        ]
+        others: dict[object, str] = {inode: name for name in names if (inode := whole.inode(name)) is not None}
+        found |= {path: (found[path][0], others.get(whole.inode(path), "")) for path in moved}
     return found
 
 

@@ -180,6 +180,16 @@ def test_squashed_above_any_layer_shows_the_same(
     assert shown(store.tree(chain([bring(store, io.BytesIO(sink.getvalue()))]))) == shown(store.tree(chain(layers)))
 
 
+def test_a_link_to_a_name_that_became_a_directory_is_one_to_another_name_of_the_file(store: Store) -> None:
+    layers = [
+        put(store, ("d/b", b"x"), ("d/e", hard("d/b"))),
+        put(store, ("d/e/.wh..wh..opq", b""), ("a", hard("d/e"))),
+    ]
+    for kept in range(3):
+        above(store, layers, kept)
+    assert store.tree(chain(layers)).inode("a") == store.tree(chain(layers)).inode("d/b")
+
+
 def test_a_layer_that_is_there_twice(store: Store) -> None:
     layer = put(store, ("b", b"same"))
     layers = [layer, put(store, ("a", hard("b"))), layer]
