@@ -8,6 +8,7 @@ reclaimed (files, swap) is no want of memory: then nothing is told. See memory.r
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import threading
@@ -91,15 +92,17 @@ class Watch:
                     looks = LOOKS
                 if self._closing.is_set():
                     return
-                source.seen()
                 looks -= 1
-                with suppress(OSError):  # the group has gone meanwhile
-                    if (now := source.kills()) > killed:
-                        killed, looks = now, 0
-                        self.told(Pressure("killed", source.usage(), source.limit()))
-                    elif self.freeze and source.short():
-                        looks = 0
-                        self._stop(source)
+                source.seen()
+                if (now := source.kills()) > killed:
+                    killed, looks = now, 0
+                    self.told(Pressure("killed", source.usage(), source.limit()))
+                elif self.freeze and source.short():
+                    looks = 0
+                    self._stop(source)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOENT, errno.ENODEV):  # the group has gone meanwhile
+                raise
         finally:
             source.close()
 

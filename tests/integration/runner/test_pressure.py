@@ -111,10 +111,13 @@ def test_files_are_no_want_of_memory(walled: Walled) -> None:
         assert told.empty()
 
 
-def test_a_watch_leaves_nothing(walled: Walled) -> None:
+def test_a_watch_leaves_nothing(walled: Walled, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", broken.append)
     walled("true")
     before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(3):
         with started(walled, "true", FREEZING) as (running, _), Watch(running.cgroup or Cgroup({}, None), print):
             running.wait()
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == (before, threads)
+    assert broken == [], "the group goes while it is looked at"
