@@ -12,12 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.context import Context
 from builder.dockerfile import Dockerfile, parse
 from builder.errors import ContextError
 from layers.quick import replace
 
 if TYPE_CHECKING:
+    from builder.context import Context
     from builder.ops.origin import TreeOrigin
     from builder.request import BuildRequest
     from builder.sources.gitref import GitSource
@@ -50,6 +50,8 @@ class Contexts:
             if not name and request.elsewhere:
                 return self._fetched()
             if name not in self._opened:
+                from builder.context import Context
+
                 if name:
                     from builder.sources.named import Directory
 

@@ -9,7 +9,6 @@ from builder.caching import cache
 from builder.caching.facts import Facts, selected
 from builder.errors import ContextError
 from builder.graph import Base, Copy, Mkdir, Op, Run, Step, origins
-from builder.ops.select import Selection, select
 from layers import Chain
 from layers.quick import dataclass
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from builder.contexts import Contexts
     from builder.ops.attach import Shown
     from builder.ops.origin import TreeOrigin
+    from builder.ops.select import Selection
     from builder.request import BuildRequest
     from layers import Store
 
@@ -37,6 +37,8 @@ class Looked:
 
     def selections(self) -> dict[str, Selection]:
         """The files that it reads, as far as they were looked at, by the digest of them that is in the key."""
+        from builder.ops.select import Selection
+
         found = {one.content: Selection((one.source,)) for one in self.shown if one.content and one.source is not None}
         if self.selection is not None:
             found[self.key.parts["content"]] = self.selection
@@ -119,6 +121,8 @@ class Looking:
         return found, selection
 
     def _selected(self, step: Step, op: Copy, chains: Mapping[int, Chain]) -> Selection:
+        from builder.ops.select import select
+
         trees: dict[int, TreeOrigin] = {}
 
         def origin(id: int | None) -> Context | TreeOrigin:

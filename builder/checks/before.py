@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from builder.checks.check import check
 from builder.checks.rules import BUILDKIT
-from builder.context import Context
 from builder.errors import DockerfileErrors
 from builder.events import Warned
 
@@ -28,6 +27,8 @@ def warn(road: Road, dockerfile: Dockerfile, platform: Platform, bases: Bases) -
     known = bases.known(road.bench.named)
 
     def ignore() -> Ignore | None:
+        from builder.context import Context
+
         files = road.contexts()
         return files.ignore if isinstance(files, Context) else None
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from builder.checks.options import CheckFailed, Options, named, quieted
 from builder.checks.rule import Finding, Found, Rule
 from builder.checks.subject import Bases, Subject, Visit, visits, whole
 from builder.dockerfile import Dockerfile
 from builder.errors import DockerfileError
-from builder.ignore import Ignore
 from builder.span import Span
 from builder.stages import Stage, Stages, platform_arguments
 from layers import Platform
 from layers.quick import dataclass
+
+if TYPE_CHECKING:
+    from builder.ignore import Ignore
 
 
 @dataclass(frozen=True, slots=True)

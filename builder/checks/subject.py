@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from builder.dockerfile import (
     Add,
@@ -27,12 +28,14 @@ from builder.dockerfile import Dockerfile as File
 from builder.dockerfile.fold import LogicalLine
 from builder.errors import BuildError, DockerfileError
 from builder.graph import BaseImage
-from builder.ignore import Ignore
 from builder.process import DEFAULT_PATH, assignments
 from builder.span import Span
 from builder.stages import SCRATCH, Stage, Stages
 from layers import DocumentInvalid, Platform
 from layers.quick import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from builder.ignore import Ignore
 
 Bases = Callable[[str, Platform, Span], BaseImage | None]
 """Finds a base image by what FROM calls it; None if it is not known without effort."""
