@@ -1,6 +1,7 @@
 """Fixtures that several kinds of tests share. Nothing here starts unless a test asks for it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.support.registry import RegistryServer, registry_server
 
 settings.register_profile("busy machines", deadline=None)
 settings.load_profile("busy machines")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts like that what it puts into the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
