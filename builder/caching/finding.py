@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -88,8 +89,11 @@ class Finder:
             self.read[step.id] = digests
         return looked
 
-    def find(self, step: Step, looked: Looked, later: list[Record] | None = None) -> Found:
-        """What is known of a step's result. What is added to `later` has to be held before it is used."""
+    def find(self, step: Step, looked: Looked, later: list[Record] | None = None, *, since: float = math.inf) -> Found:
+        """What is known of a step's result. What is added to `later` has to be held before it is used.
+
+        What was made `since` then (seconds since the epoch) counts even for a step that shall be made anew: it was.
+        """
         if later is None:
             kept = cache.find(self._store, looked.key)
         else:
@@ -97,7 +101,7 @@ class Finder:
             kept = None if record is None else cache.kept(record)
             later += [] if record is None else [record]
         kept = kept or self._shared(step, looked)
-        refused = self.refused(step)
+        refused = "" if kept is not None and kept.made >= since else self.refused(step)
         if kept is not None and not refused:
             refused = expiry(self._request, step, time.time() - kept.made)
             if not refused:

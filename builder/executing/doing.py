@@ -105,8 +105,9 @@ class Doing:
         if found.hit is not None:
             results.hit(step, looked, found.hit)
             return
+        asked = time.time()
         with self._turns.take(looked.key.text, self._pause) as waited:
-            if waited and (found := finder.find(step, looked)).hit is not None:
+            if waited and (found := finder.find(step, looked, since=asked)).hit is not None:
                 results.hit(step, looked, found.hit)
             else:
                 self._make(step, looked, found, chains, began)
