@@ -18,7 +18,7 @@ def test_they_are_done_once_in_a_build_whatever_the_cache_may_give(
     stages = "\n".join(f"FROM busybox AS {stage}\n{run}" for stage in "abcd")
     copies = "\n".join(f"COPY --from={stage} /runs /{stage}" for stage in "abcd")
     text = f"{stages}\nFROM busybox\n{copies}\n"
-    for times in (1, 2 if flags else 1):
+    for times in (1, 2 if "--always" in flags else 1):  # without the cache mounted ones begin anew, too
         image = shared_pybuild("build", "-q", "--network", "none", *flags, "-", stdin=text).stdout.strip()
         said = shared_pybuild.text("run", "--rm", "--network", "none", image, "cat", "/a", "/b", "/c", "/d")
         assert said.split() == ["."] * 4 * times
