@@ -12,7 +12,7 @@ from bench.lines import planned, text
 from bench.tools import Pybuild
 
 LINES = (400, 2_000, 4_000)
-"""With ten thousand, each RUN of the history would tell so many ARGs that a config were larger than documents may be."""
+"""With ten thousand each RUN of the history would tell of so many ARGs that the config were too large a document."""
 FILES = (1_000, 10_000, 100_000)
 LAYERS = (10, 100, 500)
 MEGABYTES = (10, 100, 1000)
