@@ -186,17 +186,22 @@ def doubled_layer(visit: Visit) -> Iterator[Found]:
     run = visit.instruction
     assert isinstance(run, Run)
     written = visit.at.written
-    for command in commands(run):
+    above: dict[str, str] = {}
+    """Directories, and what was copied into them first."""
+    for command in commands(run) if written else ():
         operands = _changed(command)
+        deep = bool(operands) and (command.name == "mv" or command.has("-R", "--recursive"))
+        if deep and not above:
+            for dest in written:
+                for folder in ways(dest):
+                    above.setdefault(folder, dest)
         for path in operands:
             place = posixpath.normpath(posixpath.join(visit.at.cwd or "/", path))
-            for dest, line in written.items():
-                deep = command.name == "mv" or command.has("-R", "--recursive")
-                if place == dest or (deep and inside(dest, place)):
-                    flag = {"chown": "--chown", "chgrp": "--chown", "chmod": "--chmod"}.get(command.name)
-                    help = f"COPY {flag}=… in line {line}" if flag else f"copy it to its place in line {line}"
-                    yield Found(f"{command.name} writes what line {line} copied to {dest} once more, in full: {help}")
-                    break
+            if (dest := above.get(place, "") if deep else place) in written:
+                line = written[dest]
+                flag = {"chown": "--chown", "chgrp": "--chown", "chmod": "--chmod"}.get(command.name)
+                help = f"COPY {flag}=… in line {line}" if flag else f"copy it to its place in line {line}"
+                yield Found(f"{command.name} writes what line {line} copied to {dest} once more, in full: {help}")
 
 
 def _changed(command: Command) -> tuple[str, ...]:
@@ -207,6 +212,9 @@ def _changed(command: Command) -> tuple[str, ...]:
     return arguments[:-1] if command.name == "mv" else ()
 
 
-def inside(path: str, place: str) -> bool:
-    """Whether a path is a directory or lies below it."""
-    return place in ("/", path) or path.startswith(f"{place}/")
+def ways(path: str) -> Iterator[str]:
+    """A path, and the directories that it lies in."""
+    yield path
+    while path.strip("/"):
+        path = posixpath.dirname(path)
+        yield path

@@ -45,7 +45,8 @@ class Command:
             for flag in flags:
                 if word == flag or (flag.startswith("--") and word.startswith(f"{flag}=")):
                     return True
-                if len(flag) == 2 and (letters := re.match("-([A-Za-z]+)", word)) and flag[1] in letters[1]:
+                letters = re.match("-[A-Za-z]+", word) if len(flag) == 2 and word[:1] == "-" else None
+                if letters is not None and flag[1] in letters[0]:
                     return True
         return False
 

@@ -13,7 +13,7 @@ from builder.checks.explain import explain, explanations
 from builder.checks.fix import mended
 from builder.checks.options import quieted
 from builder.checks.rules import BUILDKIT
-from builder.checks.shell import split
+from builder.checks.shell import Command, split
 from builder.checks.strict import RAISED, STRICT, of_builds, strictly
 from builder.checks.wildcards import matches
 from builder.dockerfile import parse
@@ -201,3 +201,20 @@ def test_ports_may_say_where_they_are_published() -> None:
     ):
         with pytest.raises(ValueError, match=re.escape(what)):
             ports([word])
+
+
+def test_a_long_command_is_looked_at_once_for_all_that_was_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    has = Command.has
+
+    def counted(self: Command, *flags: str) -> bool:
+        asked.append(flags)
+        return has(self, *flags)
+
+    monkeypatch.setattr(Command, "has", counted)
+    copies = "".join(f"COPY f{number} /d/e/f{number}\n" for number in range(50))
+    names = " ".join(f"/x{number}" for number in range(500))
+    for flags, place, lines in (("-R", "/d", [54]), ("-R", "/d/e/f7", [54]), ("", "/d", []), ("", "/d/e/f7", [54])):
+        text = f"FROM a\n{copies}USER u\nWORKDIR /w\nRUN chown {flags} u {names} {place}\n"
+        assert [line for name, line in said(text) if name == "DoubledLayer"] == lines
+    assert len([flags for flags in asked if "--recursive" in flags]) == 4
