@@ -62,7 +62,11 @@ def redacted(url: str) -> str:
     """A URL whose password, or user alone, is not shown."""
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # it is no URL, and is about to be called so
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
     user, at, host = parts.netloc.rpartition("@")
     if not at or parts.scheme == "ssh":
         return url

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.dockerfile import parse
+from builder.errors import DockerfileError
+from builder.planning.plan import plan
+from builder.request import BuildRequest
 from builder.sources.gitref import GitSource, git_source, redacted
+from layers import Platform
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -103,3 +108,12 @@ def test_any_text_is_an_address_or_not(text: str) -> None:
             assert not found.ref.startswith("-")
             assert not found.remote.startswith("-")
             assert ".." not in found.subdir.split("/")
+
+
+@pytest.mark.parametrize("source", ["http://u:pw@[::1/x", "https://[", "http://[u@v]]/x.git", "git://[/x"])
+def test_what_is_no_url_is_told_with_its_place_and_without_its_password(source: str) -> None:
+    data = f"FROM scratch\nADD {source} /\n".encode()
+    with pytest.raises(DockerfileError) as told:
+        plan(parse(data), BuildRequest(context=None, text=data), Platform.host(), lambda *_: None, print)  # type: ignore[arg-type]
+    assert told.value.span is not None and told.value.span.line == 2
+    assert "pw" not in str(told.value).partition("\n")[0]
