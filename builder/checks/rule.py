@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from builder.checks.subject import Subject, Visit
 
 Severity = Literal["error", "warning", "info"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """From bad to harmless."""
 DOCS = "https://docs.docker.com/go/dockerfile/rule/"
 

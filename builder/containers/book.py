@@ -19,6 +19,8 @@ from layers.disk.removal import remove
 from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from layers import Store
 
 
@@ -35,13 +37,14 @@ class Containers:
 
     def list(self) -> list[Container]:
         """All of them, the youngest first."""
-        found = []
-        for identity, settings in self.store.db.rows("SELECT id, settings FROM container ORDER BY created DESC"):
+        return [*self._those("ORDER BY created DESC")]
+
+    def _those(self, which: str) -> Iterator[Container]:
+        for identity, settings in self.store.db.rows(f"SELECT id, settings FROM container {which}"):
             container = Container(self.store, identity)
             if container.exists:  # else it is being removed
                 vars(container)["settings"] = Settings.parse(settings)
-                found.append(container)
-        return found
+                yield container
 
     def get(self, text: str) -> Container:
         """By whole id, name or id prefix. Raises ContainerMissing or NameAmbiguous."""
@@ -110,7 +113,7 @@ class Containers:
 
     def forsaken(self) -> None:
         """Remove what should have removed itself, but its supervisor was killed first."""
-        for container in self.list():
+        for container in self._those("""WHERE settings LIKE '%"remove": true%'"""):  # every run asks: not all are read
             with suppress(OSError, ContainerState):
                 if container.settings.remove and container.state().status is Status.EXITED:
                     self.remove(container)

@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -186,33 +185,6 @@ class Root:
             return sorted(os.listdir(fd), key=encode)
         finally:
             os.close(fd)
-
-    def makedirs(self, path: str, mode: int = 0o755) -> int:
-        """Create what is missing of a directory path; return a descriptor of it (O_RDONLY).
-
-        Symlinks to existing directories inside are followed; a file on the way is NotADirectoryError.
-        """
-        missing: list[str] = []
-        parts = [part for part in path.split("/") if part not in _SKIPPED]
-        if ".." in parts:
-            raise UnsafePath(path, 'directories with ".." in their path are not created')
-        while True:
-            try:
-                fd = self.open("/".join(parts), os.O_RDONLY | os.O_DIRECTORY)
-                break
-            except FileNotFoundError:
-                if not parts:
-                    raise
-                missing.append(parts.pop())
-        for name in reversed(missing):
-            try:
-                with suppress(FileExistsError):
-                    os.mkdir(encode(name), mode, dir_fd=fd)
-                inner = os.open(encode(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-            finally:
-                os.close(fd)
-            fd = inner
-        return fd
 
 
 @cache
