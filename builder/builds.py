@@ -92,6 +92,7 @@ def inputs(road: Road, graph: BuildGraph, execution: Execution) -> dict[str, Any
         "squash": request.squash or "",
         "epoch": request.epoch,
         "times": "" if request.times is None else str(request.times),
+        "clock": request.clock,
         "inline": any(place.kind == "inline" for place in request.cache_to),
     }
     return {key: value for key, value in found.items() if value or (key == "epoch" and value is not None)}

@@ -54,7 +54,7 @@ def export(
             assert output.dest is not None
             from layers.making.merge import flat
 
-            trees = [(folder(image, images, output), bench.store.tree(image.chain)) for image in images]
+            trees = [(folder(image, images, output), bench.store.tree(image.chain, exact=True)) for image in images]
             with replacing(output.dest) as sink:
                 flat(trees, sink, None if times is None else times.of)
         case "local":
@@ -136,7 +136,7 @@ def _local(store: Store, images: Sequence[Image], output: Output, times: Times |
         for depth, diff_id in enumerate(image.chain.diff_ids):
             below = store.tree(Chain(image.chain.diff_ids[:depth]))
             with store.blobs.open(diff_id) as raw:
-                unpack(store.toc(diff_id), raw, place, overlay=False, below=below)
+                unpack(store.toc(diff_id).original, raw, place, overlay=False, below=below)
         if times is not None:
             for entry in store.tree(image.chain).walk():
                 path = os.path.join(encode(str(place)), encode(entry.path))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from builder.annotations import scoped
 from builder.caching.policy import Lifetime
 from builder.secrets import Secret
-from builder.times import Times
+from builder.times import MAX_EPOCH, Times
 from layers import Platform, Reference
 from layers.quick import dataclass, field
 from runner import Ids, Limits
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 INSECURE, HOST_NETWORK, DEVICES = "security.insecure", "network.host", "device"
 ENTITLEMENTS = frozenset({INSECURE, HOST_NETWORK, DEVICES})
 """What a Dockerfile may ask for only if the command line allows it (BuildKit's words)."""
-MAX_EPOCH = 253402300799
-"""The last second of the year 9999: beyond it no timestamp can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +117,9 @@ class BuildRequest:
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
     explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
     that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
-    image. epoch: seconds, SOURCE_DATE_EPOCH. times: of the files in new layers. apart: nothing is remembered but the
-    image. jobs: steps at the same time, None for two a processor. keep_failed: keep the file system of a failed RUN.
+    image. epoch: seconds, SOURCE_DATE_EPOCH. times: of the files in new layers. clock: without either it
+    is now, and files keep their times; else what goes in decides both (`builder.times`). apart: nothing is remembered
+    but the image. jobs: steps at the same time, None for two a processor. keep_failed: keep the files of a failed RUN.
     secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
     RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that were
     granted (device=NAME: of one device or kind). cdi: where devices are described. devices: those of this host that
@@ -156,6 +155,7 @@ class BuildRequest:
     outputs: tuple[Output, ...] = ()
     epoch: int | None = None
     times: Times | None = None
+    clock: bool = False
     apart: bool = False
     jobs: int | None = None
     keep_failed: bool = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,9 +26,9 @@ from builder.planning.plan import plan
 from builder.request import BuildRequest
 from builder.sharing.known import CacheBroken, Imports
 from builder.span import NOWHERE, Span
+from builder.times import now
 from builder.workbench import Workbench
 from layers import Descriptor, Platform
-from layers.oci.documents import timestamp
 from layers.oci.image import oci
 from runner import Limits
 
@@ -150,11 +149,8 @@ class Road:
         """One platform's image of what was executed; it is kept without a name."""
         outcome = graph.outcome
         below = () if outcome.base is None else oci(outcome.base.manifest.layers)
-        epoch = self.request.epoch
-        now = timestamp(datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC))
-        manifest, config = assemble(
-            outcome, execution.made, below, of(self.request.annotations, "manifest", outcome.platform), now
-        )
+        notes = of(self.request.annotations, "manifest", outcome.platform)
+        manifest, config = assemble(outcome, execution.made, below, notes, now(self.request))
         if self.request.squash is not None:
             from builder.squash import squash
 

@@ -1,47 +1,57 @@
 """What time it is in an image: --timestamp, SOURCE_DATE_EPOCH as an argument or in the environment, and who obeys it.
 
-As with BuildKit, SOURCE_DATE_EPOCH is the time in config and history, and files keep their own unless they are to be
-rewritten; a variable of the environment is a build argument as well. As with buildah, --timestamp is the time of all.
+Where nobody says anything the inputs decide (`builder.times`). As with BuildKit, SOURCE_DATE_EPOCH is the time in
+config and history, and a variable of the environment is a build argument as well; no file of a new layer is younger,
+unless that is refused. As with buildah, --timestamp is the time of all.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from builder.times import Times
-
-NAME = "SOURCE_DATE_EPOCH"
+NOW = "now"
 
 
-def moments(options: dict[str, Any]) -> tuple[int | None, Times | None]:
-    """The time of the image and what it means for files; the argument of that name is added. Raises UsageError."""
-    from builder.times import Times
+def moments(options: dict[str, Any]) -> dict[str, Any]:
+    """`epoch`, `times` and `clock` of a BuildRequest; the argument SOURCE_DATE_EPOCH is added. Raises UsageError."""
+    from builder.times import NAME, Times
 
     args = options["build_args"]
     if NAME not in args and (said := os.environ.get(NAME)):
         args[NAME] = said
-    epoch: int | None = options["timestamp"]
-    if epoch is not None:
-        return epoch, Times(epoch, every=True)
-    if said := args.get(NAME, ""):
-        if not (said.isascii() and said.isdigit()):
-            raise click.UsageError(f"{NAME}={said!r} is no number of seconds since 1970")
-        epoch = int(said)
-    if not (options["rewrite"] or any(map(rewrites, options["outputs"]))):
-        return epoch, None
-    if epoch is None:
-        raise click.UsageError(f"rewriting timestamps needs a time: set {NAME}, or give --timestamp SECONDS")
-    return epoch, Times(epoch)
+    wanted = [options["rewrite"], *map(rewrites, options["outputs"])]
+    rewrite = next((one for one in wanted if one is not None), None)
+    if options["timestamp"] is not None:
+        return given(options["timestamp"], rewrite)
+    said = args.get(NAME, "")
+    if not said:
+        return {"clock": rewrite is False}
+    if not (said.isascii() and said.isdigit()):
+        raise click.UsageError(f"{NAME}={said!r} is no number of seconds since 1970")
+    return {"epoch": int(said), "times": None if rewrite is False else Times(int(said))}
 
 
-def rewrites(spec: str) -> bool:
-    """True if an output asks for it. Raises UsageError."""
+def given(text: str, rewrite: bool | None) -> dict[str, Any]:
+    """What --timestamp says. Raises UsageError."""
+    from builder.times import Times
+
+    if text == NOW:
+        if rewrite:
+            raise click.UsageError("--timestamp now leaves files their times: they cannot be rewritten, too")
+        return {"clock": True}
+    if not (text.isascii() and text.isdigit()):
+        raise click.UsageError(f"--timestamp {text!r} is no number of seconds since 1970, nor {NOW}")
+    return {"epoch": int(text), "times": Times(int(text), every=True)}
+
+
+def rewrites(spec: str) -> bool | None:
+    """Whether an output asks for it, None if it says nothing. Raises UsageError."""
     words = dict(item.partition("=")[::2] for item in spec.split(","))
-    said = words.get("rewrite-timestamp", "false").lower()
-    if said not in ("true", "false", "1", "0"):
+    if (said := words.get("rewrite-timestamp")) is None:
+        return None
+    if said.lower() not in ("true", "false", "1", "0"):
         raise click.UsageError(f"--output {spec!r}: rewrite-timestamp is true or false")
-    return said in ("true", "1")
+    return said.lower() in ("true", "1")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.caching import inputs
 from builder.caching.cache import Key, Where, shortened, where_of
+from builder.times import INPUTS
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
@@ -117,7 +118,10 @@ def differences(
     """Every input that differs: the step's own first, then what it stands on."""
     old, new = near.value["parts"], shortened(key.parts)
     there = where_of(near)
-    for name in sorted((old.keys() | new.keys()) - {"kind", "below", "content", "env", "mounts"}):
+    own = {"kind", "below", "content", "env", "mounts"}
+    if derived := all(parts.get("time", "").startswith(INPUTS) for parts in (old, new)):
+        own.add("time")
+    for name in sorted((old.keys() | new.keys()) - own):
         if old.get(name) != new.get(name):
             yield Change(name, WORDS.get(name, name), "changed", _words(old.get(name)), _words(new.get(name)))
     yield from _variables(old.get("env") or {}, new.get("env") or {}, {*where.arguments, *there.arguments})
@@ -134,6 +138,8 @@ def differences(
         )
     elif old["below"] != new["below"]:
         yield Change("below", below or "what it stands on has changed", "changed")
+    elif derived and old["time"] != new["time"]:
+        yield Change("below", "the time of what it stands on has changed", "changed")
 
 
 def _variables(old: Mapping[str, str], new: Mapping[str, str], arguments: set[str]) -> Iterator[Change]:

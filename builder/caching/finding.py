@@ -77,9 +77,9 @@ class Finder:
         self._fetched = fetched
         self._choosy = bool(request.no_cache or request.no_cache_filter or request.always)
 
-    def look(self, step: Step, chains: Mapping[int, Chain]) -> Looked:
+    def look(self, step: Step, chains: Mapping[int, Chain], created: str) -> Looked:
         """The inputs of a step. Raises as `Looking.look`."""
-        looked = self.looking.look(step, chains)
+        looked = self.looking.look(step, chains, created)
         self.keys[step.id] = looked.key.text
         if looked.shown and isinstance(step.op, Run):
             from builder.ops.attach import cache_keys

@@ -15,6 +15,7 @@ from builder.caching.former import Former
 from builder.caching.looking import Looked, home
 from builder.graph import Base, BuildGraph, Fetch, Step, origins
 from builder.sharing.supply import Unfetched
+from builder.times import time_of
 from layers import Chain
 from layers.quick import dataclass
 
@@ -59,6 +60,7 @@ class Forecast:
         self._looking = self._finder.looking
         self._former = Former(self._store, home(road.request))
         self._chains: dict[int, Chain] = {}
+        self._created: dict[int, str] = {}
         self._absent: set[int] = set()
         """Bases whose layers are elsewhere: their chains are known, their files are not."""
         self._steps: dict[int, Step] = {}
@@ -72,6 +74,7 @@ class Forecast:
         if isinstance(step.op, Base):
             image = step.op.image
             self._chains[step.id] = image.chain if image is not None else Chain(())
+            self._created[step.id] = time_of(self._request, image)
             if image is None or image.local:
                 return Expected(step, "hit")
             self._absent.add(step.id)
@@ -86,20 +89,22 @@ class Forecast:
             self._chains[step.id] = Chain((here,))
             return Expected(step, "hit")
         assert step.base is not None
+        created = self._created[step.id] = self._created[step.base]  # unless it is known better
         unread = next((one for one in origins(step.op) if one in self._absent or one not in self._chains), None)
         if unread is not None:
             return self._over_unknown(step, None, self._steps[unread])
         if step.base not in self._chains:
-            looked = self._looking.look(step, {**self._chains, step.base: Chain(())})
+            looked = self._looking.look(step, {**self._chains, step.base: Chain(())}, created)
             return self._over_unknown(step, looked, self._steps[step.base])
         try:
-            looked = self._finder.look(step, self._chains)
+            looked = self._finder.look(step, self._chains, created)
         except Unfetched:
             return self._over_unknown(step, None, self._steps[origins(step.op)[0]])
         found = self._finder.find(step, looked)
         seconds = found.kept.seconds if found.kept is not None else None
         if (kept := found.hit) is not None:
             self._chains[step.id] = looked.below.push(kept.diff_id)
+            self._created[step.id] = kept.created
             return Expected(step, "hit", seconds=seconds)
         if found.refused:
             return Expected(step, "miss", found.refused, seconds=seconds)

@@ -9,6 +9,7 @@ from builder.caching import cache
 from builder.caching.facts import Facts, selected
 from builder.errors import ContextError
 from builder.graph import Base, Copy, Mkdir, Op, Run, Step, origins
+from builder.times import times_for
 from layers import Chain
 from layers.quick import dataclass
 
@@ -20,18 +21,20 @@ if TYPE_CHECKING:
     from builder.ops.origin import TreeOrigin
     from builder.ops.select import Selection
     from builder.request import BuildRequest
+    from builder.times import Times
     from layers import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A step's inputs: what it stands on, what a COPY puts down, what the mounts of a RUN show.
+    """A step's inputs: what it stands on, the times that it gives, what a COPY puts down, what a RUN's mounts show.
 
     A COPY whose digest was known has no selection (`Looking.whole`).
     """
 
     below: Chain
     key: cache.Key
+    times: Times | None = None
     selection: Selection | None = None
     shown: Sequence[Shown] = ()
 
@@ -66,25 +69,29 @@ class Looking:
         self._request = request
         self._context = context
         self._home = home(request)
-        self._time = "" if request.times is None else str(request.times)
         self._now = "" if request.epoch is None else f"at {request.epoch}"
         """What a WORKDIR gets."""
 
-    def look(self, step: Step, chains: Mapping[int, Chain]) -> Looked:
-        """The inputs of a step over the results of those it needs. Raises ContextError, StepFailed."""
+    def look(self, step: Step, chains: Mapping[int, Chain], created: str) -> Looked:
+        """The inputs of a step over the results of those it needs; `created`: when the one below it was made.
+
+        Raises ContextError, StepFailed.
+        """
         assert step.base is not None
         below = chains[step.base]
+        times = times_for(self._request, created)
+        time = "" if times is None else str(times)
         match step.op:
             case Run() as op:
                 shown = self._shown(step, chains) if op.mounts else ()
                 contents = [one.content for one in shown]
                 host = self._request.userns is None
-                return Looked(below, cache.run_key(below, op, step, contents, self._time, host=host), shown=shown)
+                return Looked(below, cache.run_key(below, op, step, contents, time, host=host), times, shown=shown)
             case Mkdir() as op:
-                return Looked(below, cache.mkdir_key(below, op, step, self._time or self._now))
+                return Looked(below, cache.mkdir_key(below, op, step, time or self._now), times)
             case Copy() as op:
                 content, selection = self._content(step, op, chains)
-                return Looked(below, cache.copy_key(below, op, step, content, self._time), selection)
+                return Looked(below, cache.copy_key(below, op, step, content, time), times, selection)
         raise AssertionError(step.op)
 
     def where(self, step: Step, steps: Mapping[int, Step]) -> cache.Where:
@@ -102,8 +109,9 @@ class Looking:
         if not isinstance(step.op, Copy) or looked.selection is not None:
             return looked
         selection = self._selected(step, step.op, chains)
-        key = cache.copy_key(looked.below, step.op, step, selection.digest(), self._time)
-        return Looked(looked.below, key, selection)
+        time = "" if looked.times is None else str(looked.times)
+        key = cache.copy_key(looked.below, step.op, step, selection.digest(), time)
+        return Looked(looked.below, key, looked.times, selection)
 
     def _content(self, step: Step, op: Copy, chains: Mapping[int, Chain]) -> tuple[str, Selection | None]:
         """The digest of what a COPY puts down, and the files unless it was known."""
@@ -132,7 +140,7 @@ class Looking:
                 from builder.ops.origin import TreeOrigin
 
                 self.facts.supply.need(chains[id])
-                trees[id] = TreeOrigin(self._store.tree(chains[id]))
+                trees[id] = TreeOrigin.of(self._store, chains[id])
             return trees[id]
 
         return select(origin, op, step)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from builder.events import StepProgress, StepStarted
 from builder.executing.results import Made, Results
 from builder.graph import Base, Fetch, Step
+from builder.times import time_of
 from layers import Chain
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ class Arrivals:
         """The layers of an image, fetched if they are elsewhere."""
         results, image = self._results, op.image
         if image is None:
-            results.cached(step, Made(Chain(()), results.now()))
+            results.cached(step, Made(Chain(()), time_of(self._request, None)))
             return
         began = time.monotonic()
         self._bench.store.session.claim(*image.chain.diff_ids)
-        made = Made(image.chain, image.config.created or results.now())
+        made = Made(image.chain, time_of(self._request, image))
         if image.local:
             results.cached(step, made)
             return
@@ -73,7 +74,7 @@ class Arrivals:
 
         wanted = self._request
         diff_id = Fetcher(self._bench, wanted.secrets, wanted.agents, self._stop, begin, progress).layer(op)
-        made = Made(Chain((diff_id,)), results.now(), self._bench.store.blobs.size(diff_id))
+        made = Made(Chain((diff_id,)), time_of(wanted, None), self._bench.store.blobs.size(diff_id))
         if not started:
             results.cached(step, made)
             return

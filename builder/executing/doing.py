@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from builder.caching import cache, inputs
@@ -100,7 +101,7 @@ class Doing:
         if (known := self._seen.pop(step.id, None)) is not None:
             looked, found = known
         else:
-            looked = finder.look(step, chains)
+            looked = finder.look(step, chains, results.below(step))
             found = finder.find(step, looked)
         if found.hit is not None:
             results.hit(step, looked, found.hit)
@@ -127,8 +128,10 @@ class Doing:
         former = self._former(found.kept)
         layer, usage = self._layers.make(step, looked, None if former is None else former.layer)
         seconds = time.monotonic() - began
-        same = former is not None and former.diff_id == layer.diff_id and self._request.epoch is None
-        created = former.created if same and former is not None else results.now()
+        if former is not None and former.diff_id == layer.diff_id and self._request.clock:
+            created = former.created
+        else:
+            created = results.created(step, partial(self._store.toc, layer.diff_id))
         made = Made(looked.below.push(layer.diff_id), created, layer.size)
         self._keep(step, looked, made, seconds=seconds, usage=usage)
         if usage is not None and usage.oom_kills:

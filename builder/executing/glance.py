@@ -41,7 +41,7 @@ class Glance:
             self._arrivals.image(step, step.op)
             return True
         try:
-            looked = self._finder.look(step, self._results.chains(step))
+            looked = self._finder.look(step, self._results.chains(step), self._results.below(step))
             found = self._finder.find(step, looked, self._unheld)
         except (LayerError, BuildError):
             return False  # a thread meets it once more, and tells

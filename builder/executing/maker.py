@@ -70,19 +70,20 @@ class LayerMaker:
             case Mkdir():
                 from builder.ops.mkdir import mkdir
 
-                return settled(store, below, former, mkdir(store, below, step, request)), None
+                layer = mkdir(store, below, step, request.epoch, looked.times)
+                return settled(store, below, former, layer), None
             case Copy():
                 from builder.ops.copy import copy
 
                 assert looked.selection is not None
                 layer = copy(
                     store,
-                    store.tree(below),
+                    store.tree(below, exact=True),
                     step,
                     looked.selection,
                     anew=self._anew(step),
                     form=request.form if step.id in self._own else None,
-                    times=request.times,
+                    times=looked.times,
                 )
                 return settled(store, below, former, layer), None
         raise AssertionError(step.op)
@@ -114,7 +115,7 @@ class LayerMaker:
             former,
             self._mount_data if self._imports.mounts else None,
             self._looks.bring if self._looks.wanted else None,
-            request.times,
+            looked.times,
             self._emulators.get(step.platform),
             request.devices,
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from builder.build import StepReport
 from builder.errors import StepFailed
 from builder.events import Event, StepCached, StepFinished
 from builder.events import StepFailed as FailedEvent
+from builder.graph import Copy
+from builder.times import after, now
 from layers import Chain
 from layers.quick import dataclass
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from builder.caching.looking import Looked
     from builder.graph import Step
     from builder.request import BuildRequest
+    from layers.tar.toc import Toc
     from runner import Usage
 
 
@@ -41,14 +43,24 @@ class Results:
         self.moves: dict[str, str] = {}
         """Lines on which cached steps stand now, by key."""
         self.emit = emit
-        self._epoch = request.epoch
+        self._request = request
         self._finder = finder
 
     def now(self) -> str:
-        """The time that new results get."""
-        from layers.oci.documents import timestamp
+        """The time of results that stand on nothing."""
+        return now(self._request)
 
-        return timestamp(datetime.now(UTC) if self._epoch is None else datetime.fromtimestamp(self._epoch, UTC))
+    def below(self, step: Step) -> str:
+        """The time of what a step stands on."""
+        assert step.base is not None
+        return self.made[step.base].created
+
+    def created(self, step: Step, toc: Callable[[], Toc]) -> str:
+        """The time that a step's new layer gets."""
+        if self._request.epoch is not None or self._request.clock:
+            return self.now()
+        below = self.below(step)
+        return after(below, toc()) if isinstance(step.op, Copy) else below
 
     def chains(self, step: Step) -> dict[int, Chain]:
         """The results of the steps that one needs."""
@@ -58,7 +70,7 @@ class Results:
         """A cache had the result."""
         if kept.line != step.span.place:
             self.moves[looked.key.text] = step.span.place
-        created = kept.created if self._epoch is None else self.now()
+        created = kept.created if self._request.epoch is None else self.now()
         self.cached(step, Made(looked.below.push(kept.diff_id), created, kept.size), kept.seconds, kept.usage)
 
     def cached(self, step: Step, made: Made, seconds: float = 0.0, usage: Usage | None = None) -> None:

@@ -94,7 +94,7 @@ def _in_layers(
     record = store.records.find(key) if chain.diff_ids else None
     if record is None:
         need(chain)
-        shown = _seen(mounted(TreeOrigin(store.tree(chain)), mount.source, step), chain)
+        shown = _seen(mounted(TreeOrigin.of(store, chain), mount.source, step), chain)
         if chain.diff_ids:
             store.records.keep(key, {"path": shown.path, "content": shown.content}, chain.diff_ids[-1:])
         return shown
@@ -174,7 +174,7 @@ class Attaching:
 
         if shown.content not in self._made:
             store = self.bench.store
-            origin = TreeOrigin(store.tree(shown.chain)) if shown.chain is not None else self.context(shown.context)
+            origin = TreeOrigin.of(store, shown.chain) if shown.chain is not None else self.context(shown.context)
             assert origin is not None
             # With --parents it is another instruction than any COPY of the same files, which matters to `Last`.
             op = Copy((shown.path,), "/", parents=True, link=True, context=shown.context)

@@ -2,11 +2,12 @@
 
 Where things land follows BuildKit: links on the way to the destination are followed inside the image, a directory's
 contents go below the destination, new parents are 0755 and belong to root or to `--chown`. The same inputs give the
-same bytes: parents that are made get the time of what is copied, here-documents the epoch.
+same bytes (`builder.times`): later steps, though, see the times that files have in the context.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,7 @@ from builder.errors import ContextError, StepFailed
 from builder.graph import Copy, Step
 from builder.ops.last import Last, Part
 from builder.ops.select import Item, Origin, Selection, Source
-from builder.times import Times
+from builder.times import Times, dated
 from layers import Entry, EntryType
 from layers.errors import FileChanged, FileUnreadable
 from layers.quick import dataclass, field, replace
@@ -48,7 +49,8 @@ Reader = Callable[[str], BinaryIO | bytes | int]
 class Placed:
     """An entry of the layer, how to `read` the data that are at `source`, and which other entries are the same file.
 
-    `content` is the digest of data and attributes, where it is known.
+    `content` is the digest of data and attributes, where it is known. `local`: it is of the build's own files. `time`:
+    what later steps are to see, None for the entry's.
     """
 
     entry: Entry
@@ -56,6 +58,8 @@ class Placed:
     source: str = ""
     group: object | None = None
     content: str = ""
+    local: bool = False
+    time: int | None = None
 
 
 @dataclass(slots=True)
@@ -68,11 +72,16 @@ class Placing:
     owner: tuple[int, int] | None
     chmod: modes.Change | None
     absolute: bool
+    times: Times | None
+    local: bool = False
+    """Of the source at hand: it is of the build's own files."""
     placed: dict[str, Placed] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     """Directories that are not there below, so neither is anything in them."""
     batched: dict[str, list[tuple[Context, Batch]]] = field(default_factory=dict)
     """Plain files in directories that nothing else was put into since."""
+    original: dict[str, int] = field(default_factory=dict)
+    """Times by path as later steps are to see them."""
 
     def at(self, path: str) -> Entry | None:
         """What is at a path now."""
@@ -90,9 +99,9 @@ class Placing:
         for origin, batch in self.batched.pop(head):
             for name, (source, entry, content, group) in zip(batch.names, batch.entries(), strict=True):
                 path = f"{head}/{name}"
-                self.placed[path] = Placed(self.shaped(path, entry), origin.open_file, source, group, content)
+                self.placed[path] = Placed(self.shaped(path, entry), origin.open_file, source, group, content, True)
 
-    def files(self, head: str, origin: Context, batch: Batch, times: Times | None) -> PlainFiles:
+    def files(self, head: str, origin: Context, batch: Batch) -> PlainFiles:
         """A batch at its place, with the owner, the modes and the times that were asked for."""
         uid, gid = self.owner or (0, 0)
         modes = batch.modes()
@@ -100,8 +109,10 @@ class Placing:
             changed = {mode: self.chmod(mode, False) for mode in set(modes)}
             modes = [changed[mode] for mode in modes]
         mtimes_ns = [whole_seconds(mtime_ns) for mtime_ns in batch.stats.column("mtime_ns")]
-        if times is not None:
-            mtimes_ns = list(map(times.at, mtimes_ns))
+        if self.times is not None:
+            self.original.update(zip(map(f"{head}/".__add__, batch.names), mtimes_ns, strict=True))
+            contents = (batch.content(at) for at in range(len(batch)))
+            mtimes_ns = list(map(self.times.copied, mtimes_ns, contents))
         return PlainFiles(
             f"{head}/",
             batch.names,
@@ -113,6 +124,17 @@ class Placing:
             origin.root,
             batch.folder,
         )
+
+    def dated(self, entry: Entry, placed: Placed) -> Entry:
+        """With the time that it gets; the one that it has is noted."""
+        if self.times is None:
+            return entry
+        if not placed.local:
+            if placed.time is not None:
+                self.original[entry.path] = placed.time
+            return dated(entry, self.times.kept(entry.mtime_ns))
+        self.original[entry.path] = entry.mtime_ns
+        return dated(entry, self.times.copied(entry.mtime_ns, placed.content if entry.type is EntryType.FILE else ""))
 
     def source(self, path: str) -> str:
         """Where in the context a plain file comes from."""
@@ -151,7 +173,7 @@ class Placing:
             self.fresh.add(path)
         elif there.type is not EntryType.DIR:
             raise self.error(f"cannot copy a directory over /{path}, which is a {there.type.value}")
-        self.placed[path] = Placed(entry)
+        self.placed[path] = Placed(entry, local=self.local)
 
     def parents(self, path: str, mtime_ns: int) -> None:
         """See that the directory above a path is there. Raises StepFailed."""
@@ -202,21 +224,25 @@ def copy(
     except ValueError as error:
         raise StepFailed(step.title, str(error), span=step.span) from error
     owner = below.accounts().owner(op.chown) if op.chown else None
-    placing = Placing(below, op, step, owner, change, absolute)
+    placing = Placing(below, op, step, owner, change, absolute, times)
     with ExitStack() as opened:
         for source in selection.sources:
+            placing.local = source.local
             if source.unpack and _unpacked(store, placing, source, opened):
                 continue
             if source.is_dir:
                 _directory(placing, source)
             else:
-                _file(placing, source.top.relative, _placed(source.top, source.top.entry, source.origin))
+                _file(placing, source.top.relative, _placed(source.top, source.top.entry, source))
+        placing.local = False
         for name, text in selection.files:
             data = text.encode("utf-8", "surrogateescape")
             name = posixpath.normpath(f"/{name}").lstrip("/")
             if not name:
                 raise placing.error("a here-document's name is the file's: it cannot be a directory")
-            _file(placing, name, Placed(Entry(name, EntryType.FILE, HEREDOC_MODE, size=len(data)), _bytes(data)))
+            mtime_ns = 0 if times is None else times.copied(0, hashlib.sha256(data).hexdigest())
+            entry = Entry(name, EntryType.FILE, HEREDOC_MODE, size=len(data), mtime_ns=mtime_ns)
+            _file(placing, name, Placed(entry, _bytes(data)))
         _complete(placing)
         place = _place(selection)
         last = Last.find(store, place, op) if place is not None and not anew else None
@@ -226,11 +252,11 @@ def copy(
         for head, batches in list(placing.batched.items()):
             if several and not several.isdisjoint(group for _, batch in batches for _, group in batch.linked()):
                 placing.single(head)
-        parts = _parts(placing, times)
+        parts = _parts(placing)
         whole = (what for what, _ in parts) if last is None else last.spare(parts)
         try:
             with shared(whole) as pieces:
-                layer = compose(store, _pieces(placing, pieces), form)
+                layer = compose(store, _pieces(placing, pieces), form, placing.original)
         except FileChanged as error:
             raise changed(placing.source(error.path)) from error
         except FileUnreadable as error:
@@ -247,10 +273,12 @@ def _place(selection: Selection) -> Path | None:
     return origin.directory if isinstance(origin, Context) else None
 
 
-def _placed(item: Item, entry: Entry, origin: Origin) -> Placed:
+def _placed(item: Item, entry: Entry, source: Source) -> Placed:
+    origin = source.origin
     if entry.type is not EntryType.FILE:
         entry = _whole(origin, item.path, entry)
-    return Placed(entry, origin.open_file, item.path, item.group, item.content)
+    time = origin.time(item.path)
+    return Placed(entry, origin.open_file, item.path, item.group, item.content, source.local, time)
 
 
 def _file(placing: Placing, name: str, placed: Placed) -> None:
@@ -276,7 +304,7 @@ def _directory(placing: Placing, source: Source) -> None:
             placing.parents(target, mtime_ns)
         placing.directory(target, placing.made(target, mtime_ns))
     elif target:
-        placing.placed[target] = Placed(replace(there, mtime_ns=mtime_ns))
+        placing.placed[target] = Placed(replace(there, mtime_ns=mtime_ns), local=source.local)
     prefix = f"{target}/" if target else ""
     made = {target} if target and there is None else set()  # directories with nothing in them but what this source has
     for item in source.items:
@@ -289,7 +317,7 @@ def _directory(placing: Placing, source: Source) -> None:
                 continue
             for name, (place, entry, content, group) in zip(item.names, item.entries(), strict=True):
                 path = f"{head}/{name}" if head else name
-                placing.put(path, Placed(placing.shaped(path, entry), origin.open_file, place, group, content))
+                placing.put(path, Placed(placing.shaped(path, entry), origin.open_file, place, group, content, True))
             continue
         entry = placing.shaped(path, item.entry)
         alone = path.rpartition("/")[0] in made
@@ -298,9 +326,9 @@ def _directory(placing: Placing, source: Source) -> None:
                 made.add(path)
             placing.directory(path, _whole(origin, item.path, entry), new=alone)
         elif alone:
-            placing.placed[path] = _placed(item, entry, origin)
+            placing.placed[path] = _placed(item, entry, source)
         else:
-            placing.put(path, _placed(item, entry, origin))
+            placing.put(path, _placed(item, entry, source))
 
 
 def _whole(origin: Origin, path: str, entry: Entry) -> Entry:
@@ -323,8 +351,8 @@ def _complete(placing: Placing) -> None:
             head = head.rpartition("/")[0]
 
 
-def _parts(placing: Placing, times: Times | None) -> list[Part]:
-    """What was placed, in canonical order, with its content; of names for one file the first carries it."""
+def _parts(placing: Placing) -> list[Part]:
+    """What was placed, in canonical order, with content and time; of names for one file the first carries it."""
     from layers.tar.normal import hard_link
     from layers.tar.tarball import order
 
@@ -333,17 +361,18 @@ def _parts(placing: Placing, times: Times | None) -> list[Part]:
     ]
     for head, batches in placing.batched.items():
         for origin, batch in batches:
-            files = placing.files(head, origin, batch, times)
+            files = placing.files(head, origin, batch)
             found.append((order(files.entry(0, {})), (files, batch.contents)))
     found.sort(key=itemgetter(0))
     parts = [part for _, part in found]
     first: dict[object, str] = {}
     for at, (what, content) in enumerate(parts):
         if isinstance(what, Entry):
-            group = placing.placed[what.path].group
-            if group is not None and (head := first.setdefault(group, what.path)) != what.path:
+            placed = placing.placed[what.path]
+            what = placing.dated(what, placed)
+            if placed.group is not None and (head := first.setdefault(placed.group, what.path)) != what.path:
                 what = hard_link(what, what.path, head)
-            parts[at] = what if times is None else times.of(what), content
+            parts[at] = what, content
     return parts
 
 

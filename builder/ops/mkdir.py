@@ -10,24 +10,29 @@ from builder.errors import StepFailed
 from builder.graph import Mkdir, Step
 from builder.times import stamped
 from layers import Chain, Entry, EntryType
+from layers.tar.entry import SECOND
 
 if TYPE_CHECKING:
-    from builder.request import BuildRequest
+    from builder.times import Times
     from layers import NewLayer, Store
 
 MODE = 0o755
 
 
-def mkdir(store: Store, below: Chain, step: Step, request: BuildRequest) -> NewLayer:
-    """Make the layer; one that is there already gives a layer of nothing. Raises StepFailed, AccountMissing."""
+def mkdir(store: Store, below: Chain, step: Step, epoch: int | None, times: Times | None) -> NewLayer:
+    """Make the layer; one that is there already gives a layer of nothing. Raises StepFailed, AccountMissing.
+
+    The directory is as old as `times` says, or else `epoch` (seconds since 1970), or else new.
+    """
     from layers.making.compose import compose
 
-    op, epoch, times = step.op, request.epoch, request.times
+    op = step.op
     assert isinstance(op, Mkdir)
-    tree = store.tree(below)
+    tree = store.tree(below, exact=True)
     uid, gid = tree.accounts().owner(op.user)
     path = tree.resolve(op.path.strip("/"))
-    now = time.time_ns() if epoch is None else epoch * 1_000_000_000
+    epoch = times.epoch if times is not None else epoch
+    now = time.time_ns() if epoch is None else epoch * SECOND
     missing: list[Entry] = []
     while path:
         found = tree.get(path)

@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, BinaryIO
 from layers import Entry, EntryType
 
 if TYPE_CHECKING:
-    from layers import Tree
+    from layers import Chain, Store, Tree
 
 
 class TreeOrigin:
-    """Another step's result as an origin."""
+    """Another step's result as an origin; `seen` is the same with the times that commands saw."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, seen: Tree | None = None) -> None:
         self.tree = tree
+        self._seen = seen or tree
+
+    @classmethod
+    def of(cls, store: Store, chain: Chain) -> TreeOrigin:
+        """The files of a chain. Raises BlobMissing."""
+        return cls(store.tree(chain, exact=True), store.tree(chain))
+
+    def time(self, path: str) -> int | None:
+        """The time that something had when it was made here, nanoseconds since 1970."""
+        found = None if self._seen is self.tree else self._seen.get(path)
+        return None if found is None else found.mtime_ns
 
     def get(self, path: str) -> Entry | None:
         """The entry of a path."""

@@ -18,6 +18,7 @@ from builder.exitcodes import HELP, explain
 from builder.graph import Run, Step
 from builder.ops.attach import Attaching, Shown
 from builder.process import environment, identity, network_files
+from builder.times import NAME, Stamp
 from layers import Chain
 from layers.home import room
 from layers.quick import dataclass, replace
@@ -108,7 +109,8 @@ def run(
     def tell(sentence: str) -> None:
         output(2, f"pybuild: {sentence}\n".encode("utf-8", "surrogateescape"))
 
-    footing = settings.footing
+    footing, times = settings.footing, settings.times
+    clock = {} if times is None else {NAME: str(times.epoch)}
     with store.scratch() as files, store.snapshots.prepare(below, ids=footing.mapping) as work:
         mounts = list(network_files(files, hostname=HOSTNAME, hosts=op.hosts, network=op.network))
         if op.script is not None:
@@ -121,7 +123,7 @@ def run(
             sandbox = Sandbox(
                 work.root,
                 op.args,
-                environment([], account, op.proxies, agent, op.env, attached.env, *(one.env for one in edits)),
+                environment([], account, clock, op.proxies, agent, op.env, attached.env, *(one.env for one in edits)),
                 op.cwd,
                 identity(replace(account, groups=(*account.groups, *(gid for one in edits for gid in one.groups)))),
                 HOSTNAME,
@@ -163,11 +165,11 @@ def run(
             if crowded:
                 failed.add_note(str(room.full(store.root)))
             raise failed
-        times = settings.times
-        stamp = None if times is None else times.of
-        layer = capture(store, work.upper, store.tree(below), form=settings.form, stamp=stamp)
+        under = store.tree(below)
+        stamp = None if times is None else Stamp(times, under, store.tree(below, exact=True))
+        layer = capture(store, work.upper, under, form=settings.form, stamp=stamp)
         result = settled(store, below, settings.former, layer)
-        if result is layer and times is None:  # else the directory has other times than the layer
+        if result is layer:
             store.snapshots.commit(work, layer.diff_id)
     return result, exit.usage
 

@@ -64,6 +64,10 @@ class Origin(Protocol):
         """What a file holds, or a descriptor of it."""
         ...
 
+    def time(self, path: str) -> int | None:
+        """The time that later steps are to see of something, if that is another than its entry has."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -83,13 +87,14 @@ class Item:
 class Source:
     """One source: a file, or a directory, whose contents (`items`) are copied, not itself; all of it is of `origin`.
 
-    `unpack`: of an archive it is what it holds that is copied.
+    `unpack`: of an archive it is what it holds that is copied. `local`: it is of the build's own files.
     """
 
     origin: Origin
     top: Item
     items: tuple[Item | Batch, ...] = ()
     unpack: bool = False
+    local: bool = False
 
     @property
     def is_dir(self) -> bool:
@@ -188,6 +193,8 @@ def select(origins: Callable[[int | None], Origin], op: Copy, step: Step) -> Sel
             found += [_source(origin, path, excluded, step) for path in sorted(matches(origin, clean, deep=False))]
         else:
             found.append(_source(origin, clean, excluded, step))
+        if op.origin is None and fetched is None:
+            found[before:] = [replace(source, local=True) for source in found[before:]]
         if op.unpack if fetched is None else op.unpack_fetched:
             found[before:] = [replace(source, unpack=not source.is_dir) for source in found[before:]]
     kept = [

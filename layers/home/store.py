@@ -229,8 +229,11 @@ class Store:
     def keep_toc(self, diff_id: DiffID, toc: Toc, table: bytes | None = None) -> None:
         """Keep the table of contents that whoever wrote or read a raw tar has at hand; `table`: what its `dumps` gave.
 
+        One that is there stays, as directories may have been made by it: its files may have other original times.
         Not synced: it begins with its own checksum, and one that a power cut has torn is made anew.
         """
+        if table is not None and os.path.exists(self.root / "tocs" / diff_id.hex):
+            return
         part = self.session.file()
         try:
             with full_disk_explained(self.root):
@@ -257,11 +260,16 @@ class Store:
         self.session.claim(diff_id)
         return self.blobs.has(diff_id)
 
-    def tree(self, chain: Chain) -> Tree:
-        """The merged file system of a chain, read from its raw tars. Raises BlobMissing."""
+    def tree(self, chain: Chain, *, exact: bool = False) -> Tree:
+        """The merged file system of a chain, read from its raw tars. Raises BlobMissing.
+
+        Files have the times that directories of layers made here show; `exact`: those that the tars have.
+        """
         from layers.views.tree import Tree
 
-        return Tree([(self.toc(diff_id), partial(self.blobs.open, diff_id)) for diff_id in chain.diff_ids])
+        tocs = map(self.toc, chain.diff_ids)
+        openers = (partial(self.blobs.open, diff_id) for diff_id in chain.diff_ids)
+        return Tree([(toc if exact else toc.original, opener) for toc, opener in zip(tocs, openers, strict=True)])
 
     def ingest(self, blob: Descriptor) -> DiffID:
         """The layer of a blob that is here, its raw tar made if need be. Raises BlobMissing, ArchiveInvalid."""

@@ -12,6 +12,7 @@ from layers.making.compose import Data, compose
 from layers.tar.entry import Entry, EntryType
 from layers.tar.tarball import ordered
 from layers.views import upper as upper_dir
+from layers.views.changes import Change, ChangeKind
 
 if TYPE_CHECKING:
     from layers.home.store import Store
@@ -27,21 +28,21 @@ def capture(
     hidden: Collection[str] = (),
     form: Form | None = None,
     *,
-    stamp: Callable[[Entry], Entry] | None = None,
+    stamp: Callable[[Change], Entry] | None = None,
 ) -> NewLayer:
     """The layer of what an overlay's upper directory changes; one of nothing if nothing changed.
 
-    `hidden` as in `layers.views.upper.changes`, `form` as in `layers.making.compose`; `stamp` gives an entry another
-    time. Two captures of one directory
-    give the same bytes. Raises StoreFull, and OSError if the directory cannot be read.
+    `hidden` as in `layers.views.upper.changes`, `form` as in `layers.making.compose`; `stamp` gives a changed entry
+    another time. Two captures of one directory give the same bytes. Raises StoreFull, and OSError if the directory
+    cannot be read.
     """
-    found = [change.entry for change in upper_dir.changes(upper, below, hidden)]
+    found = [*upper_dir.changes(upper, below, hidden)]
     root = upper_dir.root_change(upper, below)
     if root is not None:
-        found.append(root)
-    if stamp is not None:
-        found = [stamp(entry) for entry in found]
-    return compose(store, _with_data(upper, ordered(found)), form)
+        found.append(Change(ChangeKind.MODIFIED, root))
+    original = {} if stamp is None else {change.entry.path: change.entry.mtime_ns for change in found}
+    entries = [change.entry if stamp is None else stamp(change) for change in found]
+    return compose(store, _with_data(upper, ordered(entries)), form, original)
 
 
 def _with_data(upper: Path, entries: list[Entry]) -> Iterator[tuple[Entry, Data]]:

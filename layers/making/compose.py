@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,12 +16,13 @@ from layers.tar.header import BLOCK
 from layers.tar.pipeline import DEPTH
 from layers.tar.plain import PlainFiles
 from layers.tar.tarball import TarWriter
-from layers.tar.toc import FILE, OFFSET, SIZE, Row, Toc, entry_of, row_of
+from layers.tar.toc import FILE, OFFSET, PATH, SIZE, TIME, Row, Toc, entry_of, row_of
 
 if TYPE_CHECKING:
     from layers.home.store import Store
 
 
+EMPTY: Mapping[str, int] = {}
 BUFFERS = DEPTH + 2
 """Chunks of memory for a tar: so many are being hashed, are waiting for that, or are being filled."""
 
@@ -53,10 +55,13 @@ Piece = PlainFiles | Lent | Taken | tuple[Entry, Data]
 """What a layer is put together from."""
 
 
-def compose(store: Store, pieces: Iterable[Piece], form: Form | None = None) -> NewLayer:
+def compose(
+    store: Store, pieces: Iterable[Piece], form: Form | None = None, original: Mapping[str, int] = EMPTY
+) -> NewLayer:
     """Write a layer of entries in canonical order (`tarball.ordered`); their data come as TarWriter takes them.
 
-    With `form` it is compressed meanwhile, too. The blob is durable when this returns. Raises StoreFull,
+    With `form` it is compressed meanwhile, too. `original`: by path the times, nanoseconds since 1970, that entries
+    with other ones have had (`Toc.original`). The blob is durable when this returns. Raises StoreFull,
     ArchiveInvalid, UnsafePath, FileChanged, FileUnreadable, and what `pieces` raises.
     """
     rows: list[Row] = []
@@ -86,7 +91,7 @@ def compose(store: Store, pieces: Iterable[Piece], form: Form | None = None) -> 
                 rows.append(row_of(entry, offset if entry.type is EntryType.FILE else entry.offset))
         tar.close()
         with blob.flushing():
-            toc = Toc(rows)
+            toc = Toc(rows, array("q", [original.get(row[PATH], row[TIME]) for row in rows]) if original else None)
             table = toc.dumps()
         diff_id, size = blob.commit()
         if packing is not None:

@@ -49,7 +49,7 @@ class Job:
     @cached_property
     def tocs(self) -> list[Toc]:
         """The tables of all its layers. Raises BlobMissing."""
-        return [self._store.toc(diff_id) for diff_id in self.chain.diff_ids]
+        return [self._store.toc(diff_id).original for diff_id in self.chain.diff_ids]
 
     @cached_property
     def tars(self) -> list[Tar]:

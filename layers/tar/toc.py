@@ -5,12 +5,18 @@ A Toc is a normal form (OCI image-spec, layer.md): every path once, in canonical
 effect; of each hard-link group the first name is the file and the others link to it. Links to
 files of lower layers stay links. Directories that nothing but their children imply are not listed.
 Equal contents therefore give equal tables, whatever the order in the tar.
+
+Of a layer that was made here it may also say which times its files had then (`Toc.original`), where the tar has others:
+later steps of a build have to see those, or programs that compare times would take new files for old ones.
 """
 
 from __future__ import annotations
 
 import json
+from array import array
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, BinaryIO
 
 from layers.disk.paths import encode
@@ -29,17 +35,17 @@ _WHITEOUT, _OPAQUE = CODES[EntryType.WHITEOUT], CODES[EntryType.OPAQUE]
 
 # path, kind code, mode, uid, gid, size, mtime_ns, offset, linkname, rest (device numbers, xattrs, sparse map)
 Row = Sequence[Any]
-PATH, SIZE, OFFSET = 0, 5, 7
+PATH, SIZE, TIME, OFFSET = 0, 5, 6, 7
 """Columns."""
 
 
 class Toc:
-    """Entries of one layer by path. Immutable; made once per layer and shared between views."""
+    """Entries of one layer by path, as its tar has them. Immutable; made once per layer and shared between views."""
 
-    __slots__ = ("_at", "_deleted", "_kids", "_opaque", "_rows", "_targets", "_ways")
-
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], times: array[int] | None = None) -> None:
+        """`times`: those that the entries had, nanoseconds since 1970, if the tar has others."""
         self._rows = rows
+        self.times = times
         self._at: dict[str, int] | None = None
         self._kids: dict[str, list[str]] = {}
         self._deleted: dict[str, list[str]] = {}
@@ -74,6 +80,14 @@ class Toc:
     def rows(self) -> Sequence[Row]:
         """The entries as they are kept, for whoever looks at every one: an Entry takes longer to make than to read."""
         return self._rows
+
+    @cached_property
+    def original(self) -> Toc:
+        """The same with the times that its files had when it was made here; what directories of layers show."""
+        if self.times is None:
+            return self
+        pairs = zip(self._rows, self.times, strict=True)
+        return Toc([row if row[TIME] == time else (*row[:TIME], time, *row[TIME + 1 :]) for row, time in pairs])
 
     @property
     def size(self) -> int:
@@ -186,7 +200,9 @@ class Toc:
 
     def dumps(self) -> bytes:
         """The table as JSON; any path survives (lone surrogates are escaped)."""
-        whole = {"format": FORMAT, "rows": self._rows}
+        whole: dict[str, Any] = {"format": FORMAT, "rows": self._rows}
+        if self.times is not None:
+            whole["times"] = b64encode(self.times.tobytes()).decode()
         return json.dumps(whole, separators=(",", ":"), check_circular=False).encode()
 
     @classmethod
@@ -195,7 +211,8 @@ class Toc:
         try:
             document = json.loads(data)
             if document["format"] == FORMAT:
-                return cls(document["rows"])
+                times = array("q", b64decode(document["times"])) if "times" in document else None
+                return cls(document["rows"], times)
         except (ValueError, KeyError, TypeError):
             pass
         raise ArchiveInvalid(f"a table of contents that is not of format {FORMAT}; it can be made again from its tar")

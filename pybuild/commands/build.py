@@ -179,12 +179,17 @@ PERIOD = typed(units.parse_period)
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only the image id.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="NUMBER", help="Steps at the same time.")
-@click.option("--timestamp", type=int, metavar="SECONDS", help="The time of the image and of every file in new layers.")
 @click.option(
-    "--rewrite-timestamp",
+    "--timestamp",
+    metavar="SECONDS|now",
+    help="The time of the image and of every file in new layers; now: by the clock, and files keep theirs. "
+    "Otherwise what goes in decides, so that the same inputs give the same digests.",
+)
+@click.option(
+    "--rewrite-timestamp/--no-rewrite-timestamp",
     "rewrite",
-    is_flag=True,
-    help="No file in a new layer is younger than SOURCE_DATE_EPOCH; also -o ...,rewrite-timestamp=true.",
+    default=None,
+    help="No file in a new layer is younger than SOURCE_DATE_EPOCH (the usual); also -o ...,rewrite-timestamp=true.",
 )
 @click.option("--rm/--no-rm", default=True, help="--no-rm keeps nothing more: only failed steps leave a container.")
 @click.option(
@@ -296,7 +301,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
     platforms = [Platform.parse(word) for words in options["platforms"] for word in words.split(",")]
     from pybuild.epoch import moments
 
-    epoch, times = moments(options)
+    dates = moments(options)
     tags = tuple(Reference.parse(tag) for tag in options["tags"])
     specs = outputs(options, tags)
     if any(one.output.kind == "registry" and not one.output.names for one in specs):
@@ -327,8 +332,7 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
             add_hosts=tuple(host(word) for word in options["hosts"]),
             squash=options["squash"],
             outputs=tuple(spec.output for spec in specs),
-            epoch=epoch,
-            times=times,
+            **dates,
             jobs=options["jobs"],
             keep_failed=options["keep_failed"],
             secrets=dict(secret(spec) for spec in options["secrets"]),

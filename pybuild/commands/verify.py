@@ -119,6 +119,7 @@ def wanted(image: Image, recorded: Mapping[str, Any], place: str | None, options
             squash=recorded.get("squash"),
             epoch=recorded.get("epoch"),
             times=Times.parse(recorded.get("times", "")),
+            clock=recorded.get("clock", False),
             cache_to=(CacheTarget("inline"),) if recorded.get("inline") else (),
             apart=True,
             secrets=dict(secret(spec) for spec in options["secrets"]),
