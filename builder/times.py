@@ -1,6 +1,6 @@
 """What times the files of new layers get, and the image: by default such as follow from what a step is made of.
 
-Then the same inputs make the same bytes on another machine, on another day, in another directory (docs/adr/0011).
+Then the same inputs make the same bytes on another machine, on another day, in another directory (docs/adr/0013).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pybuild import units
+from pybuild.ages import Ages
 from pybuild.formats.table import emit
 from pybuild.wiring import Context
 
@@ -47,6 +48,7 @@ def show(context: Context) -> None:
     sizes, records = details(context.store)
     weight = {one.manifest: one for one in sizes}
     rows = []
+    ages = Ages(context.store)
     for image in context.store.images.list():
         one = weight.get(str(image.manifest.descriptor.digest))
         for name in image.references or (None,):
@@ -55,7 +57,7 @@ def show(context: Context) -> None:
                     "Repository": name.familiar_repository if name else "<none>",
                     "Tag": (name.tag if name else None) or "<none>",
                     "ID": image.id.short,
-                    "CreatedSince": units.age(units.moment(image.created)),
+                    "CreatedSince": units.age(ages.of(image)),
                     "Size": units.size(one.size if one else 0),
                     "SharedSize": units.size(one.shared if one else 0),
                     "UniqueSize": units.size(one.size - one.shared if one else 0),

@@ -97,6 +97,10 @@ class Images:
             found[image.id] = image
         return tuple(sorted(found.values(), key=lambda image: (image.created or "", str(image.id)), reverse=True))
 
+    def added(self) -> dict[Digest, float]:
+        """When each image came into the store, by the digest of its manifest; seconds since the epoch."""
+        return {Digest.parse(manifest): at for manifest, at in self._db.rows("SELECT manifest, added FROM image")}
+
     def names(self) -> tuple[tuple[Reference, Descriptor], ...]:
         """Every name and what it points to, sorted."""
         rows = self._db.rows("SELECT name, digest, media_type, size FROM ref ORDER BY name")

@@ -116,9 +116,9 @@ class Records:
 
     def fields(self, prefix: str, *names: str) -> list[tuple[str, ...]]:
         """Key and texts of the records whose keys begin so, the newest first; names as in `a.b`, "" for what is not."""
-        columns = ", ".join("coalesce(json_extract(value, ?), '')" for _ in names)
+        columns = "".join(", coalesce(json_extract(value, ?), '')" for _ in names)
         return self._db.rows(
-            f"SELECT key, {columns} FROM record WHERE key >= ? AND key < ? ORDER BY made DESC",
+            f"SELECT key{columns} FROM record WHERE key >= ? AND key < ? ORDER BY made DESC",
             *(f"$.{name}" for name in names),
             prefix,
             prefix[:-1] + chr(ord(prefix[-1]) + 1),

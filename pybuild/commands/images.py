@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pybuild import units
+from pybuild.ages import Ages
 from pybuild.formats import filters as wanted
 from pybuild.formats.table import emit
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from layers import Image
 
 COLUMNS = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "CreatedSince": "CREATED", "Size": "SIZE"}
@@ -60,10 +64,11 @@ def images(
 def _rows(context: Context, rules: dict[str, list[str]], name: str | None, *, short: bool) -> Iterator[dict[str, Any]]:
     images = context.store.images
     dangling = wanted.boolean(rules["dangling"][-1]) if "dangling" in rules else None
-    before = min((images.get(text).created or "" for text in rules.get("before", ())), default=None)
-    since = max((images.get(text).created or "" for text in rules.get("since", ())), default=None)
-    for image in images.list():
-        created = image.created or ""
+    ages = Ages(context.store)
+    before = min((age(ages, images.get(text)) for text in rules.get("before", ())), default=None)
+    since = max((age(ages, images.get(text)) for text in rules.get("since", ())), default=None)
+    for image in sorted(images.list(), key=partial(age, ages), reverse=True):
+        created = age(ages, image)
         if (before is not None and created >= before) or (since is not None and created <= since):
             continue
         if not wanted.labelled(image.config.runtime.get("Labels") or {}, rules.get("label", ())):
@@ -76,7 +81,13 @@ def _rows(context: Context, rules: dict[str, list[str]], name: str | None, *, sh
         if dangling is not None and dangling == bool(names):
             continue
         for repository, tag in names or [(NONE, NONE)]:
-            yield _row(image, repository, tag, short=short)
+            yield _row(image, repository, tag, ages.of(image), short=short)
+
+
+def age(ages: Ages, image: Image) -> float:
+    """When an image came to be, in seconds since the epoch."""
+    moment = ages.of(image)
+    return moment.timestamp() if moment is not None else 0.0
 
 
 def _named(pair: tuple[str, str], name: str | None, patterns: list[str] | None) -> bool:
@@ -87,14 +98,14 @@ def _named(pair: tuple[str, str], name: str | None, patterns: list[str] | None) 
     return patterns is None or wanted.globbed(repository, patterns) or wanted.globbed(whole, patterns)
 
 
-def _row(image: Image, repository: str, tag: str, *, short: bool) -> dict[str, Any]:
+def _row(image: Image, repository: str, tag: str, moment: datetime | None, *, short: bool) -> dict[str, Any]:
     return {
         "Repository": repository,
         "Tag": tag,
         "Digest": str(image.target.digest),
         "ID": image.id.short if short else str(image.id),
-        "CreatedAt": image.created or "N/A",
-        "CreatedSince": units.age(units.moment(image.created)),
+        "CreatedAt": moment.isoformat().replace("+00:00", "Z") if moment is not None else "N/A",
+        "CreatedSince": units.age(moment),
         "Size": units.size(image.size),
         "Platform": str(image.config.platform),
         "Containers": "N/A",

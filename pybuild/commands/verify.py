@@ -22,8 +22,8 @@ MOST = 50
 
 
 @click.command(
-    epilog="\b\nExamples:\n  SOURCE_DATE_EPOCH=1700000000 pybuild build --rewrite-timestamp -t app .\n"
-    "  pybuild verify app\n  pybuild verify --ignore-times app ../another-checkout"
+    epilog="\b\nExamples:\n  pybuild verify app\n  pybuild verify app ../another-checkout\n"
+    "  pybuild verify --ignore-times app ../another-checkout   for what was built with --timestamp now"
 )
 @click.argument("name", metavar="IMAGE")
 @click.argument("place", metavar="[CONTEXT]", required=False)

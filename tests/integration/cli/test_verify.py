@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_the_same_inputs_are_the_same_image_elsewhere_and_later(
 ) -> None:
     one, two = make("one", 1.8e9), make("two", 1.9e9)
     other = replace(dated, root=tmp_path / "other")
-    for flags in (["--rewrite-timestamp"], ["-o", f"type=oci,dest={tmp_path}/o.tar,rewrite-timestamp=true"]):
+    for flags in ([], ["--rewrite-timestamp"], ["-o", f"type=oci,dest={tmp_path}/o.tar,rewrite-timestamp=true"]):
         assert dated.build(one, *flags) == other.build(two, *flags) == dated.build(two, *flags)
     plain = replace(pybuild, root=tmp_path / "third")
     arg = ("--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", "--rewrite-timestamp")
@@ -75,8 +76,21 @@ def test_what_is_older_than_the_time_keeps_its_own_unless_all_are_to_have_it(
     assert times(dated, tmp_path, directory, "--rewrite-timestamp") == {0, 1.6e9, int(EPOCH)}
     assert times(dated, tmp_path, directory, "--timestamp", EPOCH) == {int(EPOCH)}
     late = make("two", 1.8e9)
-    assert times(dated, tmp_path, late) == {0, 1.8e9, int(EPOCH)}  # only rewriting touches files, as with BuildKit
-    assert times(dated, tmp_path, late, "--no-cache", "--rewrite-timestamp") == {0, int(EPOCH)}
+    assert times(dated, tmp_path, late, "--no-cache") == {0, int(EPOCH)}
+    assert times(dated, tmp_path, late, "--no-cache", "--no-rewrite-timestamp") == {0, 1.8e9, int(EPOCH)}
+
+
+def test_by_the_clock_files_keep_their_times(pybuild: Pybuild, make: Make, tmp_path: Path) -> None:
+    directory = make("one", 1.6e9)
+    before = int(time.time())
+    for flags in (("--timestamp", "now"), ("--no-cache", "-o", "type=oci,dest=x,rewrite-timestamp=false")):
+        found = times(pybuild, tmp_path, directory, *flags)
+        assert {moment for moment in found if moment < before} == {0, 1.6e9}
+        assert any(moment >= before for moment in found)  # of the WORKDIR
+    assert json.loads(pybuild.text("inspect", pybuild.build(directory, "--timestamp", "now")))[0]["Created"] > "2026"
+    assert (
+        "cannot be rewritten" in pybuild("build", "--timestamp", "now", "--rewrite-timestamp", directory, code=2).stderr
+    )
 
 
 def test_config_and_history_have_the_time_even_of_what_was_cached(pybuild: Pybuild, dated: Pybuild, make: Make) -> None:
@@ -103,7 +117,8 @@ def test_times_that_are_none_are_refused(pybuild: Pybuild, make: Make) -> None:
             "no number of seconds"
             in pybuild("build", "--build-arg", f"SOURCE_DATE_EPOCH={wrong}", directory, code=2).stderr
         )
-    assert "needs a time" in pybuild("build", "--rewrite-timestamp", directory, code=2).stderr
+    for wrong in ("soon", "-1", "1.5", ""):
+        assert "nor now" in pybuild("build", "--timestamp", wrong, directory, code=2).stderr
     assert "true or false" in pybuild("build", "-o", "type=oci,dest=x,rewrite-timestamp=2", directory, code=2).stderr
 
 
@@ -121,7 +136,7 @@ def test_an_image_is_verified_from_what_it_was_built_of(dated: Pybuild, make: Ma
 
 def test_what_differs_is_named(pybuild: Pybuild, make: Make) -> None:
     directory, other = make("one", 1.8e9), make("two", 1.9e9)
-    pybuild.build(directory, "-t", "app")
+    pybuild.build(directory, "-t", "app", "--timestamp", "now")
     told = pybuild("verify", "-q", "app", other, code=1).stdout
     assert "config created: " in told and "C /d/a  (mtime 2027" in told
     assert "but for times" in pybuild.text("verify", "-q", "--ignore-times", "app", other)
@@ -143,7 +158,7 @@ def test_what_was_built_elsewhere_needs_its_directory(pybuild: Pybuild, make: Ma
     other = replace(pybuild, root=tmp_path / "other")
     other("load", "-i", tmp_path / "app.tar")
     assert "give CONTEXT" in other("verify", "app", code=2).stderr
-    other("verify", "-q", "--ignore-times", "app", directory)
+    other("verify", "-q", "app", directory)
     (tmp_path / "gone").mkdir()
     directory.rename(tmp_path / "gone/one")
     assert "no directory now" in pybuild("verify", "app", code=2).stderr

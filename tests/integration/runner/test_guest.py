@@ -24,6 +24,7 @@ TESTS = (
 LAYERS = (  # an older EROFS takes block devices only
     "../layers/test_overlay.py::test_what_is_told_of_the_way_is_what_is_done",
     "../layers/test_modes.py::test_a_link_into_a_lower_layer[to a large file]",
+    "../builder/test_reproducible.py::test_one_digest_everywhere_and_always",
     "../containers/test_userns.py::test_a_disk_that_knows_mapped_mounts_beside_one_in_memory_that_may_not",
 )
 
