@@ -54,7 +54,7 @@ def export(
             assert output.dest is not None
             from layers.making.merge import flat
 
-            trees = [(folder(image, images, output), bench.store.tree(image.chain, exact=True)) for image in images]
+            trees = [(folder(image, images, output), bench.store.tree(image.chain)) for image in images]
             with replacing(output.dest) as sink:
                 flat(trees, sink, None if times is None else times.of)
         case "local":

@@ -130,18 +130,18 @@ def seconds(created: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Gives times to what a command changed; `below` has those that it saw, `exact` those that the tars below have."""
+    """Gives times to what a command changed; `below` has those that it saw, `told` those that the layers say."""
 
     times: Times
     below: Tree
-    exact: Tree
+    told: Tree
 
     def __call__(self, change: Change) -> Entry:
         """The entry of a change with its time; what was not touched keeps that of the layer where it comes from."""
         entry = change.entry
         if change.kind is ChangeKind.MODIFIED and (old := self.below.get(entry.path)) is not None:
             same = old.type is entry.type and whole_seconds(old.mtime_ns) == entry.mtime_ns
-            if same and (known := self.exact.get(entry.path)) is not None:
+            if same and (known := self.told.get(entry.path)) is not None:
                 entry = dated(entry, whole_seconds(known.mtime_ns))
                 return entry if self.times.inputs else self.times.of(entry)
         return self.times.of(entry)

@@ -90,7 +90,7 @@ def _layers(old: Image, new: Image) -> Iterator[Layer]:
 
 def sides(store: Store, layer: Layer) -> tuple[Tree, Tree]:
     """The files of a layer that differs, alone, as they are in both images. Raises BlobMissing."""
-    old, new = (store.tree(Chain(() if one is None else (one,)), exact=True) for one in (layer.old, layer.new))
+    old, new = (store.tree(Chain(() if one is None else (one,))) for one in (layer.old, layer.new))
     return old, new
 
 

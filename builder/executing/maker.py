@@ -78,7 +78,7 @@ class LayerMaker:
                 assert looked.selection is not None
                 layer = copy(
                     store,
-                    store.tree(below, exact=True),
+                    store.tree(below),
                     step,
                     looked.selection,
                     anew=self._anew(step),

@@ -28,7 +28,7 @@ def mkdir(store: Store, below: Chain, step: Step, epoch: int | None, times: Time
 
     op = step.op
     assert isinstance(op, Mkdir)
-    tree = store.tree(below, exact=True)
+    tree = store.tree(below)
     uid, gid = tree.accounts().owner(op.user)
     path = tree.resolve(op.path.strip("/"))
     epoch = times.epoch if times is not None else epoch

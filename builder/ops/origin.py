@@ -21,7 +21,7 @@ class TreeOrigin:
     @classmethod
     def of(cls, store: Store, chain: Chain) -> TreeOrigin:
         """The files of a chain. Raises BlobMissing."""
-        return cls(store.tree(chain, exact=True), store.tree(chain))
+        return cls(store.tree(chain), store.tree(chain, original=True))
 
     def time(self, path: str) -> int | None:
         """The time that something had when it was made here, nanoseconds since 1970."""

@@ -165,8 +165,8 @@ def run(
             if crowded:
                 failed.add_note(str(room.full(store.root)))
             raise failed
-        under = store.tree(below)
-        stamp = None if times is None else Stamp(times, under, store.tree(below, exact=True))
+        under = store.tree(below, original=True)
+        stamp = None if times is None else Stamp(times, under, store.tree(below))
         layer = capture(store, work.upper, under, form=settings.form, stamp=stamp)
         result = settled(store, below, settings.former, layer)
         if result is layer:

@@ -208,7 +208,7 @@ def repack(
     """
     origin = Origin.read(bundle)
     image = store.images.get(str(origin.manifest.digest))
-    before = store.tree(image.chain, exact=True)
+    before = store.tree(image.chain)
     masked = {normalise(path) for path in (*masks, *(() if volumes else table(image.config.runtime, "Volumes")))}
 
     def pack(root: Root) -> NewLayer | None:

@@ -260,16 +260,16 @@ class Store:
         self.session.claim(diff_id)
         return self.blobs.has(diff_id)
 
-    def tree(self, chain: Chain, *, exact: bool = False) -> Tree:
+    def tree(self, chain: Chain, *, original: bool = False) -> Tree:
         """The merged file system of a chain, read from its raw tars. Raises BlobMissing.
 
-        Files have the times that directories of layers made here show; `exact`: those that the tars have.
+        `original`: with the times that directories show of layers that were made here (`Toc.original`).
         """
         from layers.views.tree import Tree
 
         tocs = map(self.toc, chain.diff_ids)
         openers = (partial(self.blobs.open, diff_id) for diff_id in chain.diff_ids)
-        return Tree([(toc if exact else toc.original, opener) for toc, opener in zip(tocs, openers, strict=True)])
+        return Tree([(toc.original if original else toc, opener) for toc, opener in zip(tocs, openers, strict=True)])
 
     def ingest(self, blob: Descriptor) -> DiffID:
         """The layer of a blob that is here, its raw tar made if need be. Raises BlobMissing, ArchiveInvalid."""

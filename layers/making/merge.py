@@ -31,8 +31,8 @@ def squash(store: Store, diff_ids: Sequence[DiffID], below: Chain) -> NewLayer:
     Raises BlobMissing, and UnsafePath for a hard link to what is not there.
     """
     tocs = [store.toc(diff_id) for diff_id in diff_ids]
-    tree, base = store.tree(Chain(tuple(diff_ids)), exact=True), store.tree(below, exact=True)
-    whole = store.tree(Chain((*below.diff_ids, *diff_ids)), exact=True)
+    tree, base = store.tree(Chain(tuple(diff_ids))), store.tree(below)
+    whole = store.tree(Chain((*below.diff_ids, *diff_ids)))
     linked = _linked(tree, whole, tocs, (entry for diff_id in below.diff_ids for entry in store.toc(diff_id)))
     entries = list(_kept(tree, whole))
     entries += [entry for entry, _ in linked.values()]

@@ -38,7 +38,7 @@ class OverlayWorkspace:
         """What differs from the chain, sorted by path, parents before children."""
         from layers.views.upper import changes
 
-        return changes(self.upper, self.store.tree(self.base))
+        return changes(self.upper, self.store.tree(self.base, original=True))
 
     def keep(self, folder: Path) -> None:
         """Move the upper directory to `folder/upper`."""

@@ -45,14 +45,14 @@ class PlainWorkspace:
         """What differs from the chain now, in overlayfs's form; compared anew each time it is asked for."""
         upper = self.root.with_name("upper")
         discard(upper)
-        lift(self.root, upper, self.store.tree(self.base))
+        lift(self.root, upper, self.store.tree(self.base, original=True))
         return upper
 
     def changes(self) -> Iterator[Change]:
         """What differs from the chain, sorted by path, parents before children."""
         from layers.views.upper import changes
 
-        return changes(self.upper, self.store.tree(self.base))
+        return changes(self.upper, self.store.tree(self.base, original=True))
 
     def keep(self, folder: Path) -> None:
         """Move the directory to `folder`, where `attach` finds it."""

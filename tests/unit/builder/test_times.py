@@ -56,7 +56,7 @@ def test_what_was_not_touched_keeps_the_time_of_its_layer() -> None:
     def tree(seconds: int) -> Tree:
         return Tree([(Toc.of([Entry("a", EntryType.FILE, mtime_ns=seconds * 10**9)]), lambda: None)])  # type: ignore[arg-type, return-value]
 
-    stamp = Stamp(Times(100, inputs=True), below=tree(77), exact=tree(55))
+    stamp = Stamp(Times(100, inputs=True), below=tree(77), told=tree(55))
 
     def given(kind: ChangeKind, seconds: int) -> int:
         return stamp(Change(kind, Entry("a", EntryType.FILE, 0o700, mtime_ns=seconds * 10**9))).mtime_ns // 10**9
