@@ -61,15 +61,15 @@ def fill(context: Path, moment: float) -> Path:
         (context / path).write_text(text)
         (context / path).chmod(0o640)
     (context / "src/link").symlink_to("deep/one.txt")
-    for path in ("src", "src/deep"):
-        (context / path).chmod(0o750)
+    for folder in ("src", "src/deep"):
+        (context / folder).chmod(0o750)
     with tarfile.open(context / "old.tar", "w") as archive:
         member = tarfile.TarInfo("within")
         member.size, member.mtime = 3, OLD
         archive.addfile(member, io.BytesIO(b"old"))
     (context / "Dockerfile").write_text(DOCKERFILE)
-    for path in (*context.rglob("*"), context):
-        os.utime(path, (moment, moment), follow_symlinks=False)
+    for each in (*context.rglob("*"), context):
+        os.utime(each, (moment, moment), follow_symlinks=False)
     return context
 
 
