@@ -5,6 +5,7 @@ Then the same inputs make the same bytes on another machine, on another day, in 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ SPREAD = 1 << 20
 EARLIEST = 315_619_200 + SPREAD
 """Seconds since 1970 for what stands on nothing, so that all its files are of 1980 or later: zip knows no other."""
 INPUTS = "inputs"
-DIGITS = 8
+DIGITS, NOTHING = 8, "0"
 """Of a digest, that decide a time."""
 
 
@@ -68,9 +69,14 @@ class Times:
 
         Another content has another time: servers and browsers know by it that a file has changed.
         """
+        return self.all_copied([mtime_ns], [content or NOTHING])[0]
+
+    def all_copied(self, mtimes_ns: Iterable[int], contents: Iterable[str]) -> list[int]:
+        """The same of many files."""
         if not self.inputs:
-            return self.at(mtime_ns)
-        return (self.epoch - (int(content[:DIGITS], 16) % SPREAD if content else 0)) * SECOND
+            return list(map(self.at, mtimes_ns))
+        epoch = self.epoch
+        return [(epoch - int(content[:DIGITS], 16) % SPREAD) * SECOND for content in contents]
 
     def __str__(self) -> str:
         """What of it decides a result, for cache keys."""

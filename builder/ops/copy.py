@@ -111,8 +111,7 @@ class Placing:
         mtimes_ns = [whole_seconds(mtime_ns) for mtime_ns in batch.stats.column("mtime_ns")]
         if self.times is not None:
             self.original.update(zip(map(f"{head}/".__add__, batch.names), mtimes_ns, strict=True))
-            contents = (batch.content(at) for at in range(len(batch)))
-            mtimes_ns = list(map(self.times.copied, mtimes_ns, contents))
+            mtimes_ns = self.times.all_copied(mtimes_ns, map(batch.content, range(len(batch))))
         return PlainFiles(
             f"{head}/",
             batch.names,

@@ -1,6 +1,7 @@
 """`python -m tests.acceptance.differ.ours STORE WORK`: builds the cases named on its input, an answer a line.
 
-All in one process, as a program that uses pybuild as a library does.
+All in one process, as a program that uses pybuild as a library does. Times are those of the clock and the context, as
+BuildKit has them; what they are otherwise is `tests/integration/builder/test_reproducible.py`.
 """
 
 import json
@@ -33,6 +34,7 @@ def answer(case: Case, store: Path, work: Path, base: Tree) -> dict[str, Any]:
         no_cache=case.feature != "real",  # a cached layer has the times of another case's files
         userns=None if case.head("users") else Ids.usual(),
         outputs=(Output("oci", out, codec="none"),),
+        clock=True,
     )
     try:
         build(request, root=store)
