@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import ceil
 from typing import TYPE_CHECKING
 
 from layers import Entry, EntryType
@@ -110,8 +111,8 @@ def now(request: BuildRequest) -> str:
 
 def time_of(request: BuildRequest, base: BaseImage | None) -> str:
     """The time of an image that is built upon, if it says one of use; else that of what stands on nothing."""
-    created = base.config.created if base is not None else None
-    return created if created and seconds(created) >= EARLIEST else now(request)
+    known = seconds(base.config.created or "") if base is not None else -1
+    return text(known) if known >= EARLIEST else now(request)
 
 
 def after(created: str, toc: Toc) -> str:
@@ -126,10 +127,10 @@ def text(epoch: int) -> str:
 
 
 def seconds(created: str) -> int:
-    """Seconds since 1970 of RFC 3339, -1 if it is none."""
+    """Seconds since 1970 of RFC 3339, those begun counted, too; -1 if it is none."""
     try:
         moment = datetime.fromisoformat(created)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        return ceil((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return -1
 
