@@ -74,7 +74,7 @@ class Toc:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Entry]:
-        return map(entry_of, self._rows)
+        return map(entry_of, self.rows)
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -84,10 +84,7 @@ class Toc:
     @cached_property
     def original(self) -> Toc:
         """The same with the times that its files had when it was made here; what directories of layers show."""
-        if self.times is None:
-            return self
-        pairs = zip(self._rows, self.times, strict=True)
-        return Toc([row if row[TIME] == time else (*row[:TIME], time, *row[TIME + 1 :]) for row, time in pairs])
+        return self if self.times is None else _Original(self, self.times)
 
     @property
     def size(self) -> int:
@@ -99,7 +96,7 @@ class Toc:
     def get(self, path: str) -> Entry | None:
         """The entry of a path that exists in this layer; deletions are not entries here."""
         at = self._index().get(path, -1)
-        return entry_of(self._rows[at]) if at >= 0 else None
+        return self._entry(at) if at >= 0 else None
 
     def paths(self) -> Iterable[str]:
         """Every path that exists in this layer, listed or implied."""
@@ -162,6 +159,9 @@ class Toc:
             self._targets = {row[8] for row in self._rows if row[1] == _HARDLINK}
         return path in self._targets
 
+    def _entry(self, at: int) -> Entry:
+        return entry_of(self._rows[at])
+
     def _index(self) -> dict[str, int]:
         """Positions by path; -1 for implied directories, which whiteouts alone do not make."""
         if self._at is not None:
@@ -212,10 +212,36 @@ class Toc:
             document = json.loads(data)
             if document["format"] == FORMAT:
                 times = array("q", b64decode(document["times"])) if "times" in document else None
-                return cls(document["rows"], times)
+                if times is None or len(times) == len(document["rows"]):
+                    return cls(document["rows"], times)
         except (ValueError, KeyError, TypeError):
             pass
         raise ArchiveInvalid(f"a table of contents that is not of format {FORMAT}; it can be made again from its tar")
+
+
+class _Original(Toc):
+    """A table with other times, which stands on the one that it is of: few of many entries are asked for."""
+
+    def __init__(self, toc: Toc, times: array[int]) -> None:
+        super().__init__(toc._rows)
+        self._toc = toc
+        self._moments = times
+        self._kids, self._deleted, self._opaque, self._ways = toc._kids, toc._deleted, toc._opaque, toc._ways
+
+    @cached_property
+    def rows(self) -> Sequence[Row]:
+        return list(map(_timed, self._rows, self._moments))
+
+    def _entry(self, at: int) -> Entry:
+        return entry_of(_timed(self._rows[at], self._moments[at]))
+
+    def _index(self) -> dict[str, int]:
+        return self._toc._index()
+
+
+def _timed(row: Row, time: int) -> Row:
+    """A row with its other time."""
+    return row if row[TIME] == time else (*row[:TIME], time, *row[TIME + 1 :])
 
 
 def _imply(path: str, at: dict[str, int], kids: dict[str, list[str]]) -> None:
