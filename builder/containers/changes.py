@@ -30,8 +30,7 @@ def tree(store: Store, container: Container) -> Tree:
     below = store.tree(container.settings.chain)
     if not container.upper.is_dir():
         return below
-    seen = store.tree(container.settings.chain, original=True)
-    return Lifted(below, seen, container.upper, places(container, below))
+    return Lifted(below, container.upper, places(container, below))
 
 
 def places(container: Container, below: Tree) -> frozenset[str]:
@@ -88,7 +87,7 @@ def commit(
     settings = container.settings
     below = settings.chain
     with store.lease(*below.diff_ids):
-        under = store.tree(below, original=True)
+        under = store.tree(below)
         layer = None
         if container.upper.is_dir():
             layer = capture(store, container.upper, under, places(container, under))

@@ -164,8 +164,8 @@ class Attaching:
         chain, path = (shown.chain, shown.path) if shown.chain is not None else (self._layer(shown), MOUNTED)
         snapshots, ids = self.bench.store.snapshots, self.settings.footing.mapping
         if readonly:
-            return self.undo.enter_context(snapshots.view(chain, ids=ids)) / path
-        return self.undo.enter_context(snapshots.prepare(chain, ids=ids)).root / path
+            return self.undo.enter_context(snapshots.view(chain, ids=ids, original=True)) / path
+        return self.undo.enter_context(snapshots.prepare(chain, ids=ids, original=True)).root / path
 
     def _layer(self, shown: Shown) -> Chain:
         """One layer that has what is shown as MOUNTED and nothing else."""

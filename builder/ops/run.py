@@ -111,7 +111,7 @@ def run(
 
     footing, times = settings.footing, settings.times
     clock = {} if times is None else {NAME: str(times.epoch)}
-    with store.scratch() as files, store.snapshots.prepare(below, ids=footing.mapping) as work:
+    with store.scratch() as files, store.snapshots.prepare(below, ids=footing.mapping, original=True) as work:
         mounts = list(network_files(files, hostname=HOSTNAME, hosts=op.hosts, network=op.network))
         if op.script is not None:
             mounts.append(_script(files, op))

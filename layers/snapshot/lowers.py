@@ -26,6 +26,7 @@ from layers.oci.digest import Digest
 from layers.snapshot.mountings import Mountings, Refused
 from layers.snapshot.spans import MOST_LAYERS, Span, indexed, unpacked
 from layers.snapshot.superblock import CannotIndex
+from layers.tar.toc import is_original
 
 if TYPE_CHECKING:
     from layers.home.leases import Lease
@@ -39,17 +40,24 @@ INDEX = "index"
 
 
 class Job:
-    """A chain that is wanted as directories: its tables, read when first asked for."""
+    """A chain that is wanted as directories: its tables, read when first asked for, perhaps with original times."""
 
-    def __init__(self, store: Store, chain: Chain, lease: Lease) -> None:
+    def __init__(self, store: Store, chain: Chain, lease: Lease, *, original: bool = False) -> None:
         self.chain = chain
         self.lease = lease
         self._store = store
+        self._original = original
 
     @cached_property
     def tocs(self) -> list[Toc]:
         """The tables of all its layers. Raises BlobMissing."""
-        return [self._store.toc(diff_id).original for diff_id in self.chain.diff_ids]
+        tocs = [self._store.toc(diff_id) for diff_id in self.chain.diff_ids]
+        return [toc.original for toc in tocs] if self._original else tocs
+
+    def key(self, span: Span) -> ChainID:
+        """The name of a span's directory."""
+        key = span.key(self.chain)
+        return timed(key) if self._original and any(map(is_original, self.tocs[slice(*span)])) else key
 
     @cached_property
     def tars(self) -> list[Tar]:
@@ -74,6 +82,11 @@ class Job:
                 unpack(self.tocs[at], raw, target, overlay=span.bottom > 0, below=self.tree(at))
 
 
+def timed(key: ChainID) -> ChainID:
+    """The name of a directory whose files have other times than its layers say."""
+    return Digest.of(f"{key} as it was made".encode())
+
+
 class Lowers:
     """The directories of chains in one store."""
 
@@ -94,8 +107,11 @@ class Lowers:
         return Digest.of(f"{of} as {owners}".encode()) if owners else of
 
     @contextmanager
-    def of(self, chain: Chain) -> Iterator[list[Path]]:
-        """The directories of a chain, uppermost first, kept from prune while inside. Raises SnapshotMissing."""
+    def of(self, chain: Chain, *, original: bool = False) -> Iterator[list[Path]]:
+        """The directories of a chain, uppermost first, kept from prune while inside. Raises SnapshotMissing.
+
+        `original`: files have the times that they had when their layers were made here.
+        """
         with self._store.lease(*chain.diff_ids) as lease:
             if not chain.diff_ids:
                 with self._store.scratch() as empty:
@@ -103,7 +119,7 @@ class Lowers:
                     yield [empty]
                 return
             try:
-                places = self._places(Job(self._store, chain, lease))
+                places = self._places(Job(self._store, chain, lease, original=original))
             except BlobMissing as error:
                 raise SnapshotMissing(str(chain.id), str(error)) from error
             yield places[::-1]
@@ -149,7 +165,7 @@ class Lowers:
         return self._all(job, unpacked(depth), index=False)
 
     def _all(self, job: Job, spans: Sequence[Span], *, index: bool = True) -> list[Path]:
-        keys = [self.key(span.key(job.chain)) for span in spans]
+        keys = [self.key(job.key(span)) for span in spans]
         job.lease.add(*keys)
         missing = set(self.missing(*keys))
         places = []

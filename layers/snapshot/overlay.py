@@ -13,7 +13,8 @@ from layers.home.leases import discard
 from layers.oci.chain import Chain
 from layers.quick import dataclass, field
 from layers.snapshot.idle import OVERLAY, shrink
-from layers.snapshot.lowers import Lowers
+from layers.snapshot.lowers import Lowers, timed
+from layers.tar.toc import is_original
 
 if TYPE_CHECKING:
     from layers.home.store import Mounter, Store
@@ -32,13 +33,15 @@ class OverlayWorkspace:
     store: Store
     lasting: bool
     """True if the upper directory belongs to a folder that stays."""
+    original: bool
+    """True if files below have the times that they had when their layers were made here."""
     mounted: ExitStack = field(default_factory=ExitStack)
 
     def changes(self) -> Iterator[Change]:
         """What differs from the chain, sorted by path, parents before children."""
         from layers.views.upper import changes
 
-        return changes(self.upper, self.store.tree(self.base, original=True))
+        return changes(self.upper, self.store.tree(self.base, original=self.original))
 
     def keep(self, folder: Path) -> None:
         """Move the upper directory to `folder/upper`."""
@@ -63,18 +66,23 @@ class OverlaySnapshots:
         return self._lowers.how()
 
     @contextmanager
-    def view(self, chain: Chain, *, ids: int | None = None) -> Iterator[Path]:
+    def view(self, chain: Chain, *, ids: int | None = None, original: bool = False) -> Iterator[Path]:
         """A read-only mount of the chain. Raises SnapshotMissing."""
-        with self._lowers.of(chain) as lowers, self._store.scratch() as scratch, ExitStack() as mounted:
+        with (
+            self._lowers.of(chain, original=original) as lowers,
+            self._store.scratch() as scratch,
+            ExitStack() as mounted,
+        ):
             (scratch / "empty").mkdir()  # an overlay without an upper needs two directories, and not the same one
             self._mount(mounted, [*lowers, scratch / "empty"], scratch / "merged", ids=ids)
             yield scratch / "merged"
 
     @contextmanager
-    def prepare(self, chain: Chain, *, ids: int | None = None) -> Iterator[Workspace]:
+    def prepare(self, chain: Chain, *, ids: int | None = None, original: bool = False) -> Iterator[Workspace]:
         """A writable mount over the chain, dropped on leaving unless committed or kept. Raises SnapshotMissing."""
-        with self._lowers.of(chain) as lowers, self._store.scratch() as scratch:
-            work = OverlayWorkspace(scratch / "merged", scratch / "upper", chain, self._store, lasting=False)
+        with self._lowers.of(chain, original=original) as lowers, self._store.scratch() as scratch:
+            root, upper = scratch / "merged", scratch / "upper"
+            work = OverlayWorkspace(root, upper, chain, self._store, lasting=False, original=original)
             with work.mounted:
                 place = scratch / "work"
                 self._mount(work.mounted, lowers, work.root, upper=work.upper, work=place, volatile=True, ids=ids)
@@ -88,7 +96,8 @@ class OverlaySnapshots:
         if volatile:
             discard(folder / "work")  # the kernel takes none that a volatile mount has left
         with self._lowers.of(chain) as lowers:
-            work = OverlayWorkspace(folder / "merged", folder / "upper", chain, self._store, lasting=True)
+            root, upper = folder / "merged", folder / "upper"
+            work = OverlayWorkspace(root, upper, chain, self._store, lasting=True, original=False)
             with work.mounted:
                 place = folder / "work"
                 self._mount(work.mounted, lowers, work.root, upper=work.upper, work=place, volatile=volatile, ids=ids)
@@ -101,7 +110,8 @@ class OverlaySnapshots:
         if not isinstance(work, OverlayWorkspace) or work.lasting or not work.upper.exists():
             return
         chain = work.base.push(diff_id)
-        key = self._lowers.key(chain.ids[-1])
+        key = chain.ids[-1]
+        key = self._lowers.key(timed(key) if is_original(self._store.toc(diff_id).original) else key)
         with self._store.lease(key, *chain.ids), self._store.lock(f"snapshot.{key.hex}"):
             if not self._lowers.missing(key):
                 return
@@ -113,11 +123,11 @@ class OverlaySnapshots:
     def remove(self, chain: Chain) -> None:
         """Forget the directory of the chain's uppermost layer."""
         if chain.id is not None:
-            key = self._lowers.key(chain.id)
-            with self._store.scratch() as scratch, self._store.db.write() as db:
-                db.execute("DELETE FROM snapshot WHERE chain = ?", (str(key),))
-                with suppress(FileNotFoundError):
-                    os.rename(self._store.root / "snapshots" / key.hex, scratch / "old")
+            for key in map(self._lowers.key, (chain.id, timed(chain.id))):
+                with self._store.scratch() as scratch, self._store.db.write() as db:
+                    db.execute("DELETE FROM snapshot WHERE chain = ?", (str(key),))
+                    with suppress(FileNotFoundError):
+                        os.rename(self._store.root / "snapshots" / key.hex, scratch / "old")
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -39,20 +39,21 @@ class PlainWorkspace:
     root: Path
     base: Chain
     store: Store
+    original: bool = False
 
     @property
     def upper(self) -> Path:
         """What differs from the chain now, in overlayfs's form; compared anew each time it is asked for."""
         upper = self.root.with_name("upper")
         discard(upper)
-        lift(self.root, upper, self.store.tree(self.base, original=True))
+        lift(self.root, upper, self.store.tree(self.base, original=self.original))
         return upper
 
     def changes(self) -> Iterator[Change]:
         """What differs from the chain, sorted by path, parents before children."""
         from layers.views.upper import changes
 
-        return changes(self.upper, self.store.tree(self.base, original=True))
+        return changes(self.upper, self.store.tree(self.base, original=self.original))
 
     def keep(self, folder: Path) -> None:
         """Move the directory to `folder`, where `attach` finds it."""
@@ -70,15 +71,15 @@ class PlainSnapshots:
         return not chain.diff_ids
 
     @contextmanager
-    def view(self, chain: Chain, *, ids: int | None = None) -> Iterator[Path]:
+    def view(self, chain: Chain, *, ids: int | None = None, original: bool = False) -> Iterator[Path]:
         """A directory of the chain that nobody else sees. Raises SnapshotMissing."""
-        with self.prepare(chain, ids=ids) as work:
+        with self.prepare(chain, ids=ids, original=original) as work:
             yield work.root
 
     @contextmanager
-    def prepare(self, chain: Chain, *, ids: int | None = None) -> Iterator[Workspace]:
+    def prepare(self, chain: Chain, *, ids: int | None = None, original: bool = False) -> Iterator[Workspace]:
         """A directory of the chain, dropped on leaving unless kept. Raises SnapshotMissing."""
-        with self._store.scratch() as scratch, self.attach(chain, scratch, ids=ids) as work:
+        with self._store.scratch() as scratch, self._unpacked(chain, scratch, ids=ids, original=original) as work:
             yield work
 
     @contextmanager
@@ -86,6 +87,11 @@ class PlainSnapshots:
         self, chain: Chain, folder: Path, *, ids: int | None = None, volatile: bool = False
     ) -> Iterator[Workspace]:
         """The directory `folder/merged`, unpacked if it is not there yet. Raises SnapshotMissing."""
+        with self._unpacked(chain, folder, ids=ids, original=False) as work:
+            yield work
+
+    @contextmanager
+    def _unpacked(self, chain: Chain, folder: Path, *, ids: int | None, original: bool) -> Iterator[Workspace]:
         if ids is not None:
             raise SnapshotMissing(str(chain.id), "a copy shows its files with the owners that they have")
         merged = folder / "merged"
@@ -95,11 +101,11 @@ class PlainSnapshots:
                 discard(part)
                 part.mkdir(mode=0o755)
                 try:
-                    Job(self._store, chain, lease).unpack(Span(0, len(chain)), part)
+                    Job(self._store, chain, lease, original=original).unpack(Span(0, len(chain)), part)
                 except BlobMissing as error:
                     raise SnapshotMissing(str(chain.id), str(error)) from error
                 os.rename(part, merged)
-            yield PlainWorkspace(merged, chain, self._store)
+            yield PlainWorkspace(merged, chain, self._store, original)
 
     def commit(self, work: Workspace, diff_id: DiffID) -> None:
         """Nothing: the layer is unpacked when it is needed."""

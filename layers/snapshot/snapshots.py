@@ -47,18 +47,21 @@ class Snapshotter(Protocol):
     """Makes directories from chains whose layers are in the store.
 
     `ids` is the descriptor of a user namespace: owners are seen by its map, whereas `Workspace.upper` and layers have
-    the numbers of its inside.
+    the numbers of its inside. `original`: files have the times that they had when their layers were made here
+    (`Toc.original`), as the later steps of a build see them; else those that their layers say.
     """
 
     def has(self, chain: Chain) -> bool:
         """True if `view` and `prepare` need not unpack anything first."""
         ...
 
-    def view(self, chain: Chain, *, ids: int | None = None) -> AbstractContextManager[Path]:
+    def view(self, chain: Chain, *, ids: int | None = None, original: bool = False) -> AbstractContextManager[Path]:
         """A read-only directory of the chain. Raises SnapshotMissing."""
         ...
 
-    def prepare(self, chain: Chain, *, ids: int | None = None) -> AbstractContextManager[Workspace]:
+    def prepare(
+        self, chain: Chain, *, ids: int | None = None, original: bool = False
+    ) -> AbstractContextManager[Workspace]:
         """A writable directory over the chain, dropped on leaving unless committed. Raises SnapshotMissing."""
         ...
 

@@ -239,6 +239,11 @@ class _Original(Toc):
         return self._toc._index()
 
 
+def is_original(toc: Toc) -> bool:
+    """True for a table with other times than its tar has."""
+    return isinstance(toc, _Original)
+
+
 def _timed(row: Row, time: int) -> Row:
     """A row with its other time."""
     return row if row[TIME] == time else (*row[:TIME], time, *row[TIME + 1 :])

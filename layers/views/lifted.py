@@ -18,14 +18,13 @@ from layers.views.upper import changes, root_change
 class Lifted(Tree):
     """A Tree whose uppermost layer is a directory in overlayfs's form, as it was when this was made.
 
-    `changes` are what that directory changes; for `upper` and `hidden` see `layers.views.upper.changes`. `below` is
-    what lies there, `seen` the same with the times that were seen in the directory.
+    `changes` are what that directory changes; for `upper` and `hidden` see `layers.views.upper.changes`.
     """
 
-    def __init__(self, below: Tree, seen: Tree, upper: Path, hidden: Collection[str] = ()) -> None:
-        self.changes = tuple(changes(upper, seen, hidden))
+    def __init__(self, below: Tree, upper: Path, hidden: Collection[str] = ()) -> None:
+        self.changes = tuple(changes(upper, below, hidden))
         entries = [change.entry for change in self.changes]
-        root = root_change(upper, seen)
+        root = root_change(upper, below)
         top = Toc.of(ordered(entries if root is None else [root, *entries]))
         self._upper = upper
         super().__init__([*below.layers, (top, _no_tar)])

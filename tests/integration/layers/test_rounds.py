@@ -207,7 +207,7 @@ def test_every_way_shows_what_the_kernel_shows(seed: int, tmp_path: Path) -> Non
                     below = store.tree(chain)
                     layer = capture(store, work.upper, below)
                     assert capture(store, work.upper, below) == layer, "two captures differ"
-                    lifted = Lifted(below, below, work.upper)
+                    lifted = Lifted(below, work.upper)
                     same(tree_view(lifted), told, f"read where it lies, layer {depth}")
                     captured = store.tree(chain.push(layer.diff_id))
                     assert not list(diff(captured, lifted, reasons=True)), "what lies there is what was captured"

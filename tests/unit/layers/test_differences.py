@@ -288,7 +288,7 @@ def test_an_upper_directory_as_a_layer(tmp_path: Path) -> None:
     os.mknod(upper / "e", stat.S_IFCHR)
     (upper / "new").write_bytes(b"new")
     os.link(upper / "new", upper / "too")
-    lifted = Lifted(below, below, upper)
+    lifted = Lifted(below, upper)
     assert set(view(lifted)) == {"d", "d/a", "x", "l", "new", "too"}
     assert [lifted.read(path, 99) for path in ("d/a", "x", "l", "too")] == [b"changed", b"4", b"4", b"new"]
     assert lifted.inode("new") == lifted.inode("too")
@@ -325,7 +325,7 @@ def test_a_few_changes_cost_the_same_over_any_image(tmp_path: Path) -> None:
         (upper / "d").mkdir(parents=True)
         for number in range(20):
             (upper / "d" / f"{number:06}").write_bytes(b"new")
-        lifted = Lifted(below, below, upper)
+        lifted = Lifted(below, upper)
         assert len(lifted.changes) == 21
         assert len(list(diff(below, lifted, reasons=True))) == 21
         return below.asked
