@@ -15,7 +15,6 @@ from layers import Entry, EntryType
 from layers.oci.documents import timestamp
 from layers.quick import dataclass, replace
 from layers.tar.entry import SECOND, whole_seconds
-from layers.tar.toc import TIME
 from layers.views.changes import ChangeKind
 
 if TYPE_CHECKING:
@@ -117,6 +116,8 @@ def time_of(request: BuildRequest, base: BaseImage | None) -> str:
 
 def after(created: str, toc: Toc) -> str:
     """The time of a layer over what is of the time `created`: the same, or if later that of its youngest file."""
+    from layers.tar.toc import TIME
+
     youngest = max((row[TIME] for row in toc.rows), default=0) // SECOND
     return created if youngest <= seconds(created) else text(youngest)
 

@@ -26,7 +26,6 @@ from layers.oci.digest import Digest
 from layers.snapshot.mountings import Mountings, Refused
 from layers.snapshot.spans import MOST_LAYERS, Span, indexed, unpacked
 from layers.snapshot.superblock import CannotIndex
-from layers.tar.toc import is_original
 
 if TYPE_CHECKING:
     from layers.home.leases import Lease
@@ -57,7 +56,8 @@ class Job:
     def key(self, span: Span) -> ChainID:
         """The name of a span's directory."""
         key = span.key(self.chain)
-        return timed(key) if self._original and any(map(is_original, self.tocs[slice(*span)])) else key
+        own = self.tocs[slice(*span)] if self._original else ()
+        return timed(key) if any(toc.is_original for toc in own) else key
 
     @cached_property
     def tars(self) -> list[Tar]:

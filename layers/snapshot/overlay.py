@@ -14,7 +14,6 @@ from layers.oci.chain import Chain
 from layers.quick import dataclass, field
 from layers.snapshot.idle import OVERLAY, shrink
 from layers.snapshot.lowers import Lowers, timed
-from layers.tar.toc import is_original
 
 if TYPE_CHECKING:
     from layers.home.store import Mounter, Store
@@ -111,7 +110,7 @@ class OverlaySnapshots:
             return
         chain = work.base.push(diff_id)
         key = chain.ids[-1]
-        key = self._lowers.key(timed(key) if is_original(self._store.toc(diff_id).original) else key)
+        key = self._lowers.key(key if self._store.toc(diff_id).times is None else timed(key))
         with self._store.lease(key, *chain.ids), self._store.lock(f"snapshot.{key.hex}"):
             if not self._lowers.missing(key):
                 return

@@ -81,6 +81,11 @@ class Toc:
         """The entries as they are kept, for whoever looks at every one: an Entry takes longer to make than to read."""
         return self._rows
 
+    @property
+    def is_original(self) -> bool:
+        """True for a table with other times than its tar has."""
+        return isinstance(self, _Original)
+
     @cached_property
     def original(self) -> Toc:
         """The same with the times that its files had when it was made here; what directories of layers show."""
@@ -237,11 +242,6 @@ class _Original(Toc):
 
     def _index(self) -> dict[str, int]:
         return self._toc._index()
-
-
-def is_original(toc: Toc) -> bool:
-    """True for a table with other times than its tar has."""
-    return isinstance(toc, _Original)
 
 
 def _timed(row: Row, time: int) -> Row:
