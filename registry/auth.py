@@ -11,7 +11,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urlencode, urlsplit
 
 from layers.quick import dataclass, field
@@ -113,10 +113,11 @@ class Authenticator:
 
     def widen(self, host: str, path: str, scopes: frozenset[str], asked: frozenset[str]) -> frozenset[str]:
         """What to ask for when a host wants `asked` for a request; remembered for the next one like it."""
-        if asked <= scopes:
-            return scopes
-        self._wider[host, path, scopes] = scopes | asked
-        return scopes | asked
+        held = self._wider.get((host, path, scopes), scopes)
+        if merged(held | asked) == held:  # so what was refused gives way, and no older token is tried
+            return held
+        self._wider[host, path, scopes] = wider = merged(scopes | asked)
+        return wider
 
     def answer(self, host: str, path: str, challenge: Challenge, scopes: frozenset[str], *, refused: str | None) -> str:
         """The header for a challenge; never `refused` again, which did not help. Raises Unauthorized."""
@@ -185,6 +186,15 @@ class Authenticator:
             )
         if not self._trust.allows(host, parts.netloc):
             raise ProtocolViolation(host, f"it names {parts.netloc}, an inner address, as token server; refused")
+
+
+def merged(scopes: Collection[str]) -> frozenset[str]:
+    """One scope for each resource, its actions sorted: docker's registry names them in any order."""
+    actions: dict[str, set[str]] = {}
+    for scope in scopes:
+        resource, colon, words = scope.rpartition(":")
+        actions.setdefault(resource + colon or scope, set()).update(words.split(",") if colon else ())
+    return frozenset(resource + ",".join(sorted(words)) for resource, words in actions.items())
 
 
 def rejected(host: str, credential: Credential, *, status: int | None = 401) -> Unauthorized:

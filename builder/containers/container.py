@@ -22,6 +22,7 @@ from builder.containers.errors import ContainerMissing, NameTaken
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, State, Status
 from builder.containers.telling import tell
+from layers.disk import locks
 from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
@@ -133,10 +134,12 @@ class Container:
     def claim(self, patience: float = 0.0) -> Iterator[bool]:
         """Try for `patience` seconds to be the one who may run, change or remove it; yields False if somebody else is.
 
-        Whoever has just recorded an end still holds the lock for a moment, and so does a reader of a state.
+        Whoever has just recorded an end still holds the lock for a moment, and so does a reader of a state. Nobody is
+        the one of a container that was removed meanwhile.
         """
+        path = self.folder / "lock"
         try:
-            fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # removed meanwhile
             yield False
             return
@@ -149,7 +152,7 @@ class Container:
             until = time.monotonic() + patience
             while not (mine := _locked(fd)) and time.monotonic() < until:
                 time.sleep(LOOK)
-            yield mine
+            yield mine and locks.stands(fd, path)
         finally:
             os.close(fd)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from builder.containers import journal, line
 from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
-from builder.containers.errors import CommandRefused, ContainerState
+from builder.containers.errors import CommandRefused, ContainerMissing, ContainerState
 from builder.containers.foreground import Foreground
 from builder.containers.health import Health
 from builder.containers.loop import Loop, Timer
@@ -55,11 +55,13 @@ def supervise(
 
     `ids` are its numbers, if they have been drawn already.
 
-    Raises ContainerState if somebody else runs it; AccountMissing, SandboxBroken, LimitUnavailable, NetworkUnavailable,
-    NetworkError, CommandRefused if it cannot begin.
+    Raises ContainerState if somebody else runs it, ContainerMissing if somebody removed it; AccountMissing,
+    SandboxBroken, LimitUnavailable, NetworkUnavailable, NetworkError, CommandRefused if it cannot begin.
     """
     with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine, ExitStack() as stack:
         if not mine:
+            if not container.exists:
+                raise ContainerMissing(container.id[:12])
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
         stack.callback(discard, container.folder / "files")

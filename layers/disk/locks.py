@@ -16,11 +16,7 @@ def alone(path: Path) -> Iterator[None]:
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
-            try:
-                current = os.path.samestat(os.fstat(held), os.stat(path))
-            except FileNotFoundError:
-                current = False
-            if not current:
+            if not stands(held, path):
                 continue  # its last user removed it while we waited: take the new one
             try:
                 yield
@@ -30,6 +26,13 @@ def alone(path: Path) -> Iterator[None]:
             return
         finally:
             os.close(held)
+
+
+def stands(held: int, path: Path) -> bool:
+    """Whether an open file still has its name; whoever waited for a lock asks that first."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(held), os.stat(path))
+    return False
 
 
 def is_locked(path: Path) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.auth import parse_challenges, read_token
+from registry.auth import merged, parse_challenges, read_token
 from registry.credentials import Credential, Credentials
 from registry.errors import CredentialsInvalid, Denied, ProtocolViolation, Unauthorized
 from registry.session import Client
@@ -126,6 +126,44 @@ def test_a_token_that_is_gone_in_mid_run_is_renewed_once_and_the_body_is_sent_ag
     remote.put(named(b"more"), io.BytesIO(b"more"))
     assert len(door.asked) == 2
     assert server.blobs[str(named(b"more").digest)] == b"more"
+
+
+def test_a_registry_that_names_what_it_wants_in_any_order(server: Rude, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docker's does: what was refused once is not tried again because the next challenge is worded otherwise."""
+    door = Doorman(server)
+    needed = door.needed
+
+    def shuffled(ask: Ask) -> frozenset[str]:
+        return frozenset(scope.replace("pull,push", "push,pull") for scope in needed(ask))
+
+    def refusing(ask: Ask) -> Reply:
+        reply = door.token(ask)
+        door.tokens.update(dict.fromkeys(door.tokens, frozenset()))
+        return reply
+
+    monkeypatch.setattr(door, "needed", shuffled)
+    server.rules[0].act = refusing
+    remote = repository(server)
+    with pytest.raises(Unauthorized):
+        remote.put(named(DATA), io.BytesIO(DATA))
+    assert len(door.asked) == 2
+    server.rules[0].act = door.token
+    monkeypatch.setattr(door, "needed", needed)
+    remote.put(named(DATA), io.BytesIO(DATA))
+    assert [ask.parameters["scope"] for ask in door.asked] == [["repository:some/app:pull,push"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"),
+    [
+        ({"repository:a:push,pull", "repository:a:pull"}, {"repository:a:pull,push"}),
+        ({"repository:h:5000/a:pull", "repository:a:pull"}, {"repository:h:5000/a:pull", "repository:a:pull"}),
+        ({"registry:catalog:*", "odd", "other"}, {"registry:catalog:*", "odd", "other"}),
+        (set(), set()),
+    ],
+)
+def test_scopes_of_one_resource_are_one(scopes: set[str], expected: set[str]) -> None:
+    assert merged(scopes) == expected
 
 
 def test_a_token_is_renewed_before_it_is_too_old(server: Rude, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,46 @@
+"""Several processes look after the containers of a store."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builder.containers import Containers
+from builder.containers import container as module
+from builder.containers.errors import ContainerMissing
+from builder.containers.settings import Settings
+from builder.containers.state import State, Status
+from layers import Store
+
+NOTHING = Settings(
+    id="", name="", created="", image="", image_name="", diff_ids=(), path="true", args=(), env={}, cwd="/", user="",
+    hostname="", remove=True,
+)  # fmt: skip
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Containers:
+    return Containers(Store.open(tmp_path / "store"))
+
+
+def test_what_another_removed_while_one_waited_for_it_is_removed_well(
+    book: Containers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container of `run --rm` has ended: its own process and the sweep of another's start come at the same time."""
+    ended = book.create(NOTHING)
+    ended.record(State(status=Status.EXITED))
+    waited = module._locked
+
+    def late(held: int) -> bool:
+        monkeypatch.setattr(module, "_locked", waited)
+        book.forsaken()
+        assert os.listdir(book.folder) == []
+        return waited(held)
+
+    monkeypatch.setattr(module, "_locked", late)
+    book.remove(ended)
+    assert os.listdir(book.folder) == []
+    with pytest.raises(ContainerMissing):
+        book.get(ended.id)
+    with ended.claim() as mine:
+        assert not mine
