@@ -6,7 +6,6 @@ and none are always there; the folder of `bridge` is made when it is first used.
 
 from __future__ import annotations
 
-import builtins
 import os
 import re
 from collections.abc import Mapping
@@ -31,6 +30,8 @@ VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 INTERFACE = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}")
 BRIDGE, HOST, NONE = "bridge", "host", "none"
 FIXED = (Network(id="0" * 63 + "1", name=HOST, driver="host"), Network(id="0" * 63 + "2", name=NONE, driver="null"))
+UNUSED = Network(id="0" * 63 + "3", name=BRIDGE)
+"""The bridge before it is made."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,23 @@ class Networks:
         found = []
         with suppress(FileNotFoundError):
             for path in self.folder.iterdir():
-                with suppress(FileNotFoundError):
-                    found.append(Network.read(path / "config.json"))
+                if not path.name.startswith("."):  # else it is being made
+                    with suppress(FileNotFoundError):
+                        found.append(Network.read(path / "config.json"))
         return sorted(found, key=lambda network: network.name)
 
     def list(self) -> list[Network]:
         """All of them, by name."""
-        return sorted([*self.made(), *FIXED, *self._unused_bridge()], key=lambda network: network.name)
+        made = self.made()
+        unused = () if any(network.name == BRIDGE for network in made) else (UNUSED,)
+        return sorted([*made, *FIXED, *unused], key=lambda network: network.name)
 
-    def _unused_bridge(self) -> builtins.list[Network]:
-        named = any(network.name == BRIDGE for network in self.made())
-        return [] if named else [Network(id="0" * 63 + "3", name=BRIDGE)]
+    def again(self, network: Network) -> Network:
+        """As it is on disk now. Raises NetworkMissing."""
+        try:
+            return Network.read(self.place(network) / "config.json")
+        except FileNotFoundError:
+            raise NetworkMissing(network.name) from None
 
     def get(self, text: str) -> Network:
         """By name, id or id prefix. Raises NetworkMissing or NameAmbiguous."""

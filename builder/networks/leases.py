@@ -94,13 +94,14 @@ def alone() -> Iterator[None]:
 def reserve(book: Networks, network: Network, draft: Lease, ip: str) -> tuple[Network, Lease, int]:
     """Draw an address (or take `ip`) and have the bridge up; alone. The descriptor keeps the lease until its pair does.
 
-    The network comes back because its subnet may be another one now. Raises NetworkError, NetworkUnavailable.
+    The network comes back because its subnet may be another one now. Raises NetworkMissing, NetworkError,
+    NetworkUnavailable.
     """
     from runner.net.bridge import mac_of
 
     sweep_one(book, network)
     folder = book.place(network) / "leases"
-    network = _free(book, network, folder)
+    network = _free(book, book.again(network), folder)
     address = _asked(network, folder, ip) if ip else _drawn(network, folder)
     draft = replace(
         draft,
@@ -114,10 +115,13 @@ def reserve(book: Networks, network: Network, draft: Lease, ip: str) -> tuple[Ne
 
 
 def hold(book: Networks, network: Network) -> tuple[Network, Path, int]:
-    """Keep the bridge of a network without an address of it, until the descriptor is closed; alone."""
+    """Keep the bridge of a network without an address of it, until the descriptor is closed; alone.
+
+    Raises NetworkMissing, NetworkError.
+    """
     sweep_one(book, network)
     folder = book.place(network) / "leases"
-    network = _free(book, network, folder)
+    network = _free(book, book.again(network), folder)
     draft = Lease(network=network.id, address="", gateway="", mac="", outer="")
     path = folder / f"hold-{os.urandom(6).hex()}"
     return network, path, _open(path, draft)
