@@ -65,7 +65,7 @@ def supervise(
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
         stack.callback(discard, container.folder / "files")
-        ids = ids or private(settings.userns, stack)
+        ids = ids or private(settings.userns, stack, warn)
         footing = runtime.settle(ids, store.root)
         stack.callback(runtime.rest)
         expect(runtime, settings, ids, store.root)

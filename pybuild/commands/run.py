@@ -96,7 +96,7 @@ def stay(
         raise click.UsageError("the input device is not a TTY: leave -t out")
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
     with ExitStack() as held:
-        ids = private(container.settings.userns, held)
+        ids = private(container.settings.userns, held, exits.warn)
         held.callback(context.runtime.rest)
         expect(context.runtime, container.settings, ids, context.store.root)
         from builder.containers.foreground import Foreground  # while its process is being made

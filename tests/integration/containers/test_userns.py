@@ -1,8 +1,10 @@
 """Containers whose root is nobody on the host: on disk, in cp, exec, commit and diff owners are as they know them."""
 
+import fcntl
 import io
 import json
 import os
+import struct
 import subprocess
 import tarfile
 from contextlib import ExitStack
@@ -12,8 +14,8 @@ import pytest
 
 from runner import Ids
 from runner.ids import APART, COUNT, FIRST, SHARED
-from runner.linux import AT_FDCWD, attach, copy_mount
-from runner.ranges import private
+from runner.linux import AT_FDCWD, attach, copy_mount, new_mount
+from runner.ranges import BOOK, F_OFD_SETLK, RANGES, private
 from tests.support.command import Pybuild
 from tests.support.mounted import ext4
 from tests.support.private import privately
@@ -124,9 +126,32 @@ def test_the_root_of_one_container_is_nobody_to_another(shared_pybuild: Pybuild,
         seen = shared_pybuild.text("exec", name, "stat", "-c", "%u:%g", *(f"/data/{one}" for one in names))
         assert seen.split() == ["33:3000000000"] * 2
     with ExitStack() as held:  # theirs are held by who looks after them
-        drawn = {private(Ids.usual(), held) for _ in range(3)}
+        drawn = {private(Ids.usual(), held, pytest.fail) for _ in range(3)}
         assert not {ids.uids[0].outside for ids in drawn if ids is not None} & set(firsts) and len(drawn) == 3
     shared_pybuild("rm", "-f", *names)
+
+
+def test_a_container_for_which_no_range_is_left_says_whose_numbers_it_shares(
+    shared_pybuild: Pybuild,
+) -> None:
+    def body() -> None:
+        attach(new_mount(b"tmpfs", {}), AT_FDCWD, b"/run")  # the ranges of a host on which only we are
+        with ExitStack() as held:
+            book = held.enter_context(BOOK.open("w"))
+            fcntl.fcntl(book, F_OFD_SETLK, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, RANGES, 0))
+            flags = ("--rm", "--network", "none")
+            done = shared_pybuild("run", *flags, "busybox", "cat", "/proc/self/uid_map")
+            assert done.stdout.split() == ["0", str(FIRST), str(SHARED)]
+            assert f"have all {RANGES} ranges" in done.stderr and "--userns map --uidmap" in done.stderr
+            name = f"ns-{os.urandom(4).hex()}"
+            done = shared_pybuild("run", "-d", "--name", name, "--network", "none", "busybox", "sleep", "1000")
+            assert f"have all {RANGES} ranges" in done.stderr
+            shared_pybuild("rm", "-f", name)
+            own = shared_pybuild("run", *flags, "--uidmap", "0:500000:65536", "busybox", "true")
+            assert own.stderr == ""
+        assert shared_pybuild("run", *flags, "busybox", "true").stderr == ""
+
+    privately(body)
 
 
 def test_a_volume_belongs_to_root_inside_and_outside(shared_pybuild: Pybuild, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner import ranges
-from runner.ids import APART, COUNT, MOST, Ids, Range
+from runner.ids import APART, COUNT, FIRST, MOST, Ids, Range
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def _own_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def drawn(held: ExitStack) -> int:
     """The first number of a range that is held now."""
-    ids = ranges.private(Ids.usual(), held)
+    ids = ranges.private(Ids.usual(), held, pytest.fail)
     assert ids is not None and ids.lenient and ids.is_auto
     return ids.uids[0].outside
 
@@ -73,8 +73,19 @@ def test_every_number_is_one_persons(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = Ids((Range(0, 500000, 9),), (Range(0, 500000, 9),))
     for ids in (None, Ids.same(), own):
-        assert ranges.private(ids, ExitStack()) is ids
-    monkeypatch.setattr(ranges, "BOOK", tmp_path / "nowhere/book")
-    assert ranges.private(Ids.auto(), ExitStack()) == Ids.auto()
+        assert ranges.private(ids, ExitStack(), pytest.fail) is ids
     monkeypatch.setattr(ranges, "nested", lambda: True)
-    assert ranges.private(Ids.usual(), ExitStack()) == Ids.usual()
+    assert ranges.private(Ids.usual(), ExitStack(), pytest.fail) == Ids.usual()
+
+
+def test_what_is_shared_for_want_of_a_range_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "RANGES", 2)
+    told: list[str] = []
+    with ExitStack() as held:
+        drawn(held), drawn(held)
+        assert ranges.private(Ids.usual(), held, told.append) == Ids.usual()
+    drawn(ExitStack())
+    monkeypatch.setattr(ranges, "BOOK", tmp_path / "nowhere/book")
+    assert ranges.private(Ids.auto(), ExitStack(), told.append) == Ids.auto()
+    assert "all 2 ranges of 65536" in told[0] and "nowhere/book cannot be opened (No such file" in told[1]
+    assert all(f"on the host ({FIRST} and on)" in one and "--uidmap 0:HOST:65536" in one for one in told)
