@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from runner.remap import oneself
+
 REQUEST_IDENTITIES, SIGN_REQUEST = 11, 13
 FAILURE = b"\0\0\0\1\5"
 LARGEST = 256 << 10
@@ -76,7 +78,8 @@ class AgentProxy:
     def _talk(self, client: socket.socket, agent: socket.socket) -> None:
         try:
             with suppress(OSError, EOFError), _short(self._agent) as name:
-                agent.connect(name)
+                with oneself():
+                    agent.connect(name)
                 while True:
                     message = _message(client)
                     if message[4:5] and message[4] in (REQUEST_IDENTITIES, SIGN_REQUEST):

@@ -83,7 +83,7 @@ def standing(ids: Ids | None) -> Mapping[str, str] | None:
     """The environment of a process of ours that looks after a container of these numbers; None for our own."""
     from runner.rootless import owner
 
-    if ids is None or owner() is None:
+    if ids is None or ids.is_auto or owner() is None:
         return None
     from runner import remap
 
@@ -91,10 +91,10 @@ def standing(ids: Ids | None) -> Mapping[str, str] | None:
 
 
 def hand_over(path: Path) -> None:
-    """Let a file outside of the store, which we have made, belong to who began us."""
+    """Let what we have made outside of the store, a file or all of a directory, belong to who began us."""
     from runner.rootless import STANDING
 
     if STANDING in os.environ:
         from runner import remap
 
-        os.chown(path, *remap.own())
+        remap.hand_over(path)

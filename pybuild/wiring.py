@@ -92,7 +92,7 @@ class Context:
 
         self.store.sweep()
         sweep()
-        if networks.leased(self.store.root):
+        if networks.leased(self.store.root) and STANDING not in os.environ:  # else they are not ours
             from builder.networks import leases
             from builder.networks.book import Networks
             from builder.networks.home import at_home

@@ -8,15 +8,18 @@ the map leaves out lie beyond its own, so that the store can be reached; the con
 
 import json
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from runner import rootless
 from runner.errors import SandboxUnavailable
 from runner.ids import MOST, Ids, Range, Ranges, lines, read, through, turned
-from runner.linux import CLONE_NEWUSER, unshare
+from runner.linux import CLONE_NEWUSER, call, unshare
 from runner.rootless import STANDING, WANTED
 
+CAPABILITY = "security.capability"
 SUBORDINATE = "install uidmap, and add a line such as NAME:100000:65536 to /etc/subuid and /etc/subgid"
 
 
@@ -54,6 +57,52 @@ def own() -> tuple[int, int]:
     return _beside(_map("uid"), ids.uids, user), _beside(_map("gid"), ids.gids, group)
 
 
+def hand_over(path: Path) -> None:
+    """Let a file, or all in a directory, that belongs to root here belong to who began us; no link is followed."""
+    _give(path.name, os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), own())
+    if path.is_dir() and not path.is_symlink():
+        for _, folders, files, held in os.fwalk(path):
+            for name in (*folders, *files):
+                _give(name, os.dup(held), own())
+
+
+def _give(name: str, folder: int, to: tuple[int, int]) -> None:
+    """One entry of a folder, whose descriptor is closed; what a change of owner takes from a file it gets back."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        uid, gid = (new if old == 0 else -1 for new, old in zip(to, (status.st_uid, status.st_gid), strict=True))
+        if (uid, gid) == (-1, -1):
+            return
+        if not stat.S_ISREG(status.st_mode):
+            os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+            return
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            rights = os.getxattr(file, CAPABILITY) if CAPABILITY in os.listxattr(file) else None
+            os.fchown(file, uid, gid)
+            os.fchmod(file, stat.S_IMODE(status.st_mode))
+            if rights is not None:
+                os.setxattr(file, CAPABILITY, rights)
+        finally:
+            os.close(file)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def oneself() -> Iterator[None]:
+    """While inside, this thread alone is who began it, as those outside see it whom it speaks to (SO_PEERCRED)."""
+    if standing() is None:
+        yield
+        return
+    user, _ = own()
+    call("setresuid", -1, user, -1)
+    try:
+        yield
+    finally:
+        call("setresuid", -1, 0, -1)
+
+
 def keep_id() -> Ids:
     """The map by which who is not root keeps their number, and everybody else has one of the subordinate ids.
 
@@ -78,7 +127,10 @@ def check(ids: Ids) -> Ids:
 
 def descend() -> None:
     """Stand by the map that is wanted; in the usual namespace, before threads. Raises SandboxUnavailable."""
+    from runner import envoy
+
     text = os.environ.pop(WANTED)
+    envoy.leave_behind()
     ids = Ids.from_json(json.loads(text))
     maps = {f"{kind}_map": lines(_whole(kind, ranges)) for kind, ranges in (("uid", ids.uids), ("gid", ids.gids))}
     os.environ[STANDING] = text

@@ -12,6 +12,7 @@ from builder.containers.settings import Settings
 from builder.containers.state import State, Status
 from builder.networks.building import ALONE
 from builder.networks.wish import Wish
+from runner import remap
 
 if TYPE_CHECKING:
     from builder.graph import Run
@@ -54,7 +55,7 @@ def keep_failed(  # noqa: PLR0917 what a container is made of
         labels={"pybuild.step": title},
         network=op.network,
         networks=() if op.network in ALONE else (Wish(network=op.network),),
-        userns=userns,
+        userns=remap.standing() or userns,
         platform=platform,
         devices=devices,
     )

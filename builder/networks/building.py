@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.rootless import folder, owner
+from runner.rootless import folder, owner, standing
 
 if TYPE_CHECKING:
     from builder.networks.network import Network
     from layers import Store
+    from runner.envoy import Errand
     from runner.net.household import Household
 
 Wire = Callable[[int], None]
@@ -30,7 +31,7 @@ class Building:
         self.store = store
         self.warn = warn
         self._held: dict[str, tuple[Network, Path, int]] = {}
-        self._house: Household | None = None
+        self._house: Household | Errand | None = None
         self._turn = threading.Lock()
 
     @contextmanager
@@ -59,11 +60,12 @@ class Building:
 
     def _stay(self) -> None:
         """Keep the namespace of our bridges from one step to the next."""
+        from runner.envoy import Errand
         from runner.net import household
 
         with self._turn:
             if self._house is None:
-                self._house = household.join(folder())
+                self._house = Errand(household.join, folder()) if standing() else household.join(folder())
 
     def _hold(self, name: str) -> None:
         with self._turn:

@@ -10,6 +10,7 @@ from layers.quick import replace
 from runner import rootless
 
 if TYPE_CHECKING:
+    from builder.networks.afar import Afar
     from builder.networks.joining import Joining, Member
     from builder.networks.usermode import Usermode
     from builder.networks.wish import Publish, Wish
@@ -35,7 +36,7 @@ def network_for(
     published: Sequence[Publish] = (),
     warn: Callable[[str], None],
     folder: Path | None = None,
-) -> Joining | Usermode:
+) -> Joining | Usermode | Afar:
     """The networks of one process, being made ready; `folder` is its container's. Raises what a Joining does."""
     if rootless.owner() is None:
         from builder.networks.joining import Joining
@@ -45,6 +46,11 @@ def network_for(
 
     if usermode.is_one(wishes):
         return usermode.Usermode(wishes, published=published, folder=folder)
+    member = replace(member, gateways=())
+    if rootless.standing():
+        from builder.networks.afar import Afar
+
+        return Afar(store, wishes, member, published=published, warn=warn)
     from builder.networks.housed import Housed
 
-    return Housed(store, wishes, replace(member, gateways=()), published=published, warn=warn)
+    return Housed(store, wishes, member, published=published, warn=warn)

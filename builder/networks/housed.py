@@ -42,9 +42,6 @@ class Housed(Joining):
         from runner.net import household
 
         tellable(published)
-        if rootless.standing():
-            what = "a container with other numbers of users (--userns keep-id or map)"
-            raise NetworkError(f"{what} cannot be in this network: use --network bridge, host or none")
         self._numbers: list[int] = []
         self._listening = ExitStack()
         self._house = household.join(rootless.folder())

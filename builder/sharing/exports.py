@@ -12,7 +12,7 @@ from builder.errors import Cancelled
 from builder.sharing import document as documents
 from builder.sharing.document import Document, MountData, Result
 from builder.sharing.places import opened
-from layers import ArchiveInvalid, Chain, Descriptor, DiffID, Manifest, UnsafePath
+from layers import ArchiveInvalid, Chain, Descriptor, DiffID, Digest, Manifest, UnsafePath
 from layers.moving.repository import ReadOnly
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ def of_mounts(store: Store, names: Mapping[str, str], warn: Callable[[str], None
     from layers.home.caches import Caches
     from layers.making.capture import capture
 
-    for kept in Caches(store).all():
-        key, _, number = kept.path.name.partition(".")
-        if key in names and number == "0":
+    caches = Caches(store)
+    keys = {caches.key(Digest("sha256", key)).hex: key for key in names}
+    for kept in caches.all():
+        here, _, number = kept.path.name.partition(".")
+        if (key := keys.get(here)) is not None and number == "0":
             name = names[key][: documents.LONGEST]
             try:
                 with kept.shared() as data:

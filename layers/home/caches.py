@@ -20,11 +20,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from layers.oci.digest import Digest
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from layers.home.store import Store
-    from layers.oci.digest import Digest
 
 Sharing = Literal["shared", "private", "locked"]
 
@@ -81,6 +81,11 @@ class Caches:
         self._store = store
         self._folder = store.root / "caches"
 
+    def key(self, of: Digest) -> Digest:
+        """The name of a directory here: who knows owners by other numbers has directories of their own."""
+        owners = self._store.owners
+        return Digest.of(f"{of} as {owners}".encode()) if owners else of
+
     @contextmanager
     def use(
         self, key: Digest, name: str, sharing: Sharing, make: Callable[[Path], None], pause: Callable[[], None]
@@ -90,6 +95,7 @@ class Caches:
         The last takes another one while one is in use. `make` makes the directory it is given if there is none;
         `pause` is called again and again while others have to be waited for, and may raise to give up.
         """
+        key = self.key(key)
         for number in count():
             held = self._take(self._folder / f"{key.hex}.{number}", name, sharing, make, pause)
             if held >= 0:
@@ -116,8 +122,9 @@ class Caches:
 
     def renew(self, key: Digest) -> None:
         """Let the directories of a key begin anew, but for those that somebody uses now."""
+        mine = self.key(key).hex
         with self._store.scratch() as trash:
-            self.move([kept for kept in self.all() if kept.path.stem == key.hex], trash)
+            self.move([kept for kept in self.all() if kept.path.stem == mine], trash)
 
     def drop(self, trash: Path, until: float | None) -> int:
         """Move those that nobody uses, and nobody has used since `until`, to `trash`; how many."""

@@ -16,7 +16,7 @@ from pybuild.hardware import DIRECTORIES, described, unnamed
 from pybuild.limiting import limited, limits, typed
 from pybuild.networking import host
 from pybuild.transfers import mirrors
-from pybuild.userns import ids, namespaced
+from pybuild.userns import hand_over, ids, namespaced, stand
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -233,6 +233,8 @@ def build(roof: Context, /, **options: Any) -> int:
     It may be a git repository (https://HOST/REPO.git#BRANCH:DIRECTORY), the URL of a tar or of a Dockerfile, or - for a
     tar or a Dockerfile on standard input; a build of a Dockerfile alone has no files to copy.
     """
+    if not (options["call"] or options["dry_run"]):
+        stand(ids(options))
     request = requested(roof, options)
     if options["call"]:
         from pybuild.calling import call, parsed
@@ -268,15 +270,26 @@ def perform(roof: Context, request: BuildRequest, options: dict[str, Any]) -> Bu
             else:
                 click.echo("note: no terminal here for --debug-on-fail: pybuild debug looks in later", err=True)
         result = run(request, bench, show, roof.stop)
+        given(request, options)
         show.finish(result, [reference.familiar for reference in request.tags])
     if kind == "quiet":
         click.echo(str(result.image_id))
     if options["iidfile"]:
         several = len(result.image_ids) > 1
         Path(options["iidfile"]).write_text(str(result.target.digest if several else result.image_id))
+        hand_over(Path(options["iidfile"]))
     if options["metadata_file"]:
         Path(options["metadata_file"]).write_text(json.dumps(metadata(request, result), indent=2) + "\n")
+        hand_over(Path(options["metadata_file"]))
     return result
+
+
+def given(request: BuildRequest, options: dict[str, Any]) -> None:
+    """Let all that was written outside of the store belong to who builds, whatever users they asked for."""
+    shared = [Path(target.where) for target in request.cache_to if target.kind == "local"]
+    for path in (*shared, *(one.dest for one in request.outputs if one.dest is not None)):
+        if not path.is_relative_to("/dev") and path.exists():
+            hand_over(path)
 
 
 def reachable(roof: Context, request: BuildRequest) -> None:

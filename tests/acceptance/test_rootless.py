@@ -2,7 +2,11 @@
 
 import json
 import os
+import re
 import shutil
+import socket
+import struct
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,10 +235,86 @@ def test_a_map_has_what_it_says_and_nothing_more(person: Person) -> None:
     assert f"number 5 of the host is not yours: as uid you have {person.uid}, {FIRST} to {FIRST + 65535}" in said
 
 
+BUILT = """
+FROM busybox
+RUN --mount=type=cache,target=/c cat /proc/self/uid_map; cat /c/last; id -u >/c/last; stat -c %u:%g /c /c/last; \\
+    echo x >/made; mkdir /d; chown 33:5 /made; chown 1000:0 /d; chmod 4755 /made; chmod 2750 /d; \\
+    cp /made /roots; chmod 6711 /roots
+RUN --mount=type=secret,id=s,uid=33 stat -c %u:%a /made /d /etc /run/secrets/s && cat /run/secrets/s
+"""
+
+
+def test_builds_with_other_numbers(person: Person) -> None:
+    text, seen = BUILT, "33:4755\n1000:2750\n0:755\n33:400\nquiet".split()
+    secret = person.home / "secret"
+    secret.write_text("quiet")
+    secret.chmod(0o600)
+    os.chown(secret, person.uid, person.uid)
+    usual = person("build", "-q", "--no-cache", "-t", "usual", "--secret", f"id=s,src={secret}", "-", stdin=text)
+    out = person.home / "out"
+    for first, more in (("1", ["--userns", "keep-id"]), (str(FIRST), ["--uidmap", f"0:{FIRST}:5000"])):
+        out.mkdir()
+        os.chown(out, person.uid, person.uid)
+        to = [f"--output=type={kind},dest={out}/{kind}" for kind in ("local", "tar", "oci")]
+        to += ["--iidfile", str(out / "id"), "--cache-to", f"type=local,dest={out}/cache", "-t", "other"]
+        flags = ("--no-cache", "--progress", "plain", "--secret", f"id=s,src={secret}", *more, *to)
+        for before in ("can't open '/c/last'", "0"):  # a cache of its own, which is there the next time
+            said = person("build", *flags, "-", stdin=text).stderr
+            words = [line.split(maxsplit=2)[2] for line in said.splitlines() if re.match(r"#[23] [0-9.]+ ", line)]
+            assert words[0].split()[0] == "0" and words[0].split()[1] in (first, "0"), words
+            assert any(before in word for word in words) and words[-5:] == seen, words
+        made, same = (person.text("images", "--format", "{{.Digest}}", name) for name in ("other", "usual"))
+        assert made == same
+        assert {path.stat().st_uid for path in out.glob("[!l]*")} == {person.uid}
+        assert {path.stat().st_uid for path in (out / "cache").rglob("*")} == {person.uid}
+        files = {name: (out / "local" / name).stat() for name in ("", "roots", "made", "etc")}
+        assert [files[name].st_uid == person.uid for name in files] == [True, True, False, True]
+        assert [files[name].st_mode & 0o7777 for name in ("roots", "made")] == [0o6711, 0o4755]
+        shutil.rmtree(out)
+    assert usual.returncode == 0
+    failing = text + "RUN echo y >/more && chown 33 /more && exit 3"
+    person("build", *more, "-", stdin=failing, code=3)
+    name = person.text("ps", "-aqf", "name=failed", "--format", "{{.Names}}")
+    assert "A /more" in person.text("diff", name).splitlines()
+    assert person.text("debug", name, "stat", "-c", "%u", "/more", "/etc").split() == ["33", "0"]
+    person("rm", name)
+    person("rmi", "usual", "other")
+    person("system", "check")
+
+
+WHO = """
+import os, socket, sys
+from runner import remap, rootless
+rootless.enter()
+if remap.standing() is None:
+    os.execve(sys.executable, sys.orig_argv, remap.environment(remap.keep_id()))
+assert os.geteuid() == 0
+for _ in range(2):
+    with remap.oneself(), socket.socket(socket.AF_UNIX) as line:
+        line.connect(sys.argv[1])
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect(sys.argv[1])
+open("/proc/self/setgroups").close()
+"""
+
+
+def test_who_is_spoken_to_sees_who_began_it(person: Person) -> None:
+    place = person.home / "run/line"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        place.chmod(0o777)
+        server.listen()
+        person.says(sys.executable, "-c", WHO, place)
+        seen = []
+        for _ in range(3):
+            line, _ = server.accept()
+            seen.append(struct.unpack("iii", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
+            line.close()
+    assert seen == [person.uid, person.uid, FIRST]
+    place.unlink()
+
+
 def test_what_cannot_be_is_said(person: Person) -> None:
-    for more in (["--userns", "keep-id"], ["--uidmap", f"0:{FIRST}:5"]):
-        text = "FROM busybox\nRUN true"
-        assert "leave --userns out" in person("build", *more, "--no-cache", "-", stdin=text, code=1).stderr
     for flags in (["--userns", "auto"], ["--userns", "host"]):
         person("run", "--rm", *flags, "busybox", "true")
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
