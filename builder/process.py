@@ -76,18 +76,20 @@ def network_files(
     hostname: str,
     hosts: Iterable[tuple[str, str]],
     network: str,
+    ip: str = "",
     dns: Sequence[str] = (),
     search: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> tuple[Mount, ...]:
     """Write hosts, hostname and resolv.conf into `folder`; the mounts that put them over /etc.
 
-    `hosts` are (name, address) pairs of --add-host. Being mounts they never enter a layer. A loopback resolver
-    of the host is kept with network "host", where it can be reached, and replaced otherwise. In a network of its own
-    (any other than "host" and "none") a process learns its own name, and the host's as `host-gateway`, by joining it.
+    `hosts` are (name, address) pairs of --add-host, `ip` the address that was asked for. Being mounts they never enter a
+    layer. A loopback resolver of the host is kept with network "host", where it can be reached, and replaced otherwise.
+    In a network of its own (any other than "host" and "none") a process learns its own name, and the host's as
+    `host-gateway`, by joining it.
     """
     lines = list(LOCAL_HOSTS)
-    own, gateway, resolver = _told(network)
+    own, gateway, resolver = _told(network, ip)
     if own:
         lines.append(f"{own}\t{hostname}")
     for name, address in hosts:
@@ -101,15 +103,18 @@ def network_files(
     return network_mounts(folder)
 
 
-def _told(network: str) -> tuple[str, Callable[[], str] | None, str]:
+def _told(network: str, ip: str) -> tuple[str, Callable[[], str] | None, str]:
     """What is known of a network before it is joined: our address, the host's, a name server."""
     if network in ("host", "none"):
         return "127.0.1.1", lambda: "127.0.0.1", ""  # the host's network is the process's own
     if owner() is not None:
         from builder.networks.usermode import BRIDGE, machine
-        from runner.net.usermode import ADDRESS, NAMESERVER
+        from runner.net.usermode import USUAL_PLAN, Plan
 
-        return ADDRESS.partition("/")[0] if network == BRIDGE else "", machine, NAMESERVER
+        if network != BRIDGE:
+            return "", machine, USUAL_PLAN.nameserver
+        plan = Plan.of(ip)
+        return str(plan.address.ip), machine, plan.nameserver
     return "", None, ""
 
 

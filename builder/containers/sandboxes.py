@@ -136,6 +136,7 @@ def _network_files(container: Container, files: Path) -> tuple[Mount, ...]:
         hostname=settings.hostname,
         hosts=settings.hosts,
         network=settings.network if len(wished) < 2 else wished[-1].network,
+        ip=wished[0].ip if len(wished) == 1 else "",
         dns=settings.dns,
         search=settings.dns_search,
         options=settings.dns_options,

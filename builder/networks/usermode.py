@@ -1,7 +1,8 @@
 """The bridge of who is not root: each process has a network to itself, which a program plays (`runner.net.usermode`).
 
-They all have the same address, for none can be seen from another. Containers that want to talk to each other share a
-network (`--network container:NAME`), publish ports, or are in networks that were made (`builder.networks.housed`).
+They all have the same address, unless they ask for one, for none can be seen from another. Containers that want to talk
+to each other share a network (`--network container:NAME`), publish ports, or are in networks that were made
+(`builder.networks.housed`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 BRIDGE = "bridge"
 FILE = "network.json"
 """What a container that runs has of it, in its folder."""
-ALONE = "without root each process has a bridge to itself"
 
 
 def is_one(wishes: Sequence[Wish]) -> bool:
@@ -41,8 +41,12 @@ class Usermode:
         self, wishes: Sequence[Wish], *, published: Sequence[Publish] = (), folder: Path | None = None
     ) -> None:
         """Hold the ports. Raises NetworkError."""
-        if wishes[0].ip:
-            raise NetworkError(f"--ip {wishes[0].ip}: {ALONE}, and all have the same address")
+        from runner.net.usermode import Plan
+
+        try:
+            self.plan = Plan.of(wishes[0].ip)
+        except ValueError as error:
+            raise NetworkError(f"--ip: {error}") from error
         tellable(published)
         self.mac = wishes[0].mac
         self.folder = folder
@@ -56,19 +60,25 @@ class Usermode:
 
     def wire(self, pid: int) -> None:
         """Give the process its interface, then its ports. Raises NetworkUnavailable."""
-        from runner.net.usermode import ADDRESS, GATEWAY, INTERFACE, Forward, start
+        from runner.net.usermode import INTERFACE, Forward, start
 
+        to = str(self.plan.address.ip)
         forwards = [
-            Forward(one.publish.protocol, one.publish.host or ports.EVERYWHERE, one.outer, one.publish.port)
+            Forward(one.publish.protocol, one.publish.host or ports.EVERYWHERE, one.outer, one.publish.port, to)
             for one in self.held
         ]
         self._holding.close()  # it opens them itself
-        self.helper = start(pid, mac=self.mac, forwards=forwards, folder=self.folder)
+        self.helper = start(pid, plan=self.plan, mac=self.mac, forwards=forwards, folder=self.folder)
         if self.folder is not None:
             lease = Lease(
-                network="", address=ADDRESS, gateway=GATEWAY, mac=self.mac, outer="", inner=INTERFACE,
+                network="",
+                address=str(self.plan.address),
+                gateway=self.plan.gateway,
+                mac=self.mac,
+                outer="",
+                inner=INTERFACE,
                 ports=ports.bindings(self.held, ""),
-            )  # fmt: skip
+            )
             (self.folder / FILE).write_text(json.dumps(asdict(lease)))
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from layers.quick import dataclass
 
-NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, GETADDR, NEWROUTE, GETROUTE = 16, 17, 18, 19, 20, 22, 24, 26
+NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, DELADDR, GETADDR, NEWROUTE, GETROUTE = 16, 17, 18, 19, 20, 21, 22, 24, 26
 REQUEST, ACK, DUMP, EXCLUSIVE, CREATE = 1, 4, 0x300, 0x200, 0x400
 ERROR, DONE = 2, 3
 IFF_UP = 1
@@ -182,6 +182,11 @@ class Netlink:
         body += attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
         head = struct.pack("=BBBBI", socket.AF_INET, address.network.prefixlen, 0, UNIVERSE, index)
         self._tell(NEWADDR, CREATE | EXCLUSIVE, head + body)
+
+    def remove_address(self, index: int, address: IPv4Interface) -> None:
+        """Take an address from an interface, and with its last one all its routes."""
+        head = struct.pack("=BBBBI", socket.AF_INET, address.network.prefixlen, 0, UNIVERSE, index)
+        self._tell(DELADDR, 0, head + attribute(IFA_LOCAL, address.ip.packed))
 
     def add_default_route(self, gateway: IPv4Address) -> None:
         """Send what is for elsewhere to `gateway`. Raises FileExistsError."""

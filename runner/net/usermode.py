@@ -13,8 +13,9 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
@@ -31,14 +32,51 @@ LARGEST = 1 << 16
 """Bytes of an answer."""
 USUAL = ("--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp")
 INTERFACE = "tap0"
-ADDRESS = "10.0.2.100/24"
-"""What the namespace has."""
-GATEWAY = "10.0.2.2"
-NAMESERVER = "10.0.2.3"
-"""Where it answers for this machine's name servers, those on loopback too."""
 LINE = "slirp"
 """The socket, in a folder of ours, where it is told of ports while they are being published."""
 ELSE = "or use --network host or none"
+
+
+NEVER = [IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")]
+"""Addresses that mean something else: this network, loopback, links, groups and none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the namespace has: its address, and in that one's network of 256 the places where the program answers."""
+
+    address: IPv4Interface
+
+    @classmethod
+    def of(cls, ip: str) -> Self:
+        """With an address of one's own; "" for the usual one. Raises ValueError."""
+        plan = cls(IPv4Interface(f"{ip or '10.0.2.100'}/24"))
+        address = plan.address.ip
+        if any(address in network for network in NEVER):
+            raise ValueError(f"{ip} is no address that a container can have")
+        if int(address) & 0xFF in (0, 255):
+            raise ValueError(f"{ip} is the network {plan.address.network} itself, or all of it")
+        if ip in (plan.gateway, plan.nameserver):
+            raise ValueError(f"{ip} is the gateway or the name server of {plan.address.network}: choose another")
+        return plan
+
+    @property
+    def gateway(self) -> str:
+        """Where packets for elsewhere go."""
+        return str(self.address.network[2])
+
+    @property
+    def nameserver(self) -> str:
+        """Where it answers for this machine's name servers, those on loopback too."""
+        return str(self.address.network[3])
+
+    @property
+    def first(self) -> IPv4Interface:
+        """The address that the program itself configures."""
+        return IPv4Interface((self.address.network[100], self.address.network.prefixlen))
+
+
+USUAL_PLAN = Plan.of("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +87,8 @@ class Forward:
     host: str
     outer: int
     inner: int
+    to: str = ""
+    """The address inside, if it is not the one that the program knows."""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.outer}/{self.protocol}"
@@ -96,12 +136,19 @@ class Helper:
         return said[-1] if said else "no reason given"
 
 
-def start(pid: int, *, mac: str = "", forwards: Sequence[Forward] = (), folder: Path | None = None) -> Helper:
+def start(
+    pid: int,
+    *,
+    plan: Plan = USUAL_PLAN,
+    mac: str = "",
+    forwards: Sequence[Forward] = (),
+    folder: Path | None = None,
+) -> Helper:
     """Give the network namespace of a process, and of its user namespace, a way out; returns when it is there.
 
     `forwards` lead into it; the folder is needed for them, and nothing stays there. Raises NetworkUnavailable.
     """
-    words = [f"--macaddress={mac}"] if mac else []
+    words = [f"--cidr={plan.address.network}", *([f"--macaddress={mac}"] if mac else [])]
     if forwards:
         assert folder is not None
         (folder / LINE).unlink(missing_ok=True)  # of one that was killed
@@ -113,15 +160,38 @@ def start(pid: int, *, mac: str = "", forwards: Sequence[Forward] = (), folder: 
         helper = launch([*words, str(pid)], ends, ours, folder=folder)
     finally:
         os.close(ends)
-    if forwards and folder is not None:
-        try:
+    try:
+        if plan.address != plan.first:
+            readdress(pid, plan)
+        if forwards and folder is not None:
             publish(folder, forwards)
-        except BaseException:
-            helper.close()
-            raise
-        finally:
+    except BaseException:
+        helper.close()
+        raise
+    finally:
+        if forwards and folder is not None:
             (folder / LINE).unlink(missing_ok=True)
     return helper
+
+
+def readdress(pid: int, plan: Plan) -> None:
+    """Give the interface the address that was asked for, instead of the program's choice. Raises NetworkUnavailable."""
+    from runner.net.bridge import within
+    from runner.net.rtnetlink import Netlink
+
+    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with within(netns, Netlink) as there:
+            link = there.link(INTERFACE)
+            if link is None:
+                raise NetworkUnavailable(f"{INTERFACE} has gone", "try again")
+            there.remove_address(link.index, plan.first)
+            there.add_address(link.index, plan.address)
+            there.add_default_route(IPv4Address(plan.gateway))
+    except OSError as problem:
+        raise NetworkUnavailable(f"{INTERFACE} cannot have {plan.address} ({problem.strerror})", ELSE) from problem
+    finally:
+        os.close(netns)
 
 
 def launch(words: Sequence[str], ends: int, ours: int, *, folder: Path | None, more: Sequence[int] = ()) -> Helper:
@@ -170,6 +240,7 @@ def publish(folder: Path, forwards: Sequence[Forward]) -> list[int]:
             "host_addr": forward.host,
             "host_port": forward.outer,
             "guest_port": forward.inner,
+            **({"guest_addr": forward.to} if forward.to else {}),
         }
         answer = ask(folder, "add_hostfwd", order)
         if "return" not in answer:

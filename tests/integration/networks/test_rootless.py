@@ -130,7 +130,9 @@ def test_published_ports_lead_inside_and_are_shown(settled: tuple[Town, Person])
         (("-p", "7040:80"), "port is already allocated"),
         (("-p", "80:80"), "takes root"),
         (("-p", "7050:80/sctp"), "tcp and udp"),
-        (("--ip", "10.0.2.7"), "the same address"),
+        (("--ip", "10.0.2.3"), "the gateway or the name server"),
+        (("--ip", "10.0.2.255"), "or all of it"),
+        (("--ip", "127.0.0.9"), "no address that a container can have"),
         (("--network", "bridge", "--network", "bridge"), "joins a network once"),
         (("--network", "nowhere"), "not found"),
     ):
@@ -140,6 +142,37 @@ def test_published_ports_lead_inside_and_are_shown(settled: tuple[Town, Person])
     person("stop", "-t", "0", "web")
     assert helpers(there) == []
     assert person("port", "web").stdout == ""
+
+
+def test_an_address_that_was_asked_for(settled: tuple[Town, Person]) -> None:
+    there, person = settled
+    flags = ("-p", "7055:80", "--mac-address", "02:00:00:00:00:07", "--userns", "keep-id", "-u", "0")
+    serving(person, "placed", "--ip", "172.20.3.9", *flags)
+    assert soon(lambda: greets(there, MACHINE, 7055))
+    has = json.loads(person.text("inspect", "placed"))[0]["NetworkSettings"]["Networks"]["bridge"]
+    assert (has["IPAddress"], has["IPPrefixLen"], has["Gateway"]) == ("172.20.3.9", 24, "172.20.3.2")
+    assert has["IPAMConfig"] == {"IPv4Address": "172.20.3.9"}
+    line = (
+        "ip -4 -o address show tap0; ip link show tap0; ip route; hostname -i; head -n 1 /etc/resolv.conf; "
+        f"nc -w 5 {OUTSIDE} 7056"
+    )
+    with closing(there.outside.listen(OUTSIDE, 7056)) as server:
+
+        def hang_up() -> None:
+            server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        said = person.text("exec", "placed", "sh", "-c", line)
+        thread.join()
+    for words in (
+        *("inet 172.20.3.9/24", "02:00:00:00:00:07", "default via 172.20.3.2", "\n172.20.3.9\n"),
+        "nameserver 172.20.3.3",
+    ):
+        assert words in said
+    person("restart", "-t", "0", "placed")
+    assert soon(lambda: greets(there, MACHINE, 7055))
+    assert person.text("run", "--rm", "--ip", "10.0.2.7", "busybox", "hostname", "-i") == "10.0.2.7"
 
 
 def test_nothing_outlives_who_was_killed(settled: tuple[Town, Person]) -> None:
