@@ -83,7 +83,7 @@ def network_files(
 ) -> tuple[Mount, ...]:
     """Write hosts, hostname and resolv.conf into `folder`; the mounts that put them over /etc.
 
-    `hosts` are (name, address) pairs of --add-host, `ip` the address that was asked for. Being mounts they never enter a
+    `hosts` are (name, address) pairs of --add-host, `ip` the address asked for. Being mounts the files never enter a
     layer. A loopback resolver of the host is kept with network "host", where it can be reached, and replaced otherwise.
     In a network of its own (any other than "host" and "none") a process learns its own name, and the host's as
     `host-gateway`, by joining it.

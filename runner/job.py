@@ -77,6 +77,7 @@ class Job(Record):
     nodev: bool
     readonly_root: bool
     devices: list[tuple[bytes, bytes, int, int, int, int, int]]  # path below /dev, host's path, mode, numbers, owner
+    given: bool  # whether the first bind is a file system with a node for each of them, by its place in the list
     masked: list[bytes]  # paths below the root
     readonly: list[bytes]  # paths below the root, in /proc
     sysctls: list[tuple[bytes, bytes]]  # path below /proc/sys, value

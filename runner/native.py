@@ -74,6 +74,7 @@ class Native:
             try:
                 mapping = self.owners.mapping(sandbox.userns)
                 where = detached.root(sandbox, mapping, undo, sent)
+                made = _nodes(sandbox, sent)
                 binds, mounts = detached.mounts(sandbox, where, sent, nodev=not spare.guarded, mapping=mapping)
                 give(streams, sandbox.identity, sandbox.userns or Ids.same())
             except OSError as problem:
@@ -90,6 +91,7 @@ class Native:
                 nodev=not spare.guarded,
                 readonly_root=sandbox.readonly_root,
                 devices=[_node(device) for device in sandbox.devices],
+                given=bool(made),
                 masked=masked,
                 readonly=readonly,
                 sysctls=[(name.replace(".", "/").encode(), value.encode()) for name, value in sandbox.sysctls],
@@ -97,7 +99,7 @@ class Native:
                 init=sandbox.init,
             )
             unused.pop_all()
-            birth = spare.sown.grow(job, [*streams, where.mount, *binds], wire)
+            birth = spare.sown.grow(job, [*streams, where.mount, *made, *binds], wire)
             return Running(birth, spare.cgroup, undo.pop_all())
 
     def expect(self, sandbox: Sandbox) -> None:
@@ -188,6 +190,15 @@ def _held(sandbox: Sandbox) -> frozenset[str]:
         what = f"this process has not the capability {asked[0]} itself, so it cannot give it"
         raise SandboxUnavailable(what, f"leave {asked[0]} out, or start pybuild with it")
     return sandbox.capabilities - missing
+
+
+def _nodes(sandbox: Sandbox, sent: ExitStack) -> list[int]:
+    """The file system with nodes of the devices, if it is needed; as `runner.nodes` has it."""
+    if not sandbox.devices:
+        return []
+    from runner.nodes import nodes  # seldom
+
+    return nodes(sandbox.devices, sandbox.userns, sent)
 
 
 def _node(device: Device) -> tuple[bytes, bytes, int, int, int, int, int]:

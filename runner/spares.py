@@ -16,6 +16,7 @@ from runner.ids import Ids, lines
 from runner.job import START, Seed
 from runner.limits import Limits
 from runner.linux import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
+from runner.owners import nested
 from runner.sandbox import Sandbox
 from runner.spawner import Sown, Spawner
 
@@ -120,7 +121,7 @@ class Spares:
             undo.callback(cgroup.remove)
             guarded = bool(guard.restrict(cgroup.unified, cgroup.legacy.get("devices"), kind.rules))
             if not guarded and kind.rules != devices.DEFAULT:
-                raise LimitUnavailable("devices", "devices", "cannot be set by this process", "leave devices out")
+                _unguarded(kind.rules)
             descriptors, words = membership(cgroup, sent)
             sown = self.spawner.sow(
                 Seed(
@@ -139,6 +140,19 @@ class Spares:
             )
             undo.pop_all()
             return Spare(kind, cgroup, guarded, sown)
+
+
+def _unguarded(rules: tuple[devices.Rule, ...]) -> None:
+    """See that nobody gets more than was said. Raises LimitUnavailable.
+
+    In a user namespace that stands for who is not root, nodes cannot be made, and the host's are opened with that
+    person's rights: nothing has to be forbidden there but a part of a use.
+    """
+    part = next((one for one in rules if one not in devices.DEFAULT and not set("rw") <= set(one.access)), None)
+    if not nested() or part is not None:
+        what = "cannot be set by this process"
+        fix = f"leave out that it may be opened for {part.access} only" if nested() and part else "leave devices out"
+        raise LimitUnavailable("devices", "devices", what, fix)
 
 
 def _namespaces(sandbox: Sandbox) -> int:

@@ -46,6 +46,7 @@ LINKS = (
     (b"ptmx", b"pts/ptmx"),
     (b"core", b"/proc/kcore"),
 )
+GIVEN = b".given"
 SAFE = NOSUID | NODEV | NOEXEC
 
 
@@ -113,8 +114,13 @@ class Walls:
         attach(self.dev, self._directory(b"dev"))
         for name in self.shown:
             attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
-        for device in job.devices:
-            self._device(device)
+        nodes = self._given(binds.pop(0)) if job.given else -1
+        for number, device in enumerate(job.devices):
+            self._device(device, nodes, b"%d" % number)
+        if nodes >= 0:
+            os.fchdir(nodes)
+            unmount(b".", MNT_DETACH)
+            os.rmdir(GIVEN, dir_fd=self.dev)
         self.at = "/dev/pts"
         attach(self.pts, self.dev, b"pts")
         self.at = "/dev/shm"
@@ -195,7 +201,13 @@ class Walls:
             attach(view, self.top, name)
         change_mount(self.top, add=self.guard)
 
-    def _device(self, device: tuple[bytes, bytes, int, int, int, int, int]) -> None:
+    def _given(self, mount: int) -> int:
+        """The nodes that were made for us outside of our user namespace; on a path, from which they are copied."""
+        os.mkdir(GIVEN, 0o700, dir_fd=self.dev)
+        attach(mount, self.dev, GIVEN)
+        return open_in(self.dev, GIVEN, O_PATH | os.O_DIRECTORY, resolve=STRICT)
+
+    def _device(self, device: tuple[bytes, bytes, int, int, int, int, int], nodes: int, number: bytes) -> None:
         """A further node in our /dev; no link in it is followed."""
         path, source, mode, major, minor, uid, gid = device
         self.at = "/dev/" + os.fsdecode(path)
@@ -212,7 +224,8 @@ class Walls:
             os.unlink(name, dir_fd=place)
         if self.shown:  # in a user namespace, here too
             os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=place))
-            attach(copy_mount(self.old, source.lstrip(b"/")), place, name)
+            node = copy_mount(nodes, number) if nodes >= 0 else copy_mount(self.old, source.lstrip(b"/"))
+            attach(node, place, name)
         else:
             os.mknod(name, mode, os.makedev(major, minor), dir_fd=place)
             os.chown(name, uid, gid, dir_fd=place, follow_symlinks=False)
