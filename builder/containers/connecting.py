@@ -255,6 +255,24 @@ def disconnect(store: Store, network: Network, container: Container) -> None:
     _change(container, rest)
 
 
+def renamed(store: Store, container: Container) -> None:
+    """Let all in the networks of a container that runs know it by its new name. Raises NetworkUnavailable."""
+    from builder.networks import leases, names
+    from builder.networks.book import Networks
+
+    book = Networks(store)
+    with leases.alone():
+        for network, _, lease in endpoints(store, container):
+            path = book.place(network) / "leases" / (lease.ip if lease is not None else "")
+            if lease is not None and path.is_file():  # a bridge to itself has no book
+                held = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    replace(lease, name=container.name).write(held)
+                finally:
+                    os.close(held)
+                names.tell(book, network)
+
+
 def _changeable(network: Network, container: Container) -> None:
     if (container.folder / FILE).exists() and container.state().pid:
         raise ContainerState(container.name, "has a bridge to itself while it runs: stop it first, then connect it")

@@ -15,6 +15,7 @@ def rename(context: Context, container: str, name: str) -> None:
     """Give CONTAINER, running or not, the NAME."""
     from contextlib import suppress
 
+    from builder import networks
     from builder.containers import Containers, ContainerState
     from builder.containers.control import order
     from builder.containers.state import LIVE
@@ -24,3 +25,8 @@ def rename(context: Context, container: str, name: str) -> None:
     if found.state().status in LIVE:
         with suppress(ContainerState):  # it has just ended
             order(found, "renamed")
+        if networks.leased(context.store.root):
+            from builder.containers.connecting import renamed
+            from builder.networks.home import at_home
+
+            at_home(lambda: renamed(context.store, found))

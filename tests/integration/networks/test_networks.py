@@ -2,10 +2,12 @@
 
 import json
 import re
+import subprocess
 from contextlib import closing
 
 import pytest
 
+from tests.support.command import Pybuild
 from tests.support.town import OUTSIDE, Town
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
@@ -160,6 +162,55 @@ def test_names_are_known_to_those_who_are_there(place: Town) -> None:
     sleeper(place, "db", "--network", "red")
     assert shell(place, "app", look.format("db")).split()[0] == endpoint(place, "db", "red")["IPAddress"]
     assert "my-own-line" in shell(place, "app", "cat /etc/hosts")
+
+
+KNOWN = "sed -n 's/^[0-9.]*\\t//; /^# networks/,/^# to here/p' /etc/hosts"
+
+
+def known(command: Pybuild, container: str) -> set[str]:
+    """The names, other than its own, that a running container knows by its networks."""
+    own = command.text("inspect", "-f", "{{.Id}}", container)[:12]
+    lines = command.text("exec", container, "sh", "-c", KNOWN).splitlines()
+    return {name for line in lines if "#" not in line and own not in line for name in line.split()[:-1]}
+
+
+def test_who_was_there_first_knows_who_comes_later_by_all_names(place: Town) -> None:
+    command = place.pybuild
+    for name in ("one", "two"):
+        command("network", "create", name)
+    run = ("run", "-d", "--name")
+    sleep = ("busybox", "sleep", "600")
+    command(*run, "early", "--network", "one", "--network", "two", *sleep)
+    command(*run, "late", "--network", "one", "--network-alias", "db", "--network-alias", "data", *sleep)
+    command(*run, "far", "--network", "name=two,alias=second", *sleep)
+    assert known(command, "early") == {"late", "db", "data", "far", "second"}
+    assert (known(command, "late"), known(command, "far")) == ({"early"}, {"early"})
+    command("rename", "late", "renamed")
+    assert known(command, "early") == {"renamed", "db", "data", "far", "second"}
+    command("stop", "-t", "0", "renamed")
+    assert known(command, "early") == {"far", "second"}
+    command("rename", "renamed", "again")
+    command("start", "again")
+    command("restart", "-t", "0", "again")
+    assert known(command, "early") == {"again", "db", "data", "far", "second"}
+    assert command("exec", "early", "ping", "-c", "1", "-W", "5", "data").returncode == 0
+    command("network", "connect", "--alias", "joined", "one", "far")
+    assert known(command, "again") == {"early", "far", "joined"}
+    command("network", "disconnect", "one", "far")
+    assert known(command, "again") == {"early"}
+    front = ("run", "--rm", "--name", "front", "--network", "one", "-i", "busybox", "cat", "/etc/hosts", "-")
+    with subprocess.Popen(
+        command.command(*front), env=command.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None and running.stdout is not None
+        assert any("again db data" in line for line in iter(running.stdout.readline, ""))
+        assert "front" in known(command, "early")
+        running.stdin.close()
+    assert "front" not in known(command, "early")
+    command("rm", "-f", "again", "far")
+    assert known(command, "early") == set()
+    command("rm", "-f", "early")
+    command("network", "rm", "one", "two")
 
 
 def test_connect_and_disconnect_while_it_runs_and_when_it_does_not(place: Town) -> None:

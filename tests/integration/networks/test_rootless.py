@@ -282,6 +282,9 @@ def test_containers_with_numbers_of_their_own_are_in_networks_that_were_made(set
     person("network", "connect", "other", "mapped")
     assert person.text("exec", "mapped", "ls", "/sys/class/net").split() == ["eth0", "eth1", "lo"]
     person("network", "disconnect", "other", "mapped")
+    person("rename", "mapped", "named")
+    assert person.text("exec", "usual", "nc", "-w", "5", "named", "80") == "hello"
+    person("rename", "named", "mapped")
     assert person.text("exec", "mapped", "nc", "-w", "5", "ours", "80") == "hello"
     pid = int(person.text("inspect", "-f", "{{.State.Pid}}", "ours"))
     os.kill(parent(parent(pid)), signal.SIGKILL)  # who looks after it; its spawner is the parent
