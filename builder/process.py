@@ -109,10 +109,10 @@ def _told(network: str, ip: str) -> tuple[str, Callable[[], str] | None, str]:
         return "127.0.1.1", lambda: "127.0.0.1", ""  # the host's network is the process's own
     if owner() is not None:
         from builder.networks.usermode import BRIDGE, machine
-        from runner.net.usermode import USUAL_PLAN, Plan
+        from runner.net.plan import USUAL, Plan
 
         if network != BRIDGE:
-            return "", machine, USUAL_PLAN.nameserver
+            return "", machine, USUAL.nameserver
         plan = Plan.of(ip)
         return str(plan.address.ip), machine, plan.nameserver
     return "", None, ""

@@ -21,6 +21,7 @@ OPTIONS = (
         help="bridge (the default), none, host, container:NAME, or a network by name; several times for several.",
     ),
     click.option("--ip", metavar="ADDRESS", help="Its address in the first network."),
+    click.option("--ip6", metavar="ADDRESS", help="Its IPv6 address in the first network."),
     click.option("--mac-address", metavar="MAC", help="Its hardware address in the first network."),
     click.option("--network-alias", "--net-alias", "aliases", multiple=True, metavar="NAME", help="One more name."),
     click.option("--dns", multiple=True, metavar="ADDRESS", help="A name server, instead of this machine's."),
@@ -89,29 +90,33 @@ def wish(text: str) -> Wish:
                 found["network"] = value
             case "alias":
                 found["aliases"] += (value,)
-            case "ip":
-                found["ip"] = address("--network ip", value)
+            case "ip" | "ip6":
+                found[key] = address(f"--network {key}", value)
             case "mac-address":
                 found["mac"] = mac(value)
             case "gw-priority" if value.lstrip("-").isdigit():
                 found["priority"] = int(value)
             case _:
-                raise click.UsageError(f"--network {text}: {item!r} is not known; name, alias, ip, mac-address are")
+                raise click.UsageError(
+                    f"--network {text}: {item!r} is not known; name, alias, ip, ip6, mac-address are"
+                )
     if not found.get("network"):
         raise click.UsageError(f"--network {text}: it lacks name=NETWORK")
     return Wish(**found)
 
 
 def address(option: str, text: str) -> str:
-    """An IP address; only a name server may be of version 6."""
+    """An IP address of the version that the option is for; a name server may be of either."""
     import ipaddress
 
     try:
         found = ipaddress.ip_address(text)
     except ValueError as error:
         raise click.UsageError(f"{option}: {error}") from error
-    if found.version == 6 and option != "--dns":
-        raise click.UsageError(f"{option} {text}: networks have IPv4 addresses only")
+    if option != "--dns" and found.version != (6 if option.endswith("ip6") else 4):
+        raise click.UsageError(
+            f"{option} {text}: it is an address of IPv{found.version}; --ip and --ip6 are for one each"
+        )
     return str(found)
 
 
@@ -162,7 +167,7 @@ def default(asked: Wish) -> Wish:
 
 
 def _fits(mode: str, alone: bool, options: Mapping[str, Any]) -> None:
-    if alone and (one := next((name for name in ("ip", "mac_address", "aliases") if options[name]), None)):
+    if alone and (one := next((name for name in ("ip", "ip6", "mac_address", "aliases") if options[name]), None)):
         flag = "network-alias" if one == "aliases" else one.replace("_", "-")
         raise click.UsageError(f"--{flag} needs a network of the container's own, not {mode}")
     if mode.startswith(SHARED):
@@ -182,6 +187,8 @@ def _first(asked: list[Wish], options: Mapping[str, Any]) -> list[Wish]:
     first = asked[0]
     if options["ip"]:
         first = replace(first, ip=address("--ip", options["ip"]))
+    if options["ip6"]:
+        first = replace(first, ip6=address("--ip6", options["ip6"]))
     if options["mac_address"]:
         first = replace(first, mac=mac(options["mac_address"]))
     return [replace(first, aliases=(*first.aliases, *options["aliases"])), *asked[1:]]

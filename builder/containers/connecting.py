@@ -127,9 +127,14 @@ def ports_column(store: Store, container: Container) -> str:
         return ""
     published = ports(store, container)
     rows = [
-        f"{one['HostIp']}:{one['HostPort']}->{inner}" for inner, outer in sorted(published.items()) for one in outer
+        f"{at(one['HostIp'], one['HostPort'])}->{inner}" for inner, outer in sorted(published.items()) for one in outer
     ]
     return ", ".join([*rows, *(inner for inner in container.settings.exposed if inner not in published)])
+
+
+def at(address: str, port: str) -> str:
+    """`0.0.0.0:8080`, `[::]:8080`."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def settings(store: Store, container: Container) -> dict[str, Any]:
@@ -154,11 +159,11 @@ def settings(store: Store, container: Container) -> dict[str, Any]:
         "Ports": outer,
         "EndpointID": usual.get("EndpointID", ""),
         "Gateway": usual.get("Gateway", ""),
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "GlobalIPv6Address": usual.get("GlobalIPv6Address", ""),
+        "GlobalIPv6PrefixLen": usual.get("GlobalIPv6PrefixLen", 0),
         "IPAddress": usual.get("IPAddress", ""),
         "IPPrefixLen": usual.get("IPPrefixLen", 0),
-        "IPv6Gateway": "",
+        "IPv6Gateway": usual.get("IPv6Gateway", ""),
         "MacAddress": usual.get("MacAddress", ""),
         "Networks": networks,
     }
@@ -166,8 +171,10 @@ def settings(store: Store, container: Container) -> dict[str, Any]:
 
 def _endpoint(network: Network, wish: Wish | None, lease: Lease | None) -> dict[str, Any]:
     address, _, prefix = (lease.address if lease is not None else "").partition("/")
+    address6, _, prefix6 = (lease.address6 if lease is not None else "").partition("/")
+    asked = {"IPv4Address": wish.ip, "IPv6Address": wish.ip6} if wish is not None else {}
     return {
-        "IPAMConfig": {"IPv4Address": wish.ip} if wish is not None and wish.ip else None,
+        "IPAMConfig": {key: value for key, value in asked.items() if value} or None,
         "Links": None,
         "Aliases": list(wish.aliases) if wish is not None and wish.aliases else None,
         "MacAddress": lease.mac if lease is not None else "",
@@ -178,9 +185,9 @@ def _endpoint(network: Network, wish: Wish | None, lease: Lease | None) -> dict[
         "Gateway": lease.gateway if lease is not None else "",
         "IPAddress": address,
         "IPPrefixLen": int(prefix or 0),
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "IPv6Gateway": lease.gateway6 if lease is not None else "",
+        "GlobalIPv6Address": address6,
+        "GlobalIPv6PrefixLen": int(prefix6 or 0),
         "DNSNames": [lease.name, *lease.aliases, lease.container[:12]] if lease is not None else None,
     }
 
@@ -210,7 +217,7 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
         with leases.alone():
             there = bridge.interfaces(state.pid)
             inner = next(name for name in (f"eth{at}" for at in range(len(there) + 1)) if name not in there)
-            network, lease, held = leases.reserve(book, network, draft, wish.ip)
+            network, lease, held = leases.reserve(book, network, draft, wish.ip, wish.ip6)
             try:
                 for sentence in bridge.set_up(network.bridge()):
                     warn(sentence)
@@ -229,7 +236,7 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
 
 def disconnect(store: Store, network: Network, container: Container) -> None:
     """Take a container out of a network, at once if it runs. Raises NetworkError, ContainerState."""
-    from ipaddress import IPv4Address
+    from ipaddress import IPv4Address, IPv6Address
 
     from builder.networks import leases, names
     from builder.networks.book import Networks
@@ -247,8 +254,10 @@ def disconnect(store: Store, network: Network, container: Container) -> None:
             members = [(one, lease) for one, _, lease in endpoints(store, container) if lease is not None]
             mine = next((lease for one, lease in members if one.id == network.id), None)
             if mine is not None:
-                others = [lease.gateway for one, lease in members if one.id != network.id and lease.gateway]
-                bridge.unplug(state.pid, mine.outer, IPv4Address(others[0]) if others else None)
+                rest_of = [lease for one, lease in members if one.id != network.id]
+                ways = next((IPv4Address(one.gateway) for one in rest_of if one.gateway), None)
+                ways6 = next((IPv6Address(one.gateway6) for one in rest_of if one.gateway6), None)
+                bridge.unplug(state.pid, mine.outer, ways, ways6)
                 leases.release(book, network, book.place(network) / "leases" / mine.ip)
                 names.tell(book, network)
                 names.forget(book, mine.hosts)

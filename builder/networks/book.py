@@ -103,6 +103,9 @@ class Networks:
         subnet: str = "",
         gateway: str = "",
         span: str = "",
+        ipv6: bool = False,
+        subnet6: str = "",
+        gateway6: str = "",
         internal: bool = False,
         labels: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
@@ -117,7 +120,7 @@ class Networks:
             raise NetworkError(f"--opt {NAME}={options[NAME]}: an interface is named by 15 characters at most")
         draft = Network(
             id="", name=name, subnet=subnet, gateway=gateway, span=span, internal=internal, labels=dict(labels or {}),
-            options=options, chosen=not subnet,
+            options=options, chosen=not subnet, ipv6=ipv6, subnet6=subnet6, gateway6=gateway6, chosen6=not subnet6,
         )  # fmt: skip
         with self.store.lock("networks"):
             everyone = self.list()
@@ -138,6 +141,10 @@ class Networks:
                 raise NetworkError(f"invalid subnet {asked}: it overlaps {busy}, which is in use on this machine")
         else:
             network = settled(network, others)
+        if network.ipv6:
+            from builder.networks import six
+
+            network = six.addressed(network, self.made())
         folder = self.folder / f".{network.id}"
         (folder / "leases").mkdir(parents=True, mode=0o700)
         network.write(folder / "config.json")
@@ -192,7 +199,7 @@ def _addressed(network: Network) -> Network:
         gateway = IPv4Address(network.gateway) if network.gateway else subnet.network_address + 1
         span = IPv4Network(network.span) if network.span else subnet
     except ValueError as error:
-        why = "; IPv6 networks are not made" if ":" in f"{network.subnet}{network.gateway}{network.span}" else ""
+        why = "; addresses are drawn from the IPv4 subnet" if ":" in network.span else ""
         raise NetworkError(f"invalid network config: {error}{why}") from error
     if subnet.prefixlen > 29:
         raise NetworkError(f"invalid subnet {subnet}: it has no room for containers; /29 is the smallest")

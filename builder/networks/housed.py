@@ -24,6 +24,8 @@ def tellable(published: Sequence[Publish]) -> None:
     """See that slirp4netns knows the protocols. Raises NetworkError."""
     if other := next((one for one in published if one.protocol not in ("tcp", "udp")), None):
         raise NetworkError(f"{other.inner}: only ports of tcp and udp are published without root")
+    if other := next((one for one in published if ":" in one.host), None):
+        raise NetworkError(f"[{other.host}]: without root ports are published on IPv4 addresses only")
 
 
 class Housed(Joining):

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,8 @@ class Joining:
         self.door = outward[0] if outward else -1
         self.binding = self.networks[self.door].options.get(BINDING, "") if outward else ""
         try:
-            self.held = ports.hold(published, self.binding, self._undo) if outward else []
+            six = bool(outward) and self.networks[self.door].ipv6
+            self.held = ports.hold(published, self.binding, self._undo, six=six) if outward else []
         except NetworkError:
             self._undo.close()
             raise
@@ -92,7 +93,7 @@ class Joining:
                         aliases=wish.aliases,
                         hosts=str(self.member.hosts),
                     )
-                    network, lease, held = leases.reserve(self.book, network, draft, wish.ip)
+                    network, lease, held = leases.reserve(self.book, network, draft, wish.ip, wish.ip6)
                     self.made.append((network, lease, held))
                     self._told += bridge.set_up(network.bridge())
         except BaseException as problem:
@@ -117,18 +118,16 @@ class Joining:
                 gateways = self.member.gateways if at == max(self.door, 0) else ()
                 lease = replace(lease, inner=f"eth{at}", gateways=gateways)
                 if at == self.door:
-                    lease = replace(
-                        lease, ports=ports.bindings(self.held, self.binding), elements=tuple(self._elements())
-                    )
+                    lease = replace(lease, ports=ports.bindings(self.held), elements=tuple(self._elements()))
                 self.made[at] = network, lease, held
                 lease.write(held)
                 bridge.plug(network.bridge(), pid, plug(lease, default=at == outward))
                 if lease.elements:
-                    target = IPv4Address(lease.ip)
+                    targets = {False: ip_address(lease.ip), True: ip_address(lease.ip6 or lease.ip)}
                     nft.publish(
                         network.bridge().table,
                         [
-                            (*element, target, one.publish.port)
+                            (*element, targets[":" in element[0]], one.publish.port)
                             for element, one in zip(lease.elements, self.held, strict=True)
                         ],
                     )
@@ -136,11 +135,9 @@ class Joining:
                 names.tell(self.book, network)
 
     def _elements(self) -> list[tuple[str, str, int]]:
-        found = []
-        for one in self.held:
-            host = one.publish.host or self.binding
-            found.append(("" if host == ports.EVERYWHERE else host, one.publish.protocol, one.outer))
-        return found
+        return [
+            ("" if one.host == ports.EVERYWHERE else one.host, one.publish.protocol, one.outer) for one in self.held
+        ]
 
     def close(self) -> None:
         """Leave: addresses and ports are free again, bridges that nobody else uses are gone."""
@@ -169,4 +166,6 @@ def plug(lease: Lease, *, default: bool) -> Plug:
     from runner.net.bridge import Plug
 
     gateway = IPv4Address(lease.gateway) if default and lease.gateway else None
-    return Plug(lease.outer, lease.inner, IPv4Interface(lease.address), lease.mac, gateway)
+    gateway6 = IPv6Address(lease.gateway6) if default and lease.gateway6 else None
+    address6 = IPv6Interface(lease.address6) if lease.address6 else None
+    return Plug(lease.outer, lease.inner, IPv4Interface(lease.address), lease.mac, gateway, address6, gateway6)

@@ -53,11 +53,18 @@ class Lease:
     ports: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
     elements: tuple[tuple[str, str, int], ...] = ()
     hosts: str = ""
+    address6: str = ""
+    gateway6: str = ""
 
     @property
     def ip(self) -> str:
         """The address alone."""
         return self.address.partition("/")[0]
+
+    @property
+    def ip6(self) -> str:
+        """That of IPv6, if it has one."""
+        return self.address6.partition("/")[0]
 
     @classmethod
     def read(cls, path: Path) -> Lease:
@@ -91,18 +98,26 @@ def alone() -> Iterator[None]:
         yield
 
 
-def reserve(book: Networks, network: Network, draft: Lease, ip: str) -> tuple[Network, Lease, int]:
-    """Draw an address (or take `ip`) and have the bridge up; alone. The descriptor keeps the lease until its pair does.
+def reserve(book: Networks, network: Network, draft: Lease, ip: str, ip6: str = "") -> tuple[Network, Lease, int]:
+    """Draw an address (or take `ip`, and `ip6`) and have the bridge up; alone.
 
-    The network comes back because its subnet may be another one now. Raises NetworkMissing, NetworkError,
-    NetworkUnavailable.
+    The descriptor keeps the lease until its pair does. The network comes back because its subnet may be another one
+    now. Raises NetworkMissing, NetworkError, NetworkUnavailable.
     """
     from runner.net.bridge import mac_of
 
     sweep_one(book, network)
     folder = book.place(network) / "leases"
     network = _free(book, book.again(network), folder)
-    address = _asked(network, folder, ip) if ip else _drawn(network, folder)
+    others = every(book, network) if network.ipv6 else []
+    address = _asked(network, folder, ip) if ip else _drawn(network, folder, others, given=bool(ip6))
+    if network.ipv6:
+        from builder.networks import six
+
+        gateway6 = "" if network.internal else network.gateway6
+        draft = replace(draft, address6=six.interface(network, address, ip6, others), gateway6=gateway6)
+    elif ip6:
+        raise NetworkError(f"--ip6 {ip6}: network {network.name} has no IPv6 (pybuild network create --ipv6)")
     draft = replace(
         draft,
         network=network.id,
@@ -229,8 +244,11 @@ def _asked(network: Network, folder: Path, ip: str) -> IPv4Address:
     return address
 
 
-def _drawn(network: Network, folder: Path) -> IPv4Address:
-    """The one after the last drawn: who has just gone may still answer to its own for a moment."""
+def _drawn(network: Network, folder: Path, others: Sequence[Lease], *, given: bool) -> IPv4Address:
+    """The one after the last drawn: who has just gone may still answer to its own for a moment.
+
+    Of `others` nobody has the IPv6 address that goes with it, unless another one was `given`.
+    """
     subnet, span = IPv4Network(network.subnet), IPv4Network(network.span or network.subnet)
     taken = {path.name for path in _files(folder)}
     first, count = int(span.network_address), min(span.num_addresses, MOST)
@@ -242,7 +260,15 @@ def _drawn(network: Network, folder: Path) -> IPv4Address:
         begin = 0
     for at in range(count):
         address = IPv4Address(first + (begin + at) % count)
-        if address not in never and str(address) not in taken:
+        if address in never or str(address) in taken:
+            continue
+        if given or not network.ipv6 or _free6(network, address, others):
             memory.write_text(str(address))
             return address
     raise NetworkError(f"no address of network {network.name} ({span}) is free")
+
+
+def _free6(network: Network, address: IPv4Address, others: Sequence[Lease]) -> bool:
+    from builder.networks import six
+
+    return six.free(network, address, others)

@@ -44,14 +44,15 @@ def lines(hosts: str, everything: list[tuple[Network, list[Lease]]]) -> list[str
             if lease.hosts != hosts:
                 continue
             if lease.hostname:
-                own.append(f"{lease.ip}\t{lease.hostname}")
+                own += [f"{ip}\t{lease.hostname}" for ip in (lease.ip, lease.ip6) if ip]
             own += [f"{lease.gateway or network.gateway}\t{name}" for name in lease.gateways]
             if network.name == "bridge":  # as docker has it: names are for networks that somebody made
                 continue
             others += [
-                f"{member.ip}\t" + " ".join(dict.fromkeys([member.name, *member.aliases, member.container[:12]]))
+                f"{ip}\t" + " ".join(dict.fromkeys([member.name, *member.aliases, member.container[:12]]))
                 for member in members
-                if member.name
+                for ip in (member.ip, member.ip6)
+                if member.name and ip
             ]
     return [*own, *others]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,10 @@ KNOWN = (NAME, AMONG, MASQUERADE, BINDING, MTU)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """`driver` is bridge, host or null. `chosen`: nobody asked for this subnet. `span`: where addresses are drawn."""
+    """`driver` is bridge, host or null. `chosen`: nobody asked for this subnet. `span`: where addresses are drawn.
+
+    With `ipv6` it has a second subnet, and all the same of that.
+    """
 
     id: str
     name: str
@@ -35,6 +38,10 @@ class Network:
     gateway: str = ""
     span: str = ""
     chosen: bool = False
+    ipv6: bool = False
+    subnet6: str = ""
+    gateway6: str = ""
+    chosen6: bool = False
     internal: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +69,13 @@ class Network:
             masquerade=self.options.get(MASQUERADE, "true") == "true",
             isolated=self.options.get(AMONG, "true") != "true",
             mtu=int(self.options.get(MTU, "0")),
+            six=self.six,
         )
+
+    @property
+    def six(self) -> IPv6Interface | None:
+        """Its gateway of IPv6, with the length of the prefix."""
+        return IPv6Interface(f"{self.gateway6}/{self.subnet6.partition('/')[2]}") if self.subnet6 else None
 
     @classmethod
     def read(cls, path: Path) -> Network:
@@ -77,7 +90,9 @@ class Network:
 
     def describe(self) -> dict[str, Any]:
         """Docker's JSON (Docker Engine API, "Inspect a network") without its containers."""
-        config = {"Subnet": self.subnet, "Gateway": self.gateway, **({"IPRange": self.span} if self.span else {})}
+        config = [{"Subnet": self.subnet, "Gateway": self.gateway, **({"IPRange": self.span} if self.span else {})}]
+        if self.subnet6:
+            config.append({"Subnet": self.subnet6, "Gateway": self.gateway6})
         return {
             "Name": self.name,
             "Id": self.id,
@@ -85,8 +100,8 @@ class Network:
             "Scope": "local",
             "Driver": self.driver,
             "EnableIPv4": True,
-            "EnableIPv6": False,
-            "IPAM": {"Driver": "default", "Options": {}, "Config": [config] if self.subnet else []},
+            "EnableIPv6": self.ipv6,
+            "IPAM": {"Driver": "default", "Options": {}, "Config": config if self.subnet else []},
             "Internal": self.internal,
             "Attachable": False,
             "Ingress": False,

@@ -7,23 +7,25 @@ import re
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from builder.networks.errors import NetworkError
 from builder.networks.wish import Publish
-from layers.quick import dataclass
+from layers.quick import dataclass, replace
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 EVERYWHERE = "0.0.0.0"
+ALL_OF_SIX = "::"
 SCTP = 132
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A port of this machine that is ours: `host` is an address or "" for all of them."""
+    """A port of this machine that is ours: `host` is an address, "" for all of IPv4, "::" for all of IPv6."""
 
     publish: Publish
     outer: int
+    host: str = ""
 
 
 def parse(text: str) -> list[Publish]:
@@ -32,17 +34,7 @@ def parse(text: str) -> list[Publish]:
     protocol = protocol.lower() or "tcp"
     if protocol not in PROTOCOLS:
         raise ValueError(f"invalid protocol {protocol!r} in {text!r}: {', '.join(PROTOCOLS)} are known")
-    if body.startswith("["):
-        raise ValueError(f"{text!r}: ports are published on IPv4 addresses only")
-    *before, inner = body.split(":")
-    if len(before) > 2:
-        raise ValueError(f"invalid port {text!r}: write [[IP:]HOST-PORT:]PORT[/PROTOCOL]")
-    host = before[0] if len(before) == 2 else ""
-    outer = before[-1] if before else ""
-    try:
-        host = str(IPv4Address(host)) if host else ""
-    except ValueError:
-        raise ValueError(f"invalid port {text!r}: {host!r} is no IPv4 address") from None
+    host, outer, inner = _split(body, text)
     first, last = _range(inner, text)
     if not first:
         raise ValueError(f"invalid port {text!r}: a container has no port 0")
@@ -57,6 +49,25 @@ def parse(text: str) -> list[Publish]:
     if high - low + 1 != count:
         raise ValueError(f"invalid port {text!r}: the two ranges differ in length")
     return [Publish(first + at, protocol, host, low + at, low + at) for at in range(count)]
+
+
+def _split(body: str, text: str) -> tuple[str, str, str]:
+    """Address, port of this machine and port of the container, the former two perhaps empty. Raises ValueError."""
+    host = ""
+    if body.startswith("["):
+        host, bracket, body = body[1:].partition("]:")
+        if not bracket or body.count(":") != 1:
+            raise ValueError(f"invalid port {text!r}: write [IP]:HOST-PORT:PORT")
+    *before, inner = body.split(":")
+    if len(before) > 2:
+        raise ValueError(f"invalid port {text!r}: write [[IP:]HOST-PORT:]PORT[/PROTOCOL]")
+    if len(before) == 2:
+        host = before[0]
+    try:
+        found = ip_address(host) if host else None
+    except ValueError:
+        raise ValueError(f"invalid port {text!r}: {host!r} is no address") from None
+    return str(found or ""), before[-1] if before else "", inner
 
 
 def exposed(text: str) -> list[str]:
@@ -76,21 +87,35 @@ def _range(text: str, whole: str) -> tuple[int, int]:
     return first, last
 
 
-def hold(wanted: Iterable[Publish], binding: str, held: ExitStack, *, listened: bool = False) -> list[Held]:
+def hold(
+    wanted: Iterable[Publish], binding: str, held: ExitStack, *, listened: bool = False, six: bool = False
+) -> list[Held]:
     """Bind every port for as long as `held` lives: so nobody else gets it, and what is taken already is told now.
 
     `binding` is the address for those that name none. Nobody listens on these sockets: packets are led away before;
-    unless somebody else will have `listened` there, to whom connections that have just ended are no obstacle.
-    Raises NetworkError.
+    unless somebody else will have `listened` there, to whom connections that have just ended are no obstacle. With
+    `six` there is IPv6, too: what names no address is published on all of either. Raises NetworkError.
     """
-    return [Held(one, _bound(one, one.host or binding, held, listened=listened)) for one in wanted]
+    found = []
+    for one in wanted:
+        host = one.host or binding
+        if ":" in host and not six:
+            raise NetworkError(
+                f"[{host}]:{one.first}: the container's network has no IPv6 (pybuild network create --ipv6)"
+            )
+        outer = _bound(one, host, held, listened=listened)
+        found.append(Held(one, outer, host))
+        if six and not host:
+            also = replace(one, first=outer, last=outer)
+            found.append(Held(one, _bound(also, ALL_OF_SIX, held, listened=listened), ALL_OF_SIX))
+    return found
 
 
 def _bound(publish: Publish, host: str, held: ExitStack, *, listened: bool) -> int:
     last: OSError | None = None
     for port in range(publish.first, publish.last + 1):
         try:
-            found = _socket(publish.protocol)
+            found = _socket(publish.protocol, six=":" in host)
             held.callback(found.close)
             if listened and publish.protocol == "tcp":
                 found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -101,7 +126,8 @@ def _bound(publish: Publish, host: str, held: ExitStack, *, listened: bool) -> i
             if problem.errno != errno.EADDRINUSE:
                 break
     assert last is not None
-    where = f"{host or EVERYWHERE}:{publish.first}" + (f"-{publish.last}" if publish.last > publish.first else "")
+    shown = f"[{host}]" if ":" in host else host or EVERYWHERE
+    where = f"{shown}:{publish.first}" + (f"-{publish.last}" if publish.last > publish.first else "")
     if last.errno == errno.EADDRINUSE:
         raise NetworkError(f"Bind for {where}/{publish.protocol} failed: port is already allocated; choose another")
     if last.errno == errno.EADDRNOTAVAIL:
@@ -112,16 +138,21 @@ def _bound(publish: Publish, host: str, held: ExitStack, *, listened: bool) -> i
     raise NetworkError(f"Bind for {where}/{publish.protocol} failed: {last.strerror}") from last
 
 
-def _socket(protocol: str) -> socket.socket:
+def _socket(protocol: str, *, six: bool) -> socket.socket:
+    family = socket.AF_INET6 if six else socket.AF_INET
     if protocol == "udp":
-        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP if protocol == "sctp" else 0)
+        found = socket.socket(family, socket.SOCK_DGRAM)
+    else:
+        found = socket.socket(family, socket.SOCK_STREAM, SCTP if protocol == "sctp" else 0)
+    if six:
+        found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return found
 
 
-def bindings(held: Sequence[Held], binding: str) -> dict[str, list[dict[str, str]]]:
+def bindings(held: Sequence[Held]) -> dict[str, list[dict[str, str]]]:
     """Docker's `NetworkSettings.Ports` of what is published."""
     found: dict[str, list[dict[str, str]]] = {}
     for one in held:
-        address = {"HostIp": one.publish.host or binding or EVERYWHERE, "HostPort": str(one.outer)}
+        address = {"HostIp": one.host or EVERYWHERE, "HostPort": str(one.outer)}
         found.setdefault(one.publish.inner, []).append(address)
     return found

@@ -41,8 +41,10 @@ class Usermode:
         self, wishes: Sequence[Wish], *, published: Sequence[Publish] = (), folder: Path | None = None
     ) -> None:
         """Hold the ports. Raises NetworkError."""
-        from runner.net.usermode import Plan
+        from runner.net.plan import Plan
 
+        if wishes[0].ip6:
+            raise NetworkError(f"--ip6 {wishes[0].ip6}: networks without root have IPv4 only")
         try:
             self.plan = Plan.of(wishes[0].ip)
         except ValueError as error:
@@ -77,7 +79,7 @@ class Usermode:
                 mac=self.mac,
                 outer="",
                 inner=INTERFACE,
-                ports=ports.bindings(self.held, ""),
+                ports=ports.bindings(self.held),
             )
             (self.folder / FILE).write_text(json.dumps(asdict(lease)))
 

@@ -15,6 +15,7 @@ class Wish:
     network: str
     aliases: tuple[str, ...] = ()
     ip: str = ""
+    ip6: str = ""
     mac: str = ""
     priority: int = 0
 

@@ -35,21 +35,27 @@ def network() -> None:
 @network.command(epilog="\b\nExamples:\n  pybuild network create back\n  pybuild network create --internal secrets")
 @click.argument("name")
 @click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge is what there is.")
-@click.option("--subnet", metavar="CIDR", help="Its addresses, such as 10.9.0.0/24; free ones are chosen otherwise.")
-@click.option("--gateway", metavar="ADDRESS", help="This machine's own address in it.")
+@click.option(
+    "--subnet",
+    "subnets",
+    multiple=True,
+    metavar="CIDR",
+    help="Its addresses, such as 10.9.0.0/24, and with --ipv6 such as fd00:9::/64; free ones are chosen otherwise.",
+)
+@click.option("--gateway", "gateways", multiple=True, metavar="ADDRESS", help="This machine's own address in it.")
 @click.option("--ip-range", metavar="CIDR", help="The part of the subnet that containers get.")
 @click.option("--internal", is_flag=True, help="No way out and no way in.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label.")
 @click.option("-o", "--opt", "opts", multiple=True, metavar="KEY=VALUE", help="Docker's options of bridge networks.")
 @click.option("--attachable", is_flag=True, hidden=True)
-@click.option("--ipv6", is_flag=True, hidden=True)
+@click.option("--ipv6", is_flag=True, help="With IPv6 addresses, too.")
 @click.pass_obj
 def create(
     context: Context,
     name: str,
     driver: str,
-    subnet: str | None,
-    gateway: str | None,
+    subnets: Sequence[str],
+    gateways: Sequence[str],
     ip_range: str | None,
     internal: bool,
     labels: Sequence[str],
@@ -62,16 +68,21 @@ def create(
 
     if driver != "bridge":
         raise click.UsageError(f"--driver {driver}: not known; bridge is")
-    if ipv6:
-        raise click.UsageError("--ipv6: networks have IPv4 addresses only")
-    if (gateway or ip_range) and not subnet:
+    subnet, subnet6 = _of_each("--subnet", subnets)
+    gateway, gateway6 = _of_each("--gateway", gateways)
+    if (subnet6 or gateway6) and not ipv6:
+        raise click.UsageError(f"{subnet6 or gateway6} is of IPv6: add --ipv6")
+    if ((gateway or ip_range) and not subnet) or (gateway6 and not subnet6):
         raise click.UsageError("--gateway and --ip-range are parts of a --subnet: say that, too")
     made = partial(
         _book(context).create,
         name,
-        subnet=subnet or "",
-        gateway=gateway or "",
+        subnet=subnet,
+        gateway=gateway,
         span=ip_range or "",
+        ipv6=ipv6,
+        subnet6=subnet6,
+        gateway6=gateway6,
         internal=internal,
         labels=dict(label.partition("=")[::2] for label in labels),
         options=dict(opt.partition("=")[::2] for opt in opts),
@@ -104,7 +115,7 @@ def list_(context: Context, quiet: bool, no_trunc: bool, filters: Sequence[str],
             "Scope": "local",
             "Internal": str(one.internal).lower(),
             "IPv4": "true",
-            "IPv6": "false",
+            "IPv6": str(one.ipv6).lower(),
             "CreatedAt": one.created,
             "Labels": ",".join(f"{key}={value}" for key, value in one.labels.items()),
         }
@@ -205,6 +216,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
 @click.argument("container")
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name of it there.")
 @click.option("--ip", metavar="ADDRESS", help="Its address there.")
+@click.option("--ip6", metavar="ADDRESS", help="Its IPv6 address there.")
 @click.option("--mac-address", metavar="MAC", help="Its hardware address there.")
 @click.option("--gw-priority", type=int, default=0, metavar="N", help="The default route goes to the highest.")
 @click.pass_obj
@@ -214,6 +226,7 @@ def connect(
     container: str,
     aliases: Sequence[str],
     ip: str | None,
+    ip6: str | None,
     mac_address: str | None,
     gw_priority: int,
 ) -> None:
@@ -230,6 +243,7 @@ def connect(
         network=there.name,
         aliases=tuple(aliases),
         ip=networking.address("--ip", ip) if ip else "",
+        ip6=networking.address("--ip6", ip6) if ip6 else "",
         mac=networking.mac(mac_address) if mac_address else "",
         priority=gw_priority,
     )
@@ -250,6 +264,15 @@ def disconnect(context: Context, network: str, container: str, force: bool) -> N
 
     there, found = _book(context).get(network), Containers(context.store).get(container)
     at_home(lambda: leave(context.store, there, found))
+
+
+def _of_each(option: str, values: Sequence[str]) -> tuple[str, str]:
+    """One of IPv4, one of IPv6, "" for none. Raises click.UsageError."""
+    kinds = [value for value in values if ":" not in value], [value for value in values if ":" in value]
+    if any(len(kind) > 1 for kind in kinds):
+        raise click.UsageError(f"{option}: a network has one of IPv4 and one of IPv6")
+    four, six = (kind[0] if kind else "" for kind in kinds)
+    return four, six
 
 
 def _book(context: Context) -> Networks:
@@ -280,7 +303,7 @@ def _described(context: Context, name: str) -> dict[str, Any]:
             "EndpointID": lease.outer,
             "MacAddress": lease.mac,
             "IPv4Address": lease.address,
-            "IPv6Address": "",
+            "IPv6Address": lease.address6,
         }
         for lease in at_home(lambda: leases.of(book, one))
         if lease.container

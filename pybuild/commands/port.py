@@ -13,10 +13,13 @@ from pybuild.wiring import Context
 @click.pass_obj
 def port(context: Context, container: str, port: str | None) -> None:
     """List the published ports of CONTAINER, or the addresses of one."""
+    from builder.containers.connecting import at
     from builder.containers.inspect import inspect
 
     published = inspect(context.store, container)["NetworkSettings"]["Ports"] or {}
-    addresses = {inner: [address(**one) for one in places] for inner, places in published.items() if places}
+    addresses = {
+        inner: [at(one["HostIp"], one["HostPort"]) for one in places] for inner, places in published.items() if places
+    }
     if port is None:
         for inner, places in sorted(addresses.items()):
             for place in places:
@@ -27,8 +30,3 @@ def port(context: Context, container: str, port: str | None) -> None:
         raise click.ClickException(f"no public port {wanted!r} published for {container}")
     for place in addresses[wanted]:
         click.echo(place)
-
-
-def address(HostIp: str, HostPort: str) -> str:
-    """`0.0.0.0:8080`, `[::]:8080`."""
-    return f"[{HostIp}]:{HostPort}" if ":" in HostIp else f"{HostIp}:{HostPort}"

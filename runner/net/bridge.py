@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,7 +33,7 @@ ELSEWHERE = "use --network host or none"
 class Bridge:
     """How a bridge shall be. `network` is the id of its network; isolated: its containers cannot talk to each other.
 
-    mtu: 0 means that of the way out, for what leaves must fit there.
+    mtu: 0 means that of the way out, for what leaves must fit there. six: its IPv6 address, if it has one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Bridge:
     masquerade: bool = True
     isolated: bool = False
     mtu: int = 0
+    six: IPv6Interface | None = None
 
     @property
     def table(self) -> str:
@@ -59,6 +61,8 @@ class Plug:
     address: IPv4Interface
     mac: str
     gateway: IPv4Address | None = None
+    address6: IPv6Interface | None = None
+    gateway6: IPv6Address | None = None
 
 
 def mac_of(address: IPv4Address) -> str:
@@ -92,16 +96,22 @@ def set_up(bridge: Bridge) -> list[str]:
                 kernel.add_bridge(bridge.name, mtu, mac_of(bridge.gateway))
                 link = kernel.link(bridge.name)
                 assert link is not None
-            _set(f"ipv6/conf/{bridge.name}/disable_ipv6", "1")
+            if bridge.six is None:
+                _set(f"ipv6/conf/{bridge.name}/disable_ipv6", "1")
+            else:
+                from runner.net import ipv6
+
+                ipv6.enable(bridge.name)
+                with suppress(FileExistsError):
+                    kernel.add_address(link.index, bridge.six)
             _set(f"ipv4/conf/{bridge.name}/route_localnet", "1")
-            try:
+            with suppress(FileExistsError):
                 kernel.add_address(link.index, IPv4Interface((bridge.gateway, bridge.subnet.prefixlen)))
-            except FileExistsError:
-                pass
             dropping = nft.raise_table(
                 bridge.table,
                 bridge.name,
                 bridge.subnet,
+                bridge.six.network if bridge.six is not None else None,
                 internal=bridge.internal,
                 masquerade=bridge.masquerade,
                 isolated=bridge.isolated,
@@ -112,6 +122,10 @@ def set_up(bridge: Bridge) -> list[str]:
                     "this machine forwards packets from now on (net.ipv4.ip_forward is 1): bridge networks need it; "
                     "it stays so when they have gone"
                 )
+            if bridge.six is not None and not bridge.internal:
+                from runner.net import ipv6
+
+                told += ipv6.forward()
             kernel.up(link.index)
     except OSError as problem:
         take_down(bridge)
@@ -133,7 +147,7 @@ def take_down(bridge: Bridge) -> None:
 
     def work() -> None:
         try:
-            nft.drop_table(bridge.table)
+            nft.drop_table(bridge.table, six=bridge.six is not None)
         except BaseException as problem:
             failed.append(problem)
 
@@ -166,9 +180,15 @@ def plug(bridge: Bridge, pid: int, end: Plug) -> None:
                 assert inner is not None
                 here.hairpin(outer.index)
                 there.add_address(inner.index, end.address)
+                if end.address6 is not None:
+                    from runner.net import ipv6
+
+                    within(netns, lambda: ipv6.enable(end.inner))
+                    there.add_address(inner.index, end.address6)
                 there.up(inner.index)
-                if end.gateway is not None:
-                    there.add_default_route(end.gateway)
+                for gateway in (end.gateway, end.gateway6):
+                    if gateway is not None:
+                        there.add_default_route(gateway)
                 _carrier(here, end.outer)
                 _carrier(there, end.inner)
         finally:
@@ -177,18 +197,21 @@ def plug(bridge: Bridge, pid: int, end: Plug) -> None:
         raise _unavailable(f"{end.inner} cannot be made", problem) from problem
 
 
-def unplug(pid: int, outer: str, gateway: IPv4Address | None) -> None:
-    """Take a pair away while the process goes on; its default route is led to `gateway`, if it lost it."""
+def unplug(pid: int, outer: str, gateway: IPv4Address | None, gateway6: IPv6Address | None = None) -> None:
+    """Take a pair away while the process goes on; its default routes are led to the gateways, if it lost them."""
     with Netlink() as kernel:
         if link := kernel.link(outer):
             kernel.remove(link.index)
-    if gateway is None:
+    if gateway is None and gateway6 is None:
         return
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with within(netns, Netlink) as there:
-            if there.uplink() is None:
+            if gateway is not None and there.uplink() is None:
                 there.add_default_route(gateway)
+            if gateway6 is not None:
+                with suppress(FileExistsError):
+                    there.add_default_route(gateway6)
     finally:
         os.close(netns)
 

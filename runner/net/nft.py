@@ -8,7 +8,7 @@ written: what they drop stays dropped, and `raise_table` names them.
 import os
 import subprocess
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from runner.errors import NetworkUnavailable
 
@@ -46,8 +46,39 @@ table ip {table} {{
     {outward}
   }}
 }}
-list chains
 """
+RULES6 = """
+add table ip6 {table}
+delete table ip6 {table}
+table ip6 {table} {{
+  map any {{ type inet_proto . inet_service : ipv6_addr . inet_service; }}
+  map at {{ type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }}
+  chain early {{
+    type filter hook prerouting priority -300;
+    iifname "{bridge}" ip6 daddr {{ ::1, fd00:ec2::254 }} drop
+  }}
+  chain inbound {{ type nat hook prerouting priority -100; fib daddr type local jump publish; }}
+  chain local {{ type nat hook output priority -100; ip6 daddr != ::1 fib daddr type local jump publish; }}
+  chain publish {{
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @at
+    dnat ip6 to meta l4proto . th dport map @any
+  }}
+  chain outbound {{
+    type nat hook postrouting priority 100;
+    {masquerade}
+    ip6 saddr {subnet} oifname "{bridge}" ct status dnat masquerade
+  }}
+  chain forward {{
+    type filter hook forward priority 0;
+    iifname "{bridge}" oifname "{bridge}" {among}
+    oifname "{bridge}" ct state established,related accept
+    oifname "{bridge}" ct status dnat accept
+    oifname "{bridge}" drop
+    {outward}
+  }}
+}}
+"""
+"""The same for IPv6. ::1 of this machine leads to no container, for an answer to it would find no way."""
 """early: services of the host's loopback and link-local ones (the metadata of clouds) are nobody's business, although
 127.0.0.1 of the host leads to published ports. forward: what comes in is an answer, a published port or from the same
 bridge; so two bridges cannot talk."""
@@ -59,32 +90,44 @@ def table_of(network: str) -> str:
 
 
 def raise_table(
-    table: str, bridge: str, subnet: IPv4Network, *, internal: bool, masquerade: bool, isolated: bool
+    table: str,
+    bridge: str,
+    subnet: IPv4Network,
+    subnet6: IPv6Network | None = None,
+    *,
+    internal: bool,
+    masquerade: bool,
+    isolated: bool,
 ) -> list[str]:
     """Make or replace the table; the chains of other tables that drop whatever they are not told about."""
-    masked = f'ip saddr {subnet} oifname != "{bridge}" masquerade' if masquerade and not internal else ""
-    said = run(
-        RULES.format(
-            table=table,
-            bridge=bridge,
-            subnet=subnet,
-            masquerade=masked,
-            among="drop" if isolated else "accept",
-            outward=f'iifname "{bridge}" drop' if internal else "",
-        )
-    )
-    return list(_dropping(said))
+    order = ""
+    for rules, family, network in ((RULES, "ip", subnet), (RULES6, "ip6", subnet6)):
+        if network is not None:
+            masked = f'{family} saddr {network} oifname != "{bridge}" masquerade'
+            order += rules.format(
+                table=table,
+                bridge=bridge,
+                subnet=network,
+                masquerade=masked if masquerade and not internal else "",
+                among="drop" if isolated else "accept",
+                outward=f'iifname "{bridge}" drop' if internal else "",
+            )
+    return list(_dropping(run(f"{order}list chains\n")))
 
 
-def drop_table(table: str) -> None:
-    """Take the table away; one that is not there is no error."""
-    run(f"add table ip {table}\ndelete table ip {table}\n")
+def drop_table(table: str, *, six: bool = False) -> None:
+    """Take the table away, and with `six` that of IPv6; one that is not there is no error."""
+    families = ("ip", "ip6") if six else ("ip",)
+    run("".join(f"add table {family} {table}\ndelete table {family} {table}\n" for family in families))
 
 
-def publish(table: str, elements: Iterable[tuple[str, str, int, IPv4Address, int]]) -> None:
-    """Lead ports of this machine to a container: (address or "", protocol, port, its address, its port)."""
+def publish(table: str, elements: Iterable[tuple[str, str, int, IPv4Address | IPv6Address, int]]) -> None:
+    """Lead ports of this machine to a container: (address, protocol, port, its address, its port).
+
+    Instead of an address "" means all of IPv4, "::" all of IPv6.
+    """
     lines = [
-        f"add element ip {table} {_key(host, protocol, port)} : {target} . {inner} }}"
+        f"add element {_family(host)} {table} {_key(host, protocol, port)} : {target} . {inner} }}"
         for host, protocol, port, target, inner in elements
     ]
     if lines:
@@ -93,7 +136,7 @@ def publish(table: str, elements: Iterable[tuple[str, str, int, IPv4Address, int
 
 def withdraw(table: str, elements: Iterable[tuple[str, str, int]]) -> None:
     """Lead them nowhere any more. A table or an element that is gone is no error."""
-    lines = [f"delete element ip {table} {_key(*element)} }}\n" for element in elements]
+    lines = [f"delete element {_family(element[0])} {table} {_key(*element)} }}\n" for element in elements]
     for order in ["".join(lines), *lines] if lines else ():
         try:
             run(order)
@@ -103,8 +146,12 @@ def withdraw(table: str, elements: Iterable[tuple[str, str, int]]) -> None:
                 raise
 
 
+def _family(host: str) -> str:
+    return "ip6" if ":" in host else "ip"
+
+
 def _key(host: str, protocol: str, port: int) -> str:
-    return f"at {{ {host} . {protocol} . {port}" if host else f"any {{ {protocol} . {port}"
+    return f"any {{ {protocol} . {port}" if host in ("", "::") else f"at {{ {host} . {protocol} . {port}"
 
 
 def available() -> bool:

@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from layers.quick import dataclass
 
@@ -28,6 +28,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_OPERSTATE, IFLA_LINKINFO,
 IFLA_PROTINFO, NESTED, BRPORT_HAIRPIN = 12, 0x8000, 4
 INFO_KIND, INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+NO_DETECTION = 2  # IFA_F_NODAD: nobody else has it, so it need not be asked for
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 OPERSTATE_UP = 6
 UNIVERSE, UNICAST, BOOT, MAIN, LINK_SCOPE = 0, 1, 3, 254, 253
@@ -176,8 +177,13 @@ class Netlink:
         """Take an interface away."""
         self._tell(DELLINK, 0, interface(index))
 
-    def add_address(self, index: int, address: IPv4Interface) -> None:
+    def add_address(self, index: int, address: IPv4Interface | IPv6Interface) -> None:
         """Give an interface an address. Raises FileExistsError."""
+        if isinstance(address, IPv6Interface):
+            body = attribute(IFA_LOCAL, address.ip.packed) + attribute(IFA_ADDRESS, address.ip.packed)
+            head = struct.pack("=BBBBI", socket.AF_INET6, address.network.prefixlen, NO_DETECTION, UNIVERSE, index)
+            self._tell(NEWADDR, CREATE | EXCLUSIVE, head + body)
+            return
         body = attribute(IFA_LOCAL, address.ip.packed) + attribute(IFA_ADDRESS, address.ip.packed)
         body += attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
         head = struct.pack("=BBBBI", socket.AF_INET, address.network.prefixlen, 0, UNIVERSE, index)
@@ -188,9 +194,10 @@ class Netlink:
         head = struct.pack("=BBBBI", socket.AF_INET, address.network.prefixlen, 0, UNIVERSE, index)
         self._tell(DELADDR, 0, head + attribute(IFA_LOCAL, address.ip.packed))
 
-    def add_default_route(self, gateway: IPv4Address) -> None:
+    def add_default_route(self, gateway: IPv4Address | IPv6Address) -> None:
         """Send what is for elsewhere to `gateway`. Raises FileExistsError."""
-        head = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, MAIN, BOOT, UNIVERSE, UNICAST, 0)
+        family = socket.AF_INET6 if isinstance(gateway, IPv6Address) else socket.AF_INET
+        head = struct.pack("=BBBBBBBBI", family, 0, 0, 0, MAIN, BOOT, UNIVERSE, UNICAST, 0)
         self._tell(NEWROUTE, CREATE | EXCLUSIVE, head + attribute(RTA_GATEWAY, gateway.packed))
 
     def uplink(self) -> Link | None:
@@ -206,6 +213,13 @@ class Netlink:
             if IFA_ADDRESS in known:
                 found.append(IPv4Network((known[IFA_ADDRESS], part[1]), strict=False))
         return found
+
+    def taken6(self) -> list[IPv6Network]:
+        """Those of its IPv6 addresses, but for loopback and links."""
+        parts = self._ask(GETADDR, DUMP, struct.pack("=BBBBI", socket.AF_INET6, 0, 0, 0, 0))
+        known = ((attributes(part[8:]).get(IFA_ADDRESS), part[1]) for part in parts)
+        found = [IPv6Network((address, length), strict=False) for address, length in known if address]
+        return [network for network in found if not (network.is_link_local or network.is_loopback)]
 
     def _routes(self) -> Iterator[tuple[IPv4Network, int]]:
         head = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -13,12 +13,13 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
+from runner.net.plan import USUAL, Plan
 
 TUN = "/dev/net/tun"
 PROGRAM = "slirp4netns"
@@ -30,53 +31,11 @@ PATIENCE = 10.0
 """Seconds within which it answers."""
 LARGEST = 1 << 16
 """Bytes of an answer."""
-USUAL = ("--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp")
+OPTIONS = ("--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp")
 INTERFACE = "tap0"
 LINE = "slirp"
 """The socket, in a folder of ours, where it is told of ports while they are being published."""
 ELSE = "or use --network host or none"
-
-
-NEVER = [IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")]
-"""Addresses that mean something else: this network, loopback, links, groups and none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the namespace has: its address, and in that one's network of 256 the places where the program answers."""
-
-    address: IPv4Interface
-
-    @classmethod
-    def of(cls, ip: str) -> Self:
-        """With an address of one's own; "" for the usual one. Raises ValueError."""
-        plan = cls(IPv4Interface(f"{ip or '10.0.2.100'}/24"))
-        address = plan.address.ip
-        if any(address in network for network in NEVER):
-            raise ValueError(f"{ip} is no address that a container can have")
-        if int(address) & 0xFF in (0, 255):
-            raise ValueError(f"{ip} is the network {plan.address.network} itself, or all of it")
-        if ip in (plan.gateway, plan.nameserver):
-            raise ValueError(f"{ip} is the gateway or the name server of {plan.address.network}: choose another")
-        return plan
-
-    @property
-    def gateway(self) -> str:
-        """Where packets for elsewhere go."""
-        return str(self.address.network[2])
-
-    @property
-    def nameserver(self) -> str:
-        """Where it answers for this machine's name servers, those on loopback too."""
-        return str(self.address.network[3])
-
-    @property
-    def first(self) -> IPv4Interface:
-        """The address that the program itself configures."""
-        return IPv4Interface((self.address.network[100], self.address.network.prefixlen))
-
-
-USUAL_PLAN = Plan.of("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +98,7 @@ class Helper:
 def start(
     pid: int,
     *,
-    plan: Plan = USUAL_PLAN,
+    plan: Plan = USUAL,
     mac: str = "",
     forwards: Sequence[Forward] = (),
     folder: Path | None = None,
@@ -204,7 +163,7 @@ def launch(words: Sequence[str], ends: int, ours: int, *, folder: Path | None, m
     said = os.memfd_create(PROGRAM)  # a pipe would end it when nobody reads on
     try:
         process = subprocess.Popen(
-            [find(), *USUAL, f"--ready-fd={tell}", f"--exit-fd={ends}", *words, INTERFACE],
+            [find(), *OPTIONS, f"--ready-fd={tell}", f"--exit-fd={ends}", *words, INTERFACE],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,

@@ -28,7 +28,7 @@ class Place:
 
     def connect(self, host: str, port: int, *, data: bytes = b"", timeout: float = PATIENCE) -> bytes:
         """What a TCP server says until it hangs up. Raises OSError."""
-        with self._socket(socket.SOCK_STREAM) as line:
+        with self._socket(socket.SOCK_STREAM, host) as line:
             line.settimeout(timeout)
             line.connect((host, port))
             if data:
@@ -40,7 +40,7 @@ class Place:
 
     def connect_only(self, host: str, port: int, *, timeout: float = PATIENCE) -> None:
         """See that somebody listens there. Raises OSError."""
-        with self._socket(socket.SOCK_STREAM) as line:
+        with self._socket(socket.SOCK_STREAM, host) as line:
             line.settimeout(timeout)
             line.connect((host, port))
 
@@ -53,7 +53,7 @@ class Place:
 
     def listen(self, host: str, port: int = 0) -> socket.socket:
         """A TCP server here."""
-        server = self._socket(socket.SOCK_STREAM)
+        server = self._socket(socket.SOCK_STREAM, host)
         server.bind((host, port))
         server.listen()
         server.settimeout(PATIENCE)
@@ -77,10 +77,11 @@ class Place:
         server.listen()
         return server
 
-    def _socket(self, kind: int) -> socket.socket:
+    def _socket(self, kind: int, host: str = "") -> socket.socket:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         netns = os.open(self.path, os.O_RDONLY)
         try:
-            return within(netns, lambda: socket.socket(socket.AF_INET, kind))
+            return within(netns, lambda: socket.socket(family, kind))
         finally:
             os.close(netns)
 

@@ -8,7 +8,7 @@ from builder.networks.ports import exposed, parse
 from builder.networks.wish import Publish
 
 PORT = st.integers(1, 65535)
-ADDRESS = st.ip_addresses(v=4).map(str)
+ADDRESS = st.ip_addresses().map(str)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ ADDRESS = st.ip_addresses(v=4).map(str)
         ("127.0.0.1:8080:80/udp", [Publish(80, "udp", "127.0.0.1", 8080, 8080)]),
         ("127.0.0.1::80", [Publish(80, "tcp", "127.0.0.1")]),
         ("0:80", [Publish(80)]),
+        ("[::1]:8080:80", [Publish(80, "tcp", "::1", 8080, 8080)]),
+        ("[FD00::0]::80/udp", [Publish(80, "udp", "fd00::")]),
         ("7000-7001:80-81", [Publish(80, "tcp", "", 7000, 7000), Publish(81, "tcp", "", 7001, 7001)]),
         ("7000-7005:80", [Publish(80, "tcp", "", 7000, 7005)]),
         ("80-81/sctp", [Publish(80, "sctp"), Publish(81, "sctp")]),
@@ -31,7 +33,8 @@ def test_what_docker_accepts(text: str, found: list[Publish]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "a", "80:", "80/icmp", "1:2:3:4", "70000:80", "80:70000", "2-1", "1-3:1-2", "[::1]:80:80", "x:80:80"),
+        *("", "a", "80:", "80/icmp", "1:2:3:4", "70000:80", "80:70000", "2-1", "1-3:1-2", "x:80:80"),
+        *("[::1]:80", "[::1:80:80", "[x]:80:80", "[]:80", "[fe80::1%eth0]:80:80:80", "::1:80:80"),
         *("300.0.0.1:80:80", "-80", "80-", " 80", "８0", "80:0"),
     ],
 )
@@ -42,7 +45,8 @@ def test_what_it_does_not(text: str) -> None:
 
 @given(ADDRESS, PORT, PORT, st.sampled_from(["tcp", "udp", "sctp"]))
 def test_what_is_said_is_what_is_meant(host: str, outer: int, inner: int, protocol: str) -> None:
-    assert parse(f"{host}:{outer}:{inner}/{protocol}") == [Publish(inner, protocol, host, outer, outer)]
+    shown = f"[{host}]" if ":" in host else host
+    assert parse(f"{shown}:{outer}:{inner}/{protocol}") == [Publish(inner, protocol, host, outer, outer)]
 
 
 @given(st.text(alphabet="0123456789:./-tcpud[]", max_size=20))
