@@ -66,7 +66,7 @@ def _split(body: str, text: str) -> tuple[str, str, str]:
     try:
         found = ip_address(host) if host else None
     except ValueError:
-        raise ValueError(f"invalid port {text!r}: {host!r} is no address") from None
+        raise ValueError(f"invalid port {text!r}: {host!r} is no IP address") from None
     return str(found or ""), before[-1] if before else "", inner
 
 

@@ -252,6 +252,6 @@ def test_names_of_servers_and_domains(place: Town) -> None:
     for line in ("nameserver 192.0.2.53", "nameserver 2001:db8::53", "search example.org", "options ndots:2"):
         assert said.splitlines().count(line) == 1
     assert "10.1.2.3\ta" in said
-    assert "no IPv4 address" in place.pybuild("run", "-p", "x:1:1", "busybox", "true", code=125).stderr
+    assert "no IP address" in place.pybuild("run", "-p", "x:1:1", "busybox", "true", code=125).stderr
     assert "subnet of your own" in place.pybuild("run", "--ip", "172.17.0.9", "busybox", "true", code=125).stderr
     assert "created" in place.pybuild("run", "--network-alias", "x", "busybox", "true", code=125).stderr
