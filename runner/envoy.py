@@ -65,6 +65,8 @@ class Errand:
             self._line.flush()
             answer = pickle.load(self._line)
         except (EOFError, OSError) as problem:
+            with suppress(OSError):  # what could not be said is not said now
+                self._line.close()
             raise ConnectionError("the process that does things in the usual user namespace has died") from problem
         if len(answer) == 1:
             return answer[0]
@@ -93,6 +95,7 @@ def _wait(line: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # its children need nobody to wait for them
     os.dup2(line.detach(), LINE)
     close_from(LINE + 1)
+    os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for place in range(3):
         os.dup2(nothing, place)
@@ -128,7 +131,7 @@ def _serve(line: int) -> NoReturn:
                         about = None
                     answer: tuple[Any, ...] = (value,)
                 except BaseException as problem:
-                    answer = type(problem), problem.args, problem.__dict__
+                    answer = type(problem), problem.__reduce__()[1], problem.__dict__
                 pickle.dump(answer, talk)
                 talk.flush()
     except (EOFError, OSError):
