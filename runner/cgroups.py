@@ -128,10 +128,12 @@ class Cgroup:
         return list(dict.fromkeys([*self.legacy.values(), *([self.unified] if self.unified else [])]))
 
     def joins(self) -> list[int]:
-        """New descriptors of the version-1 membership files; a process that writes "0" to each is inside."""
-        return [
-            os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in dict.fromkeys(self.legacy.values())
-        ]
+        """New descriptors of the version-1 membership files; a process of one thread that writes "0" to each is inside.
+
+        Those of threads: with cgroup.procs the kernel holds up whoever is born or ends on the whole machine, and waits
+        for all processors before it does; a thread that moves itself is in nobody's way (since Linux 5.17).
+        """
+        return [os.open(path / "tasks", os.O_WRONLY | os.O_CLOEXEC) for path in dict.fromkeys(self.legacy.values())]
 
     def usage(self) -> Usage:
         """What has been counted so far; wall time is not known here."""

@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import Self
 
-# Positions of the descriptors that come with a seed; then come cgroup.procs files, the version-2 directory if there is
+# Positions of the descriptors that come with a seed; then come cgroup tasks files, the version-2 directory if there is
 # one, and for ENTER the process whose walls are entered, for START the network namespace if it shares one.
 REPLY, STATUS, FIRST_JOIN = range(3)
 # Positions of those that come with a job, after its own text; then come detached mounts in order.
@@ -51,7 +51,7 @@ class Seed(Record):
     uid_map: bytes  # of CLONE_NEWUSER, as the kernel's file is written
     gid_map: bytes
     time_offset: int | None  # seconds
-    joins: int  # how many cgroup.procs descriptors
+    joins: int  # how many tasks descriptors
     unified: bool  # whether a cgroup v2 directory follows them
     shares_network: bool = False  # whether the network namespace of others follows, for START
     cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
