@@ -2,7 +2,8 @@
 
 A blob is here whole or not at all: written to a file without a name (O_TMPFILE, open(2)), hashed,
 flushed, and only then named by linkat(2); a crash leaves nothing, and a name always leads to the whole.
-The directory is synced before a row says that a blob is here (`settle`), once for all blobs of an image.
+The directory is synced before a row says that a blob is here (`settle`), once for all blobs of an image, and not
+again for one that was here before.
 When two processes put the same blob, the first one names it and both succeed. Every digest is
 claimed for this process before it is named, so that a prune running meanwhile does not take it away.
 """
@@ -14,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,7 +24,7 @@ from layers.errors import BlobMismatch, BlobMissing
 from layers.home import room
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest, hexdigest
-from layers.quick import dataclass
+from layers.quick import dataclass, field
 
 if TYPE_CHECKING:
     from layers.tar.pipeline import Behind
@@ -44,6 +46,7 @@ class Blobs:
     root: Path
     claim: Callable[[Digest], None]
     scratch: Callable[[], AbstractContextManager[Path]]
+    _settled: dict[Digest, tuple[int, int] | None] = field(default_factory=dict)
 
     def path(self, digest: Digest) -> Path:
         """Where a blob lies once it is here."""
@@ -61,10 +64,25 @@ class Blobs:
         for algorithm in os.scandir(self.root):
             yield from (Digest(algorithm.name, entry.name) for entry in os.scandir(algorithm))
 
-    def settle(self) -> None:
-        """Let the names of all blobs outlive a power cut: to be done before a row that relies on some is written."""
+    def settle(self, *relied: Digest) -> None:
+        """Let the names of blobs outlive a power cut: to be done before a row that relies on some is written.
+
+        Told which, nothing is done if they are the very files whose names this process has seen to before.
+        """
+        files = {digest: self._identity(digest) for digest in relied}
+        if relied and all(file and self._settled.get(digest) == file for digest, file in files.items()):
+            return
         for algorithm in os.scandir(self.root):
             durable.sync(Path(algorithm.path))
+        self._settled.update(files)
+
+    def _identity(self, digest: Digest) -> tuple[int, int] | None:
+        """What tells a file from another one that was given its name later; None if there is none."""
+        try:
+            status = os.stat(self._place(digest))
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_ctime_ns
 
     def size(self, digest: Digest) -> int:
         """Bytes of a blob. Raises BlobMissing."""
@@ -121,40 +139,50 @@ class Blobs:
     @contextmanager
     def writer(self, algorithm: str = "sha256") -> Iterator[BlobWriter]:
         """Write a blob whose digest is not known yet; leaving without `commit` keeps nothing. Raises StoreFull."""
-        directory = self.root / algorithm
-        if not directory.exists():
-            durable.make(directory)
         with room.full_disk_explained(self.root.parent), ExitStack() as undo:
-            try:
-                part = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o444)
-                name = None
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
-                    raise
-                name = undo.enter_context(self.scratch()) / "part"  # this file system has no nameless files
-                part = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o444)
-            undo.callback(os.close, part)
-            writer = BlobWriter(self, algorithm, part, name)
+            writer = BlobWriter(self, algorithm, partial(self._part, self.root / algorithm, undo))
             undo.callback(writer.settle)
             yield writer
 
+    def _part(self, directory: Path, undo: ExitStack) -> tuple[int, Path | None]:
+        """A new file, and its name if it has one; closed by `undo`."""
+        if not directory.exists():
+            durable.make(directory)
+        name = None
+        try:
+            part = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o444)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+                raise
+            name = undo.enter_context(self.scratch()) / "part"  # this file system has no nameless files
+            part = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o444)
+        undo.callback(os.close, part)
+        return part, name
+
 
 class BlobWriter:
-    """A blob being written: hashes what it is given, in a thread beside the writing of it if it is much."""
+    """A blob being written: hashes what it is given, in a thread beside the writing of it if it is much.
 
-    def __init__(self, blobs: Blobs, algorithm: str, part: int, name: Path | None, kept: int = 0) -> None:
+    What is little stays in memory, and is never written if it turns out to be here. `make` makes the file: its
+    descriptor, and its name if it has one.
+    """
+
+    def __init__(
+        self, blobs: Blobs, algorithm: str, make: Callable[[], tuple[int, Path | None]], kept: int = 0
+    ) -> None:
         self.kept = kept
         """Bytes that are in the file already: they are to be written once more, to be hashed."""
         self._skip = kept
         self._blobs = blobs
         self._algorithm = algorithm
-        self._part = part
-        self._name = name
+        self._make = make
         import hashlib
 
         self._hasher = hashlib.new(algorithm)
         self._hashing: Behind | None = None
         self._gathered = bytearray()
+        self._hashed = 0
+        """Bytes of that which are hashed already."""
         self._written = self._begun = 0
         self.size = 0
 
@@ -171,30 +199,37 @@ class BlobWriter:
             self._emit(data)
         return length
 
+    @cached_property
+    def _file(self) -> tuple[int, Path | None]:
+        return self._make()
+
     @property
     def digest(self) -> Digest:
         """The name of all that was written so far."""
-        self.flush()
+        if self._written:
+            self.flush()
         self.settle()
+        self._hasher.update(self._gathered[self._hashed :])
+        self._hashed = len(self._gathered)
         return Digest(self._algorithm, self._hasher.hexdigest())
 
     def reader(self) -> BinaryIO:
         """What was written so far, from its beginning; to look at before it is named."""
         self.flush()
-        return open(f"/proc/self/fd/{self._part}", "rb", buffering=0)
+        return open(f"/proc/self/fd/{self._file[0]}", "rb", buffering=0)
 
     @contextmanager
     def flushing(self) -> Iterator[None]:
         """Flush much to the disk in a thread while something else is done; `commit` has little to wait for then."""
-        self.flush()
         if self.size < CHUNK:
             yield
             return
+        self.flush()
         failures: list[OSError] = []
 
         def flush() -> None:
             try:
-                os.fdatasync(self._part)
+                os.fdatasync(self._file[0])
             except OSError as failure:  # told once by the kernel: a later fdatasync would say that all is well
                 failures.append(failure)
 
@@ -213,11 +248,13 @@ class BlobWriter:
         target = self._blobs.path(digest)
         self._blobs.claim(digest)
         if not self._blobs.has(digest):
-            os.fdatasync(self._part)
-            os.fchmod(self._part, 0o444)
+            self.flush()
+            part, name = self._file
+            os.fdatasync(part)
+            os.fchmod(part, 0o444)
             directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                source = f"/proc/self/fd/{self._part}" if self._name is None else str(self._name)
+                source = f"/proc/self/fd/{part}" if name is None else str(name)
                 with suppress(FileExistsError):
                     os.link(source, target.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
             finally:
@@ -227,8 +264,9 @@ class BlobWriter:
     def flush(self) -> None:
         """Write what was gathered to the file."""
         if self._gathered:
-            self._emit(bytes(self._gathered))
+            self._emit(bytes(self._gathered), self._hashed)
             self._gathered.clear()
+            self._hashed = 0
 
     def settle(self) -> None:
         """Wait until all that was written is hashed."""
@@ -236,27 +274,28 @@ class BlobWriter:
             self._hashing.__exit__(None)
             self._hashing = None
 
-    def _emit(self, data: bytes | memoryview) -> None:
-        if self._hashing is None:
-            from layers.tar.pipeline import Behind
+    def _emit(self, data: bytes | memoryview, hashed: int = 0) -> None:
+        view, part = memoryview(data), self._file[0]
+        if hashed < len(view):
+            if self._hashing is None:
+                from layers.tar.pipeline import Behind
 
-            self._hashing = Behind(self._hasher.update)
-        self._hashing(data)
-        view = memoryview(data)
+                self._hashing = Behind(self._hasher.update)
+            self._hashing(view[hashed:])
         if self._skip:
             here = min(self._skip, len(view))
             self._skip -= here
             view = view[here:]
         try:
             while view:
-                count = os.write(self._part, view[:PIECE])
+                count = os.write(part, view[:PIECE])
                 self._written += count
                 view = view[count:]
         except OSError as error:
             if error.errno not in room.NO_ROOM:
                 raise
-            freed = os.fstat(self._part).st_blocks * 512
+            freed = os.fstat(part).st_blocks * 512
             raise room.full(self._blobs.root.parent, needed=self.size, freed=freed) from error
         if (count := self._written - self._begun) >= STRETCH:
-            durable.begin(self._part, self.kept + self._begun, count)
+            durable.begin(part, self.kept + self._begun, count)
             self._begun = self._written

@@ -165,13 +165,15 @@ class Lease:
         self._db = db
         self._session = session
         self._holder = holder
+        self._known: set[Digest] = set()
 
     def add(self, *digests: Digest) -> None:
         """Lease these as well; look whether they are here only afterwards."""
-        if digests:
-            rows = [(self._session, self._holder, str(digest)) for digest in digests]
+        if fresh := set(digests) - self._known:
+            rows = [(self._session, self._holder, str(digest)) for digest in fresh]
             with self._db.write() as db:
                 db.executemany("INSERT OR IGNORE INTO lease VALUES (?, ?, ?)", rows)
+            self._known |= fresh
 
 
 def begin(scratch: Path) -> tuple[str, int]:

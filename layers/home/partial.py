@@ -53,7 +53,7 @@ def partial(blobs: Blobs, wanted: Descriptor) -> Iterator[BlobWriter]:
         os.lseek(part, 0, os.SEEK_END)
         if not (blobs.root / wanted.digest.algorithm).exists():
             durable.make(blobs.root / wanted.digest.algorithm)
-        writer = BlobWriter(blobs, wanted.digest.algorithm, part, path, kept)
+        writer = BlobWriter(blobs, wanted.digest.algorithm, lambda: (part, path), kept)
         undo.callback(writer.settle)
         try:
             with full_disk_explained(blobs.root.parent):

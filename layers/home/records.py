@@ -74,7 +74,7 @@ class Records:
         now = time.time()
         text = json.dumps(value, separators=(",", ":"))
         if diff_ids:
-            self._blobs.settle()
+            self._blobs.settle(*diff_ids)
         with self._db.write() as db:
             db.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (key, text, now, now))
             db.execute("DELETE FROM edge WHERE parent = ?", (key,))

@@ -232,8 +232,8 @@ class Store:
         One that is there stays, as directories may have been made by it: its files may have other original times.
         Not synced: it begins with its own checksum, and one that a power cut has torn is made anew.
         """
-        if table is not None and os.path.exists(self.root / "tocs" / diff_id.hex):
-            return
+        if table is not None and (diff_id in self._tocs or os.path.exists(self.root / "tocs" / diff_id.hex)):
+            return  # of a layer that was made again, the same
         part = self.session.file()
         try:
             with full_disk_explained(self.root):

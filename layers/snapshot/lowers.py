@@ -112,7 +112,8 @@ class Lowers:
 
         `original`: files have the times that they had when their layers were made here.
         """
-        with self._store.lease(*chain.diff_ids) as lease:
+        keys = (self.key(span.key(chain)) for span in self._plan(len(chain)))  # most likely all that is needed
+        with self._store.lease(*chain.diff_ids, *keys) as lease:
             if not chain.diff_ids:
                 with self._store.scratch() as empty:
                     os.chmod(empty, 0o755)

@@ -111,6 +111,8 @@ class OverlaySnapshots:
         chain = work.base.push(diff_id)
         key = chain.ids[-1]
         key = self._lowers.key(key if self._store.toc(diff_id).times is None else timed(key))
+        if not self._lowers.missing(key):
+            return
         with self._store.lease(key, *chain.ids), self._store.lock(f"snapshot.{key.hex}"):
             if not self._lowers.missing(key):
                 return

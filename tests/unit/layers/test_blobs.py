@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layers import BlobMismatch, BlobMissing, Descriptor, Digest, Store, StoreFormat
+from layers.disk import durable
+from layers.home.blobs import CHUNK, GATHER, Blobs
 from tests.support.soon import soon
 
 DATA = b"seven bytes and a few more"
@@ -72,6 +75,45 @@ def test_without_nameless_files_the_same_is_true(tmp_path: Path, monkeypatch: py
         digest = store.blobs.keep(DATA, KIND).digest
         assert store.blobs.read(digest) == DATA
         assert soon(lambda: os.listdir(store.session.path) == [])  # litter is swept beside other work
+
+
+def test_what_is_here_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    part = Blobs._part
+
+    def noted(blobs: Blobs, directory: Path, undo: ExitStack) -> tuple[int, Path | None]:
+        made.append(directory.name)
+        return part(blobs, directory, undo)
+
+    monkeypatch.setattr(Blobs, "_part", noted)
+    with Store.open(tmp_path / "store") as store:
+        for size, files in ((0, 1), (0, 0), (10, 1), (10, 0), (CHUNK + GATHER, 1), (CHUNK + GATHER, 1)):
+            made.clear()
+            with store.blobs.writer() as writer:
+                for start in range(0, size, GATHER - 1):
+                    writer.write(bytes(min(GATHER - 1, size - start)))
+                assert writer.digest.hex == hashlib.sha256(bytes(size)).hexdigest()
+                assert writer.commit() == (writer.digest, size)
+            assert (made, store.blobs.size(writer.digest)) == (["sha256"] * files, size)
+
+
+def test_names_are_settled_once_and_again_for_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(durable, "sync", synced.append)
+    with Store.open(tmp_path / "store") as store:
+
+        def settles(*relied: Digest) -> bool:
+            synced.clear()
+            store.blobs.settle(*relied)
+            return synced == [tmp_path / "store/blobs/sha256"]
+
+        one, two = (store.blobs.keep(data, KIND).digest for data in (b"one", b"two"))
+        found = [settles(*relied) for relied in ((one,), (one,), (one, two), (two, one), ())]
+        assert found == [True, False, True, False, True]
+        os.unlink(store.blobs.path(one))
+        assert [settles(one), settles(one), settles(two)] == [True, True, False]
+        store.blobs.keep(b"one", KIND)
+        assert [settles(two, one), settles(one)] == [True, False]
 
 
 def test_a_lying_disk_is_noticed(tmp_path: Path) -> None:
