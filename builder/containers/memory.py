@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
 from builder.containers.state import Status
 
 if TYPE_CHECKING:
+    import subprocess
+
     from builder.containers.container import Container
     from builder.containers.supervise import Supervisor
     from runner.pressure import Pressure, Watch
@@ -28,6 +29,7 @@ class Hunger:
     def __init__(self, boss: Supervisor, running: Running) -> None:
         self.boss = boss
         self.pid = running.pid
+        self._hooks: list[subprocess.Popen[bytes]] = []
         self._heard: deque[Pressure] = deque()
         self._bell = -1
         self._watch: Watch | None = None
@@ -73,8 +75,8 @@ class Hunger:
             boss.record(status=Status.RUNNING)
             boss.tell("unpause")
         if boss.settings.oom_hook and pressure.what != "thawed":
-            words = (boss.container, boss.settings.oom_hook, self.pid, pressure)
-            threading.Thread(target=hook, args=words, daemon=True, name="pybuild-on-oom").start()
+            begun = hook(boss.container, boss.settings.oom_hook, self.pid, pressure)
+            self._hooks = [*(one for one in self._hooks if one.poll() is None), begun]
 
 
 def sentence(name: str, pressure: Pressure) -> str:
@@ -89,8 +91,12 @@ def sentence(name: str, pressure: Pressure) -> str:
             return f"{name} has more memory now ({pressure.limit} bytes) and goes on"
 
 
-def hook(container: Container, line: str, pid: int, pressure: Pressure) -> None:
-    """Run the container's --on-oom command; it says what it has to say on our standard error."""
+def hook(container: Container, line: str, pid: int, pressure: Pressure) -> subprocess.Popen[bytes]:
+    """Begin the container's --on-oom command; it says what it has to say on our standard error.
+
+    It runs before we go on, for the container may be about to end and we with it; nobody waits for its end, for it may
+    want to start or remove the container.
+    """
     environment = {
         **os.environ,
         "PYBUILD_ROOT": str(container.folder.parent.parent),
@@ -103,5 +109,4 @@ def hook(container: Container, line: str, pid: int, pressure: Pressure) -> None:
     }
     import subprocess
 
-    words = [SHELL, "-c", line]
-    subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, stdout=2, check=False)
+    return subprocess.Popen([SHELL, "-c", line], env=environment, stdin=subprocess.DEVNULL, stdout=2)

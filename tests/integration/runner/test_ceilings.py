@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner import DEFAULT_CAPABILITIES, Device, Identity, Limits, LimitUnavailable, Rule, SandboxUnavailable
-from runner.cgroups import Cgroup, check
+from runner.cgroups import PREFIX, Cgroup, check
 from runner.guard import restrict_legacy
 from runner.hierarchy import discover
 from runner.linux import mount
@@ -155,11 +155,20 @@ def test_the_mark_of_packets_where_its_controller_is_mounted(tmp_path: Path) -> 
         Limits(blkio_weight_devices=(("4000:1", 100),)),
     ],
 )
-def test_what_cannot_be_set_is_refused(limits: Limits) -> None:
-    before = {path for place in discover().legacy.values() for path in place.glob("pybuild-*")}
+def test_what_cannot_be_set_is_refused(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    random = os.urandom
+
+    def draw(size: int) -> bytes:
+        drawn.append(random(size).hex())
+        return bytes.fromhex(drawn[-1])
+
+    monkeypatch.setattr(os, "urandom", draw)
     with pytest.raises(LimitUnavailable):
         check(limits)
-    assert {path for place in discover().legacy.values() for path in place.glob("pybuild-*")} <= before
+    made = {PREFIX + name for name in drawn}  # others come and go meanwhile
+    assert made
+    assert not [place for place in discover().legacy.values() if made & {*os.listdir(place)}]
 
 
 def test_ulimits(walled: Walled) -> None:
