@@ -1,8 +1,9 @@
-"""Fifteen Dockerfiles of the real world build as by BuildKit, run, serve, stop, and are built again from the cache."""
+"""Sixteen Dockerfiles of the real world build as by BuildKit, run, serve, stop, and are built again from the cache."""
 
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.acceptance.world import BASES, GOLDEN, World, packages, told, worlds
 from tests.support.command import Pybuild
+from tests.support.examples import EXAMPLES
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.xdist_group("world")]  # what they share is made once
 _ID = re.compile(r"^[0-9a-f]{64}\n", re.MULTILINE)
@@ -64,8 +66,42 @@ def check(world: World, pybuild: Pybuild, tmp_path: Path) -> None:
     assert json.loads(json.dumps(image(pybuild, tag))) == theirs
 
 
-def test_there_are_fifteen() -> None:
-    assert len(worlds()) >= 15
+def test_an_edited_crate_is_compiled_alone(world_bases: Pybuild, tmp_path: Path) -> None:
+    """Steps before the sources are found, cargo finds the other crate in the target directory that it was lent."""
+    here = tmp_path / "workspace"
+    shutil.copytree(EXAMPLES / "world/rust-workspace", here)  # with its times, which cargo goes by
+    dockerfile = here / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("id=world-", "id=edited-"))
+
+    def build() -> tuple[list[str], str]:
+        """The steps that ran, and what cargo said that it compiled."""
+        build = ("build", "--network", "none", "-t", "edited", "--progress", "json", here)
+        seen = events(world_bases(*build).stderr)
+        titles = {step["id"]: step["title"] for event in seen if event["event"] == "planned" for step in event["steps"]}
+        ran = [titles[event["step"]].split()[0] for event in seen if event["event"] == "step_started"]
+        said = "".join(event["data"] for event in seen if event["event"] == "step_output")
+        return ran, " ".join(re.findall(r"Compiling (\w+)", said))
+
+    def edit(old: str, new: str) -> None:
+        """Change what the program says to a word that is no number."""
+        main = here / "crates/roman/src/main.rs"
+        main.write_text(main.read_text().replace(old, new))
+
+    def says() -> str:
+        return world_bases("run", "--rm", "edited", "IC", code=1).stdout
+
+    edit("is no number", "is none")
+    assert build()[1] == "numerals roman"
+    assert says() == "IC is none\n"
+    edit("is none", "means nothing")
+    assert build() == (["COPY", "RUN", "COPY"], "roman")
+    assert says() == "IC means nothing\n"
+    assert build() == ([], "")
+    assert world_bases("run", "--rm", "edited", "XL").stdout == "XL = 40\n"
+
+
+def test_there_are_sixteen() -> None:
+    assert len(worlds()) >= 16
     assert json.loads(GOLDEN.read_text(encoding="utf-8")).keys() == {world.name for world in worlds()}
 
 

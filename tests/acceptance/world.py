@@ -1,4 +1,4 @@
-"""Fifteen Dockerfiles of the kinds that people write: what they compile, install and serve is real.
+"""Sixteen Dockerfiles of the kinds that people write: what they compile, install and serve is real.
 
 Each is a directory of `examples/world`. The lines `# $ pybuild …` of its Dockerfile are what is done with it, in this
 order (IMAGE stands for the image, OUT for a directory), `# exits with N` is about the command above it, and the file
@@ -27,7 +27,7 @@ from tests.support.images import Tree, merge
 GOLDEN = Path(__file__).with_name("world.golden.json")
 BASES = {
     name: f"{name}:{'latest' if name == 'busybox' else 'bookworm'}"
-    for name in ("busybox", "debian-gcc", "debian-python", "debian-apt")
+    for name in ("busybox", "debian-gcc", "debian-python", "debian-apt", "debian-rust")
 }
 _LINE = re.compile(r"^# (?:\$ pybuild (?P<command>.*)|exits with (?P<code>\d+))$", re.MULTILINE)
 

@@ -11,7 +11,7 @@ DOCKERFILES = EXAMPLES / "bases"
 
 @cache
 def rootfs(name: str) -> Path:
-    """The uncompressed tar of one base: busybox, debian-gcc or debian-python."""
+    """The uncompressed tar of one base: busybox, debian-gcc, debian-python …."""
     made = subprocess.run([DOCKERFILES / "make", "--rootfs", name], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise RuntimeError(f"examples/bases/make --rootfs {name} failed:\n{made.stderr}")
