@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from builder.checks.rule import Edit, Found
 from builder.checks.subject import Subject, Visit, value
 from builder.dockerfile import From, Word, expand
-from builder.dockerfile.suggest import distance
 from builder.errors import DockerfileError
 from builder.span import Span
 from builder.stages import SCRATCH
 from layers import DocumentInvalid, Platform, Reference, ReferenceInvalid
-
-SLIPS = 2
 
 
 def missing(word: Word, variables: Mapping[str, str]) -> tuple[list[str], list[str]]:
@@ -33,15 +30,6 @@ def missing(word: Word, variables: Mapping[str, str]) -> tuple[list[str], list[s
     return [name for name, known in met.items() if known], [name for name, known in met.items() if not known]
 
 
-def alike(word: str, known: Iterable[str]) -> str:
-    """The known name fewest insertions, deletions and changes away, two at most; "" if there is none."""
-    found, least = "", SLIPS + 1
-    for name in known:
-        if abs(len(name) - len(word)) < least and (away := distance(word, name, least - 1, swaps=False)) < least:
-            found, least = name, away
-    return found
-
-
 def undefined_arg_in_from(visit: Visit) -> Iterator[Found]:
     """`FROM debian:$TAG` without `ARG TAG` above it."""
     assert isinstance(visit.instruction, From)
@@ -53,7 +41,9 @@ def undefined_arg_in_from(visit: Visit) -> Iterator[Found]:
     for word in filter(None, (visit.instruction.image, visit.instruction.platform)):
         for name in missing(word, subject.scope)[1]:
             if name not in known:
-                near = alike(name, known)
+                from builder.checks.nearby import Nearby
+
+                near = Nearby().nearest(name, known)
                 guess = f" (did you mean {near}?)" if near else ""
                 yield Found(f"FROM argument '{name}' is not declared{guess}")
 

@@ -35,6 +35,7 @@ from layers import DocumentInvalid, Platform
 from layers.quick import dataclass, field, replace
 
 if TYPE_CHECKING:
+    from builder.checks.nearby import Nearby
     from builder.ignore import Ignore
 
 Bases = Callable[[str, Platform, Span], BaseImage | None]
@@ -101,6 +102,8 @@ class Standing:
     """What COPY and ADD have made in this stage, and in which line."""
     programs: set[str] = field(default_factory=set)
     """Programs that RUN has called in this stage, of those that a rule remembers."""
+    near: Nearby | None = None
+    """Finds names of `env`, since somebody asked."""
 
     def child(self) -> Standing:
         """Where a stage begins that is FROM the one that ended here."""
@@ -113,7 +116,16 @@ class Standing:
             last={},
             written={},
             programs=set(),
+            near=None,
         )
+
+    def nearest(self, name: str) -> str:
+        """The name in `env` that is meant by one that is not; "" if none is near."""
+        if self.near is None:
+            from builder.checks.nearby import Nearby
+
+            self.near = Nearby()
+        return self.near.nearest(name, self.env)
 
 
 @dataclass(frozen=True, slots=True)

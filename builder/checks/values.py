@@ -6,7 +6,7 @@ import re
 from collections import ChainMap
 from collections.abc import Iterator, MutableMapping
 
-from builder.checks.origin import alike, missing
+from builder.checks.origin import missing
 from builder.checks.rule import Edit, Found
 from builder.checks.subject import Visit
 from builder.dockerfile import (
@@ -44,7 +44,7 @@ def undefined_var(visit: Visit) -> Iterator[Found]:
         for name in names:
             if name in visit.at.declared or name in UNEXPORTED:
                 continue
-            near = alike(name, visit.at.env)
+            near = visit.at.nearest(name)
             if near or visit.at.certain:
                 guess = f" (did you mean ${near}?)" if near else ""
                 yield Found(f"Usage of undefined variable '${name}'{guess}")
