@@ -80,10 +80,9 @@ class EventLog:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _turn(self) -> None:
-        import fcntl
+        from layers.disk import locks
 
-        with self.path.with_name("lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locks.alone(self.path.with_name("lock")):
             if self.path.stat().st_size > LARGEST:  # nobody was quicker
                 os.replace(self.path, self.path.with_name("log.1"))
 
