@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from runner.errors import SandboxUnavailable
 from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES
 
 ALL = "ALL"
@@ -22,6 +23,23 @@ def bounds(pid: int | str) -> frozenset[str]:
 def held() -> frozenset[str]:
     """Those that we can give at most."""
     return bounds("self")
+
+
+def granted(asked: frozenset[str]) -> frozenset[str]:
+    """What is given of those: the usual ones that we have, and all that were asked for besides.
+
+    Raises SandboxUnavailable if we lack one of the latter.
+    """
+    missing = asked - held()
+    if lacking := sorted(missing - DEFAULT_CAPABILITIES):
+        what = f"this process has not the capability {lacking[0]} itself, so it cannot give it"
+        raise SandboxUnavailable(what, f"leave {lacking[0]} out, or start pybuild with it")
+    return asked - missing
+
+
+def mask(names: Iterable[str]) -> int:
+    """Them as the kernel's bits."""
+    return sum(1 << CAPABILITIES[name] for name in names)
 
 
 def tweaked(add: Iterable[str], drop: Iterable[str]) -> frozenset[str]:

@@ -138,9 +138,9 @@ class Cgroup:
     def usage(self) -> Usage:
         """What has been counted so far; wall time is not known here."""
         read = self.number
-        two = self.unified
-        cpu = table(two / "cpu.stat") if two is not None else {}
         user, system = read("cpuacct", "cpuacct.usage_user"), read("cpuacct", "cpuacct.usage_sys")
+        known = user is not None and system is not None
+        cpu = table(self.unified / "cpu.stat") if self.unified is not None and not known else {}
         return Usage(
             user_seconds=user / 1e9 if user is not None else cpu.get("user_usec", 0) / 1e6,
             system_seconds=system / 1e9 if system is not None else cpu.get("system_usec", 0) / 1e6,

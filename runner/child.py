@@ -103,6 +103,8 @@ class Child:
                 self._loopback()
             self.at = "walls"
             self.walls = Walls(seed)
+            self.at = "bounding set"
+            keep_bounding(seed.bounding)
         else:
             self.at = "namespaces"
             setns(self.sown[FIRST_JOIN + seed.joins + seed.unified], seed.namespaces | CLONE_NEWPID)
@@ -273,8 +275,10 @@ class Child:
             self._go_to_directory(make=True)
         except PermissionError:
             denied = True  # such as a network file system that trusts its user more than root
-        self.at = "bounding set"
-        keep_bounding(job.capabilities)
+        if self.seed.kind != START:
+            self.at = "bounding set"
+            keep_bounding(job.capabilities)
+        self.at = "privileges"
         if job.no_new_privileges:
             control(PR_SET_NO_NEW_PRIVS, 1)
         self.at = "filter"

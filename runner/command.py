@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from runner import seccomp, ulimits
+from runner.capabilities import mask
 from runner.errors import SandboxUnavailable
 from runner.ids import Ids, here
-from runner.sandbox import CAPABILITIES, Identity, Sandbox
+from runner.sandbox import Identity, Sandbox
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -35,7 +36,7 @@ def command(sandbox: Sandbox, capabilities: frozenset[str], *, tty: bool) -> dic
         "groups": list(sandbox.identity.groups),
         "ulimits": ulimits.orders(sandbox.limits.ulimits),
         "tty": tty,
-        "capabilities": sum(1 << CAPABILITIES[name] for name in capabilities),
+        "capabilities": mask(capabilities),
         "filter": _filter(sandbox, capabilities),
         "no_new_privileges": sandbox.no_new_privileges,
     }

@@ -57,6 +57,9 @@ class Seed(Record):
     cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
     oom_score_adj: int | None
     writable_sys: bool
+    masked: list[bytes]  # paths below the root, in /proc and /sys
+    readonly: list[bytes]  # paths below the root, in /proc
+    bounding: int  # a mask: what nobody below it can have
 
 
 class Job(Record):
@@ -78,8 +81,7 @@ class Job(Record):
     readonly_root: bool
     devices: list[tuple[bytes, bytes, int, int, int, int, int]]  # path below /dev, host's path, mode, numbers, owner
     given: bool  # whether the first bind is a file system with a node for each of them, by its place in the list
-    masked: list[bytes]  # paths below the root
-    readonly: list[bytes]  # paths below the root, in /proc
+    masked: list[bytes]  # paths below the root, elsewhere than in /proc and /sys
     sysctls: list[tuple[bytes, bytes]]  # path below /proc/sys, value
     emulator: bytes  # how binfmt_misc shall know it, empty for none; it is the last descriptor then
     ulimits: list[tuple[int, int, int]]  # resource, soft, hard

@@ -17,6 +17,8 @@ THERMAL = "devices/system/cpu/cpu*/thermal_throttle"
 """Masked as well, for each processor that has it."""
 READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 EVERYTHING = "ALL"
+KERNEL = (b"proc/", b"sys/")
+"""Whose file systems are the kernel's in every sandbox, whatever its root."""
 
 
 @cache

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from layers.quick import dataclass, field
 from runner import detached, masks
-from runner.capabilities import held
 from runner.command import command, give
 from runner.devices import Device
 from runner.entering import enter
@@ -26,7 +25,7 @@ from runner.ids import Ids
 from runner.job import Job
 from runner.owners import Footing, Owners
 from runner.running import Ending, Running
-from runner.sandbox import DEFAULT_CAPABILITIES, Exit, Sandbox
+from runner.sandbox import Exit, Sandbox
 from runner.spares import Kind, Spares
 from runner.spawner import Spawner
 
@@ -56,21 +55,18 @@ class Native:
         *,
         tty: bool = False,
         wire: Callable[[int], None] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Running:
         """Begin a command with these descriptors as its stdin, stdout and stderr; with `tty` a terminal replaces them.
 
-        The descriptors stay the caller's; `wire` is as in `runner.Runtime`. Raises SandboxUnavailable, SandboxBroken,
-        LimitUnavailable.
+        The descriptors stay the caller's; `wire` and `meanwhile` are as in `runner.Runtime`. Raises SandboxUnavailable,
+        SandboxBroken, LimitUnavailable.
         """
         with ExitStack() as undo, ExitStack() as sent:
             spare = self.spares.take(Kind.of(sandbox))
             undo.callback(self.spares.remove, spare.cgroup)
             unused = undo.enter_context(ExitStack())
             unused.callback(spare.sown.drop)
-            capabilities = _held(sandbox)
-            if not spare.guarded:
-                capabilities -= {"MKNOD"}
-            masked, readonly = masks.chosen(sandbox.mask, sandbox.unmask)
             try:
                 mapping = self.owners.mapping(sandbox.userns)
                 where = detached.root(sandbox, mapping, undo, sent)
@@ -84,7 +80,7 @@ class Native:
                 binds.append(os.open(sandbox.emulator.path, os.O_RDONLY | os.O_CLOEXEC))
                 sent.callback(os.close, binds[-1])
             job = Job(
-                **command(sandbox, capabilities, tty=tty),
+                **command(sandbox, spare.capabilities, tty=tty),
                 hostname=sandbox.hostname.encode(),
                 mounts=mounts,
                 shm_size=sandbox.shm_size,
@@ -92,14 +88,13 @@ class Native:
                 readonly_root=sandbox.readonly_root,
                 devices=[_node(device) for device in sandbox.devices],
                 given=bool(made),
-                masked=masked,
-                readonly=readonly,
+                masked=[path for path in spare.kind.masked if not path.startswith(masks.KERNEL)],
                 sysctls=[(name.replace(".", "/").encode(), value.encode()) for name, value in sandbox.sysctls],
                 emulator=b"" if sandbox.emulator is None else sandbox.emulator.line,
                 init=sandbox.init,
             )
             unused.pop_all()
-            birth = spare.sown.grow(job, [*streams, where.mount, *made, *binds], wire)
+            birth = spare.sown.grow(job, [*streams, where.mount, *made, *binds], wire, meanwhile)
             return Running(birth, spare.cgroup, undo.pop_all())
 
     def expect(self, sandbox: Sandbox) -> None:
@@ -131,8 +126,15 @@ class Native:
         *,
         more: int = 0,
         wire: Callable[[int], None] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Exit:
         """Run it to its end, its output handed to `output` on this thread; see `runner.Runtime`."""
+
+        def busy() -> None:  # it builds its walls, and we have to wait for it
+            if meanwhile is not None:
+                meanwhile()
+            self.spares.prepare(Kind.of(sandbox), more)
+
         with ExitStack() as ours, selectors.DefaultSelector() as ready:
             nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             ends = [nothing]
@@ -144,13 +146,12 @@ class Native:
                 pipes[reader] = stream
                 ends.append(writer)
             try:
-                running = self.start(sandbox, ends, wire=wire)
+                running = self.start(sandbox, ends, wire=wire, meanwhile=busy)
             finally:
                 for descriptor in ends:
                     os.close(descriptor)
             ending = Ending(running, sandbox, stop)
             try:
-                self.spares.prepare(Kind.of(sandbox), more)
                 ready.register(running, selectors.EVENT_READ)
                 open_pipes, ended = len(pipes), 0.0
                 while not ended or (open_pipes and time.monotonic() < ended + LINGER):
@@ -178,18 +179,6 @@ class Native:
     def rest(self) -> None:
         """Let go of what was made ready for commands that did not come."""
         self.spares.rest()
-
-
-def _held(sandbox: Sandbox) -> frozenset[str]:
-    """The capabilities that it gets: the usual ones that we have, and all that were asked for besides.
-
-    Raises SandboxUnavailable if we lack one of the latter.
-    """
-    missing = sandbox.capabilities - held()
-    if asked := sorted(missing - DEFAULT_CAPABILITIES):
-        what = f"this process has not the capability {asked[0]} itself, so it cannot give it"
-        raise SandboxUnavailable(what, f"leave {asked[0]} out, or start pybuild with it")
-    return sandbox.capabilities - missing
 
 
 def _nodes(sandbox: Sandbox, sent: ExitStack) -> list[int]:

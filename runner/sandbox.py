@@ -151,7 +151,8 @@ class Runtime(Protocol):
     `run` returns when the command and all it has started are gone. `output` is called with 1 or 2 and bytes, in
     order for each stream, on the calling thread. Setting `stop` ends the command: signal, grace, kill. `more` is how
     many commands like it may follow: it may make ready for them, until `rest`. `wire` is called with the process's
-    number when its namespaces are there and before it is the command: to give it a network. A command that fails is an
+    number when its namespaces are there and before it is the command: to give it a network. `meanwhile` is called once
+    while there is nothing to do but to wait for it. A command that fails is an
     Exit; SandboxBroken, SandboxUnavailable and LimitUnavailable mean that it never began.
     """
 
@@ -163,6 +164,7 @@ class Runtime(Protocol):
         *,
         more: int = 0,
         wire: Callable[[int], None] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Exit:
         """Run it to its end."""
         ...

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from layers.quick import dataclass, field
-from runner import devices, guard, ulimits
+from runner import devices, guard, masks, ulimits
+from runner.capabilities import granted, mask
 from runner.cgroups import Cgroup
 from runner.errors import LimitUnavailable
 from runner.hierarchy import Hierarchy, discover
@@ -35,10 +36,14 @@ class Kind:
     ids: Ids | None
     rules: tuple[devices.Rule, ...]
     writable_sys: bool
+    masked: tuple[bytes, ...]
+    readonly: tuple[bytes, ...]
+    capabilities: frozenset[str]
 
     @classmethod
     def of(cls, sandbox: Sandbox) -> Kind:
-        """Of what a command shall become."""
+        """Of what a command shall become. Raises SandboxUnavailable for capabilities that we cannot give."""
+        masked, readonly = masks.chosen(sandbox.mask, sandbox.unmask)
         rules = devices.allowing((*(device.rule for device in sandbox.devices), *sandbox.device_rules))
         return cls(
             sandbox.limits,
@@ -48,16 +53,23 @@ class Kind:
             sandbox.userns,
             rules,
             sandbox.writable_sys,
+            tuple(masked),
+            tuple(readonly),
+            granted(sandbox.capabilities),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A process with its control groups, made for commands of one kind, that waits for one."""
+    """A process with its control groups, made for commands of one kind, that waits for one.
+
+    `capabilities` are those that it can have: who is not kept from opening devices may not make them.
+    """
 
     kind: Kind
     cgroup: Cgroup
     guarded: bool
+    capabilities: frozenset[str]
     sown: Sown
 
     def clear(self) -> None:
@@ -72,7 +84,7 @@ class Spares:
 
     spawner: Spawner
     waiting: list[Spare] = field(default_factory=list)
-    _leaving: list[threading.Thread] = field(default_factory=list)
+    _leaving: list[Cgroup] = field(default_factory=list)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, kind: Kind) -> Spare:
@@ -85,22 +97,27 @@ class Spares:
         return self._make(kind)
 
     def prepare(self, kind: Kind, more: int) -> None:
-        """Make ready for commands that will come: entering control groups takes the kernel longer than the rest."""
+        """Make ready for commands that will come: entering control groups takes the kernel longer than the rest.
+
+        And take away what is left of those that have been; best called by who waits for one.
+        """
         with self._turn:
             missing = min(more, MOST) - sum(spare.kind == kind for spare in self.waiting)
+            leaving, self._leaving = self._leaving, []
         for _ in range(missing):
             spare = self._make(kind)
             with self._turn:
                 self.waiting.append(spare)
+        for cgroup in leaving:
+            with suppress(OSError):  # the next start of pybuild tries again (`runner.sweep`)
+                cgroup.remove()
 
     def remove(self, cgroup: Cgroup) -> None:
-        """Take groups away: beside other work while more is expected, for the kernel makes whoever does it wait."""
+        """Take groups away: later while more is expected, for the kernel makes whoever does it wait."""
         with self._turn:
-            thread = threading.Thread(target=cgroup.remove, name="pybuild-cgroup") if self.waiting else None
-            if thread is not None:
-                self._leaving = [*(one for one in self._leaving if one.is_alive()), thread]
-                thread.start()
-        if thread is None:
+            if later := bool(self.waiting):
+                self._leaving.append(cgroup)
+        if not later:
             cgroup.remove()
 
     def rest(self) -> None:
@@ -110,8 +127,8 @@ class Spares:
             leaving, self._leaving = self._leaving, []
         for spare in waiting:
             spare.clear()
-        for one in leaving:
-            one.join()
+        for cgroup in leaving:
+            cgroup.remove()
 
     def _make(self, kind: Kind) -> Spare:
         with ExitStack() as undo, ExitStack() as sent:
@@ -122,6 +139,7 @@ class Spares:
             guarded = bool(guard.restrict(cgroup.unified, cgroup.legacy.get("devices"), kind.rules))
             if not guarded and kind.rules != devices.DEFAULT:
                 _unguarded(kind.rules)
+            capabilities = kind.capabilities if guarded else kind.capabilities - {"MKNOD"}
             descriptors, words = membership(cgroup, sent)
             sown = self.spawner.sow(
                 Seed(
@@ -134,12 +152,15 @@ class Spares:
                     shares_network=kind.network is not None,
                     oom_score_adj=kind.limits.oom_score_adj,
                     writable_sys=kind.writable_sys,
+                    masked=[path for path in kind.masked if path.startswith(masks.KERNEL)],
+                    readonly=list(kind.readonly),
+                    bounding=mask(capabilities),
                     **words,
                 ),
                 descriptors if kind.network is None else [*descriptors, kind.network],
             )
             undo.pop_all()
-            return Spare(kind, cgroup, guarded, sown)
+            return Spare(kind, cgroup, guarded, capabilities, sown)
 
 
 def _unguarded(rules: tuple[devices.Rule, ...]) -> None:

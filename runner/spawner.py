@@ -54,11 +54,18 @@ class Sown:
     _reply: socket.socket
     _status: socket.socket
 
-    def grow(self, job: Job, descriptors: Sequence[int], wire: Callable[[int], None] | None = None) -> Birth:
+    def grow(
+        self,
+        job: Job,
+        descriptors: Sequence[int],
+        wire: Callable[[int], None] | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Birth:
         """Let it become its command; returns when it has. Raises SandboxBroken with the step that failed.
 
         `descriptors` follow `runner.job` from STDIN on; they stay the caller's. `wire` is called with its number when
-        its namespaces are there, before it is told what to become; what that raises ends it.
+        its namespaces are there, before it is told what to become; what that raises ends it. `meanwhile` is called when
+        it was told.
         """
         with ExitStack() as undo, self._status as status:
             undo.callback(self._reply.close)
@@ -73,6 +80,8 @@ class Sown:
                     socket.send_fds(status, [b"job"], [order, *descriptors])
             finally:
                 os.close(order)
+            if meanwhile is not None:
+                meanwhile()
             if not born:
                 born, given = self._born(undo)
             master, refused = None, ""

@@ -53,8 +53,8 @@ SAFE = NOSUID | NODEV | NOEXEC
 class Walls:
     """The root of one step while it is built. `at` names the part that is being worked on, for error reports.
 
-    What needs no root is made at once, as mounts that are on no path yet, so that a process can have it ready before
-    its job comes; `build` puts everything in its place.
+    What needs no root is made at once and put together in a place of its own, so that a process has it ready before
+    its job comes; `build` moves it to the root.
     """
 
     def __init__(self, seed: Seed) -> None:
@@ -99,6 +99,40 @@ class Walls:
         except OSError as problem:
             if problem.errno != errno.ENODEV:  # a kernel built without POSIX message queues
                 raise
+        self.covers = Covers((self.dev, b"null"))
+        self._gather(seed)
+
+    def _gather(self, seed: Seed) -> None:
+        """Put together what `build` moves as a whole: the kernel lets nothing be mounted on what is on no path.
+
+        Where the host has its /sys, which is not needed any more; not on its root, which has to be the uppermost mount
+        there when we let go of it.
+        """
+        self.at = "/proc, /sys and /dev"
+        place = new_mount(b"tmpfs", {b"mode": b"755", b"size": b"64k"}, attributes=SAFE)
+        try:
+            attach(place, self.old, b"sys")
+        except FileNotFoundError:  # a host that shows nobody its devices
+            attach(place, self.old, b"proc")
+        for name, part in ((b"proc", self.proc), (b"sys", self.sys), (b"dev", self.dev)):
+            os.mkdir(name, 0o755, dir_fd=place)
+            attach(part, place, name)
+        os.close(place)
+        self._show_cgroups()
+        self.at = "/dev"
+        for name in self.shown:
+            attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
+        attach(self.pts, self.dev, b"pts")
+        if self.mqueue >= 0:
+            attach(self.mqueue, self.dev, b"mqueue")
+        self.settings = open_in(self.proc, b"sys", O_PATH | os.O_DIRECTORY, resolve=STRICT)
+        for path in seed.masked:
+            self._hide(path)
+        for path in seed.readonly:
+            self.at = "read-only path /" + os.fsdecode(path)
+            if (target := self._there(path)) is not None:
+                freeze(target, RDONLY | SAFE)
+                os.close(target)
 
     def build(self, job: Job, root: int, binds: list[int]) -> None:
         """Mount everything below the root, in an order in which each part stands on trusted ones only."""
@@ -109,11 +143,8 @@ class Walls:
         attach(self.proc, self._directory(b"proc"))
         self.at = "/sys"
         attach(self.sys, self._directory(b"sys"))
-        self._show_cgroups()
         self.at = "/dev"
         attach(self.dev, self._directory(b"dev"))
-        for name in self.shown:
-            attach(copy_mount(self.old, b"dev/" + name), self.dev, name)
         nodes = self._given(binds.pop(0)) if job.given else -1
         for number, device in enumerate(job.devices):
             self._device(device, nodes, b"%d" % number)
@@ -121,19 +152,15 @@ class Walls:
             os.fchdir(nodes)
             unmount(b".", MNT_DETACH)
             os.rmdir(GIVEN, dir_fd=self.dev)
-        self.at = "/dev/pts"
-        attach(self.pts, self.dev, b"pts")
         self.at = "/dev/shm"
         shm = new_mount(b"tmpfs", {b"mode": b"1777", b"size": b"%d" % job.shm_size}, attributes=SAFE)
         attach(shm, self.dev, b"shm")
-        if self.mqueue >= 0:
-            self.at = "/dev/mqueue"
-            attach(self.mqueue, self.dev, b"mqueue")
         self._set(job)
         if job.emulator:
             self._emulate(job.emulator, binds.pop())
         self._mounts(job, binds)
-        self._mask(job)
+        for path in job.masked:
+            self._hide(path)
         if job.readonly_root or job.nodev:
             self.at = "root attributes"
             change_mount(self.root, add=(RDONLY if job.readonly_root else 0) | (NODEV if job.nodev else 0))
@@ -235,7 +262,7 @@ class Walls:
         """Settings of the kernel that count for our namespaces only."""
         for name, value in job.sysctls:
             self.at = "sysctl " + os.fsdecode(name)
-            descriptor = open_in(self.proc, b"sys/" + name, os.O_WRONLY, resolve=STRICT)
+            descriptor = open_in(self.settings, name, os.O_WRONLY, resolve=STRICT)
             os.write(descriptor, value)
             os.close(descriptor)
 
@@ -254,18 +281,11 @@ class Walls:
         change_mount(handlers, add=RDONLY)
         attach(handlers, open_in(self.proc, b"sys/fs/binfmt_misc", O_PATH | os.O_DIRECTORY, resolve=STRICT))
 
-    def _mask(self, job: Job) -> None:
-        covers = Covers((self.dev, b"null"))
-        for path in job.masked:
-            self.at = "masked path /" + os.fsdecode(path)
-            if (target := self._there(path)) is not None:
-                covers.hide(target)
-                os.close(target)
-        for path in job.readonly:
-            self.at = "read-only path /" + os.fsdecode(path)
-            if (target := self._there(path)) is not None:
-                freeze(target, RDONLY | SAFE)
-                os.close(target)
+    def _hide(self, path: bytes) -> None:
+        self.at = "masked path /" + os.fsdecode(path)
+        if (target := self._there(path)) is not None:
+            self.covers.hide(target)
+            os.close(target)
 
     def _there(self, path: bytes) -> int | None:
         """What a path of the root leads to; in /proc and /sys no link is followed."""

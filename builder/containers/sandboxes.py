@@ -54,8 +54,6 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
         init=settings.init,
         shm_size=settings.shm_size,
         stop_signal=settings.stop_signal,
-        mask=settings.mask,
-        unmask=settings.unmask,
         sysctls=settings.sysctls,
         **_walls(settings, ids, sharing[0] if sharing is not None else None),
         **rights(settings),
@@ -72,7 +70,8 @@ def expect(runtime: Native, settings: Settings, ids: Ids | None, place: Path) ->
         return
     with suppress(RunnerError):
         footing = runtime.settle(ids, place)
-        runtime.expect(Sandbox(Path("/"), settings.command, **_walls(settings, footing.ids)))
+        capabilities = frozenset(settings.capabilities)
+        runtime.expect(Sandbox(Path("/"), settings.command, capabilities=capabilities, **_walls(settings, footing.ids)))
 
 
 def _walls(settings: Settings, ids: Ids | None, network: int | None = None) -> dict[str, Any]:
@@ -84,6 +83,8 @@ def _walls(settings: Settings, ids: Ids | None, network: int | None = None) -> d
         "devices": settings.devices,
         "device_rules": settings.device_rules,
         "writable_sys": settings.privileged,
+        "mask": settings.mask,
+        "unmask": settings.unmask,
     }
 
 

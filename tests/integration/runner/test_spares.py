@@ -62,6 +62,16 @@ def test_one_with_other_limits_serves_nobody_else(native: Native, tmp_path: Path
     assert native.spares.waiting == [ready]
 
 
+def test_groups_of_one_that_has_ended_go_while_the_next_one_begins(native: Native, tmp_path: Path) -> None:
+    root = busybox(tmp_path / "root")
+    said(native, root, "true", more=2)
+    first = native.spares.waiting[0].cgroup.paths
+    for more in (1, 0):
+        said(native, root, "true", more=more)
+        assert all(path.is_dir() for path in first) == (more == 1)
+    assert native.spares.waiting == []
+
+
 def test_nothing_is_left_of_those_that_were_not_needed(native: Native, tmp_path: Path) -> None:
     root = busybox(tmp_path / "root")
     said(native, root, "true", more=9)
