@@ -44,6 +44,8 @@ MOST_VIEWS = 64
 """Mounts of lower directories that are kept for the next overlay."""
 _views: dict[tuple[Path, int], int] = {}
 _views_turn = threading.Lock()
+_uppers: dict[Path, int] = {}
+"""Mounts of upper directories, by where their overlays are mounted: let go of with them, for the same reason."""
 
 
 def enter() -> None:
@@ -150,6 +152,8 @@ def memory(target: Path) -> None:
 def unmount(target: Path) -> None:
     """Take the topmost mount at `target` away; what still uses it keeps it until it lets go. Raises OSError."""
     linux.unmount(os.fsencode(target), linux.MNT_DETACH)
+    if (view := _uppers.pop(target, -1)) >= 0:
+        os.close(view)
 
 
 def _bind(source: Path, target: Path) -> None:
@@ -184,6 +188,7 @@ def _by_descriptor(  # noqa: PLR0917 as `overlay` has them
             give(b"lowerdir+", lower, _lower(lower, ids, opened))
         for key, value in _switches().items():
             call("fsconfig", context, 1, key, value, 0)
+        top = None
         if upper is not None and work is not None:
             top = _mapped(upper.parent, ids, opened)
             for key, path in ((b"upperdir", upper), (b"workdir", work)):
@@ -194,6 +199,8 @@ def _by_descriptor(  # noqa: PLR0917 as `overlay` has them
         made = call("fsmount", context, 1, 0)
         opened.callback(os.close, made)
         attach(made, AT_FDCWD, os.fsencode(target))
+        if top is not None:
+            _uppers[target] = os.dup(top)
 
 
 def _by_names(  # noqa: PLR0917 as `overlay` has them

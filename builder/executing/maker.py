@@ -89,8 +89,9 @@ class LayerMaker:
         raise AssertionError(step.op)
 
     def close(self) -> None:
-        """Let the runtime rest and the networks go."""
+        """Let the runtime rest, and what the last command has left and the networks go."""
         if self._ran:
+            self._bench.store.session.tidy()
             self._bench.runtime().rest()
         self._networks.close()
 

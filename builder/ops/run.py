@@ -111,7 +111,8 @@ def run(
 
     footing, times = settings.footing, settings.times
     clock = {} if times is None else {NAME: str(times.epoch)}
-    with store.scratch() as files, store.snapshots.prepare(below, ids=footing.mapping, original=True) as work:
+    place = store.snapshots.prepare(below, ids=footing.mapping, original=True, linger=True)
+    with store.scratch(linger=True) as files, place as work:
         mounts = list(network_files(files, hostname=HOSTNAME, hosts=op.hosts, network=op.network))
         if op.script is not None:
             mounts.append(_script(files, op))
@@ -144,7 +145,7 @@ def run(
                 sandbox = replace(sandbox, devices=(*sandbox.devices, *given))
             try:
                 with joined() as wire:
-                    exit = bench.runtime().run(sandbox, told, stop, more=more, wire=wire)
+                    exit = bench.runtime().run(sandbox, told, stop, more=more, wire=wire, meanwhile=store.session.tidy)
             except SandboxBroken as error:
                 if not shown or not error.step.startswith(PLACES):
                     raise

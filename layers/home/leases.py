@@ -10,8 +10,9 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -40,7 +41,8 @@ class Session:
         """Under which holder claims are written now, and which were."""
         self.undo = ExitStack()
         """What has to be done before the scratch directory can go."""
-        self._litter: SimpleQueue[Path | None] = SimpleQueue()
+        self._litter: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._waiting: list[Callable[[], object]] = []
         self._broom: threading.Thread | None = None
 
     @property
@@ -52,7 +54,7 @@ class Session:
             if not self._id or self._pid != os.getpid():
                 self._claimed = (EVERYTHING[0], set())
                 self.undo.pop_all()
-                self._broom = None
+                self._broom, self._waiting = None, []
                 self._pid = os.getpid()
                 with full_disk_explained(self.scratch.parent):
                     self._id, self._lock = begin(self.scratch)
@@ -64,8 +66,11 @@ class Session:
         return self.scratch / self.id
 
     @contextmanager
-    def directory(self) -> Iterator[Path]:
-        """A fresh directory; from leaving on it is litter, removed with all that is in it while others work."""
+    def directory(self, *, linger: bool = False) -> Iterator[Path]:
+        """A fresh directory; from leaving on it is litter, removed with all that is in it while others work.
+
+        With `linger` only after the next `tidy`.
+        """
         path = self.path / os.urandom(8).hex()
         with full_disk_explained(self.scratch.parent):
             path.mkdir(mode=0o700)
@@ -76,23 +81,39 @@ class Session:
                 raise full(self.scratch.parent) from error
             raise
         finally:
-            self.throw(path)
+            self.put_by(partial(discard, path))
+            if not linger:
+                self.tidy()
 
     def throw(self, path: Path) -> None:
         """Remove a tree that lies in the scratch directory, in a thread of ours; at the latest when the session ends.
 
         A step leaves three or four directories, and the next one need not wait for that.
         """
+        self.put_by(partial(discard, path))
+        self.tidy()
+
+    def put_by(self, work: Callable[[], object]) -> None:
+        """Have something done in that thread after the next `tidy`; an OSError leaves it to the end of the session."""
+        self._waiting.append(work)
+
+    def tidy(self) -> None:
+        """Let the thread begin. Best called by who waits for something else: threads of Python are in each other's way.
+
+        Everything is done in the order in which it was put by.
+        """
         with self._begin:
-            if self._broom is None or not self._broom.is_alive():
+            waiting, self._waiting = self._waiting, []
+            if waiting and (self._broom is None or not self._broom.is_alive()):
                 self._broom = threading.Thread(target=self._sweep, name="pybuild-broom", daemon=True)
                 self._broom.start()
-        self._litter.put(path)
+            for work in waiting:
+                self._litter.put(work)
 
     def _sweep(self) -> None:
-        while (path := self._litter.get()) is not None:
+        while (work := self._litter.get()) is not None:
             with suppress(OSError):  # `end` removes what could not be removed now, or tells
-                discard(path)
+                work()
 
     def file(self) -> Path:
         """A path where a file may be made that is to be renamed; in the way of nobody, litter if this process dies."""
@@ -145,11 +166,14 @@ class Session:
         with self._begin:
             if not self._id or self._pid != os.getpid():
                 return
-            self.undo.close()
             if self._broom is not None:
                 self._litter.put(None)
                 self._broom.join()
                 self._broom = None
+            for work in self._waiting:
+                with suppress(OSError):
+                    work()
+            self.undo.close()
             with suppress(StoreFull), self._db.write() as db:  # leases of a session without a directory are dead, too
                 db.execute("DELETE FROM lease WHERE session = ?", (self._id,))
             discard(self.scratch / self._id)

@@ -187,9 +187,12 @@ class Store:
                 self._snapshots = OverlaySnapshots(self, self._mounter)
         return self._snapshots
 
-    def scratch(self) -> AbstractContextManager[Path]:
-        """A fresh directory on the store's disk, removed on leaving; litter if this process dies."""
-        return self.session.directory()
+    def scratch(self, *, linger: bool = False) -> AbstractContextManager[Path]:
+        """A fresh directory on the store's disk, removed on leaving; litter if this process dies.
+
+        With `linger` it is removed when the session tidies up next.
+        """
+        return self.session.directory(linger=linger)
 
     def lease(self, *digests: Digest) -> AbstractContextManager[Lease]:
         """Keep prune away from blobs, layers and chains while inside. Lease first, then look if they are here."""

@@ -77,15 +77,19 @@ class OverlaySnapshots:
             yield scratch / "merged"
 
     @contextmanager
-    def prepare(self, chain: Chain, *, ids: int | None = None, original: bool = False) -> Iterator[Workspace]:
+    def prepare(
+        self, chain: Chain, *, ids: int | None = None, original: bool = False, linger: bool = False
+    ) -> Iterator[Workspace]:
         """A writable mount over the chain, dropped on leaving unless committed or kept. Raises SnapshotMissing."""
-        with self._lowers.of(chain, original=original) as lowers, self._store.scratch() as scratch:
+        with self._lowers.of(chain, original=original) as lowers, self._store.scratch(linger=linger) as scratch:
             root, upper = scratch / "merged", scratch / "upper"
             work = OverlayWorkspace(root, upper, chain, self._store, lasting=False, original=original)
-            with work.mounted:
+            try:
                 place = scratch / "work"
                 self._mount(work.mounted, lowers, work.root, upper=work.upper, work=place, volatile=True, ids=ids)
                 yield work
+            finally:  # the kernel makes whoever unmounts wait for all processors
+                self._store.session.put_by(work.mounted.pop_all().close)
 
     @contextmanager
     def attach(

@@ -77,9 +77,12 @@ class PlainSnapshots:
             yield work.root
 
     @contextmanager
-    def prepare(self, chain: Chain, *, ids: int | None = None, original: bool = False) -> Iterator[Workspace]:
+    def prepare(
+        self, chain: Chain, *, ids: int | None = None, original: bool = False, linger: bool = False
+    ) -> Iterator[Workspace]:
         """A directory of the chain, dropped on leaving unless kept. Raises SnapshotMissing."""
-        with self._store.scratch() as scratch, self._unpacked(chain, scratch, ids=ids, original=original) as work:
+        scratch = self._store.scratch(linger=linger)
+        with scratch as folder, self._unpacked(chain, folder, ids=ids, original=original) as work:
             yield work
 
     @contextmanager

@@ -60,9 +60,12 @@ class Snapshotter(Protocol):
         ...
 
     def prepare(
-        self, chain: Chain, *, ids: int | None = None, original: bool = False
+        self, chain: Chain, *, ids: int | None = None, original: bool = False, linger: bool = False
     ) -> AbstractContextManager[Workspace]:
-        """A writable directory over the chain, dropped on leaving unless committed. Raises SnapshotMissing."""
+        """A writable directory over the chain, dropped on leaving unless committed; `linger` as of Store.scratch.
+
+        Raises SnapshotMissing.
+        """
         ...
 
     def attach(

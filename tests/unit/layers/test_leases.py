@@ -5,14 +5,20 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from layers import Digest, Store
 from layers.home import leases
+from tests.support.soon import soon
 
 ONE, TWO = Digest.of(b"1"), Digest.of(b"2")
+
+
+def gone(*paths: Path) -> bool:
+    return not any(path.exists() for path in paths)
 
 
 def leased(store: Store) -> set[str]:
@@ -33,6 +39,24 @@ def test_a_lease_ends_with_its_block_and_a_claim_with_its_session(tmp_path: Path
     with Store.open(tmp_path / "store") as store:
         assert leased(store) == set()
         assert os.listdir(tmp_path / "store/scratch") == []
+
+
+def test_litter_may_linger_until_somebody_tidies_up(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        for alone in (True, False):
+            with store.scratch(linger=True) as one, store.scratch(linger=True) as two:
+                (one / "file").touch()
+            assert one.exists()
+            assert two.exists()
+            if alone:
+                store.session.tidy()
+            else:
+                with store.scratch():
+                    pass
+            assert soon(partial(gone, one, two))
+        with store.scratch(linger=True):
+            pass
+    assert os.listdir(tmp_path / "store/scratch") == []
 
 
 def test_claims_that_are_not_renewed_end_after_two_turns(tmp_path: Path) -> None:
