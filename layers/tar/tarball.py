@@ -52,7 +52,7 @@ class TarWriter:
 
     def __init__(self, sink: Callable[[memoryview], object], buffers: int = 1) -> None:
         self._sink = sink
-        self._buffer = memoryview(bytearray(CHUNK))
+        self._buffer = _memory()
         self._free = deque([self._buffer])
         self._more = buffers - 1
         self._used = 0
@@ -195,7 +195,7 @@ class TarWriter:
             self._used = 0
             if self._more:
                 self._more -= 1
-                self._free.appendleft(memoryview(bytearray(CHUNK)))
+                self._free.appendleft(_memory())
             self._free.rotate(-1)
             self._buffer = self._free[-1]
 
@@ -219,6 +219,13 @@ class TarWriter:
             left -= count
             if self._used == CHUNK:
                 self.flush()
+
+
+def _memory() -> memoryview:
+    """A chunk of memory that takes no more of it than is written: most tars are small, and zeroing takes its time."""
+    from mmap import MAP_PRIVATE, mmap
+
+    return memoryview(mmap(-1, CHUNK, MAP_PRIVATE))
 
 
 def _filler(data: BinaryIO | int) -> Callable[[memoryview], int]:
