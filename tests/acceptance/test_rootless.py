@@ -246,12 +246,12 @@ RUN --mount=type=secret,id=s,uid=33 stat -c %u:%a /made /d /etc /run/secrets/s &
 
 def test_builds_with_other_numbers(person: Person) -> None:
     text, seen = BUILT, "33:4755\n1000:2750\n0:755\n33:400\nquiet".split()
-    secret = person.home / "secret"
+    secret = person.home / "told"
     secret.write_text("quiet")
     secret.chmod(0o600)
     os.chown(secret, person.uid, person.uid)
     usual = person("build", "-q", "--no-cache", "-t", "usual", "--secret", f"id=s,src={secret}", "-", stdin=text)
-    out = person.home / "out"
+    out = person.home / "outputs"
     for first, more in (("1", ["--userns", "keep-id"]), (str(FIRST), ["--uidmap", f"0:{FIRST}:5000"])):
         out.mkdir()
         os.chown(out, person.uid, person.uid)
