@@ -81,6 +81,15 @@ class Contexts:
         except IsADirectoryError as error:
             raise ContextError(f"{path} is a directory, not a Dockerfile") from error
 
+    def source(self) -> GitSource | WebSource:
+        """Where the build's own is; a build argument may ask for the `.git` of a repository, as with BuildKit."""
+        from builder.sources.gitref import SWITCHES, GitSource
+
+        source = self._request.source
+        assert source is not None
+        wanted = SWITCHES.get(self._request.build_args.get(KEEP_GIT, "0").lower(), False)
+        return replace(source, keep_git_dir=True) if wanted and isinstance(source, GitSource) else source
+
     def rest(self) -> None:
         """Keep what was learnt about directories and let them go, until they are asked for again."""
         with self._turn:
@@ -130,15 +139,6 @@ class Contexts:
         source = self._request.source
         return "the archive" if source is None else source.shown
 
-    def _source(self) -> GitSource | WebSource:
-        """Where the context is; a build argument may ask for the `.git` of a repository, as with BuildKit."""
-        from builder.sources.gitref import SWITCHES, GitSource
-
-        source = self._request.source
-        assert source is not None
-        wanted = SWITCHES.get(self._request.build_args.get(KEEP_GIT, "0").lower(), False)
-        return replace(source, keep_git_dir=True) if wanted and isinstance(source, GitSource) else source
-
     def _fetched(self) -> TreeOrigin:
         """The build's own context, which is no directory; fetched once."""
         if self._elsewhere is None:
@@ -151,7 +151,7 @@ class Contexts:
                 from layers import Chain
 
                 fetcher = Fetcher(self._bench, request.secrets, request.agents, self._stop)
-                tree = store.tree(Chain((fetcher.layer(Fetch(self._source(), unpack=True)),)))
+                tree = store.tree(Chain((fetcher.layer(Fetch(self.source(), unpack=True)),)))
             else:
                 from builder.sources.archive import opened
 

@@ -117,13 +117,14 @@ class BuildRequest:
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
     explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
     that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
-    image. epoch: seconds, SOURCE_DATE_EPOCH. times: of the files in new layers. clock: without either it
-    is now, and files keep their times; else what goes in decides both (`builder.times`). apart: nothing is remembered
-    but the image. jobs: steps at the same time, None for two a processor. keep_failed: keep the files of a failed RUN.
-    secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one), for
-    RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that were
-    granted (device=NAME: of one device or kind). cdi: where devices are described. devices: those of this host that
-    every RUN has. userns: the numbers of users in RUN, None for the host's. attest: what is told beside the images.
+    image. epoch: seconds, whatever SOURCE_DATE_EPOCH says (`builder.epoch`). times: of the files in new layers. clock:
+    without either it is now, and files keep their times; else what goes in decides both (`builder.times`). rewrite: no
+    file is younger than SOURCE_DATE_EPOCH. apart: nothing is remembered but the image. jobs: steps at the same time,
+    None for two a processor. keep_failed: keep the files of a failed RUN. secrets: by id, for RUN --mount=type=secret.
+    agents: sockets of SSH agents by id ("default" is the usual one), for RUN --mount=type=ssh. strict: what is usually
+    passed over in silence is an error. allow: entitlements that were granted (device=NAME: of one device or kind). cdi:
+    where devices are described. devices: those of this host that every RUN has. userns: the numbers of users in RUN,
+    None for the host's. attest: what is told beside the images.
     """
 
     context: Path | None
@@ -156,6 +157,7 @@ class BuildRequest:
     epoch: int | None = None
     times: Times | None = None
     clock: bool = False
+    rewrite: bool = True
     apart: bool = False
     jobs: int | None = None
     keep_failed: bool = True

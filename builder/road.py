@@ -26,13 +26,14 @@ from builder.planning.plan import plan
 from builder.request import BuildRequest
 from builder.sharing.known import CacheBroken, Imports
 from builder.span import NOWHERE, Span
-from builder.times import now
+from builder.times import NAME, now
 from builder.workbench import Workbench
 from layers import Descriptor, Platform
 from layers.oci.image import oci
 from runner import Limits
 
 if TYPE_CHECKING:
+    from builder.dockerfile import Dockerfile
     from runner import Emulator
 
 
@@ -73,6 +74,7 @@ class Road:
         with store.lease():
             self.imports = self.imported()
             graphs = list(self.graphs())
+            request = self.request
             self._emulators = emulators(request, self.bench, graphs, partial(self._missing, graphs))
             started = time.time()
             execution = self._executed(graphs)
@@ -112,7 +114,7 @@ class Road:
 
     def graphs(self) -> Iterator[BuildGraph]:
         """The plan for each platform; a step has one id in all of them. Raises DockerfileError and its like."""
-        dockerfile, joined = self.contexts.dockerfile(), Joined()
+        dockerfile, joined = self._dated(self.contexts.dockerfile()), Joined()
         platforms = self.request.platforms or (Platform.host(),)
         for number, platform in enumerate(platforms):
             bases = Bases(self.bench, pull=self.request.pull)
@@ -123,6 +125,14 @@ class Road:
 
                 warn(self, dockerfile, platform, bases)
             yield joined.add(graph) if len(platforms) > 1 else graph
+
+    def _dated(self, dockerfile: Dockerfile) -> Dockerfile:
+        """The Dockerfile and, from here on, the request with the time that either of them names."""
+        if not self.request.rewrite or NAME in self.request.build_args or NAME.encode() in self.text:
+            from builder.epoch import settled
+
+            dockerfile, self.request = settled(self, dockerfile)
+        return dockerfile
 
     def imported(self) -> Imports:
         """The shared caches, read; one that cannot be is told of."""

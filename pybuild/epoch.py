@@ -1,8 +1,8 @@
-"""What time it is in an image: --timestamp, SOURCE_DATE_EPOCH as an argument or in the environment, and who obeys it.
+"""What time it is in an image: --timestamp, who obeys SOURCE_DATE_EPOCH, and that variable of the environment.
 
 Where nobody says anything the inputs decide (`builder.times`). As with BuildKit, SOURCE_DATE_EPOCH is the time in
-config and history, and a variable of the environment is a build argument as well; no file of a new layer is younger,
-unless that is refused. As with buildah, --timestamp is the time of all.
+config and history, and a variable of the environment is a build argument as well (`builder.epoch`); no file of a new
+layer is younger, unless that is refused. As with buildah, --timestamp is the time of all.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ NOW = "now"
 
 
 def moments(options: dict[str, Any]) -> dict[str, Any]:
-    """`epoch`, `times` and `clock` of a BuildRequest; the argument SOURCE_DATE_EPOCH is added. Raises UsageError."""
-    from builder.times import NAME, Times
+    """The times of a BuildRequest that flags give; the argument SOURCE_DATE_EPOCH is added. Raises UsageError."""
+    from builder.times import NAME
 
     args = options["build_args"]
     if NAME not in args and (said := os.environ.get(NAME)):
@@ -26,12 +26,7 @@ def moments(options: dict[str, Any]) -> dict[str, Any]:
     rewrite = next((one for one in wanted if one is not None), None)
     if options["timestamp"] is not None:
         return given(options["timestamp"], rewrite)
-    said = args.get(NAME, "")
-    if not said:
-        return {"clock": rewrite is False}
-    if not (said.isascii() and said.isdigit()):
-        raise click.UsageError(f"{NAME}={said!r} is no number of seconds since 1970")
-    return {"epoch": int(said), "times": None if rewrite is False else Times(int(said))}
+    return {"rewrite": rewrite is not False}
 
 
 def given(text: str, rewrite: bool | None) -> dict[str, Any]:

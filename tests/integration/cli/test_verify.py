@@ -116,10 +116,8 @@ def test_files_that_leave_the_store_have_the_time(dated: Pybuild, make: Make, tm
 def test_times_that_are_none_are_refused(pybuild: Pybuild, make: Make) -> None:
     directory = make("one", 1.6e9)
     for wrong in ("soon", "-1", "1.5"):
-        assert (
-            "no number of seconds"
-            in pybuild("build", "--build-arg", f"SOURCE_DATE_EPOCH={wrong}", directory, code=2).stderr
-        )
+        told = pybuild("build", "--build-arg", f"SOURCE_DATE_EPOCH={wrong}", directory, code=1).stderr
+        assert f"error: invalid SOURCE_DATE_EPOCH: {wrong}" in told
     for wrong in ("soon", "-1", "1.5", ""):
         assert "nor now" in pybuild("build", "--timestamp", wrong, directory, code=2).stderr
     assert "true or false" in pybuild("build", "-o", "type=oci,dest=x,rewrite-timestamp=2", directory, code=2).stderr
