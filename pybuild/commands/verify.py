@@ -182,6 +182,13 @@ def data(
     }
 
 
+def advice(found: Sequence[Mapping[str, Any]]) -> str:
+    """What to do about files that differ, if it is known of some why they do."""
+    from builder.volatile import remedy
+
+    return remedy(one["Path"] for one in found if one["Kind"] != "C" or "content" in one["Reasons"])
+
+
 def words(
     store: Store,
     name: str,
@@ -202,8 +209,10 @@ def words(
         yield f"config {key.path}: {key.old} -> {key.new}"
     if verdict.annotations:
         yield "annotations of the manifest differ"
+    differing: list[Mapping[str, Any]] = []
     for one in verdict.layers:
         found = rows(store, one, ignore_times=ignore_times)
+        differing += found
         if not found and ignore_times:
             continue
         yield f"layer {one.place + 1} ({shown(one.created_by)}):"
@@ -220,3 +229,5 @@ def words(
         yield f"{name} is reproducible but for times: {old}, built once more {new}"
     else:
         yield f"{name} is not reproducible: {old}, built once more {new}"
+        if help := advice(differing):
+            yield f"help: {help}"

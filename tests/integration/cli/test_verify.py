@@ -200,3 +200,21 @@ def test_commands_leave_nothing_of_their_sandbox_behind(shared_pybuild: Pybuild,
         assert {member.mtime for member in archive} == {int(EPOCH)}
     shared_pybuild("verify", "-q", "left:1")
     shared_pybuild("cache", "rm", "verify")
+
+
+@pytest.mark.root
+def test_what_is_new_each_time_is_told_with_what_to_do(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    places = "/var/log/apt/history.log /var/log/dpkg.log /var/cache/ldconfig/aux-cache /etc/machine-id /srv/mine"
+    make = f"for i in {places}; do mkdir -p ${{i%/*}}; cat /proc/sys/kernel/random/uuid >$i; done"
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN {make}\n")
+    shared_pybuild.build(tmp_path, "-t", "volatile:1")
+    told = shared_pybuild("verify", "-q", "volatile:1", code=1).stdout
+    words = told.splitlines()[-1].split("with rm -rf ")[1]
+    assert words == "/etc/machine-id /var/cache/ldconfig/aux-cache /var/log/*.log /var/log/apt/*"
+    # As it says, and one more that nobody knows.
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN {make}; rm -rf {words}\n")
+    shared_pybuild.build(tmp_path, "-t", "volatile:1")
+    assert shared_pybuild("verify", "-q", "volatile:1", code=1).stdout.splitlines()[-1].startswith("volatile:1 is not")
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN {make}; rm -rf {words} /srv/mine\n")
+    shared_pybuild.build(tmp_path, "-t", "volatile:1")
+    shared_pybuild("verify", "-q", "volatile:1")
