@@ -10,6 +10,7 @@ from builder.checks.rule import Found, Rule, Severity
 from builder.checks.shell import Command
 from builder.checks.subject import Subject, Visit
 from builder.dockerfile import User
+from layers.quick import replace
 
 WIKI = "https://github.com/hadolint/hadolint/wiki/"
 Of = Callable[[Visit], Iterator[Found]]
@@ -146,6 +147,7 @@ MORE: tuple[Rule, ...] = (
     run("ApkUnpinned", "DL3018", "info", "Pin versions in apk add", shell.pinned("apk", "add")),
     run("PipUnpinned", "DL3013", "info", "Pin versions in pip", shell.pinned("pip", "install")),
     rule("ApkCacheKept", "DL3019", "info", "What apk downloaded is of no use in an image", "Run", shell.apk_cache_kept),
+    replace(rule("LogsKept", "", "info", "Logs have the time of the build", "Run", shell.logs_kept), experimental=True),
     run(
         "AptForPeople",
         "DL3027",

@@ -29,6 +29,13 @@ VALUED = {
     ),
 }
 
+LOGS = {
+    **dict.fromkeys(("apt-get", "apt"), (("install", "upgrade", "dist-upgrade"), "/var/log/apt and /var/log/dpkg.log")),
+    **dict.fromkeys(("dnf", "microdnf", "yum"), (("install", "update", "upgrade"), "/var/log/*.log")),
+    "apk": (("add", "upgrade"), "/var/log/apk.log"),
+}
+"""Who writes logs with times, when doing what, and where; apk since its version 3."""
+
 
 def told(visit: Visit) -> tuple[Command, ...]:
     """The commands of the RUN that is looked at."""
@@ -202,6 +209,17 @@ def apk_cache_kept(visit: Visit) -> Iterator[Found]:
     adds = (does(one, "apk", "add") and not one.has("--no-cache") for one in told(visit))
     if any(adds) and not cached(visit, "/var/cache/apk"):
         yield Found("Use the `--no-cache` switch to avoid the need to use `--update` and remove `/var/cache/apk/*`")
+
+
+def logs_kept(visit: Visit) -> Iterator[Found]:
+    """`apt-get install`, and what it logged, with the time, stays in the layer."""
+    found = told(visit)
+    writers = (one.name for one in found if one.name in LOGS and does(one, one.name, *LOGS[one.name][0]))
+    writer = next(writers, None)
+    if writer is None or cached(visit, "/var/log"):
+        return
+    if not any(one.name in ("rm", "find", "truncate") and "/var/log" in " ".join(one.words) for one in found):
+        yield Found(f"{writer} logs when it ran: remove {LOGS[writer][1]} in the same RUN, and each build is the same")
 
 
 def wget_and_curl(visit: Visit) -> Iterator[Found]:

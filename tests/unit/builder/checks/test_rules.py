@@ -66,6 +66,17 @@ def test_a_rule_tells_bad_from_good(name: str, bad: str, good: str) -> None:
     assert not hears(name, f"FROM scratch\n{good}\n")
 
 
+def test_logs_are_told_of_only_if_that_is_asked_for() -> None:
+    asked = {"experimental": ["LogsKept"]}
+    for bad in ("apt-get install -y a", "apt-get update && apt-get upgrade -y", "dnf -y install a", "apk add a"):
+        assert hears("LogsKept", f"FROM scratch\nRUN {bad}\n", **asked)
+        assert not hears("LogsKept", f"FROM scratch\nRUN {bad}\n")
+        assert not hears("LogsKept", f"FROM scratch\nRUN {bad} && rm -rf /var/log/*\n", **asked)
+        assert not hears("LogsKept", f"FROM scratch\nRUN --mount=type=tmpfs,target=/var/log {bad}\n", **asked)
+    for good in ("apt-get update", "echo apt-get install", "pip install a"):
+        assert not hears("LogsKept", f"FROM scratch\nRUN {good}\n", **asked)
+
+
 def test_an_inherited_command_is_missed() -> None:
     base = 'FROM scratch AS base\nCMD ["a"]\nFROM base\n'
     assert said(f'{base}ENTRYPOINT ["b"]\n') == [("CmdCleared", 4)]
