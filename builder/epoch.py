@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import Arg, Dockerfile, From, Word
-from builder.errors import BuildError, DockerfileError
+from builder.errors import BuildError, ContextError, DockerfileError
 from builder.graph import Base, Copy, Fetch
 from builder.ops.origin import TreeOrigin
 from builder.planning.plan import plan
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CONTEXT = "context"
 """The name of the build's own context."""
-NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+NUMBER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 
 
 def settled(road: Road, dockerfile: Dockerfile) -> tuple[Dockerfile, BuildRequest]:
@@ -47,10 +47,8 @@ def settled(road: Road, dockerfile: Dockerfile) -> tuple[Dockerfile, BuildReques
     request, seconds = road.request, None
     if (said := _said(dockerfile, request)) is not None:
         naming = Naming(road, dockerfile, said)
-        if NUMBER.fullmatch(said.value):
-            seconds = naming.checked(int(said.value))
-        else:
-            seconds = naming.seconds()
+        seconds = naming.checked(int(said.value)) if NUMBER.fullmatch(said.value) else naming.seconds()
+        if said.value != str(seconds):
             dockerfile, request = _saying(dockerfile, request, seconds)
     if request.epoch is not None or request.clock:  # --timestamp
         return dockerfile, request
@@ -189,7 +187,12 @@ class Naming:
 
     def _layer(self, source: GitSource | WebSource, *, unpack: bool = False) -> Digest:
         road, request = self.road, self.road.request
-        return Fetcher(road.bench, request.secrets, request.agents, road.stop).layer(Fetch(source, unpack=unpack))
+        fetcher = Fetcher(road.bench, request.secrets, request.agents, road.stop)
+        try:
+            return fetcher.layer(Fetch(source, unpack=unpack))
+        except ContextError as error:
+            error.add_note(f"its time was wanted for {NAME}={self.said.value}")
+            raise
 
     def _tree(self, layer: Digest) -> Tree:
         return self.road.bench.store.tree(Chain((layer,)))

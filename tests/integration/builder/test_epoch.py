@@ -4,6 +4,7 @@ import io
 import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builder.build import BuildResult
-from builder.errors import BuildError, DockerfileError
+from builder.errors import BuildError, ContextError, DockerfileError
 from builder.events import Warned
 from builder.sources.gitref import git_source
 from builder.sources.named import Directory, ImageNamed, StageNamed
@@ -84,7 +85,8 @@ def test_a_number_is_the_same_from_wherever_it_comes(builds: Builds, context: Pa
     default = builds(f"ARG {NAME}={epoch}\n{FILE}", context=context)
     expanded = builds(f"ARG X={epoch}\nARG {NAME}=$X\n{FILE}", context=context)
     over = builds(f"ARG {NAME}=12\n{FILE}", context=context, build_args={NAME: str(epoch)})
-    assert argument.target == default.target == expanded.target == over.target
+    odd = builds(FILE, context=context, build_args={NAME: f"+0{epoch}"})
+    assert argument.target == default.target == expanded.target == over.target == odd.target
     assert created(builds, default) == text(epoch)
     assert default.inputs[0]["epoch"] == epoch
     assert builds.entries(default)["a"].mtime_ns <= epoch * 10**9
@@ -201,6 +203,10 @@ def test_what_names_nothing_is_refused_where_it_stands(builds: Builds, site: Sit
             builds(FILE, context=context, build_args={NAME: wrong})
         with pytest.raises(DockerfileError, match=f"invalid {NAME}: {wrong}\n--> Dockerfile:1:23"):
             builds(f'ARG {NAME}="{wrong}"\n{FILE}', context=context)
+    with pytest.raises(ContextError) as missing:
+        builds(f"FROM scratch AS x\nADD {site.url}/none /\n{FILE}", context=context, build_args={NAME: "x"})
+    assert missing.value.__notes__ == [f"its time was wanted for {NAME}=x"]
+    site.asked.clear()
     near = f"FROM scratch AS sources\nADD {site.url}/f /\n{FILE}"
     with pytest.raises(BuildError, match="did you mean sources"):
         builds(near, context=context, build_args={NAME: "source"})
@@ -217,6 +223,14 @@ def test_what_names_nothing_is_refused_where_it_stands(builds: Builds, site: Sit
         with pytest.raises(DockerfileError, match="stage x cannot give"):
             builds(stage + FILE, context=context, build_args={NAME: "x"})
     assert site.asked == []
+
+
+@given(value=st.text() | st.from_regex(r"[+-]?[0-9]+"))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_is_a_time_or_a_clear_error(builds: Builds, context: Path, value: str) -> None:
+    stages = f"FROM scratch AS x\nFROM x AS y\n{FILE}"
+    with suppress(BuildError):
+        builds(stages, context=context, contexts={"lib": Directory(context)}, build_args={NAME: value})
 
 
 @pytest.mark.root
