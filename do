@@ -57,6 +57,7 @@ venv() {
     fi
     # pip compiles what it installs, but not an editable tree; without this every start would compile it again.
     .venv/bin/python -m compileall -q builder layers registry runner pybuild
+    .venv/bin/python -m layers.compiling
     PATH="$PWD/.venv/bin:$PATH"
     export PATH
 }

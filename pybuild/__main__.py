@@ -12,8 +12,12 @@ import io
 import os
 import sys
 
-from pybuild.catalogue import Listed, chosen, route
-from pybuild.later import lean
+from layers import compiled
+
+compiled.lead()
+
+from pybuild.catalogue import Listed, chosen, route  # noqa: E402 (it is found there, too)
+from pybuild.later import lean  # noqa: E402
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -70,6 +74,11 @@ def leave(code: int) -> NoReturn:
         sys.stderr.flush()
     except (OSError, ValueError):  # nobody reads any more: let the interpreter end as it does then
         sys.exit(code)
+    bundle = compiled.leading()
+    if not sys.dont_write_bytecode and (bundle is None or bundle.missed):
+        from layers.compiling import keep
+
+        keep()
     os._exit(code)
 
 

@@ -1,0 +1,138 @@
+"""One file with the code of many modules: what is found there is what Python would find, or it is not used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+
+from layers import compiled, compiling
+from layers.compiled import Bundle, Loader, source_of, state
+
+HOME = Path(compiled.ROOT)
+LOOK = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+from layers.compiled import lead, leading
+lead()
+import layers.quick, layers.oci.digest
+for name in ("layers", "layers.quick", "layers.oci", "layers.oci.digest"):
+    module = sys.modules[name]
+    print(name, type(module.__loader__).__name__, module.__file__, module.__cached__, getattr(module, "__path__", None),
+          module.__spec__.has_location, module.__package__)
+print(leading() is not None and leading().missed)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    """A bundle of everything."""
+    path = str(tmp_path / "bundle")
+    compiling.write(compiling.everything(), place=path)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the ground alone, as another installation."""
+    shutil.copytree(HOME / "layers", tmp_path / "layers", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def look(tree: Path, script: str = LOOK) -> list[str]:
+    """What a process that begins in a tree says."""
+    words = [sys.executable, "-I", "-S", "-c", script, str(tree)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def write(tree: Path) -> Path:
+    """Its bundle, written by a process of its own."""
+    script = "import sys; sys.path[:0] = [sys.argv[1]]; from layers.compiling import *; write(everything())"
+    look(tree, script)
+    (bundle,) = (tree / "layers/__pycache__").glob("*.bundle")
+    return bundle
+
+
+def test_all_modules_are_in_it_with_the_code_that_python_makes(place: str) -> None:
+    bundle = Bundle.open(place)
+    assert bundle is not None
+    assert bundle.table.keys() == compiling.everything().keys()
+    assert {"pybuild", "runner.zygote", "builder.containers.supervise"} <= bundle.table.keys()
+    for name in ("layers.quick", "pybuild", "runner.child"):
+        spec = bundle.find_spec(name)
+        assert spec is not None and isinstance(spec.loader, Loader) and spec.origin is not None
+        assert spec.loader.get_code(name) == SourceFileLoader(name, spec.origin).get_code(name)
+        assert spec.loader.get_source(name) == Path(spec.origin).read_text()
+    assert bundle.find_spec("json") is None
+    assert not bundle.missed
+    assert bundle.find_spec("layers.nothing") is None
+    assert bundle.missed
+
+
+def test_modules_look_as_if_python_had_found_them(tree: Path) -> None:
+    plain = look(tree)
+    write(tree)
+    ours = look(tree)
+    assert (plain.pop(), ours.pop()) == ("False", "False")
+    assert [line.replace("SourceFileLoader", "Loader", 1) for line in plain] == [
+        line.replace("SourceFileLoader", "Loader", 1) for line in ours
+    ]
+    assert [line.split()[1] for line in ours] == ["SourceFileLoader", "Loader", "Loader", "Loader"]
+
+
+def test_a_source_that_changed_counts(tree: Path) -> None:
+    write(tree)
+    source = tree / "layers/quick.py"
+    before = source.stat()
+    source.write_text(source.read_text() + "print('changed')\n")
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))  # its size tells
+    said = look(tree)
+    assert said[0] == "changed"
+    assert said[2].startswith("layers.quick SourceFileLoader")
+    assert said[-1] == "True"
+    write(tree)
+    shorter = source.read_text().replace("changed", "CHANGED")
+    source.write_text(shorter)  # its time does
+    assert look(tree)[0] == "CHANGED"
+    (tree / "layers/oci/digest.py").unlink()
+    with pytest.raises(subprocess.CalledProcessError):
+        look(tree)
+
+
+@pytest.mark.parametrize("cut", [0, 5, 300, 5_000])
+def test_a_torn_file_is_not_used(tree: Path, cut: int) -> None:
+    bundle = write(tree)
+    whole = bundle.read_bytes()
+    for torn in (whole[:cut], whole[:cut] + bytes(len(whole) - cut)):
+        bundle.write_bytes(torn)
+        assert len(look(tree)) == 5
+
+
+def test_one_of_another_tree_is_not_used(tree: Path, tmp_path: Path) -> None:
+    bundle = write(tree)
+    other = tmp_path / "other"
+    shutil.copytree(tree / "layers", other / "layers")
+    assert (other / "layers/__pycache__" / bundle.name).exists()
+    assert [line.split()[1] for line in look(other)[:-1]] == ["SourceFileLoader"] * 4
+
+
+def test_what_was_loaded_is_added_to_what_is_known(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = Bundle.open(place)
+    assert older is not None
+    before = older.table["layers.quick"]
+    older.table = {"layers.quick": before, "layers.gone": (0, 1, 2, 3, False)}
+    monkeypatch.setattr(compiling, "leading", lambda: older)
+    monkeypatch.setattr(compiling.write, "__defaults__", (None, place))
+    compiling.keep()
+    newer = Bundle.open(place)
+    assert newer is not None
+    assert newer.table["layers.quick"][1:] == before[1:]
+    assert "layers.compiled" in newer.table and "layers.gone" not in newer.table
+    assert newer.code("layers.compiled") and state(source_of("layers", package=True)) == newer.table["layers"][2:4]
+    monkeypatch.setattr(compiling.write, "__defaults__", (None, "/proc/nowhere"))
+    compiling.keep()  # who may not write does without
