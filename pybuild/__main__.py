@@ -44,6 +44,11 @@ def main() -> None:
             start()
         if listed.sandbox or (listed.files and (os.geteuid() or WANTED in os.environ)):
             prepare(listed)
+        if listed.declared:
+            from pybuild.usual import run_usual
+
+            if (code := run_usual(words, listed)) is not None:
+                leave(code)
     lean("click")
     from pybuild.cli import run
 

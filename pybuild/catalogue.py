@@ -23,6 +23,7 @@ class Listed:
     sandbox: it may run processes behind walls or mount snapshots, so namespaces and the spawner come first.
     failure: the exit code when our own machinery fails (docker's 125 where the command has exit codes of its own).
     helped: it may read many small files, for which there is a second process (`layers.helper`).
+    declared: what is usually said to it is read without click (`pybuild.declared`).
     """
 
     target: str
@@ -30,6 +31,7 @@ class Listed:
     sandbox: bool = False
     failure: int = 1
     helped: bool = False
+    declared: bool = False
 
     @property
     def files(self) -> bool:
@@ -86,10 +88,10 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "repack": Listed("pybuild.commands.repack:repack", "Make an image of what changed in a bundle."),
     },
     "Containers": {
-        "run": Listed("pybuild.commands.run:run", "Run a command in a new container.", True, 125),
+        "run": Listed("pybuild.commands.run:run", "Run a command in a new container.", True, 125, declared=True),
         "create": Listed("pybuild.commands.create:create", "Make a container without starting it.", True, 125),
-        "start": Listed("pybuild.commands.start:start", "Start containers that are not running.", True),
-        "exec": Listed("pybuild.commands.exec:exec_", "Run a command in a running container.", True),
+        "start": Listed("pybuild.commands.start:start", "Start containers that are not running.", True, declared=True),
+        "exec": Listed("pybuild.commands.exec:exec_", "Run a command in a running container.", True, declared=True),
         "attach": Listed("pybuild.commands.attach:attach", "See and feed a running container."),
         "ps": Listed("pybuild.commands.ps:ps", "List containers."),
         "logs": Listed("pybuild.commands.logs:logs", "Show what a container wrote."),

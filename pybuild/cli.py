@@ -13,6 +13,7 @@ import click
 
 from pybuild import __version__
 from pybuild.catalogue import COMMANDS, HIDDEN, NOUNS, SECTIONS, Listed, chosen, route, start
+from pybuild.declared import Declared
 from pybuild.settings import Settings
 from pybuild.wiring import Context
 
@@ -35,8 +36,8 @@ class LazyGroup(click.Group):
         if (listed := self.table.get(cmd_name)) is None:
             return None
         module, _, attribute = listed.target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        command: click.Command | Declared = getattr(importlib.import_module(module), attribute)
+        return command.made() if isinstance(command, Declared) else command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from pybuild import lifecycle, networking
+from pybuild.declared import click
 from pybuild.limiting import limited
 from pybuild.limiting import limits as limits_of
 from pybuild.options import together

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 
-import click
+from pybuild.declared import click
 
 INTERRUPTED = 130
 USAGE = 2

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from pybuild.declared import click
 from pybuild.limiting import ValueRefused
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from pybuild import units
+from pybuild.declared import click
 from pybuild.options import together
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from pybuild import units
+from pybuild.declared import click
 from pybuild.options import together
 
 if TYPE_CHECKING:

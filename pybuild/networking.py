@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
+from pybuild.declared import click
 
 if TYPE_CHECKING:
     from builder.networks.wish import Publish, Wish

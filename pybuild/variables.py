@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import click
+from pybuild.declared import click
 
 
 def variables(options: dict[str, Any]) -> dict[str, str]:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
+from pybuild.declared import click
 from pybuild.hardware import DIRECTORIES, devices, everything, named
 from pybuild.limiting import ValueRefused
 from pybuild.mounting import memory, mount, volume

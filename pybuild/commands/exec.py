@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
+from pybuild.declared import click
 from pybuild.lifecycle import KEYS
 from pybuild.wiring import Context
 

@@ -8,10 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from pybuild import exits
 from pybuild.creating import creation, settings
+from pybuild.declared import click
 from pybuild.lifecycle import KEYS, PROXY, attached
 from pybuild.userns import hand_over, stand, standing
 from pybuild.wiring import Context
@@ -67,7 +66,7 @@ def run(
     streams = attached(options["attach"])
     try:
         if detach:
-            click.echo(container.id)
+            print(container.id, flush=True)
             begin(context, container)
             return 0
         return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)

@@ -6,8 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
+from pybuild.declared import click
 from pybuild.lifecycle import KEYS, PROXY
 from pybuild.userns import stand
 from pybuild.wiring import Context
