@@ -303,6 +303,8 @@ def group_of(pid: int) -> Cgroup | None:
 
 def check(limits: Limits) -> None:
     """Whether limits can be set here: they are, on nobody. Raises LimitUnavailable."""
+    if limits == Limits():
+        return
     ulimits.orders(limits.ulimits)
     ulimits.check_score(limits.oom_score_adj)
     Cgroup.create(limits).remove()
