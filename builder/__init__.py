@@ -4,10 +4,11 @@ This is the face of the package; what is costly to load is looked up when it is 
 that is not here is `builder.build.build`: a function cannot share its name with its module.
 """
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from layers.faces import lazily
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from builder.build import BuildResult, StepReport
     from builder.caching.policy import Lifetime

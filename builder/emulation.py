@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from builder.errors import StepFailed
 from layers import Platform
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.graph import BuildGraph, Step
     from builder.request import BuildRequest
     from builder.workbench import Workbench

@@ -4,11 +4,13 @@ Every error is a fact with attributes; its text says what, where, why and how to
 Nothing here prints: the roof decides how an error looks.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from builder.span import Span
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from runner import Exit
 
@@ -100,7 +102,7 @@ class StepFailed(BuildError):
         what: str,
         *,
         span: Span | None = None,
-        exit: "Exit | None" = None,
+        exit: Exit | None = None,
         help: str = "",
         kept: str = "",
         tail: str = "",

@@ -6,8 +6,7 @@ was wanted, what was met and, where one exists, the way out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers.oci.descriptor import Descriptor
 

@@ -12,13 +12,13 @@ This stands on nothing, so `runner`, which knows nothing else of `layers`, may u
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "asdict", "dataclass", "field", "fields", "is_dataclass", "replace"]
+__all__ = ["MISSING", "NamedTuple", "asdict", "dataclass", "field", "fields", "is_dataclass", "replace"]
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
-    from typing import Any
+    from typing import Any, NamedTuple
 else:
     MISSING = type("MISSING", (), {"__repr__": lambda self: "MISSING"})()
 
@@ -183,6 +183,25 @@ def _initialiser(every: list[Field], known: dict[str, Any], *, also: bool) -> st
 
 if not TYPE_CHECKING:
     field = Field
+
+    class Named(type):
+        """Of `NamedTuple`: what is declared below it is a tuple whose places have names."""
+
+        def __new__(cls, name: str, bases: tuple[type, ...], told: dict[str, Any]) -> type:
+            if not bases:
+                return super().__new__(cls, name, bases, told)
+            from collections import namedtuple
+
+            places = told["__annotations__"]
+            usual = [told[place] for place in places if place in told]
+            made = namedtuple(name, places, defaults=usual, module=told["__module__"])
+            own = {key: value for key, value in told.items() if key not in places and key != "__qualname__"}
+            for key, value in own.items():
+                setattr(made, key, value)
+            return made
+
+    class NamedTuple(metaclass=Named):
+        """As `typing.NamedTuple`."""
 
     def dataclass(kind: type | None = None, /, **options: bool) -> Any:
         """As `dataclasses.dataclass`; the options are `_declare`'s."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from pybuild import lifecycle, networking
 from pybuild.declared import click
@@ -16,7 +15,10 @@ from pybuild.variables import variables
 from pybuild.walling import walled, walls
 from pybuild.wiring import Context
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.containers import Settings
     from layers import Image
 

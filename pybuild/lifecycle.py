@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pybuild import units
 from pybuild.declared import click
 from pybuild.options import together
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.containers.health import Healthcheck
 
 STREAMS = ("stdin", "stdout", "stderr")

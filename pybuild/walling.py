@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from pybuild.declared import click
 from pybuild.hardware import DIRECTORIES, devices, everything, named
 from pybuild.limiting import ValueRefused
 from pybuild.mounting import memory, mount, volume
 from pybuild.options import together
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 OPTIONS = (
     click.option("-v", "--volume", "volumes", multiple=True, metavar="HOST:PATH[:ro]", help="A directory of the host."),

@@ -12,15 +12,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
 
 from layers.quick import dataclass, field
 from pybuild.later import Later
 from pybuild.settings import STANDING, Settings
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.workbench import Workbench
-    from layers import Mounter, Reference, Store
+    from layers import Reference, Store
     from pybuild.fetching import Fetching
     from registry.remote import RemoteRepository
     from registry.session import Client
@@ -72,7 +74,7 @@ class Context:
         """The local store, made on first use. Raises StoreFormat."""
         from layers import Store
 
-        mounter = cast("Mounter", Later("runner.mounts"))  # most commands mount nothing
+        mounter: Any = Later("runner.mounts")  # most commands mount nothing
         return Store.open(self.settings.root, mounter=mounter, owners=os.environ.get(STANDING, ""))
 
     @cached_property

@@ -4,15 +4,20 @@ https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md, versi
 strictly: what is unknown, or cannot be done in a sandbox, makes a file's devices unusable, and asking for one says why.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from layers.quick import dataclass, field
 from runner.devices import Device
 from runner.sandbox import Mount
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 DIRECTORIES = (Path("/etc/cdi"), Path("/var/run/cdi"))
 """Where descriptions lie; of two of one device that in the later directory counts."""
@@ -43,7 +48,7 @@ class Edits:
     env: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
 
-    def __add__(self, other: "Edits") -> "Edits":
+    def __add__(self, other: Edits) -> Edits:
         return Edits(
             tuple(dict.fromkeys((*self.devices, *other.devices))),
             tuple(dict.fromkeys((*self.mounts, *other.mounts))),

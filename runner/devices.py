@@ -4,10 +4,13 @@ A root user with CAP_MKNOD could otherwise make the node of a host disk and read
 archives hold nodes; opening one is what `runner.guard` checks.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from layers.quick import NamedTuple
 
 
 class Rule(NamedTuple):
@@ -23,7 +26,7 @@ class Rule(NamedTuple):
     allow: bool = True
 
     @classmethod
-    def parse(cls, text: str) -> "Rule":
+    def parse(cls, text: str) -> Rule:
         """`c 10:200 rwm`, as --device-cgroup-rule has it. Raises ValueError."""
         words = text.split()
         numbers = words[1].split(":") if len(words) == 3 else []
@@ -57,7 +60,7 @@ class Device(NamedTuple):
     access: str = "rwm"
 
     @classmethod
-    def like(cls, source: str, target: str, access: str = "rwm") -> "Device":
+    def like(cls, source: str, target: str, access: str = "rwm") -> Device:
         """A node like the host's `source`. Raises ValueError if that is none, or if `target` is not below /dev."""
         try:
             there = os.stat(source)

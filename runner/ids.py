@@ -6,13 +6,18 @@ same as without. The mount's map has one line more: the host's root, who makes w
 number that nobody inside has. Without it the kernel would quietly mount the overlay read-only.
 """
 
+from __future__ import annotations
+
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
 
-from layers.quick import dataclass
+from layers.quick import NamedTuple, dataclass
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 MOST = 2**32 - 1
 """How many numbers there are; the last of 32 bits means "none" to the kernel."""

@@ -4,10 +4,15 @@ Both are plain numbers in the kernel's units (bytes, seconds, processes), so tha
 with a step and compared later; turning "512m" into bytes is the command line's business.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, Literal, Self
 
 from layers.quick import dataclass, fields
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any, Literal, Self
 
 POSITIVE = (
     "memory memory_reservation memory_high cpus cpu_shares cpu_quota cpu_period pids seconds blkio_weight net_classid"

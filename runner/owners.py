@@ -6,7 +6,6 @@ import os
 import threading
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from layers.quick import dataclass, field, replace
 from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
@@ -14,6 +13,7 @@ from runner.ids import ALL, Ids, for_mounts, lines, read
 from runner.linux import AT_FDCWD, copy_mount, map_owners
 from runner.rootless import STANDING, alone
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from runner.spawner import Spawner
 

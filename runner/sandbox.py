@@ -4,19 +4,25 @@ A `Sandbox` holds only numbers, paths and strings that need no further look-up: 
 as a directory that is already there. Names in /etc/passwd, Dockerfile words and layers are not known here.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
 
 from layers.quick import dataclass, field
 from runner.devices import Device, Rule
 from runner.ids import Ids
 from runner.limits import Limits, Usage
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Literal, Protocol
+
     from runner.emulators import Emulator
     from runner.owners import Footing
+else:
+    Protocol = object
 
 # The bits are those of capabilities(7); the default is the set that container engines agree on: 0xa80425fb.
 CAPABILITIES: Mapping[str, int] = {
@@ -118,7 +124,7 @@ class Sandbox:
     sysctls: tuple[tuple[str, str], ...] = ()
     filter: bytes | None = None
     writable_sys: bool = False
-    emulator: "Emulator | None" = None
+    emulator: Emulator | None = None
     i386: bool = False
 
     def __post_init__(self) -> None:
@@ -167,15 +173,12 @@ class Runtime(Protocol):
         meanwhile: Callable[[], None] | None = None,
     ) -> Exit:
         """Run it to its end."""
-        ...
 
-    def settle(self, ids: Ids | None, place: Path) -> "Footing":
+    def settle(self, ids: Ids | None, place: Path) -> Footing:
         """What can be had of `ids` for a sandbox whose root and binds are on the disk of `place`.
 
         Raises SandboxUnavailable if it is nothing, unless that is good enough for `ids`.
         """
-        ...
 
     def rest(self) -> None:
         """Let go of what was made ready: no more commands come for now."""
-        ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from builder.containers import names
 from builder.containers.container import PATIENCE, Container
@@ -18,6 +17,7 @@ from layers.disk import durable
 from layers.disk.removal import remove
 from layers.quick import dataclass, replace
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from builder.containers.book import Containers
 from builder.containers.container import Container
@@ -18,7 +17,10 @@ from layers import LayerError
 from layers.quick import asdict, replace
 from runner.rootless import owner
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.networks.leases import Lease
     from builder.networks.network import Network
     from layers import Store

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from builder.containers.errors import ContainerMissing, NameTaken
 from builder.containers.settings import Settings
@@ -25,7 +24,10 @@ from builder.containers.telling import tell
 from layers.disk import locks
 from layers.quick import dataclass, replace
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from layers import Store
 
 KILLED = 137

@@ -9,12 +9,15 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from builder.containers import line
 from builder.containers.container import KILLED, Container
 from builder.containers.errors import ContainerState
 from builder.containers.state import ACTIVE, LIVE, State, Status
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 HARD = 10.0
 """Seconds within which SIGKILL ends what is not stuck in the kernel."""

@@ -8,12 +8,12 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from builder.containers.keys import DETACH_KEYS, Keys
 from builder.containers.line import DETACH, END_OF_INPUT, INPUT, PIECE
 from builder.containers.terminal import Raw, resize, to_ours
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from builder.containers.switchboard import Client, Switchboard
     from runner.native import Native

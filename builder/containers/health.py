@@ -7,9 +7,12 @@ many in a row have failed; failures within the start period do not count unless 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from layers.quick import dataclass, replace
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 SECOND = 1_000_000_000
 KEPT = 5

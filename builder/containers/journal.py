@@ -13,9 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from layers.quick import dataclass, field, replace
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 STREAMS = {1: "stdout", 2: "stderr"}
 LONGEST = 16 << 10

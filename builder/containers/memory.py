@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING
 
 from builder.containers.state import Status
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     import subprocess
 

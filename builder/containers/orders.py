@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from builder.containers.line import LARGEST
 from builder.containers.state import Status
@@ -15,7 +14,10 @@ from builder.errors import BuildError
 from layers import LayerError
 from runner import LimitUnavailable, RunnerError
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.containers.supervise import Supervisor
 
 HELLO = 5.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from builder.containers.container import now
 from builder.containers.health import LONGEST, Health, Healthcheck, Probe
 from builder.containers.loop import Loop, Timer
 from runner import RunnerError, SandboxUnavailable
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from runner.running import Running
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from builder.containers.connecting import SHARED, wishes
 from builder.containers.container import Container
@@ -18,7 +17,10 @@ from layers.quick import replace
 from runner import Ids, Mount, RunnerError, Sandbox
 from runner.rootless import standing
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from runner.native import Native
 
 LIMIT = 8 << 20

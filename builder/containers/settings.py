@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from builder.containers.health import Healthcheck
 from builder.containers.restart import RestartPolicy
@@ -12,6 +11,10 @@ from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
 from layers.quick import asdict, dataclass, field
 from runner import Device, Ids, Limits, Rule
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 TEXTS = (
     *("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell", "further_groups", "mask", "unmask"),

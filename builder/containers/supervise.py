@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from builder.containers import journal, line
 from builder.containers.connecting import joined, shared
@@ -35,6 +34,7 @@ from layers.quick import dataclass, field, replace
 from runner import Exit, Footing, Ids, RunnerError
 from runner.ranges import private
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers import Store, Workspace
     from runner.native import Native

@@ -11,11 +11,11 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from builder.containers.line import DETACH, END_OF_INPUT, ENDED, INPUT, LARGEST, PIECE
 from builder.containers.loop import READ, WRITE, Loop
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from builder.containers.terminal import Sink, Streams
     from runner.running import Running

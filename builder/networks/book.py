@@ -13,7 +13,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from builder.networks.errors import NetworkError, NetworkInUse, NetworkMissing
 from builder.networks.network import KNOWN, NAME, Network
@@ -21,6 +20,7 @@ from layers import NameAmbiguous
 from layers.disk import durable, removal
 from layers.quick import dataclass, replace
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers import Store
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 from layers.quick import replace
 from runner import rootless
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from builder.networks.afar import Afar
     from builder.networks.joining import Joining, Member
     from builder.networks.usermode import Usermode
     from builder.networks.wish import Publish, Wish
     from layers import Store
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 
 def at_home(action: Callable[[], T]) -> T:

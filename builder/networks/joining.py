@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from builder.networks import leases, names, ports
 from builder.networks.book import Networks
@@ -18,6 +17,7 @@ from builder.networks.network import BINDING, Network
 from builder.networks.wish import Publish, Wish
 from layers.quick import dataclass, replace
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers import Store
     from runner.net.bridge import Plug

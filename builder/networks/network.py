@@ -7,11 +7,13 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Interface
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from layers.quick import asdict, dataclass, field
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from runner.net.bridge import Bridge
 
 NAME = "com.docker.network.bridge.name"

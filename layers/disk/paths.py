@@ -13,9 +13,12 @@ import stat
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 from layers.errors import UnsafePath
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Self
 
 NAME_BYTES = 255
 PATH_BYTES = 4095

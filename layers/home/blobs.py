@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 from layers.disk import durable
 from layers.errors import BlobMismatch, BlobMissing
@@ -26,7 +25,10 @@ from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest, hexdigest
 from layers.quick import dataclass, field
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from layers.tar.pipeline import Behind
 
 CHUNK = 1 << 20

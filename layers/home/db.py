@@ -18,11 +18,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from layers.errors import LayerError, StoreFormat
 from layers.home import room
 from layers.home.schema import APPLICATION, VERSION, upgrade
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 PATIENCE = 60.0
 """Seconds that a transaction waits for those of other processes, which take well below one."""

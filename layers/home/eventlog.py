@@ -13,9 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from layers.quick import dataclass, field
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 LARGEST = 1 << 20
 """Bytes of one file; there are two."""

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from sqlite3 import Connection
-from typing import Any
 
 from layers.errors import BlobMissing, NameAmbiguous, PlatformMissing, ReferenceInvalid
 from layers.home.blobs import Blobs
@@ -24,6 +23,10 @@ from layers.oci.image import Image
 from layers.oci.platform import Platform
 from layers.oci.reference import Reference
 from layers.quick import replace
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 SHORT_ID = r"[0-9a-f]{2,64}\Z"
 

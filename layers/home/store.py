@@ -27,7 +27,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from layers.disk import durable, locks
 from layers.errors import ArchiveInvalid, LayerError, StoreFormat, StoreFull, StoreReadOnly
@@ -35,8 +34,10 @@ from layers.home.db import Database
 from layers.home.leases import Lease, Session, sweep
 from layers.home.room import full_disk_explained, save_up
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from layers.home.blobs import Blobs
     from layers.home.images import Images
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from layers.snapshot.snapshots import Snapshotter
     from layers.tar.toc import Toc
     from layers.views.tree import Tree
+else:
+    Protocol = object
 
 ROOMS = ("blobs/sha256", "partial", "tocs", "snapshots", "containers", "caches", "scratch", "locks", "reserve")
 MOST_ENTRIES = 400_000
@@ -73,18 +76,15 @@ class Mounter(Protocol):
         `volatile`: nothing is synced, the upper is good for this mount and boot only. `ids`: a user namespace by whose
         map owners are seen; on disk they stay as they are.
         """
-        ...
 
     def image(self, index: Path, data: Sequence[Path], target: Path, *, loops: bool = False) -> None:
         """Mount the EROFS image `index`, whose further devices are `data`; with `loops` through loop devices.
 
         Raises OSError where that cannot be.
         """
-        ...
 
     def unmount(self, target: Path) -> None:
         """Take a mount away again."""
-        ...
 
 
 class Store:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from layers.errors import DocumentInvalid
 from layers.oci.digest import Digest
 from layers.oci.platform import Platform
 from layers.quick import dataclass, field
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_SIZE = (1 << 63) - 1
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from layers.errors import DigestInvalid
 from layers.quick import dataclass
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     import hashlib
 

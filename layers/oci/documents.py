@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
 
 from layers.errors import BlobMismatch, DocumentInvalid, PlatformMissing
 from layers.oci import mediatypes
@@ -17,8 +16,10 @@ from layers.oci.digest import DiffID, Digest
 from layers.oci.platform import Platform
 from layers.quick import dataclass, field
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from datetime import datetime
+    from typing import Any, BinaryIO
 
 MAX_DOCUMENT = 4 << 20
 """Bytes of a manifest, index or config that we are willing to read."""

@@ -6,7 +6,6 @@ Nothing here touches the disk: an edit gives a config and a manifest, `Images.ad
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from layers.errors import DocumentInvalid
 from layers.oci import mediatypes
@@ -17,6 +16,10 @@ from layers.oci.documents import History, ImageConfig, Manifest, decode, encode
 from layers.oci.platform import Platform
 from layers.oci.reference import Reference
 from layers.quick import dataclass
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from layers.errors import DocumentInvalid
 from layers.quick import dataclass
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import Any
 
 ARCHITECTURES = {
     "x86_64": ("amd64", None),

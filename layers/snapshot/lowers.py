@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from layers.disk.boot import boot_id
 from layers.errors import BlobMissing, SnapshotMissing
@@ -27,6 +26,7 @@ from layers.snapshot.mountings import Mountings, Refused
 from layers.snapshot.spans import MOST_LAYERS, Span, indexed, unpacked
 from layers.snapshot.superblock import CannotIndex
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers.home.leases import Lease
     from layers.home.store import Mounter, Store

@@ -11,10 +11,10 @@ import errno
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from layers.snapshot.superblock import CannotIndex, devices
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers.home.store import Mounter, Store
     from layers.oci.digest import ChainID

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from layers.errors import SnapshotMissing
 from layers.home.leases import discard
@@ -15,6 +14,7 @@ from layers.quick import dataclass, field
 from layers.snapshot.idle import OVERLAY, shrink
 from layers.snapshot.lowers import Lowers, timed
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers.home.store import Mounter, Store
     from layers.oci.digest import DiffID

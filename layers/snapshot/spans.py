@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from layers.oci.digest import Digest
+from layers.quick import NamedTuple
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers.oci.chain import Chain
     from layers.oci.digest import ChainID

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pybuild.declared import click
 from pybuild.lifecycle import KEYS
 from pybuild.wiring import Context
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from builder.containers import Container
     from builder.containers.foreground import Foreground

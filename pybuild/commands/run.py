@@ -6,7 +6,6 @@ import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pybuild import exits
 from pybuild.creating import creation, settings
@@ -15,7 +14,10 @@ from pybuild.lifecycle import KEYS, PROXY, attached
 from pybuild.userns import hand_over, stand, standing
 from pybuild.wiring import Context
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.containers import Container
 
 EPILOG = """

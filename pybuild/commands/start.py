@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pybuild.declared import click
 from pybuild.lifecycle import KEYS, PROXY
 from pybuild.userns import stand
 from pybuild.wiring import Context
 
+TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from builder.containers import Containers
 

@@ -224,3 +224,37 @@ def test_what_is_a_value() -> None:
     assert not quick.is_dataclass(Pair(1, 2))
     with pytest.raises(TypeError):  # the library does not know ours: it says so
         dataclasses.replace(Point(1), x=2)
+
+
+def test_tuples_whose_places_have_names_are_those_of_typing() -> None:
+    def declared(base: Any) -> Any:
+        class Place(base):  # type: ignore[misc]
+            """Where."""
+
+            row: int
+            column: int = 3
+
+            @property
+            def both(self) -> int:
+                return self.row + self.column
+
+            @classmethod
+            def first(cls) -> Any:
+                return cls(0)
+
+        return Place
+
+    ours, theirs = declared(quick.NamedTuple), declared(NamedTuple)
+    for made in (ours, theirs):
+        place = made(1)
+        assert (place, place.both, made.first().column, made(column=2, row=1)) == ((1, 3), 4, 3, (1, 2))
+        assert place._replace(row=5) == (5, 3)
+        with pytest.raises(AttributeError):
+            place.row = 2
+        with pytest.raises(TypeError):
+            made()
+    assert repr(ours(1)) == repr(theirs(1))
+    for name in ("_fields", "_field_defaults", "__doc__", "__module__", "__name__", "__slots__"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.__mro__[1:] == theirs.__mro__[1:] == (tuple, object)
+    assert not hasattr(ours(1), "__dict__")
