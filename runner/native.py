@@ -7,7 +7,6 @@ happen here, because it would follow paths of the image, happens in the child (`
 from __future__ import annotations
 
 import os
-import selectors
 import stat
 import threading
 import time
@@ -129,6 +128,7 @@ class Native:
         meanwhile: Callable[[], None] | None = None,
     ) -> Exit:
         """Run it to its end, its output handed to `output` on this thread; see `runner.Runtime`."""
+        import selectors
 
         def busy() -> None:  # it builds its walls, and we have to wait for it
             if meanwhile is not None:

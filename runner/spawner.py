@@ -8,7 +8,6 @@ is started without waiting for it, so its start overlaps with other work; the fi
 import fcntl
 import marshal
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from layers.quick import dataclass, field
 from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.job import HUSH, MAP, REFUSED, Job, Seed
 from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
+from runner.sockets import Socket
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
 _HOME = str(Path(__file__).resolve().parent.parent)
@@ -33,7 +33,7 @@ class Birth:
 
     pid: int
     pidfd: int
-    reply: socket.socket
+    reply: Socket
     master: int | None
     refused: str = ""
     """Why there was nothing to execute; then it ends at once, with 126 or 127."""
@@ -51,8 +51,8 @@ class Birth:
 class Sown:
     """A process that is being made, or waits already. Exactly one of `grow`, `take` and `drop` ends it."""
 
-    _reply: socket.socket
-    _status: socket.socket
+    _reply: Socket
+    _status: Socket
 
     def grow(
         self,
@@ -77,7 +77,7 @@ class Sown:
             order = _in_memory(job.dump())
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):  # it could not be made: it has said why
-                    socket.send_fds(status, [b"job"], [order, *descriptors])
+                    status.send_with(b"job", [order, *descriptors])
             finally:
                 os.close(order)
             if meanwhile is not None:
@@ -103,13 +103,13 @@ class Sown:
             undo.pop_all()
             return Birth(marshal.loads(born)[1], given[0], self._reply, master, refused)
 
-    def take(self) -> tuple[socket.socket, socket.socket]:
+    def take(self) -> tuple[Socket, Socket]:
         """The sockets of its births and of its own words, for a conversation of another kind; the caller owns them."""
         return self._reply, self._status
 
     def _born(self, undo: ExitStack) -> tuple[bytes, list[int]]:
         """What the spawner says of its birth; nothing if it could not be made."""
-        born, given, _, _ = socket.recv_fds(self._reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+        born, given = self._reply.receive_with(_LARGEST, 1)
         for one in given:
             undo.callback(os.close, one)
         return born, given
@@ -119,17 +119,17 @@ class Sown:
         self._status.close()
         with self._reply as reply:
             while True:
-                answer, given, _, _ = socket.recv_fds(reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+                answer, given = reply.receive_with(_LARGEST, 1)
                 for one in given:
                     os.close(one)
                 if not answer or marshal.loads(answer)[0] == "ended":
                     return
 
 
-def _told(status: socket.socket) -> tuple[bytes, list[int]]:
+def _told(status: Socket) -> tuple[bytes, list[int]]:
     """The next word of a child; empty when it has become its command, or has gone."""
     try:
-        answer, given, _, _ = socket.recv_fds(status, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+        answer, given = status.receive_with(_LARGEST, 1)
     except ConnectionResetError:  # it went without having read its job
         return b"", []
     return answer, given
@@ -143,7 +143,7 @@ class Spawner:
     """
 
     module: str = "runner.zygote"
-    _channel: socket.socket | None = None
+    _channel: Socket | None = None
     _pid: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -173,9 +173,9 @@ class Spawner:
         `descriptors` follow `runner.job` from FIRST_JOIN on; they stay the caller's. Raises SandboxUnavailable.
         """
         with ExitStack() as undo:
-            reply, far_reply = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            reply, far_reply = Socket.pair()
             undo.callback(reply.close)
-            status, far_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            status, far_status = Socket.pair()
             undo.callback(status.close)
             with far_reply, far_status:
                 self._send(seed.dump(), [far_reply.fileno(), far_status.fileno(), *descriptors])
@@ -186,7 +186,7 @@ class Spawner:
         """A descriptor of a new user namespace with these maps. Raises SandboxUnavailable, SandboxBroken."""
         sown = self.sow(Seed(kind=MAP, uid_map=uid_map, gid_map=gid_map), [])
         with sown._status as status, sown._reply as reply:
-            _, given, _, _ = socket.recv_fds(reply, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+            _, given = reply.receive_with(_LARGEST, 1)
             if given:
                 return given[0]
             if told := _told(status)[0]:
@@ -197,17 +197,17 @@ class Spawner:
     def _send(self, message: bytes, descriptors: list[int]) -> None:
         with self._lock:
             try:
-                socket.send_fds(self._connect(), [message], descriptors)
+                self._connect().send_with(message, descriptors)
             except (BrokenPipeError, ConnectionResetError):
                 if self._channel is not None:
                     self._channel.close()
                     self._channel = None
                     os.waitpid(self._pid, 0)
-                socket.send_fds(self._connect(), [message], descriptors)
+                self._connect().send_with(message, descriptors)
 
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> Socket:
         if self._channel is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, theirs = Socket.pair()
             with theirs:
                 self._pid = _launch(theirs.fileno(), self.module)
             self._channel = ours

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import threading
+from _socket import SHUT_RDWR
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from builder.containers.foreground import feed
 from builder.containers.keys import Keys
 from builder.containers.state import LIVE, Status
 from builder.containers.terminal import Raw, forwarding, to_ours
+from runner.sockets import Socket
 
 if TYPE_CHECKING:
     from builder.containers.container import Container
@@ -45,9 +46,7 @@ def attach(container: Container, *, stdin: bool, output: bool = True, proxy: boo
         return _talk(container, found, answer["tty"], gives=gives, proxy=proxy, keys=keys)
 
 
-def _talk(
-    container: Container, found: socket.socket, terminal: bool, *, gives: bool, proxy: bool, keys: bytes
-) -> int | None:
+def _talk(container: Container, found: Socket, terminal: bool, *, gives: bool, proxy: bool, keys: bytes) -> int | None:
     own = terminal and sys.stdin.isatty()
     typed = Keys(keys) if own else None
 
@@ -58,7 +57,7 @@ def _talk(
         feed(found, typed)
         if left():
             with suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
+                found.shutdown(SHUT_RDWR)
 
     def told(do: str, **words: int) -> None:
         with suppress(ContainerError):
@@ -77,7 +76,7 @@ def _talk(
             raw.leave()
 
 
-def _listen(container: Container, found: socket.socket, left: Callable[[], bool]) -> int | None:
+def _listen(container: Container, found: Socket, left: Callable[[], bool]) -> int | None:
     while True:
         try:
             packet = found.recv(line.LARGEST)

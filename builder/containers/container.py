@@ -9,11 +9,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import sqlite3
 import time
+from _sqlite3 import IntegrityError
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -39,7 +38,8 @@ PATIENCE = 5.0
 
 def now() -> str:
     """The time as states and settings write it."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    seconds, millionths = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{millionths:06}Z"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Container:
                     "UPDATE container SET name = ?, settings = ? WHERE id = ?",
                     (settings.name, settings.text(), self.id),
                 )
-            except sqlite3.IntegrityError:
+            except IntegrityError:
                 owner = db.execute("SELECT id FROM container WHERE name = ?", (settings.name,)).fetchone()
                 raise NameTaken(settings.name, owner[0]) from None
         return self.again()

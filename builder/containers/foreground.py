@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from contextlib import suppress
 from builder.containers.keys import DETACH_KEYS, Keys
 from builder.containers.line import DETACH, END_OF_INPUT, INPUT, PIECE
 from builder.containers.terminal import Raw, resize, to_ours
+from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Foreground:
         self.proxy = proxy
         self.keys = keys
         self.raw: Raw | None = None
-        self.line: socket.socket | None = None
+        self.line: Socket | None = None
         self.client: Client | None = None
 
     def show(self, stream: int, data: bytes) -> None:
@@ -52,7 +52,7 @@ class Foreground:
             master = running.master
             self.raw = Raw.enter(lambda rows, columns: resize(master, rows, columns), keys=self.stdin)
         if self.stdin and self.line is None:
-            self.line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.line, far = Socket.pair()
             self.client = board.join(far, output=False, gives=True, detached=detached)
             keys = Keys(self.keys) if self.tty and sys.stdin.isatty() else None
             threading.Thread(target=feed, args=(self.line, keys), name="pybuild-stdin", daemon=True).start()
@@ -91,7 +91,7 @@ class Foreground:
             board.drop(self.client)
 
 
-def feed(line: socket.socket, keys: Keys | None) -> None:
+def feed(line: Socket, keys: Keys | None) -> None:
     """Our standard input as packets: in a thread, for reading a terminal or a file may wait for ever.
 
     Ends when the input ends, when the other side has gone, or at the detach keys.

@@ -11,9 +11,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
+from builder.containers.container import now
 from layers.quick import dataclass, field, replace
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -67,7 +67,7 @@ class Writer:
         os.close(self.fd)
 
     def _append(self, stream: int, data: bytes) -> None:
-        moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        moment = now()
         lines = []
         for line in split_lines(data):
             text = line.decode("utf-8", "surrogateescape")
@@ -93,6 +93,8 @@ class Range:
         """Whether a record lies between the moments."""
         if self.since is None and self.until is None:
             return True
+        from datetime import datetime
+
         moment = datetime.fromisoformat(record.time).timestamp()
         return (self.since is None or moment >= self.since) and (self.until is None or moment <= self.until)
 

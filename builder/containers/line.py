@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def _place(folder: Path) -> Iterator[str]:
         os.close(held)
 
 
-def listen(folder: Path) -> socket.socket:
+def listen(folder: Path) -> Socket:
     """The end of whoever runs the container in `folder`; holds its lock, so what is there is of one that died."""
     with suppress(FileNotFoundError):
         (folder / NAME).unlink()
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line = Socket.new()
     try:
         with _place(folder) as path:
             line.bind(path)
@@ -54,9 +55,9 @@ def listen(folder: Path) -> socket.socket:
     return line
 
 
-def call(folder: Path) -> socket.socket | None:
+def call(folder: Path) -> Socket | None:
     """A client's end; None if nobody runs the container."""
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line = Socket.new()
     try:
         line.settimeout(PATIENCE)
         with _place(folder) as path:
@@ -70,7 +71,7 @@ def call(folder: Path) -> socket.socket | None:
     return line
 
 
-def ask(line: socket.socket, order: dict[str, Any]) -> dict[str, Any] | None:
+def ask(line: Socket, order: dict[str, Any]) -> dict[str, Any] | None:
     """Give an order; the answer, or None if the other side has gone. Raises TimeoutError."""
     try:
         line.send(json.dumps(order).encode())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
-import selectors
+import select
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 Action = Callable[[], None]
 
 
@@ -29,7 +29,8 @@ class Loop:
     """Calls what was registered; nothing here is for several threads."""
 
     def __init__(self) -> None:
-        self._ready = selectors.DefaultSelector()
+        self._ready = select.epoll()
+        self._actions: dict[int, Action] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -42,12 +43,14 @@ class Loop:
     def watch(self, descriptor: int, action: Action, events: int = READ) -> None:
         """Call `action` whenever a descriptor is ready; it replaces an older one."""
         self.forget(descriptor)
-        self._ready.register(descriptor, events, action)
+        self._ready.register(descriptor, events)
+        self._actions[descriptor] = action
 
     def forget(self, descriptor: int) -> None:
         """Stop watching."""
-        with suppress(KeyError, ValueError):
-            self._ready.unregister(descriptor)
+        if self._actions.pop(descriptor, None) is not None:
+            with suppress(OSError):  # it was closed before
+                self._ready.unregister(descriptor)
 
     def later(self, seconds: float, action: Action) -> Timer:
         """Call `action` once, so many seconds from now."""
@@ -63,9 +66,10 @@ class Loop:
             if until is not None and now >= until:
                 return
             moments = [moment for moment in (until, self._next()) if moment is not None]
-            for key, _ in self._ready.select(max(min(moments) - now, 0) if moments else None):
-                if self._ready.get_map().get(key.fd) is key:  # an action before may have forgotten it
-                    key.data()
+            ready = self._ready.poll(max(min(moments) - now, 0) if moments else None)
+            for descriptor, action in [(one, self._actions.get(one)) for one, _ in ready]:
+                if action is not None and self._actions.get(descriptor) is action:  # one before may have forgotten it
+                    action()
             self._fire()
 
     def close(self) -> None:

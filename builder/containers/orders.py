@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from contextlib import suppress
 
 from builder.containers.line import LARGEST
@@ -13,6 +12,7 @@ from builder.containers.terminal import resize
 from builder.errors import BuildError
 from layers import LayerError
 from runner import LimitUnavailable, RunnerError
+from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ HELLO = 5.0
 class Desk:
     """Takes orders on the supervisor's loop. Each is a method whose words are the order's; its result is the answer."""
 
-    def __init__(self, supervisor: Supervisor, listening: socket.socket) -> None:
+    def __init__(self, supervisor: Supervisor, listening: Socket) -> None:
         self.supervisor = supervisor
         self.listening = listening
         self.loop = supervisor.loop
@@ -42,7 +42,7 @@ class Desk:
 
     def _call(self) -> None:
         with suppress(BlockingIOError):
-            caller, _ = self.listening.accept()
+            caller = self.listening.accept()
             caller.setblocking(False)
             silence = self.loop.later(HELLO, lambda: self._hang_up(caller))
 
@@ -53,11 +53,11 @@ class Desk:
 
             self.loop.watch(caller.fileno(), ready)
 
-    def _hang_up(self, caller: socket.socket) -> None:
+    def _hang_up(self, caller: Socket) -> None:
         self.loop.forget(caller.fileno())
         caller.close()
 
-    def _serve(self, caller: socket.socket) -> None:
+    def _serve(self, caller: Socket) -> None:
         keep = False
         try:
             order = caller.recv(LARGEST)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections import deque
 from collections.abc import Callable
 
 from builder.containers.line import DETACH, END_OF_INPUT, ENDED, INPUT, LARGEST, PIECE
 from builder.containers.loop import READ, WRITE, Loop
+from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ INWARD = 1 << 18
 class Client:
     """Somebody attached: gets output if it wants, gives input if it may."""
 
-    def __init__(self, line: socket.socket, *, output: bool, gives: bool, detached: Callable[[], None]) -> None:
+    def __init__(self, line: Socket, *, output: bool, gives: bool, detached: Callable[[], None]) -> None:
         line.setblocking(False)
         self.line = line
         self.output = output
@@ -93,7 +93,7 @@ class Switchboard:
         self.inward.clear()
         self.ending = self.held = False
 
-    def join(self, line: socket.socket, *, output: bool, gives: bool, detached: Callable[[], None]) -> Client:
+    def join(self, line: Socket, *, output: bool, gives: bool, detached: Callable[[], None]) -> Client:
         """One more client, whose socket is ours from now on; `detached` is called when its keys have parted it."""
         client = Client(line, output=output, gives=gives, detached=detached)
         self.clients.append(client)

@@ -11,8 +11,8 @@ A connection is never used across fork: a child connects anew.
 
 from __future__ import annotations
 
+import _sqlite3 as sqlite3  # `sqlite3` without what makes dates of texts, and loads `datetime`
 import os
-import sqlite3
 import struct
 import threading
 from collections.abc import Iterator

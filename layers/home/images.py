@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from sqlite3 import Connection
 
 from layers.errors import BlobMissing, NameAmbiguous, PlatformMissing, ReferenceInvalid
 from layers.home.blobs import Blobs
@@ -26,6 +25,7 @@ from layers.quick import replace
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from sqlite3 import Connection
     from typing import Any
 
 SHORT_ID = r"[0-9a-f]{2,64}\Z"

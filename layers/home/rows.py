@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from sqlite3 import Connection
 from typing import NamedTuple
 
 from layers.quick import dataclass
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 
 class ImageRow(NamedTuple):

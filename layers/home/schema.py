@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from sqlite3 import Connection
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 APPLICATION = 0x70796264
 """SQLite's application_id: "pybd", so that file(1) and we can tell whose database this is."""

@@ -3,7 +3,6 @@
 import marshal
 import os
 import resource
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
@@ -11,6 +10,7 @@ from layers.quick import dataclass
 from runner.errors import SandboxUnavailable
 from runner.oci.errors import StartFailed
 from runner.oci.order import GO, HOOKS, LIMITS, READY, BundleSeed, Order
+from runner.sockets import Socket
 from runner.spawner import Birth, Spawner
 
 LARGEST = 1 << 16
@@ -24,8 +24,8 @@ class Growing:
 
     pid: int
     pidfd: int
-    reply: socket.socket
-    status: socket.socket
+    reply: Socket
+    status: Socket
     undo: ExitStack
     master: int | None = None
 
@@ -45,7 +45,7 @@ class Growing:
         text = os.memfd_create("order")
         try:
             os.write(text, order.dump())
-            socket.send_fds(self.status, [b"job"], [text, *descriptors])
+            self.status.send_with(b"job", [text, *descriptors])
         except OSError as problem:
             raise self._dead() from problem
         finally:
@@ -75,10 +75,9 @@ class Growing:
 
     def _hear(self) -> tuple[bytes, list[int]]:
         try:
-            word, given, _, _ = socket.recv_fds(self.status, LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+            return self.status.receive_with(LARGEST, 1)
         except ConnectionResetError:
             return b"", []
-        return word, given
 
     def _limit(self, rlimits: Sequence[tuple[int, int, int]]) -> None:
         for number, soft, hard in rlimits:
@@ -100,7 +99,7 @@ def sow(spawner: Spawner, seed: BundleSeed, descriptors: Sequence[int], undo: Ex
     inner = ExitStack()
     inner.callback(reply.close)
     inner.callback(status.close)
-    born, given, _, _ = socket.recv_fds(reply, LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
+    born, given = reply.receive_with(LARGEST, 1)
     if not born:
         told = status.recv(LARGEST)
         inner.close()

@@ -1,0 +1,66 @@
+"""Unix sockets that keep messages apart (SOCK_SEQPACKET, unix(7)), and descriptors in their messages.
+
+The library's `socket` makes enumerations of all the constants of all protocols, which takes 2 ms of each start; these
+are the sockets below it.
+"""
+
+from __future__ import annotations
+
+import struct
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    SCM_RIGHTS,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+
+class Socket(socket):
+    """One end; closed on leaving a `with`. Not inherited by programs."""
+
+    __slots__ = ()
+
+    @classmethod
+    def new(cls) -> Self:
+        """One that is not connected yet."""
+        return cls(AF_UNIX, SOCK_SEQPACKET)
+
+    @classmethod
+    def pair(cls) -> tuple[Self, Self]:
+        """Two that are connected."""
+        one, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        return (cls(AF_UNIX, SOCK_SEQPACKET, 0, one.detach()), cls(AF_UNIX, SOCK_SEQPACKET, 0, other.detach()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def accept(self) -> Self:
+        """Our end to the next who calls. Raises BlockingIOError if there is none and waiting was not wished."""
+        descriptor, _ = self._accept()  # type: ignore[attr-defined]
+        return type(self)(AF_UNIX, SOCK_SEQPACKET, 0, descriptor)
+
+    def send_with(self, message: bytes, descriptors: Sequence[int]) -> None:
+        """Send a message and descriptors."""
+        packed = struct.pack(f"{len(descriptors)}i", *descriptors)
+        self.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, packed)] if packed else [])
+
+    def receive_with(self, size: int, most: int) -> tuple[bytes, list[int]]:
+        """A message of `size` bytes at most, empty at the end, and up to `most` descriptors, which are ours then."""
+        message, extra, _, _ = self.recvmsg(size, CMSG_SPACE(4 * most), MSG_CMSG_CLOEXEC)
+        given: list[int] = []
+        for level, kind, data in extra:
+            if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+                given += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+        return message, given
