@@ -1,4 +1,4 @@
-"""The code of our modules in one file, so that hundreds of them are found and read at little cost.
+"""The code of our modules, and of some of Python's, in one file: hundreds of them are found and read at little cost.
 
 Python looks through directories for each module, asks the disk about two files and reads one: 0.05 ms, a hundred times
 over at each start. Here one file holds what those files hold, and of a module only its source is asked for, by size and
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGES = ("builder", "layers", "pybuild", "registry", "runner")
 PLACE = cache_from_source(f"{ROOT}/layers/ours.py").removesuffix(".pyc") + ".bundle"
-HEAD = b"%b %b 1\n" % (MAGIC_NUMBER, os.fsencode(ROOT))
-"""How the file begins: which Python understands it, for which tree it is (code knows its files), its format."""
+LIBRARY = os.path.dirname(os.__file__)
+HEAD = b"%b %b %b 1\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
+"""How the file begins: which Python understands it, for which trees it is (code knows its files), its format."""
 LENGTH = 8
 """Bytes of the number that follows: how long the table is, after which the code begins."""
 
 
 class Bundle:
-    """A finder of modules (importlib.abc.MetaPathFinder) that are in the file."""
+    """A finder (importlib.abc.MetaPathFinder) of the modules that are in the file."""
 
     def __init__(self, descriptor: int, table: dict[str, Entry], begin: int) -> None:
         self.descriptor, self.table, self.begin = descriptor, table, begin
@@ -57,7 +58,7 @@ class Bundle:
         return None
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        """Of a module of ours whose source is as it was."""
+        """Of a module whose source is as it was."""
         if (entry := self.table.get(name)) is None:
             self.missed = self.missed or name.partition(".")[0] in PACKAGES
             return None
@@ -97,7 +98,8 @@ class Loader(SourceFileLoader):
 
 def source_of(name: str, *, package: bool) -> str:
     """The file of a module."""
-    return f"{ROOT}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
+    top = ROOT if name.partition(".")[0] in PACKAGES else LIBRARY
+    return f"{top}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
 
 
 def state(source: str) -> tuple[int, int] | None:

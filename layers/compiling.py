@@ -1,6 +1,7 @@
 """Writes the file of `layers.compiled`: under the conditions of Python's own, and beside them (`__pycache__`).
 
-A command adds what it had to load from elsewhere (`keep`); `python -m layers.compiling` writes everything there is.
+A command adds what it had to load from elsewhere (`keep`); `python -m layers.compiling` writes everything there is of
+ours. Of Python's own modules those are in it that `run` loads.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers.compiled import Entry
 
+STANDARD = dict.fromkeys(
+    "__future__ _weakrefset contextlib copyreg ctypes._endian enum fnmatch functools heapq json.decoder json.encoder "
+    "json.scanner keyword operator pathlib re._casefix re._compiler re._constants re._parser reprlib signal struct "
+    "threading tty types warnings weakref".split(),
+    False,
+) | dict.fromkeys("collections ctypes importlib json re".split(), True)
+"""Modules of Python's own library, and whether it is a package."""
+
 
 def keep() -> None:
     """Write the file anew with all modules of ours that are loaded, and what it had; where that may not be, do not."""
@@ -29,7 +38,7 @@ def keep() -> None:
         and isinstance(module.__spec__.loader, SourceFileLoader)
     }
     with suppress(OSError):
-        write(found, leading())
+        write(STANDARD | found, leading())
 
 
 def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str = PLACE) -> None:
@@ -63,8 +72,8 @@ def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str =
 
 
 def everything() -> dict[str, bool]:
-    """All our modules, by name; whether it is a package."""
-    found = {}
+    """All our modules and STANDARD, by name; whether it is a package."""
+    found = dict(STANDARD)
     for top in PACKAGES:
         for folder, _, files in os.walk(f"{ROOT}/{top}"):
             within = folder[len(ROOT) + 1 :].replace("/", ".")

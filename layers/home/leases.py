@@ -10,11 +10,11 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from _queue import SimpleQueue
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 from layers.disk.removal import remove
 from layers.errors import StoreFull

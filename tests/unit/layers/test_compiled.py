@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -68,7 +69,13 @@ def test_all_modules_are_in_it_with_the_code_that_python_makes(place: str) -> No
         assert spec is not None and isinstance(spec.loader, Loader) and spec.origin is not None
         assert spec.loader.get_code(name) == SourceFileLoader(name, spec.origin).get_code(name)
         assert spec.loader.get_source(name) == Path(spec.origin).read_text()
-    assert bundle.find_spec("json") is None
+    assert bundle.find_spec("sqlite3") is None
+    for name, package in compiling.STANDARD.items():
+        spec, python = bundle.find_spec(name), importlib.util.find_spec(name)
+        assert spec is not None and python is not None
+        assert (spec.origin, spec.cached, spec.parent) == (python.origin, python.cached, python.parent)
+        assert spec.submodule_search_locations == python.submodule_search_locations
+        assert package == (spec.submodule_search_locations is not None)
     assert not bundle.missed
     assert bundle.find_spec("layers.nothing") is None
     assert bundle.missed
