@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 else:
     MISSING = type("MISSING", (), {"__repr__": lambda self: "MISSING"})()
 
-FEW = 8
-"""Values of a class before its `__init__` is compiled, which takes as long as making a dozen without."""
+FEW = 24
+"""Values of a class before its `__init__` is compiled, which takes as long as making two dozen without."""
 COMPARISONS = {"__eq__": "==", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="}
 
 

@@ -26,7 +26,7 @@ from runner.limits import Limits, Usage
 from runner.rootless import owner
 
 PREFIX = "pybuild-"
-NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
+NAME = re.escape(PREFIX) + "[0-9a-f]{16}"
 """What groups of ours are called, and nobody else's."""
 MEASURED = ("memory", "cpuacct", "pids", "freezer")  # version-1 groups made for every sandbox
 UNIFIED_MEASURED = ("memory", "pids", "cpu")
@@ -296,14 +296,14 @@ def group_of(pid: int) -> Cgroup | None:
         place = read(Path(f"/proc/{pid}/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    legacy = {name: path for name, path in place.legacy.items() if NAME.fullmatch(path.name)}
-    unified = place.unified if place.unified is not None and NAME.fullmatch(place.unified.name) else None
+    legacy = {name: path for name, path in place.legacy.items() if re.fullmatch(NAME, path.name)}
+    unified = place.unified if place.unified is not None and re.fullmatch(NAME, place.unified.name) else None
     return Cgroup(legacy, unified) if legacy or unified else None
 
 
 def check(limits: Limits) -> None:
     """Whether limits can be set here: they are, on nobody. Raises LimitUnavailable."""
-    if limits == Limits():
+    if not limits.are_set:
         return
     ulimits.orders(limits.ulimits)
     ulimits.check_score(limits.oom_score_adj)

@@ -67,6 +67,11 @@ class Limits:
     net_classid: int | None = None
     ulimits: tuple[tuple[str, int, int], ...] = ()
 
+    @property
+    def are_set(self) -> bool:
+        """Whether there is any."""
+        return any(getattr(self, one.name) != one.default for one in fields(self))
+
     def __post_init__(self) -> None:
         for name in POSITIVE:
             value = getattr(self, name)

@@ -1,9 +1,8 @@
 """Which paths of /proc and /sys a sandbox does not see, and which it can only read: as container engines agree."""
 
+import os
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
 
 MASKED = (
     *(
@@ -13,8 +12,9 @@ MASKED = (
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )
-THERMAL = "devices/system/cpu/cpu*/thermal_throttle"
-"""Masked as well, for each processor that has it."""
+PROCESSORS = "/sys/devices/system/cpu"
+THERMAL = "thermal_throttle"
+"""Masked as well, below each processor that has it."""
 READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 EVERYTHING = "ALL"
 KERNEL = (b"proc/", b"sys/")
@@ -24,7 +24,11 @@ KERNEL = (b"proc/", b"sys/")
 @cache
 def masked() -> tuple[str, ...]:
     """The default of this machine."""
-    return (*MASKED, *(str(path) for path in Path("/sys").glob(THERMAL)))
+    try:
+        processors = sorted(name for name in os.listdir(PROCESSORS) if name.startswith("cpu"))
+    except FileNotFoundError:
+        processors = []
+    return (*MASKED, *filter(os.path.exists, (f"{PROCESSORS}/{name}/{THERMAL}" for name in processors)))
 
 
 @cache
@@ -38,4 +42,8 @@ def chosen(mask: tuple[str, ...] = (), unmask: tuple[str, ...] = ()) -> tuple[li
 
 
 def _kept(paths: Iterable[str], unmask: tuple[str, ...]) -> list[str]:
+    if not unmask:
+        return [*paths]
+    from fnmatch import fnmatchcase
+
     return [path for path in paths if not any(one == EVERYTHING or fnmatchcase(path, one) for one in unmask)]

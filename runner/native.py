@@ -18,7 +18,6 @@ from layers.quick import dataclass, field
 from runner import detached, masks
 from runner.command import command, give
 from runner.devices import Device
-from runner.entering import enter
 from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.ids import Ids
 from runner.job import Job
@@ -115,6 +114,8 @@ class Native:
         namespaces are those of the running one.
         Raises SandboxUnavailable if it is not running, SandboxBroken.
         """
+        from runner.entering import enter
+
         return enter(self.spawner, pid, sandbox, streams, tty=tty)
 
     def run(

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def sweep(hierarchy: Hierarchy | None = None) -> list[Path]:
     for parent in dict.fromkeys(place for path in own for place in (path, path.parent)):
         with suppress(OSError):
             for path in (parent / name for name in os.listdir(parent) if name.startswith(PREFIX)):
-                if NAME.fullmatch(path.name) and _sweep_one(path, path in (there.unified, *there.legacy.values())):
+                if re.fullmatch(NAME, path.name) and _sweep_one(path, path in (there.unified, *there.legacy.values())):
                     swept.append(path)
     return swept
 

@@ -20,7 +20,6 @@ from builder.containers.health import Health
 from builder.containers.loop import Loop, Timer
 from builder.containers.memory import Hunger
 from builder.containers.orders import Desk
-from builder.containers.prober import Prober
 from builder.containers.restart import pause
 from builder.containers.sandboxes import entering, expect, order
 from builder.containers.settings import Settings
@@ -36,6 +35,7 @@ from runner.ranges import private
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from builder.containers.prober import Prober
     from layers import Store, Workspace
     from runner.native import Native
     from runner.running import Running
@@ -215,6 +215,8 @@ class Supervisor:
         self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False, exit_code=0)
         self.hunger = Hunger(self, running)
         if check is not None and health is not None:
+            from builder.containers.prober import Prober
+
             self.prober = Prober(self.loop, check, lambda given: self.enter(words, given), self.checked, health)
             self.prober.resume()
         self.tell("start")

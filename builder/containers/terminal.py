@@ -6,8 +6,6 @@ import fcntl
 import os
 import signal
 import struct
-import termios
-import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -87,6 +85,8 @@ class Raw:
     @classmethod
     def enter(cls, resize: Callable[[int, int], None], *, keys: bool = True) -> Raw:
         """From now on; without `keys` only its size matters, and ctrl-c is still for us."""
+        import termios
+        import tty
 
         def measure(*_: object) -> None:
             with suppress(OSError):
@@ -101,12 +101,16 @@ class Raw:
 
     def leave(self) -> None:
         """As it was before."""
+        import termios
+
         termios.tcsetattr(0, termios.TCSADRAIN, self._before)
         signal.signal(signal.SIGWINCH, self._handler)
 
 
 def resize(master: int, rows: int, columns: int) -> None:
     """Give the terminal whose master this is another size."""
+    import termios
+
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
 

@@ -40,7 +40,7 @@ KNOWN = frozenset(
 )
 """Architectures that may stand alone, without a system."""
 SYSTEMS = {"macos": "darwin"}
-WORD = re.compile(r"[A-Za-z0-9_.-]+\Z")
+WORD = r"[A-Za-z0-9_.-]+\Z"
 LADDER = {"arm": ("v8", "v7", "v6", "v5"), "amd64": ("v4", "v3", "v2", "v1")}
 
 
@@ -58,7 +58,7 @@ class Platform:
     def parse(cls, text: str) -> Platform:
         """Read `os/arch[/variant]`, `arch`, `os` or `local`, as `--platform` takes it; raises DocumentInvalid."""
         parts = text.strip().split("/")
-        if not 1 <= len(parts) <= 3 or not all(WORD.match(part) for part in parts):
+        if not 1 <= len(parts) <= 3 or not all(re.match(WORD, part) for part in parts):
             raise DocumentInvalid(f"platform {text!r}", "expected OS/ARCH[/VARIANT], for example linux/arm64/v8")
         if len(parts) == 1:
             word = parts[0].lower()

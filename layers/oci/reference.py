@@ -17,11 +17,11 @@ DEFAULT_HOST = "docker.io"
 DEFAULT_TAG = "latest"
 NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
-HOST = re.compile(
+HOST = (
     r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)"
     r"(?::[0-9]{1,5})?\Z"
 )
-ANONYMOUS = re.compile(r"[0-9a-f]{64}\Z")
+ANONYMOUS = r"[0-9a-f]{64}\Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class Reference:
             if not TAG.match(tag):
                 raise ReferenceInvalid(text, f"tag {tag!r} must match [A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}")
         if host == DEFAULT_HOST and "/" not in path:
-            if tag is None and digest is None and ANONYMOUS.match(path):
+            if tag is None and digest is None and re.match(ANONYMOUS, path):
                 raise ReferenceInvalid(text, "64 hexadecimal digits are an image id, not a name")
             path = f"library/{path}"
-        if not HOST.match(host):
+        if not re.match(HOST, host):
             raise ReferenceInvalid(text, f"{host!r} is not a registry host")
         if not NAME.match(path):
             shown = path.removeprefix("library/") if host == DEFAULT_HOST else path

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import select
 import signal
 import struct
@@ -361,7 +362,7 @@ def test_nobody_survives_the_sudden_death_of_the_maker(walled: Walled) -> None:
     while inhabitants(walled.root) and time.monotonic() < until:
         time.sleep(0.02)
     assert inhabitants(walled.root) == []
-    assert [path for path in group.paths if not NAME.fullmatch(path.name)] == []
+    assert [path for path in group.paths if not re.fullmatch(NAME, path.name)] == []
 
     def gone() -> bool:
         """This is all that is left of it; another's sweep may be quicker, or just looking at it."""

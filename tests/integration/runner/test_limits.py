@@ -1,6 +1,7 @@
 """Ceilings that hold, numbers that are true, and nothing left of whoever met them."""
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -21,7 +22,7 @@ EATER = "dd if=/dev/zero of=/dev/null bs=200M count=1"
 
 def groups() -> set[str]:
     return {
-        os.path.join(top, name) for top, names, _ in os.walk("/sys/fs/cgroup") for name in names if NAME.match(name)
+        os.path.join(top, name) for top, names, _ in os.walk("/sys/fs/cgroup") for name in names if re.match(NAME, name)
     }
 
 

@@ -1,6 +1,7 @@
 """Limits: what is refused, what each cgroup version is told, and where the groups are."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ def unified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hierarchy:
 def test_version_2_is_written_and_read(unified: Hierarchy) -> None:
     group = Cgroup.create(FULL, unified)
     assert group.unified is not None
-    assert NAME.fullmatch(group.unified.name)
+    assert re.fullmatch(NAME, group.unified.name)
     for file, value in words(ceilings.unified(FULL)):
         assert (group.unified / file).read_text().startswith(value), file
     usage = group.usage()
