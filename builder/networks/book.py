@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -133,6 +132,8 @@ class Networks:
     def _keep(self, draft: Network) -> Network:
         """Check it, fill in what is open, put it on disk; under the lock."""
         others = [IPv4Network(network.subnet) for network in self.made() if network.subnet]
+        from datetime import UTC, datetime
+
         network = replace(draft, id=os.urandom(32).hex(), created=datetime.now(UTC).isoformat().replace("+00:00", "Z"))
         if network.subnet:
             network = _addressed(network)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
+from _socket import if_nametoindex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -200,7 +200,7 @@ def lives(path: Path) -> bool:
         return True
     try:
         outer = Lease.read(path).outer
-        return bool(outer and socket.if_nametoindex(outer))
+        return bool(outer and if_nametoindex(outer))
     except (OSError, ValueError):
         return False
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
 import re
-import socket
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address

@@ -4,6 +4,8 @@ A bridge is switched on last, so one that is on has its address and its rules. T
 network namespace of the process, however that ends; deleting it would make us wait for the kernel.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import threading
@@ -12,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
-from typing import TypeVar
 
 from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
@@ -21,7 +22,12 @@ from runner.linux import CLONE_NEWNET, setns
 from runner.net import nft
 from runner.net.rtnetlink import Netlink
 
-T = TypeVar("T")
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 CARRIER = 1.0
 """Seconds to wait at most until both ends of a pair carry packets; a SYN that is sent before is lost for a second."""
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")

@@ -6,8 +6,9 @@ written: what they drop stays dropped, and `raise_table` names them.
 """
 
 import os
-import subprocess
+import signal
 from collections.abc import Iterable
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from runner.errors import NetworkUnavailable
@@ -169,11 +170,21 @@ def run(commands: str) -> str:
     """One transaction: all of it or nothing; what it prints. Raises NetworkUnavailable."""
     if (path := program()) is None:
         raise NetworkUnavailable("bridge networks need nft", INSTALL)
-    done = subprocess.run([path, "-f", "-"], input=commands, capture_output=True, text=True, check=False)
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["no reason given"])[0].removeprefix("/dev/stdin:")
+    with ExitStack() as held:
+        streams = [os.memfd_create(name) for name in ("commands", "output", "errors")]
+        for descriptor in streams:
+            held.callback(os.close, descriptor)
+        os.write(streams[0], commands.encode())
+        os.lseek(streams[0], 0, os.SEEK_SET)
+        actions = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in enumerate(streams)]
+        ordinary = (signal.SIGPIPE, signal.SIGXFSZ)  # which Python ignores
+        process = os.posix_spawn(path, [path, "-f", "-"], os.environ, file_actions=actions, setsigdef=ordinary)
+        _, status = os.waitpid(process, 0)
+        said, why = (os.pread(one, os.fstat(one).st_size, 0).decode(errors="replace") for one in streams[1:])
+    if status:
+        why = (why.strip().splitlines() or ["no reason given"])[0].removeprefix("/dev/stdin:")
         raise NetworkUnavailable(f"nft refused the rules of a bridge network ({why})", "use --network host or none")
-    return done.stdout
+    return said
 
 
 def _dropping(chains: str) -> Iterable[str]:

@@ -80,6 +80,14 @@ def test_run(shared_pybuild: Pybuild, tmp_path: Path) -> None:
     assert ours(found) < 130
 
 
+def test_run_in_a_network(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    words = ("run", "--rm", "busybox", "true")
+    shared_pybuild(*words)  # the network is in the book now
+    found = loaded(shared_pybuild, tmp_path, *words)
+    assert not sorted(found & (NEVER | SPARED | {"subprocess", "locale"}))
+    assert ours(found) < 140
+
+
 def test_exec(shared_pybuild: Pybuild, tmp_path: Path, running: str) -> None:
     found = loaded(shared_pybuild, tmp_path, "exec", running, "true")
     assert not sorted(
