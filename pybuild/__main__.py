@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 WANTED = "PYBUILD_ROOTLESS_WANTED"
 """Set where a process shall know users by other numbers (`runner.remap`)."""
+DETACHED = frozenset({"-d", "--detach"})
+"""Where one of these is said, it is mostly another process that needs a sandbox; ours is made then when it does."""
 GARBAGE = 1_000_000
 """Objects between two looks for cycles; Python's own choice is 700."""
 
@@ -43,7 +45,7 @@ def main() -> None:
 
             start()
         if listed.sandbox or (listed.files and (os.geteuid() or WANTED in os.environ)):
-            prepare(listed)
+            prepare(listed, sandbox=listed.sandbox and DETACHED.isdisjoint(words))
         if listed.declared:
             from pybuild.usual import run_usual
 
@@ -55,13 +57,13 @@ def main() -> None:
     leave(run(words))
 
 
-def prepare(listed: Listed) -> None:
+def prepare(listed: Listed, *, sandbox: bool) -> None:
     """Get what a command needs before anything else, or end with the reason why that cannot be had."""
     from pybuild.wiring import prepare_rights, prepare_sandbox
     from runner.errors import RunnerError
 
     try:
-        (prepare_sandbox if listed.sandbox else prepare_rights)()
+        (prepare_sandbox if sandbox else prepare_rights)()
     except RunnerError as problem:
         from pybuild.exits import conclude
 

@@ -77,7 +77,7 @@ def stand(ids: Ids | None) -> None:
 
         if STANDING in os.environ:
             raise click.UsageError("containers that know users by different numbers cannot be looked at together")
-        os.execve(sys.executable, [sys.executable, "-m", "pybuild", *sys.argv[1:]], environment)
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "pybuild", *sys.argv[1:]], environment)
 
 
 def standing(ids: Ids | None) -> Mapping[str, str] | None:

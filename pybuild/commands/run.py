@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pybuild import exits
@@ -117,27 +118,30 @@ def begin(context: Context, container: Container) -> None:
 
     Raises CommandRefused, ContainerError.
     """
-    import subprocess
-
     from builder.containers.errors import CommandRefused, ContainerError
 
     told, tell = os.pipe()
-    words = [sys.executable, "-m", "pybuild", "--root", str(context.settings.root), "start", "--monitor", str(tell)]
+    program = [sys.executable, "-P", "-m", "pybuild"]  # never one that lies in the working directory
+    words = [*program, "--root", str(context.settings.root), "start", "--monitor", str(tell)]
     with open(container.folder / "monitor", "wb") as said:
-        monitor = subprocess.Popen(
+        monitor = os.posix_spawn(
+            sys.executable,
             [*words, container.id],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            pass_fds=[tell],
-            start_new_session=True,
-            cwd="/",
-            env=standing(container.settings.userns),
+            standing(container.settings.userns) or os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_DUP2, said.fileno(), 2),
+                *((os.POSIX_SPAWN_CLOSE, one) for one in inherited()),
+                (os.POSIX_SPAWN_DUP2, tell, tell),
+            ],
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which Python ignores
+            setsid=True,
         )
     os.close(tell)
     with os.fdopen(told, "rb") as answer:
         began = answer.read() == b"started"
-    code = 0 if began else monitor.wait()
+    code = 0 if began else os.waitstatus_to_exitcode(os.waitpid(monitor, 0)[1])
     heard = (container.folder / "monitor").read_text(errors="replace").strip()
     if began:
         if heard:
@@ -146,3 +150,13 @@ def begin(context: Context, container: Container) -> None:
     why = heard.removeprefix("error: ")
     why = why.removeprefix(f"container {container.name}: ") or "it did not start"
     raise CommandRefused(container.name, why, code) if code in (126, 127) else ContainerError(why)
+
+
+def inherited() -> list[int]:
+    """What others have left open for us, and would wait for us to close; all that we have opened ends with us."""
+    kept = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the listing itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                kept.append(int(name))
+    return kept

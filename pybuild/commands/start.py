@@ -106,6 +106,7 @@ def accompany(context: Context, identity: str, tell: int) -> int:
         os.close(tell)
 
     os.set_inheritable(tell, False)
+    os.chdir("/")
     book = Containers(context.store)
     container = book.get(identity)
     supervise(context.store, context.runtime, container, started=started, warn=warn)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -379,3 +380,24 @@ def test_images_have_events_too(shared_pybuild: Pybuild, own_registry: RegistryS
     words = ("events", "--since", since, "--until", "0s", "-f", f"image={name}", "--format", "{{.Type}} {{.Action}}")
     told = shared_pybuild.text(*words).splitlines()
     assert told == [f"image {word}" for word in ("tag", "push", "untag", "pull", "untag")]
+
+
+def test_a_monitor_holds_nothing_of_whoever_started_it(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    """Nor does it believe what lies where that was."""
+    (tmp_path / "pybuild").mkdir()
+    (tmp_path / "pybuild/__main__.py").write_text("raise SystemExit(9)")
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    os.set_blocking(reader, False)
+    words = shared_pybuild.command("run", "-d", "--rm", "--network", "none", "busybox", "sleep", "1000")
+    done = subprocess.run(
+        words, env=shared_pybuild.environment, cwd=tmp_path, pass_fds=[writer], capture_output=True, text=True
+    )
+    os.close(writer)
+    assert done.returncode == 0, done.stderr
+    try:
+        assert os.read(reader, 1) == b"", "closed by everybody"
+        assert os.readlink(f"/proc/{monitor(done.stdout.strip())}/cwd") == "/"
+    finally:
+        os.close(reader)
+        shared_pybuild("rm", "-f", done.stdout.strip())
