@@ -13,11 +13,9 @@ import mmap
 import os
 import resource
 import select
-import signal
 import struct
 import termios
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
-from contextlib import suppress
 
 from runner.covers import STRICT
 from runner.job import FIRST_BIND, FIRST_JOIN, REFUSED, ROOT, START, STATUS, STDIN, Job, Seed
@@ -42,11 +40,15 @@ from runner.linux import (
     unshare,
 )
 from runner.reaper import split
+from runner.suppress import suppress
 from runner.walls import Walls
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import signal
     from typing import NoReturn
+else:
+    import _signal as signal  # the same without enumerations
 
 TIOCGPTPEER, TIOCSPTLCK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x5441, 0x40045431, 0x8913, 0x8914
 AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = 2, 1, 2, 5

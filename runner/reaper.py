@@ -5,7 +5,12 @@ would come from the image.
 """
 
 import os
-import signal
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the same without enumerations
 
 _PASSED = frozenset(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, 32, 33}
 

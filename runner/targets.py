@@ -8,9 +8,9 @@ is still the very object that was made (its inode is held open) and still empty,
 import errno
 import os
 import stat
-from contextlib import suppress
 
 from runner.linux import O_PATH, open_in
+from runner.suppress import suppress
 
 _HERE = O_PATH | os.O_NOFOLLOW
 

@@ -8,7 +8,6 @@ masks a file is our own `null`, never the image's. Masked and read-only paths ar
 import errno
 import os
 import stat
-from contextlib import suppress
 
 from runner.covers import STRICT, Covers, freeze, there
 from runner.job import Job, Seed
@@ -28,6 +27,7 @@ from runner.linux import (
     pivot_root,
     unmount,
 )
+from runner.suppress import suppress
 from runner.targets import find
 
 DEVICES = (

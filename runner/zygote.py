@@ -12,11 +12,9 @@ import gc
 import marshal
 import os
 import select
-import signal
 import struct
 import sys
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket, socketpair
-from contextlib import suppress
 
 from runner.child import AF_UNIX, IGNORED, MOST_DESCRIPTORS, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, Child
 from runner.job import FIRST_JOIN, HUSH, MAP, REPLY, START, STATUS, Seed
@@ -36,10 +34,14 @@ from runner.linux import (
     setns,
     unshare,
 )
+from runner.suppress import suppress
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import signal
     from typing import NoReturn
+else:
+    import _signal as signal  # the same without enumerations
 
 CHANNEL = 3
 LARGEST = 4096  # bytes of a seed
