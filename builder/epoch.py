@@ -160,7 +160,7 @@ class Naming:
         if all(stage.name != name.lower() for stage in stages.all):
             near = " or ".join(stages.near(name))
             help = f"did you mean {near}?" if near else "write seconds since 1970, context, or a context or stage"
-            raise self._error(f"invalid {NAME}: {name}", help)
+            raise self._error(f"invalid {NAME}: {name!r}", help)
         wrong = DockerfileError(
             stages.target(name).span,
             f"stage {name} cannot give {NAME} a time",

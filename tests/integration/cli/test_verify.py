@@ -117,7 +117,7 @@ def test_times_that_are_none_are_refused(pybuild: Pybuild, make: Make) -> None:
     directory = make("one", 1.6e9)
     for wrong in ("soon", "-1", "1.5"):
         told = pybuild("build", "--build-arg", f"SOURCE_DATE_EPOCH={wrong}", directory, code=1).stderr
-        assert f"error: invalid SOURCE_DATE_EPOCH: {wrong}" in told
+        assert "error: invalid SOURCE_DATE_EPOCH: " in told and wrong in told
     for wrong in ("soon", "-1", "1.5", ""):
         assert "nor now" in pybuild("build", "--timestamp", wrong, directory, code=2).stderr
     assert "true or false" in pybuild("build", "-o", "type=oci,dest=x,rewrite-timestamp=2", directory, code=2).stderr
