@@ -116,8 +116,10 @@ class Naming:
         """Since 1970; None, and a warning (with --strict an error), for what has no time."""
         match self._named():
             case GitSource() as source:
-                found = _newest(self._tree(self._layer(replace(source, mtime="commit"))))
+                self.road.dated_by = source = replace(source, mtime="commit")
+                found = _newest(self._tree(self._layer(source)))
             case WebSource() as source:
+                self.road.dated_by = source
                 found = self._modified(source)
             case tree:
                 found = None if tree is None else _newest(tree)

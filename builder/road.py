@@ -34,6 +34,8 @@ from runner import Limits
 
 if TYPE_CHECKING:
     from builder.dockerfile import Dockerfile
+    from builder.sources.gitref import GitSource
+    from builder.sources.web import WebSource
     from runner import Emulator
 
 
@@ -50,6 +52,8 @@ class Road:
         self.imports = Imports()
         self._emulators: Mapping[Platform, Emulator] = {}
         self.contexts = Contexts(request, bench, stop)
+        self.dated_by: GitSource | WebSource | None = None
+        """What SOURCE_DATE_EPOCH takes the time from, once that is known."""
 
     @property
     def text(self) -> bytes:

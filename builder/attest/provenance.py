@@ -131,9 +131,10 @@ def dependencies(road: Road, graph: BuildGraph) -> tuple[list[dict[str, Any]], b
     found: dict[str, dict[str, Any]] = {}
     places = road.request.contexts.values()
     complete = road.request.context is None and not any(isinstance(one, Directory | LayoutImage) for one in places)
-    if road.request.source is not None:
-        own = material(road, road.request.source)
-        found[own["uri"]] = own
+    for source in (road.request.source, road.dated_by):
+        if source is not None:
+            own = material(road, source)
+            found[own["uri"]] = own
     for step in graph.steps:
         if isinstance(step.op, Base) and step.op.image is not None:
             image = step.op.image

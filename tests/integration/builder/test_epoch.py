@@ -1,11 +1,13 @@
 """SOURCE_DATE_EPOCH by argument, environment or default, as a number or as the name of what has a time."""
 
 import io
+import json
 import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -223,6 +225,14 @@ def test_what_names_nothing_is_refused_where_it_stands(builds: Builds, site: Sit
         with pytest.raises(DockerfileError, match="stage x cannot give"):
             builds(stage + FILE, context=context, build_args={NAME: "x"})
     assert site.asked == []
+
+
+def test_provenance_names_what_the_time_is_of(pybuild: Pybuild, site: Site, context: Path) -> None:
+    site.pages = {"/f": Page(b"f", headers=HEADERS)}
+    (context / "Dockerfile").write_text(f"FROM scratch AS when\nADD {site.url}/f /\n{FILE}")
+    pybuild.build(context, "--build-arg", f"{NAME}=when", "--provenance=true", "-t", "app")
+    told = json.loads(pybuild.text("provenance", "app"))["buildDefinition"]["resolvedDependencies"]
+    assert told == [{"uri": f"{site.url}/f", "digest": {"sha256": sha256(b"f").hexdigest()}}]
 
 
 @given(value=st.text() | st.from_regex(r"[+-]?[0-9]+"))
