@@ -383,7 +383,7 @@ def test_a_killed_copy_is_gone_on_with(world: World, tmp_path: Path) -> None:
     before = len(os.listdir(blobs))
     for _ in range(20):
         process = subprocess.Popen(world.pybuild.command("copy", start, end), env=world.pybuild.environment)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(os.listdir(blobs)) == before and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)

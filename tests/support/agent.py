@@ -34,4 +34,4 @@ def ssh_agent(key: Path) -> Iterator[Path]:
 def ssh_add(socket: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """`ssh-add ARGS` with the agent of a socket."""
     env = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
-    return subprocess.run(["ssh-add", *args], env=env, capture_output=True, text=True, check=False, timeout=20)
+    return subprocess.run(["ssh-add", *args], env=env, capture_output=True, text=True, check=False, timeout=90)

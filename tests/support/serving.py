@@ -50,7 +50,7 @@ def serving(
             raise AssertionError(process.communicate()[1])
         yield Running(host, pybuild.root), process
         process.send_signal(end)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=90)
         assert (process.returncode, out) == (code, ""), err
     finally:
         if process.poll() is None:

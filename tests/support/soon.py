@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def soon(check: Callable[[], object], *, seconds: float = 10) -> bool:
+def soon(check: Callable[[], object], *, seconds: float = 60) -> bool:
     """Whether something becomes true within so many seconds."""
     until = time.monotonic() + seconds
     while not (found := check()) and time.monotonic() < until:

@@ -16,7 +16,7 @@ from runner.net.bridge import within
 from tests.support.command import Pybuild
 
 MACHINE, OUTSIDE = "198.51.100.1", "198.51.100.2"
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that a socket waits."""
 
 

@@ -21,7 +21,7 @@ Told = Callable[[str], list[str]]
 
 def terminal(command: Pybuild, *words: str) -> pexpect.spawn:
     argv = command.command(*words)
-    return pexpect.spawn(argv[0], argv[1:], env=command.environment, dimensions=(31, 99), timeout=20)
+    return pexpect.spawn(argv[0], argv[1:], env=command.environment, dimensions=(31, 99), timeout=90)
 
 
 def started(command: Pybuild, *words: str) -> subprocess.Popen[bytes]:
@@ -38,7 +38,7 @@ def test_input_reaches_it_and_output_and_code_come_back(detached: Detached, shar
     for word in (b"one\n", b"two\n", b"end\n"):
         client.stdin.write(word)
         client.stdin.flush()
-    out, err = client.communicate(timeout=20)
+    out, err = client.communicate(timeout=90)
     assert (client.returncode, out, err) == (6, b"got one\ngot two\ngot end\n", b"err one\nerr two\nerr end\n")
 
 
@@ -72,13 +72,13 @@ def test_signals_to_the_one_who_looks_are_for_the_command(
     assert soon(lambda: "attach" in told(name))
     time.sleep(0.1)
     client.send_signal(signal.SIGUSR1)
-    out, _ = client.communicate(timeout=20)
+    out, _ = client.communicate(timeout=90)
     assert (client.returncode, out) == (9, b"usr\n")
     shared_pybuild("start", name)
     deaf = started(shared_pybuild, "attach", "--no-stdin", "--sig-proxy=false", name)
     time.sleep(0.5)
     deaf.send_signal(signal.SIGTERM)
-    deaf.communicate(timeout=20)
+    deaf.communicate(timeout=90)
     assert inspected(name)["State"]["Running"]
 
 
@@ -145,8 +145,8 @@ def test_a_flood_comes_whole_to_everyone_at_his_own_speed(
     quick.stdin.write(b"go\n")
     quick.stdin.flush()
     time.sleep(0.5)  # meanwhile the slow one reads nothing
-    assert slow.communicate(timeout=30)[0] == expected
-    assert quick.communicate(timeout=30)[0] == expected
+    assert slow.communicate(timeout=90)[0] == expected
+    assert quick.communicate(timeout=90)[0] == expected
     assert shared_pybuild("logs", name).stdout.encode() == expected
 
 
@@ -180,7 +180,7 @@ def test_a_foreground_one_outlives_a_signal_that_is_not_for_it(shared_pybuild: P
     assert client.stdout is not None
     assert client.stdout.readline() == b"up\n"
     client.send_signal(signal.SIGINT)
-    client.communicate(timeout=20)
+    client.communicate(timeout=90)
     assert client.returncode == 130
     assert inspected(name)["State"]["Running"]
     shared_pybuild("rm", "-f", name)

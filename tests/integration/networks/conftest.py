@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.town import Town, town
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds for the kernel to take away interfaces of namespaces that have gone."""
 
 

@@ -358,7 +358,7 @@ def test_nobody_survives_the_sudden_death_of_the_maker(walled: Walled) -> None:
     maker.kill()
     maker.wait()
     maker.stdout.close()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while inhabitants(walled.root) and time.monotonic() < until:
         time.sleep(0.02)
     assert inhabitants(walled.root) == []

@@ -31,7 +31,7 @@ def nothing_left(walled: Walled) -> Iterator[None]:
     """No group that was not there before. Other tests of this machine may be at work, so new ones get a while."""
     before = groups()
     yield
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while (left := groups() - before) and time.monotonic() < until:
         time.sleep(0.1)
     assert left == set()

@@ -175,7 +175,7 @@ def test_descriptors_are_passed_on(runtime: Runner, name: str, tmp_path: Path) -
 def test_a_terminal_of_ours_is_its_own(runtime: Runner, name: str, tmp_path: Path) -> None:
     made = bundle(tmp_path / "b", "tty; read word; echo got $word", change=put("process.terminal", True))
     words = ["--root", str(runtime.states), "run", "--bundle", str(made), name]
-    child = pexpect.spawn(str(runtime.program), words, timeout=30, encoding="utf-8")
+    child = pexpect.spawn(str(runtime.program), words, timeout=90, encoding="utf-8")
     child.expect("/dev/pts/0\r\n")
     child.sendline("this")
     child.expect("got this\r\n")
