@@ -29,11 +29,11 @@ LAYERS = (  # an older EROFS takes block devices only
 )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1300)
 @pytest.mark.skipif(is_guest(), reason="this is the guest")
 def test_everything_holds_with_version_2_only(tmp_path: Path) -> None:
     options = ["-q", "--no-header", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, *(str(HERE / name) for name in (*TESTS, *LAYERS))]
-    code, said = run_in_guest(command, tmp_path, cwd=HERE.parents[2], timeout=500)
+    code, said = run_in_guest(command, tmp_path, cwd=HERE.parents[2], timeout=1200)
     assert code == 0, said
     assert " passed" in said
