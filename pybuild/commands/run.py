@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from builder.containers import Container
 
+MOST = 1 << 16
+"""Bytes of what a monitor says that are told."""
 EPILOG = """
 \b
 Examples:
@@ -123,7 +125,7 @@ def begin(context: Context, container: Container) -> None:
     told, tell = os.pipe()
     program = [sys.executable, "-P", "-m", "pybuild"]  # never one that lies in the working directory
     words = [*program, "--root", str(context.settings.root), "start", "--monitor", str(tell)]
-    with open(container.folder / "monitor", "wb") as said:
+    with open(container.folder / "monitor", "w+b") as said:
         monitor = os.posix_spawn(
             sys.executable,
             [*words, container.id],
@@ -138,11 +140,11 @@ def begin(context: Context, container: Container) -> None:
             setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which Python ignores
             setsid=True,
         )
-    os.close(tell)
-    with os.fdopen(told, "rb") as answer:
-        began = answer.read() == b"started"
-    code = 0 if began else os.waitstatus_to_exitcode(os.waitpid(monitor, 0)[1])
-    heard = (container.folder / "monitor").read_text(errors="replace").strip()
+        os.close(tell)
+        with os.fdopen(told, "rb") as answer:
+            began = answer.read() == b"started"
+        code = 0 if began else os.waitstatus_to_exitcode(os.waitpid(monitor, 0)[1])
+        heard = os.pread(said.fileno(), MOST, 0).decode(errors="replace").strip()  # it may have removed itself
     if began:
         if heard:
             exits.tell(heard)
