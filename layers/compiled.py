@@ -2,7 +2,7 @@
 
 Python looks through directories for each module, asks the disk about two files and reads one: 0.05 ms, a hundred times
 over at each start. Here one file holds what those files hold, and of a module only its source is asked for, by size and
-time of change as Python does it: what is not just as it was is left to Python. `layers.compiling` writes the file.
+times: what is not just as it was is left to Python. `layers.compiling` writes the file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType
 
-    Entry = tuple[int, int, int, int, bool]
-    """Where its code begins, its length; time of change (ns) and size of its source; whether it is a package."""
+    Entry = tuple[int, int, int, int, int, bool]
+    """Where its code begins, its length; what `state` says of its source; whether it is a package."""
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGES = ("builder", "layers", "pybuild", "registry", "runner")
 PLACE = cache_from_source(f"{ROOT}/layers/ours.py").removesuffix(".pyc") + ".bundle"
 LIBRARY = os.path.dirname(os.__file__)
-HEAD = b"%b %b %b 1\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
+HEAD = b"%b %b %b 2\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
 """How the file begins: which Python understands it, for which trees it is (code knows its files), its format."""
 LENGTH = 8
 """Bytes of the number that follows: how long the table is, after which the code begins."""
@@ -62,15 +62,15 @@ class Bundle:
         if (entry := self.table.get(name)) is None:
             self.missed = self.missed or name.partition(".")[0] in PACKAGES
             return None
-        source = source_of(name, package=entry[4])
-        if state(source) != entry[2:4]:
+        source = source_of(name, package=entry[5])
+        if state(source) != entry[2:5]:
             self.missed = True
             return None
-        spec = ModuleSpec(name, Loader(name, source, self), origin=source, is_package=entry[4])
+        spec = ModuleSpec(name, Loader(name, source, self), origin=source, is_package=entry[5])
         folder, _, file = source.rpartition("/")
         spec.has_location = True
         spec.cached = f"{folder}/__pycache__/{file[:-3]}.{sys.implementation.cache_tag}.pyc"
-        if entry[4]:
+        if entry[5]:
             spec.submodule_search_locations = [folder]
         return spec
 
@@ -102,13 +102,13 @@ def source_of(name: str, *, package: bool) -> str:
     return f"{top}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
 
 
-def state(source: str) -> tuple[int, int] | None:
-    """When a source was changed, and its size: by these it is known to be as it was."""
+def state(source: str) -> tuple[int, int, int] | None:
+    """By what a source is known to be as it was: its two times (ns; who installs it can choose the first), its size."""
     try:
         now = os.stat(source)
     except OSError:
         return None
-    return now.st_mtime_ns, now.st_size
+    return now.st_mtime_ns, now.st_ctime_ns, now.st_size
 
 
 def lead() -> None:

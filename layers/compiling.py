@@ -50,10 +50,10 @@ def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str =
     codes: list[bytes] = []
     begin = 0
     known = {} if older is None else older.table
-    for name, package in {**{name: entry[4] for name, entry in known.items()}, **modules}.items():
+    for name, package in {**{name: entry[5] for name, entry in known.items()}, **modules}.items():
         source = source_of(name, package=package)
         then = state(source)
-        if older is not None and name in known and known[name][2:4] == then:
+        if older is not None and name in known and known[name][2:5] == then:
             code = older.code(name)
         elif then is not None and (found := SourceFileLoader(name, source).get_code(name)) and state(source) == then:
             code = marshal.dumps(found)
