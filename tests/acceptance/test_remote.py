@@ -1,6 +1,7 @@
 """ADD of URLs and git, contexts of every kind: the same files, history and config as BuildKit makes of them.
 
-Where we differ on purpose, `DIFFERENCES` says where and why.
+Where we differ on purpose, `DIFFERENCES` says where and why. Times are those of the clock and the context, as BuildKit
+has them.
 """
 
 import json
@@ -39,7 +40,7 @@ def test_same_image(case: Case, shared_pybuild: Pybuild, place: tuple[Path, Site
     work, site = place
     args, stdin = words(case, work, site.url)
     out = tmp_path / "image.tar"
-    shared_pybuild("build", "-q", "-o", f"type=oci,dest={out}", *args, stdin=stdin)
+    shared_pybuild("build", "-q", "--timestamp", "now", "-o", f"type=oci,dest={out}", *args, stdin=stdin)
     ours = json.loads(json.dumps(told(read_image(out), case, site.url, base_tree())))
     theirs = json.loads(GOLDEN.read_text())[case.name]
     for part, (value, _) in DIFFERENCES.get(case.name, {}).items():
