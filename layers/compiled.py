@@ -7,6 +7,7 @@ times: what is not just as it was is left to Python. `layers.compiling` writes t
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
 import sys
@@ -36,6 +37,7 @@ class Bundle:
 
     def __init__(self, descriptor: int, table: dict[str, Entry], begin: int) -> None:
         self.descriptor, self.table, self.begin = descriptor, table, begin
+        self.file = os.fstat(descriptor)
         self.missed = False
         """Whether something of ours was asked for that it has not, or not as it is now."""
 
@@ -75,7 +77,9 @@ class Bundle:
         return spec
 
     def code(self, name: str) -> bytes:
-        """A module's code, as `marshal` has it."""
+        """A module's code, as `marshal` has it. Raises OSError if the file was closed, as a child of ours may have."""
+        if not os.path.samestat(os.fstat(self.descriptor), self.file):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         begin, length, *_ = self.table[name]
         return os.pread(self.descriptor, length, self.begin + begin)
 
@@ -91,7 +95,7 @@ class Loader(SourceFileLoader):
         """The code of the module."""
         try:
             code: CodeType = marshal.loads(self.bundle.code(fullname))
-        except (EOFError, TypeError, ValueError):
+        except (EOFError, OSError, TypeError, ValueError):
             return super().get_code(fullname)
         return code
 

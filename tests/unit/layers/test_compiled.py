@@ -148,3 +148,10 @@ def test_what_was_loaded_is_added_to_what_is_known(place: str, monkeypatch: pyte
     assert newer.code("layers.compiled") and state(source_of("layers", package=True)) == newer.table["layers"][2:5]
     monkeypatch.setattr(compiling.write, "__defaults__", (None, "/proc/nowhere"))
     compiling.keep()  # who may not write does without
+
+
+def test_who_has_closed_it_finds_modules_where_they_are(tree: Path) -> None:
+    write(tree)
+    closed = "lead()\nimport os; os.closerange(3, 100); other = os.open(os.devnull, os.O_RDONLY)\n"
+    assert len(look(tree, LOOK.replace("lead()\n", closed, 1))) == 5
+    assert len(look(tree, LOOK.replace("lead()\n", closed.replace("os.devnull", "sys.executable"), 1))) == 5
