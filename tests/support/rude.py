@@ -112,7 +112,12 @@ class Rude:
         for one in list(self._server.open):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-        assert soon(lambda: not self._server.open)
+        assert soon(lambda: self.quiet)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._server.open
 
     def rule(self, method: str, path: str, act: Reply | Act, times: int = 1) -> None:
         """Do this for the next such requests; earlier rules go first."""

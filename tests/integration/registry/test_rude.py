@@ -60,18 +60,24 @@ def slowly(server: Rude, blob: bytes, pause: float) -> None:
 def test_killed_twice_and_pulled_again_moves_the_bytes_once(pybuild: Pybuild, server: Rude) -> None:
     (blob,) = big(server, 48 << 20)
     slowly(server, blob, 0.004)
+    lost = 0
     for mark in (16 << 20, 32 << 20):
         killed = start(pybuild, "pull", f"{server.host}/big/app:1")
-        assert soon(lambda mark=mark: server.sent > mark)  # type: ignore[misc]
+        assert soon(lambda mark=mark: kept(pybuild) > mark)  # type: ignore[misc]
         killed.kill()
         killed.communicate()
-        (part,) = (pybuild.root / "partial").iterdir()
-        assert part.stat().st_size > mark - (6 << 20)
+        assert soon(lambda: server.quiet)
+        lost = server.sent - kept(pybuild)  # it was on its way, so much more of it as the machine is busy
         assert pybuild.text("images", "-q") == "", "nothing can be seen of it"
     pybuild("pull", "-q", f"{server.host}/big/app:1")
-    assert server.sent <= 1.1 * len(blob)
+    assert server.sent - lost <= 1.01 * len(blob)
     assert list((pybuild.root / "partial").iterdir()) == []
     pybuild("system", "check")
+
+
+def kept(pybuild: Pybuild) -> int:
+    """Bytes on disk of what is being pulled."""
+    return sum(part.stat().st_size for part in (pybuild.root / "partial").glob("*"))
 
 
 def test_prune_takes_what_a_killed_pull_left(pybuild: Pybuild, server: Rude) -> None:
@@ -92,7 +98,7 @@ def test_ctrl_c_ends_a_pull_at_once_and_what_came_is_kept(pybuild: Pybuild, serv
         server.rule("GET", str(named(blob).digest), Reply(body=blob, piece=2 << 20, pause=60.0))
     command = start(pybuild, "pull", f"{server.host}/big/app:1")
     assert soon(lambda: server.sent >= layers * (2 << 20))
-    assert soon(lambda: sum(part.stat().st_size for part in (pybuild.root / "partial").glob("*")) >= layers << 20)
+    assert soon(lambda: kept(pybuild) >= layers << 20)
     began = time.monotonic()
     command.send_signal(signal.SIGINT)
     _, told = command.communicate(timeout=90)
