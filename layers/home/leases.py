@@ -95,7 +95,8 @@ class Session:
 
     def put_by(self, work: Callable[[], object]) -> None:
         """Have something done in that thread after the next `tidy`; an OSError leaves it to the end of the session."""
-        self._waiting.append(work)
+        with self._begin:
+            self._waiting.append(work)
 
     def tidy(self) -> None:
         """Let the thread begin. Best called by who waits for something else: threads of Python are in each other's way.
@@ -170,7 +171,8 @@ class Session:
                 self._litter.put(None)
                 self._broom.join()
                 self._broom = None
-            for work in self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for work in waiting:
                 with suppress(OSError):
                     work()
             self.undo.close()
