@@ -309,6 +309,8 @@ def opened(kept: bytes) -> bytes:
 
 def lay_out(root: Path) -> None:
     """Make the directories of a new store, unless `root` holds something else. Raises StoreFormat."""
+    from layers.disk.scatter import scatter
+
     try:
         durable.make(root, 0o700)
         strangers = {entry.name for entry in os.scandir(root)} - {room.partition("/")[0] for room in ROOMS}
@@ -317,6 +319,7 @@ def lay_out(root: Path) -> None:
         os.chmod(root, 0o700)
         for room in ROOMS:
             durable.make(root / room)
+        scatter(root / "scratch")
     except (NotADirectoryError, FileExistsError) as error:
         raise StoreFormat(str(root), "it is no directory") from error
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from layers import Digest, Store
+from layers.disk.scatter import scatter
 from layers.home import leases
 from tests.support.soon import soon
 
@@ -39,6 +40,19 @@ def test_a_lease_ends_with_its_block_and_a_claim_with_its_session(tmp_path: Path
     with Store.open(tmp_path / "store") as store:
         assert leased(store) == set()
         assert os.listdir(tmp_path / "store/scratch") == []
+
+
+def test_sessions_lie_apart_where_the_disk_knows_how(tmp_path: Path) -> None:
+    def flags(directory: Path) -> list[str]:
+        said = subprocess.run(["lsattr", "-d", directory], capture_output=True, text=True, check=False)
+        return said.stdout.split()[:1]
+
+    oracle, store = tmp_path / "oracle", tmp_path / "store"
+    oracle.mkdir()
+    subprocess.run(["chattr", "+T", oracle], capture_output=True, check=False)  # tmpfs, for one, has no such wish
+    Store.open(store).close()
+    assert flags(store / "scratch") == flags(oracle)
+    scatter(tmp_path / "nowhere")
 
 
 def test_litter_may_linger_until_somebody_tidies_up(tmp_path: Path) -> None:
