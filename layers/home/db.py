@@ -15,6 +15,7 @@ import _sqlite3 as sqlite3  # `sqlite3` without what makes dates of texts, and l
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,17 +62,36 @@ class Database:
         found = None if self._has_log() else header(self.path)  # a power cut may have torn what the log makes whole
         if found is not None:
             refuse_strange(self.path, *found)
-        with self._turn, self._explained():
-            if self._looked_at(self._connect()) == VERSION:
+        if self._version() == VERSION:
+            return
+        if self.barred is not None:
+            raise self.barred
+        from layers.disk import locks
+
+        with room.full_disk_explained(self.path.parent), locks.alone(self.path.with_name("locks") / "schema"):
+            if self._version() == VERSION:  # another process was faster
                 return
-            if self.barred is not None:
-                raise self.barred
-            self._connect().execute("PRAGMA journal_mode=WAL")
-            with self.write(durable=True) as db:
-                version = self._looked_at(db)  # another process may have been faster
-                if version < VERSION:
-                    upgrade(db, version)
-            self._connect().execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the header says the version
+            with self._turn, self._explained():
+                self._keep_log()
+                with self.write(durable=True) as db:
+                    upgrade(db, self._looked_at(db))
+                self._connect().execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the header says the version
+
+    def _version(self) -> int:
+        with self.reading() as db:
+            return self._looked_at(db)
+
+    def _keep_log(self) -> None:
+        """Have changes written to a log first, from now on (sqlite.org/wal.html). SQLite waits for no reader here."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._connect().execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(0.005)
 
     def _looked_at(self, db: sqlite3.Connection) -> int:
         """The version of a database that we may use. Raises StoreFormat."""

@@ -1,5 +1,6 @@
 """Stores of every version that ever was are brought up to date whole or not at all; all others are left as they are."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -186,3 +187,26 @@ def test_containers_of_three_files_become_rows(tmp_path: Path) -> None:
         assert (
             "1 containers that were half made or half removed: pybuild prune, an hour later" in check(store).leftovers
         )
+
+
+def test_many_at_once_make_one_new_store(tmp_path: Path) -> None:
+    """Each of them finds no database, or one that another is just laying out."""
+    for number in range(12):
+        root = tmp_path / str(number)
+        gate, opener = os.pipe()
+        children = []
+        for _ in range(12):
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    os.close(opener)
+                    os.read(gate, 1)  # until all are here
+                    with Store.open(root):
+                        code = 0
+                finally:
+                    os._exit(code)
+            children.append(child)
+        os.close(opener)
+        os.close(gate)
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 12
