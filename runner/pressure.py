@@ -44,7 +44,7 @@ class Pressure:
 
 @dataclass
 class Watch:
-    """Looks at one group in a thread of its own, while it is used as a context manager.
+    """Looks at one group, in which nobody was killed before, in a thread of its own while it is a context manager.
 
     `told` is called in that thread. With `freeze` the group is stopped first, and goes on when its limit of memory is
     raised, or when somebody else lets it.
@@ -85,19 +85,18 @@ class Watch:
         poll = select.poll()
         poll.register(self._wake[0], select.POLLIN | select.POLLHUP)
         poll.register(source.descriptor, source.events)
-        killed, looks = source.kills(), 0
+        killed, looks, last = 0, 0, False
         try:
-            while not self._closing.is_set():
+            while not last:
                 if poll.poll(GLANCE * 1000 if looks else None):
                     looks = LOOKS
-                if self._closing.is_set():
-                    return
+                last = self._closing.is_set()  # whoever ends may just have been killed: one more look
                 looks -= 1
                 source.seen()
                 if (now := source.kills()) > killed:
                     killed, looks = now, 0
                     self.told(Pressure("killed", source.usage(), source.limit()))
-                elif self.freeze and source.short():
+                elif self.freeze and not last and source.short():
                     looks = 0
                     self._stop(source)
         except OSError as problem:
