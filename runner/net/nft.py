@@ -17,26 +17,26 @@ PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 INSTALL = "install the package nftables, or use --network host or none"
 
 RULES = """
-add table ip {table}
-delete table ip {table}
-table ip {table} {{
-  map any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
-  map at {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
+add table {ip} {table}
+delete table {ip} {table}
+table {ip} {table} {{
+  map any {{ type inet_proto . inet_service : {address} . inet_service; }}
+  map at {{ type {address} . inet_proto . inet_service : {address} . inet_service; }}
   chain early {{
     type filter hook prerouting priority -300;
-    iifname "{bridge}" ip daddr {{ 127.0.0.0/8, 169.254.0.0/16 }} drop
+    iifname "{bridge}" {ip} daddr {{ {closed} }} drop
   }}
   chain inbound {{ type nat hook prerouting priority -100; fib daddr type local jump publish; }}
-  chain local {{ type nat hook output priority -100; fib daddr type local jump publish; }}
+  chain local {{ type nat hook output priority -100; {here} fib daddr type local jump publish; }}
   chain publish {{
-    dnat ip to ip daddr . meta l4proto . th dport map @at
-    dnat ip to meta l4proto . th dport map @any
+    dnat {ip} to {ip} daddr . meta l4proto . th dport map @at
+    dnat {ip} to meta l4proto . th dport map @any
   }}
   chain outbound {{
     type nat hook postrouting priority 100;
     {masquerade}
-    ip saddr {subnet} oifname "{bridge}" ct status dnat masquerade
-    ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade
+    {ip} saddr {subnet} oifname "{bridge}" ct status dnat masquerade
+    {back}
   }}
   chain forward {{
     type filter hook forward priority 0;
@@ -48,41 +48,20 @@ table ip {table} {{
   }}
 }}
 """
-RULES6 = """
-add table ip6 {table}
-delete table ip6 {table}
-table ip6 {table} {{
-  map any {{ type inet_proto . inet_service : ipv6_addr . inet_service; }}
-  map at {{ type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }}
-  chain early {{
-    type filter hook prerouting priority -300;
-    iifname "{bridge}" ip6 daddr {{ ::1, fd00:ec2::254 }} drop
-  }}
-  chain inbound {{ type nat hook prerouting priority -100; fib daddr type local jump publish; }}
-  chain local {{ type nat hook output priority -100; ip6 daddr != ::1 fib daddr type local jump publish; }}
-  chain publish {{
-    dnat ip6 to ip6 daddr . meta l4proto . th dport map @at
-    dnat ip6 to meta l4proto . th dport map @any
-  }}
-  chain outbound {{
-    type nat hook postrouting priority 100;
-    {masquerade}
-    ip6 saddr {subnet} oifname "{bridge}" ct status dnat masquerade
-  }}
-  chain forward {{
-    type filter hook forward priority 0;
-    iifname "{bridge}" oifname "{bridge}" {among}
-    oifname "{bridge}" ct state established,related accept
-    oifname "{bridge}" ct status dnat accept
-    oifname "{bridge}" drop
-    {outward}
-  }}
-}}
-"""
-"""The same for IPv6. ::1 of this machine leads to no container, for an answer to it would find no way."""
 """early: services of the host's loopback and link-local ones (the metadata of clouds) are nobody's business, although
 127.0.0.1 of the host leads to published ports. forward: what comes in is an answer, a published port or from the same
 bridge; so two bridges cannot talk."""
+FAMILIES = (
+    {
+        "ip": "ip",
+        "address": "ipv4_addr",
+        "closed": "127.0.0.0/8, 169.254.0.0/16",
+        "here": "",
+        "back": 'ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade',
+    },
+    {"ip": "ip6", "address": "ipv6_addr", "closed": "::1, fd00:ec2::254", "here": "ip6 daddr != ::1", "back": ""},
+)
+"""What differs: ::1 of this machine leads to no container, for an answer to it would find no way."""
 
 
 def table_of(network: str) -> str:
@@ -102,10 +81,11 @@ def raise_table(
 ) -> list[str]:
     """Make or replace the table; the chains of other tables that drop whatever they are not told about."""
     order = ""
-    for rules, family, network in ((RULES, "ip", subnet), (RULES6, "ip6", subnet6)):
+    for family, network in zip(FAMILIES, (subnet, subnet6), strict=True):
         if network is not None:
-            masked = f'{family} saddr {network} oifname != "{bridge}" masquerade'
-            order += rules.format(
+            masked = f'{family["ip"]} saddr {network} oifname != "{bridge}" masquerade'
+            order += RULES.format(
+                **{**family, "back": family["back"].format(bridge=bridge)},
                 table=table,
                 bridge=bridge,
                 subnet=network,
