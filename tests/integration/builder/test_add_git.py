@@ -19,14 +19,7 @@ from layers import Store
 from layers.home.caches import Caches
 from tests.support.building import Builds, tree
 from tests.support.soon import soon
-from tests.support.web import MTIME, Site, git, repository, website
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with website() as found:
-        found.repositories = tmp_path / "repositories"
-        yield found
+from tests.support.web import MTIME, Site, git, repository
 
 
 @pytest.fixture

@@ -18,12 +18,6 @@ from tests.support.web import LAST_MODIFIED, MTIME, Page, Site, website
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    with website() as found:
-        yield found
-
-
-@pytest.fixture
 def builds(tmp_path: Path) -> Iterator[Builds]:
     with Store.open(tmp_path / "store") as store:
         yield Builds(store)

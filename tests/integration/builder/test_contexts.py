@@ -22,16 +22,9 @@ from layers.moving.layout import Layout
 from layers.moving.transfer import copy
 from tests.support.building import Builds, tree
 from tests.support.stored import new_image, new_layer
-from tests.support.web import Page, Site, repository, website
+from tests.support.web import Page, Site, repository
 
 DOCKERFILE = "FROM scratch\nCOPY . /all/\nCOPY sub/f /one\n"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with website() as found:
-        found.repositories = tmp_path / "repositories"
-        yield found
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from builder.times import EARLIEST, MAX_EPOCH, NAME, text
 from layers import Store
 from tests.support.building import Builds, tree
 from tests.support.command import Pybuild
-from tests.support.web import LAST_MODIFIED, MTIME, Page, Site, repository, website
+from tests.support.web import LAST_MODIFIED, MTIME, Page, Site, repository
 
 FILE = "FROM scratch\nCOPY a /a\nWORKDIR /w\n"
 HEADERS = {"Last-Modified": LAST_MODIFIED}
@@ -40,13 +40,6 @@ def module_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture
 def builds(module_store: Store) -> Builds:
     return Builds(module_store)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with website() as found:
-        found.repositories = tmp_path / "repositories"
-        yield found
 
 
 @pytest.fixture
