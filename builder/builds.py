@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from builder.graph import Base, BuildGraph
+from builder.times import worded
 from layers import Digest
 from layers.quick import dataclass
 
@@ -91,7 +92,7 @@ def inputs(road: Road, graph: BuildGraph, execution: Execution) -> dict[str, Any
         "shm_size": request.shm_size,
         "squash": request.squash or "",
         "epoch": request.epoch,
-        "times": "" if request.times is None else str(request.times),
+        "times": worded(request.times),
         "clock": request.clock,
         "inline": any(place.kind == "inline" for place in request.cache_to),
     }

@@ -89,6 +89,11 @@ class Times:
         return cls(int(epoch), every=word == "all", inputs=word == INPUTS) if epoch else None
 
 
+def worded(times: Times | None) -> str:
+    """Times as text for keys and records, "" for none; `Times.parse` reads it again."""
+    return "" if times is None else str(times)
+
+
 def times_for(request: BuildRequest, created: str) -> Times | None:
     """Of a step over something of that time (RFC 3339); None if files keep what they have."""
     if request.times is not None or request.epoch is not None or request.clock:

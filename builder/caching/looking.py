@@ -9,7 +9,7 @@ from builder.caching import cache
 from builder.caching.facts import Facts, selected
 from builder.errors import ContextError
 from builder.graph import Base, Copy, Mkdir, Op, Run, Step, origins
-from builder.times import times_for
+from builder.times import times_for, worded
 from layers import Chain
 from layers.quick import dataclass
 
@@ -80,7 +80,7 @@ class Looking:
         assert step.base is not None
         below = chains[step.base]
         times = times_for(self._request, created)
-        time = "" if times is None else str(times)
+        time = worded(times)
         match step.op:
             case Run() as op:
                 shown = self._shown(step, chains) if op.mounts else ()
@@ -109,8 +109,7 @@ class Looking:
         if not isinstance(step.op, Copy) or looked.selection is not None:
             return looked
         selection = self._selected(step, step.op, chains)
-        time = "" if looked.times is None else str(looked.times)
-        key = cache.copy_key(looked.below, step.op, step, selection.digest(), time)
+        key = cache.copy_key(looked.below, step.op, step, selection.digest(), worded(looked.times))
         return Looked(looked.below, key, looked.times, selection)
 
     def _content(self, step: Step, op: Copy, chains: Mapping[int, Chain]) -> tuple[str, Selection | None]:

@@ -21,7 +21,9 @@ class TreeOrigin:
     @classmethod
     def of(cls, store: Store, chain: Chain) -> TreeOrigin:
         """The files of a chain. Raises BlobMissing."""
-        return cls(store.tree(chain), store.tree(chain, original=True))
+        tree = store.tree(chain)
+        made_here = any(toc.times is not None for toc, _ in tree.layers)
+        return cls(tree, store.tree(chain, original=True) if made_here else None)
 
     def time(self, path: str) -> int | None:
         """The time that something had when it was made here, nanoseconds since 1970."""

@@ -91,13 +91,19 @@ def compose(
                 rows.append(row_of(entry, offset if entry.type is EntryType.FILE else entry.offset))
         tar.close()
         with blob.flushing():
-            toc = Toc(rows, array("q", [original.get(row[PATH], row[TIME]) for row in rows]) if original else None)
+            toc = Toc(rows, _times(rows, original) if original else None)
             table = toc.dumps()
         diff_id, size = blob.commit()
         if packing is not None:
             packing.finish(diff_id)
     store.keep_toc(diff_id, toc, table)
     return NewLayer(diff_id, size)
+
+
+def _times(rows: Sequence[Row], original: Mapping[str, int]) -> array[int] | None:
+    """The times of all, if some have had others than the tar says."""
+    found = [original.get(row[PATH], row[TIME]) for row in rows]
+    return None if found == [row[TIME] for row in rows] else array("q", found)
 
 
 def _rows(files: PlainFiles, offsets: Sequence[int], attributes: Mapping[int, Mapping[str, bytes]]) -> list[Row]:

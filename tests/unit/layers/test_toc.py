@@ -2,12 +2,14 @@
 
 from array import array
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers import ArchiveInvalid, Entry, EntryType
+from layers import ArchiveInvalid, Entry, EntryType, Store
+from layers.making.compose import compose
 from layers.tar.tarball import ordered
 from layers.tar.toc import Toc
 
@@ -71,3 +73,12 @@ def test_times_that_are_too_few_are_damage() -> None:
     rows = Toc.of([Entry("a", EntryType.FILE), Entry("b", EntryType.FILE)]).rows
     with pytest.raises(ArchiveInvalid):
         Toc.loads(Toc(rows, array("q", [1])).dumps())
+
+
+def test_times_are_kept_where_they_are_others_than_the_tars(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        for name, seconds in (("same", 5), ("other", 7)):
+            layer = compose(
+                store, [(Entry(name, EntryType.DIR, mtime_ns=5 * 10**9), None)], None, {name: seconds * 10**9}
+            )
+            assert store.toc(layer.diff_id).original.is_original == (name == "other")
