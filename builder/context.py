@@ -155,8 +155,10 @@ class Context:
         status = self._status(path)
         return None if status is None or status.nlink < 2 else (status.dev, status.ino)
 
-    def time(self, _: str) -> None:
-        """None: the time of its entry is what it has."""
+    def time(self, path: str) -> int | None:
+        """The time of something with its fraction of a second, which entries have not."""
+        status = self._status(path)
+        return None if status is None else status.mtime_ns
 
     def open_file(self, path: str) -> int:
         """A descriptor of a file that is still as it was when it was looked at. Raises ContextError, OSError.

@@ -108,9 +108,10 @@ class Placing:
         if self.chmod is not None:
             changed = {mode: self.chmod(mode, False) for mode in set(modes)}
             modes = [changed[mode] for mode in modes]
-        mtimes_ns = [whole_seconds(mtime_ns) for mtime_ns in batch.stats.column("mtime_ns")]
-        if self.times is not None:
-            self.original.update(zip(map(f"{head}/".__add__, batch.names), mtimes_ns, strict=True))
+        exact = batch.stats.column("mtime_ns")
+        mtimes_ns = [whole_seconds(mtime_ns) for mtime_ns in exact]
+        if self.times is not None:  # with fractions: what was edited just after a build has to be younger than that
+            self.original.update(zip(map(f"{head}/".__add__, batch.names), exact, strict=True))
             mtimes_ns = self.times.all_copied(mtimes_ns, map(batch.content, range(len(batch))))
         return PlainFiles(
             f"{head}/",
@@ -128,11 +129,10 @@ class Placing:
         """With the time that it gets; the one that it has is noted."""
         if self.times is None:
             return entry
+        if placed.time is not None or placed.local:
+            self.original[entry.path] = entry.mtime_ns if placed.time is None else placed.time
         if not placed.local:
-            if placed.time is not None:
-                self.original[entry.path] = placed.time
             return dated(entry, self.times.kept(entry.mtime_ns))
-        self.original[entry.path] = entry.mtime_ns
         return dated(entry, self.times.copied(entry.mtime_ns, placed.content if entry.type is EntryType.FILE else ""))
 
     def source(self, path: str) -> str:

@@ -171,3 +171,22 @@ RUN --mount=from=tools,source=busybox,target=/bin/busybox --mount=from=sources,t
     other = replace(pybuild, root=tmp_path / "other")
     other("load", "-i", tmp_path / "app.tar")
     assert pybuild.text("diff", "--exit-code", "app", f"oci-archive:{tmp_path}/app.tar") == ""
+
+
+def test_commands_see_fractions_of_seconds(pybuild: Pybuild, tmp_path: Path, tools: Path) -> None:
+    """Else what was edited just after a build would be older than what that build made."""
+    context = tmp_path / "context"
+    (context / "d").mkdir(parents=True)
+    exact = 1_700_000_000_987_654_321
+    for name in ("one", "d/two"):
+        (context / name).write_text(name)
+        os.utime(context / name, ns=(exact, exact))
+    (context / "Dockerfile").write_text("""\
+FROM scratch
+SHELL ["/bin/busybox", "sh", "-ec"]
+COPY d /d
+COPY one /one
+RUN --mount=from=tools,source=busybox,target=/bin/busybox /bin/busybox stat -c '%n %y' /one /d/two
+""")
+    said = pybuild("build", "--progress=plain", "--build-context", f"tools={tools}", context).stderr
+    assert said.count("22:13:20.987654321") == 2
