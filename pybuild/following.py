@@ -36,6 +36,7 @@ def follow(
         nonlocal over
         over = True
         loop.forget(running.fileno())
+        board.drain()
 
     try:
         streams.started()

@@ -162,6 +162,7 @@ class Native:
                             ended = time.monotonic()
                         elif data := os.read(key.fd, PIECE):
                             output(pipes[key.fd], data)
+                            ended = ended and time.monotonic()  # who takes it may be slow
                         else:
                             ready.unregister(key.fd)
                             open_pipes -= 1

@@ -80,6 +80,8 @@ def _listen(container: Container, found: Socket, left: Callable[[], bool]) -> in
     while True:
         try:
             packet = found.recv(line.LARGEST)
+        except ConnectionResetError:  # told once, if it closed before it read our input; what it said is still there
+            continue
         except OSError:
             packet = b""
         if left():

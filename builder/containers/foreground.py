@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from builder.containers.keys import DETACH_KEYS, Keys
 from builder.containers.line import DETACH, END_OF_INPUT, INPUT, PIECE
-from builder.containers.terminal import Raw, resize, to_ours
+from builder.containers.terminal import Raw, part, resize, to_ours
 from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -79,12 +79,7 @@ class Foreground:
         if child:
             self.release()
             os._exit(code)
-        os.setsid()
-        os.chdir("/")
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in range(3):
-            os.dup2(nothing, descriptor)
-        os.close(nothing)
+        part()
         self.raw = None
         if self.line is not None and self.client is not None:
             self.line.close()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
-Action = Callable[[], None]
+Action = Callable[[], object]
 
 
 class Timer:

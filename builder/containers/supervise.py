@@ -165,6 +165,7 @@ class Supervisor:
         self.record(**ended(exit), status=Status.EXITED)
         self.die(exit)
         self.loop.run(lambda: not self.board.clients, seconds=LINGER)
+        self.board.hand_over()
         return self.state
 
     def once(self) -> Exit:
@@ -230,6 +231,7 @@ class Supervisor:
         """Its command has ended; output may still come."""
         assert self.running is not None
         self.loop.forget(self.running.fileno())
+        self.board.drain()
         if self.hunger is not None:
             self.hunger.end()
             self.hunger = None

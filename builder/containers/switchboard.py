@@ -45,6 +45,16 @@ class Client:
         """Its socket."""
         return self.line.fileno()
 
+    def flush(self) -> bool:
+        """Send what waits, as far as it takes it; whether something is left. Raises OSError if it has gone."""
+        try:
+            while self.waiting:
+                self.line.send(self.waiting[0])
+                self.size -= len(self.waiting.popleft())
+        except BlockingIOError:
+            return True
+        return False
+
 
 class Switchboard:
     """Moves bytes on a loop. `plug` a command in, `unplug` it when it has ended."""
@@ -84,6 +94,13 @@ class Switchboard:
         """Whether all output has come."""
         return not self.out
 
+    def drain(self) -> None:
+        """The command has ended: take what it left in its pipes, however slow our clients are."""
+        for descriptor in list(self.out):
+            taken = 0
+            while taken < FULL and (size := self._said(descriptor)):
+                taken += size
+
     def unplug(self) -> None:
         """The command has gone; what it was not given is lost."""
         self._lay_down()
@@ -106,6 +123,15 @@ class Switchboard:
             client.leaving = True
             self._send(client, ENDED + json.dumps({"code": code}).encode())
 
+    def hand_over(self) -> None:
+        """Leave clients that have not read all yet to a process of their own."""
+        if self.clients:
+            from builder.containers.leftover import deliver
+
+            deliver(self.clients)
+            for client in list(self.clients):
+                self.drop(client)
+
     def drop(self, client: Client) -> None:
         """Part from a client at once."""
         if client in self.clients:
@@ -119,17 +145,18 @@ class Switchboard:
     def _listen(self, descriptor: int) -> None:
         self.loop.watch(descriptor, lambda: self._said(descriptor))
 
-    def _said(self, descriptor: int) -> None:
+    def _said(self, descriptor: int) -> int:
+        """Take a piece of output; how many bytes it had, none if there is nothing at the moment or any more."""
         try:
             data = os.read(descriptor, PIECE)
         except BlockingIOError:
-            return
+            return 0
         except OSError:  # EIO: the last one has left the terminal
             data = b""
         if not data:
             self.loop.forget(descriptor)
             del self.out[descriptor]
-            return
+            return 0
         stream = self.out[descriptor]
         self.sink(stream, data)
         for client in list(self.clients):
@@ -139,6 +166,7 @@ class Switchboard:
             self.held = True
             for each in self.out:
                 self.loop.forget(each)
+        return len(data)
 
     def _full(self) -> bool:
         return any(client.size > FULL for client in self.clients)
@@ -157,20 +185,17 @@ class Switchboard:
 
     def _flush(self, client: Client) -> None:
         try:
-            while client.waiting:
-                client.line.send(client.waiting[0])
-                client.size -= len(client.waiting.popleft())
-        except BlockingIOError:
-            self._watch(client)
-            return
+            left = client.flush()
         except OSError:
             self.drop(client)
             return
-        if client.leaving:
+        if left:
+            self._watch(client)
+        elif client.leaving:
             self.drop(client)
-            return
-        self._watch(client)
-        self._ease()
+        else:
+            self._watch(client)
+            self._ease()
 
     # -- inwards ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pexpect
@@ -144,10 +145,46 @@ def test_a_flood_comes_whole_to_everyone_at_his_own_speed(
     assert quick.stdin is not None
     quick.stdin.write(b"go\n")
     quick.stdin.flush()
-    time.sleep(0.5)  # meanwhile the slow one reads nothing
-    assert slow.communicate(timeout=90)[0] == expected
-    assert quick.communicate(timeout=90)[0] == expected
+    time.sleep(0.5)  # meanwhile nobody reads anything
+    with ThreadPoolExecutor(2) as readers:
+        got = [reader.result() for reader in [readers.submit(one.communicate, timeout=90) for one in (slow, quick)]]
+    assert [out == expected for out, _ in got] == [True, True]
     assert shared_pybuild("logs", name).stdout.encode() == expected
+
+
+def test_who_reads_long_after_the_end_has_it_all(
+    detached: Detached, shared_pybuild: Pybuild, inspected: Inspected, told: Told
+) -> None:
+    name = detached("read go; seq 1 100000; echo over", "-i")
+    late, gone = started(shared_pybuild, "attach", name), started(shared_pybuild, "attach", "--no-stdin", name)
+    expected = b"".join(b"%d\n" % number for number in range(1, 100001)) + b"over\n"
+    assert soon(lambda: told(name).count("attach") == 2)
+    assert late.stdin is not None
+    late.stdin.write(b"go\n")
+    late.stdin.flush()
+    assert soon(lambda: inspected(name)["State"]["Status"] == "exited")
+    time.sleep(2)
+    gone.kill()
+    gone.communicate()
+    shared_pybuild("rm", name)  # it holds nobody up
+    assert late.communicate(timeout=90) == (expected, b"")
+    assert late.returncode == 0
+
+
+@pytest.mark.parametrize("words", [("run", "--rm", "busybox"), ("exec",)], ids=["run", "exec"])
+def test_a_slow_reader_of_our_own_output_has_it_all(
+    words: tuple[str, ...], detached: Detached, shared_pybuild: Pybuild
+) -> None:
+    where = words if words[0] == "run" else (*words, detached())
+    # two pipes of 64 KiB are full when it ends: its own, and ours
+    client = started(shared_pybuild, *where, "sh", "-c", "seq 1 23000; seq 1 100 >&2")
+    time.sleep(2.5)
+    assert client.stdout is not None
+    head = client.stdout.read(4096)
+    time.sleep(1.5)  # it has written some more after the end, and waits again
+    out, err = client.communicate(timeout=90)
+    assert head + out == b"".join(b"%d\n" % number for number in range(1, 23001))
+    assert err == b"".join(b"%d\n" % number for number in range(1, 101))
 
 
 def test_who_dies_while_attached_takes_nothing_along(

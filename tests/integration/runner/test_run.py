@@ -1,7 +1,9 @@
 """Commands behind walls: how they end, what they say, who and where they are."""
 
+import fcntl
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,25 @@ def test_output_comes_complete_and_in_order_for_each_stream(walled: Walled) -> N
     found = walled("seq 1 50000; echo never >&2; seq 50001 60000")
     assert found.out == "".join(f"{number}\n" for number in range(1, 60001))
     assert found.err == "never\n"
+
+
+def test_output_comes_complete_to_one_who_takes_it_slowly(walled: Walled, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = os.pipe
+
+    def large() -> tuple[int, int]:  # as a command may make its own (F_SETPIPE_SZ): more than is read at once
+        ends = pipe()
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 1 << 20)
+        return ends
+
+    monkeypatch.setattr(os, "pipe", large)
+    taken: list[bytes] = []
+
+    def slow(_: int, data: bytes) -> None:
+        taken.append(data)
+        time.sleep(1.2 if len(taken) in (2, 4) else 0)  # it has ended meanwhile, long ago
+
+    walled.native.run(walled.sandbox("seq 1 100000"), slow, threading.Event())
+    assert b"".join(taken) == b"".join(b"%d\n" % number for number in range(1, 100001))
 
 
 def test_standard_input_is_empty_and_not_ours(walled: Walled) -> None:
