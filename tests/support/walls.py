@@ -16,6 +16,8 @@ APPLETS = (
     "cat chmod chown cut dd echo env false grep head hostname id ip kill ln ls mkdir mkfifo mknod mount mv ping printf "
     "pwd readlink rm rmdir seq setsid sh sleep sort stat stty tail touch tr true tty umount uname unshare wc yes"
 ).split()
+NO_ZOMBIES = "while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do sleep 0.05; done"
+"""Waits until nobody waits to be reaped."""
 PATH: Mapping[str, str] = {"PATH": "/bin"}
 
 

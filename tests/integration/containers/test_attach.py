@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.containers.conftest import Detached
 from tests.support.command import Pybuild
-from tests.support.soon import soon
+from tests.support.soon import catches, soon
 
 pytestmark = pytest.mark.root
 Inspected = Callable[[str], dict[str, Any]]
@@ -58,7 +58,7 @@ def test_the_end_of_ones_input_is_not_that_of_a_detached_one(
     first.kill()  # nobody minds
     first.wait()
     shared_pybuild("stop", "-t", "0", name)
-    assert second.wait(20) == 137
+    assert second.wait(90) == 137
     assert shared_pybuild.text("logs", name) == "hello"
     once = shared_pybuild.text("create", "-i", "busybox", "sh", "-c", "cat; echo over")
     assert shared_pybuild("start", "-ai", once, stdin="x\n").stdout == "x\nover\n"
@@ -71,7 +71,7 @@ def test_signals_to_the_one_who_looks_are_for_the_command(
     name = detached("trap 'echo usr; exit 9' USR1; while :; do sleep 0.05; done")
     client = started(shared_pybuild, "attach", "--no-stdin", name)
     assert soon(lambda: "attach" in told(name))
-    time.sleep(0.1)
+    assert soon(lambda: catches(client.pid, signal.SIGUSR1))
     client.send_signal(signal.SIGUSR1)
     out, _ = client.communicate(timeout=90)
     assert (client.returncode, out) == (9, b"usr\n")
@@ -102,9 +102,8 @@ def test_a_terminal_is_left_by_keys_and_come_back_to(shared_pybuild: Pybuild, in
     again.expect("31 99")
     again.expect("b-3")
     again.setwinsize(20, 60)
-    time.sleep(0.5)
-    again.sendline("stty size")
-    again.expect("20 60")
+    again.sendline("until stty size | grep '20 60'; do sleep 0.1; done")
+    again.expect("\n20 60")
     again.send("\x01d")
     again.expect("read escape sequence")
     again.expect(pexpect.EOF)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.command import Pybuild
 from tests.support.residue import leaked
+from tests.support.soon import in_front, soon
 
 pytestmark = pytest.mark.root
 
@@ -100,9 +100,7 @@ def test_kill_of_the_monitor_ends_the_container_and_is_told(web: str, shared_pyb
         assert monitors
         for pid in monitors:
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while json.loads(shared_pybuild.text("inspect", web))[0]["State"]["Running"] and time.monotonic() < deadline:
-            time.sleep(0.1)
+        assert soon(lambda: not json.loads(shared_pybuild.text("inspect", web))[0]["State"]["Running"])
         state = json.loads(shared_pybuild.text("inspect", web))[0]["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 137)
         shared_pybuild("run", "--rm", "busybox", "true")  # the next start sweeps
@@ -118,11 +116,11 @@ def test_a_real_terminal(shared_pybuild: Pybuild) -> None:
     terminal.expect("33 101")
     terminal.expect("/dev/pts/0")
     terminal.setwinsize(22, 66)
-    time.sleep(0.3)
-    terminal.sendline("stty size")
-    terminal.expect("22 66")
+    terminal.sendline("until stty size | grep '22 66'; do sleep 0.1; done")
+    terminal.expect("\n22 66")
     terminal.sendline("sleep 100")
-    time.sleep(0.3)
+    (shell,) = json.loads(shared_pybuild.text("inspect", shared_pybuild.text("ps", "-lq")))
+    assert soon(lambda: in_front(shell["State"]["Pid"], "sleep"))
     terminal.sendintr()
     terminal.sendline("exit 4")
     terminal.expect(pexpect.EOF)

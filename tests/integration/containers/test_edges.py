@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Pybuild
+from tests.support.soon import soon
 
 pytestmark = pytest.mark.root
 Make = Callable[..., str]
@@ -92,9 +93,7 @@ def test_cp_keeps_the_last_dot_of_a_name(make: Make, shared_pybuild: Pybuild, tm
 def test_wait_has_the_code_of_a_container_that_removed_itself(shared_pybuild: Pybuild) -> None:
     identity = shared_pybuild.text("run", "-d", "--rm", "busybox", "sh", "-c", "sleep 0.7; exit 6")
     assert shared_pybuild.text("wait", identity) == "6"
-    deadline = time.monotonic() + 60
-    while identity in shared_pybuild.text("ps", "-aq", "--no-trunc") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert soon(lambda: identity not in shared_pybuild.text("ps", "-aq", "--no-trunc"))
     assert "no such container" in shared_pybuild("logs", identity, code=1).stderr
 
 
@@ -107,8 +106,9 @@ def test_rm_follows_stop_at_once(shared_pybuild: Pybuild) -> None:
 
 
 def test_a_container_that_does_not_heed_is_killed_after_the_grace(shared_pybuild: Pybuild) -> None:
-    words = ("busybox", "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    words = ("busybox", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
     identity = shared_pybuild.text("run", "-d", "--stop-timeout", "1000", *words)
+    assert soon(lambda: shared_pybuild.text("logs", identity) == "ready")
     began = time.monotonic()
     shared_pybuild("stop", "-t", "1", identity)
     assert time.monotonic() - began >= 1
@@ -203,9 +203,7 @@ def test_what_mounts_needed_is_no_change_even_while_they_are_there(shared_pybuil
     identity = shared_pybuild.text(
         "run", "-d", *flags, "busybox", "sh", "-c", "mkdir /own; echo x > /mnt/a/own; sleep 100"
     )
-    deadline = time.monotonic() + 60
-    while "/mnt/a/own" not in shared_pybuild.text("diff", identity) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert soon(lambda: "/mnt/a/own" in shared_pybuild.text("diff", identity))
     expected = ["A /mnt", "A /mnt/a", "A /mnt/a/own", "A /own"]
     assert shared_pybuild.text("diff", identity).splitlines() == expected
     image = shared_pybuild.text("commit", identity)

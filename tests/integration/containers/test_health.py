@@ -1,7 +1,6 @@
 """Health checks run: from the image or from flags, told by inspect, ps and events."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 
 from tests.integration.containers.conftest import LOOP, Detached
 from tests.support.command import Pybuild
-from tests.support.soon import soon
+from tests.support.soon import settled, soon
 
 pytestmark = pytest.mark.root
 Inspected = Callable[[str], dict[str, Any]]
@@ -40,9 +39,7 @@ def test_well_unwell_and_well_again(detached: Detached, shared_pybuild: Pybuild,
     told = shared_pybuild.text(*words, "--format", "{{.Action}}").splitlines()
     assert told == ["health_status: healthy", "health_status: unhealthy", "health_status: healthy"]
     shared_pybuild("pause", name)  # a paused one is not asked
-    last = inspected(name)["State"]["Health"]
-    time.sleep(0.3)
-    assert inspected(name)["State"]["Health"] == last
+    last = settled(lambda: inspected(name)["State"]["Health"])
     shared_pybuild("unpause", name)
     assert soon(lambda: inspected(name)["State"]["Health"] != last)
 

@@ -17,7 +17,7 @@ from tests.integration.containers.conftest import LOOP, Detached
 from tests.support.command import Pybuild
 from tests.support.registry import RegistryServer
 from tests.support.residue import leaked
-from tests.support.soon import soon
+from tests.support.soon import settled, soon
 
 pytestmark = pytest.mark.root
 Inspected = Callable[[str], dict[str, Any]]
@@ -54,9 +54,7 @@ def test_a_paused_one_stands_still_and_goes_on(
     state = inspected(name)["State"]
     assert (state["Status"], state["Paused"], state["Running"], state["Pid"]) == ("paused", True, True, pid)
     assert "(Paused)" in shared_pybuild.text("ps", "-f", f"name={name}")
-    before = lines(shared_pybuild, name)
-    time.sleep(0.3)
-    assert lines(shared_pybuild, name) == before
+    before = settled(lambda: lines(shared_pybuild, name))
     for words, sentence in [
         (["pause"], "already paused"),
         (["exec"], "paused"),
@@ -144,6 +142,7 @@ def test_events_tell_a_life_in_order(detached: Detached, shared_pybuild: Pybuild
     shared_pybuild("unpause", name)
     shared_pybuild("exec", name, "sh", "-c", "exit 3", code=3)
     shared_pybuild("restart", name)
+    assert soon(lambda: lines(shared_pybuild, name) == 3)
     shared_pybuild("stop", name)
     identity = inspected(name)["Id"]
     shared_pybuild("rm", name)

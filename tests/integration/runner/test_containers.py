@@ -26,7 +26,7 @@ from runner.ids import Ids
 from runner.meters import measure
 from runner.running import Running
 from runner.sweep import sweep
-from tests.support.soon import soon
+from tests.support.soon import in_front, soon
 from tests.support.walls import PATH, Walled
 
 pytestmark = pytest.mark.root
@@ -249,7 +249,7 @@ def test_a_terminal_has_job_control_and_a_size(walled: Walled) -> None:
         assert b"40 120" in hear(master, b"40 120\r\n")
         os.write(master, b"sleep 1000\n")
         hear(master, b"sleep 1000\r\n")
-        time.sleep(0.3)
+        assert soon(lambda: in_front(running.pid, "sleep"))
         os.write(master, b"\x03")
         hear(master, b"# ")
         os.write(master, b"echo rc $?; exit 6\n")
@@ -262,7 +262,7 @@ def test_a_terminal_under_an_init(walled: Walled) -> None:
     with terminal(walled, "sh", "-i", init=True) as (running, master):
         os.write(master, b"sleep 1000\n")
         hear(master, b"sleep 1000\r\n")
-        time.sleep(0.3)
+        assert soon(lambda: in_front(running.pid, "sleep"))
         os.write(master, b"\x03")
         os.write(master, b"echo rc $?; exit 5\n")
         assert b"rc 130" in hear(master, b"rc 130")
