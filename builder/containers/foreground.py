@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from builder.containers.keys import DETACH_KEYS, Keys
 from builder.containers.line import DETACH, END_OF_INPUT, INPUT, PIECE
-from builder.containers.terminal import Raw, part, resize, to_ours
+from builder.containers.terminal import Raw, resize, to_ours
+from runner.leaving import fork, part
 from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -69,14 +70,9 @@ class Foreground:
         Only the child is left with what was open: locks, mounts, the spawner's channel. It has no thread but this one,
         and speaks to nobody.
         """
-        import warnings
-
         sys.stdout.flush()
         runtime.spawner.hush()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # other threads only wait for input
-            child = os.fork()
-        if child:
+        if fork():
             self.release()
             os._exit(code)
         part()

@@ -6,12 +6,10 @@ pager, keeps nobody from starting or removing it.
 
 from __future__ import annotations
 
-import os
 import select
 from collections.abc import Sequence
-from itertools import pairwise
 
-from builder.containers.terminal import part
+from runner.leaving import leave
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -19,21 +17,9 @@ if TYPE_CHECKING:
 
 
 def deliver(clients: Sequence[Client]) -> None:
-    """Leave the rest of their output to a child; returns when it has let go of all else that we have open."""
-    told, tell = os.pipe()
-    if os.fork():
-        os.close(tell)
-        os.read(told, 1)
-        os.close(told)
-        return
-    try:
-        part()
-        kept = sorted(client.fileno() for client in clients)
-        for below, above in pairwise([2, *kept, os.sysconf("SC_OPEN_MAX")]):
-            os.closerange(below + 1, above)
-        _feed({client.fileno(): client for client in clients})
-    finally:
-        os._exit(0)
+    """Leave the rest of their output to a child."""
+    waiting = {client.fileno(): client for client in clients}
+    leave(lambda: _feed(waiting), list(waiting))
 
 
 def _feed(clients: dict[int, Client]) -> None:

@@ -75,16 +75,6 @@ def to_ours(stream: int, data: bytes) -> None:
             view = view[os.write(stream, view) :]
 
 
-def part() -> None:
-    """We are a process of our own from now on: nothing of a shell, a terminal or a directory is ours."""
-    os.setsid()
-    os.chdir("/")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in range(3):
-        os.dup2(nothing, descriptor)
-    os.close(nothing)
-
-
 class Raw:
     """Our terminal, in raw mode: every key goes through, and `resize` (rows, columns) is told its size."""
 

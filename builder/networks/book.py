@@ -172,7 +172,16 @@ class Networks:
                 raise NetworkInUse(
                     network.name, tuple(f"{one.name or 'a build'} {one.container[:12]}" for one in users)
                 )
+            leases.part(self, network)
             removal.remove(os.fspath(self.place(network)))
+
+    def tidy(self) -> None:
+        """Bridges that are only kept for who might come go now."""
+        from builder.networks import leases
+
+        with leases.alone():
+            for network in self.made():
+                leases.part(self, network)
 
 
 def settled(network: Network, others: list[IPv4Network]) -> Network:

@@ -31,6 +31,8 @@ def tellable(published: Sequence[Publish]) -> None:
 class Housed(Joining):
     """The networks of one process there, which is kept as long as this is not closed."""
 
+    lingers = False
+
     def __init__(
         self,
         store: Store,

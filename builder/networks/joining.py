@@ -40,6 +40,9 @@ class Joining:
     Bridges are made and addresses drawn by a thread, for the kernel takes its time and other things can be done.
     """
 
+    lingers = True
+    """Whether a bridge stays for a moment after its last container."""
+
     def __init__(
         self,
         store: Store,
@@ -152,6 +155,8 @@ class Joining:
                         for lease in leases.every(self.book, network)
                         if lease.outer in ends or (lease.container and lease.container == self.member.container)
                     ]
+                    if mine and self.lingers and self.member.container:
+                        leases.linger(self.book, network)
                     for lease in mine:
                         leases.release(self.book, network, self.book.place(network) / "leases" / lease.ip)
                     if mine:

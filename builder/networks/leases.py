@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from _socket import if_nametoindex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LOCK = Path("/run/pybuild-networks.lock")
 """One for the host, for bridges and subnets are the host's; there only while somebody holds it. Without root: ours."""
+LINGER = 3.0
+"""Seconds that a bridge stays after its last container."""
 MOST = 1 << 20
 """Addresses that are tried at most."""
 
@@ -142,6 +145,41 @@ def hold(book: Networks, network: Network) -> tuple[Network, Path, int]:
     draft = Lease(network=network.id, address="", gateway="", mac="", outer="")
     path = folder / f"hold-{os.urandom(6).hex()}"
     return network, path, _open(path, draft)
+
+
+def linger(book: Networks, network: Network) -> None:
+    """Keep the bridge of a network for a while after its last container: the next start needs it, and need not wait
+    until the kernel has removed one; alone.
+
+    Whoever keeps it is a process of its own; if that is killed, the bridge is swept like all that does not live.
+    """
+    from runner.leaving import leave
+
+    path = _lingering(book, network)
+    if path.exists():
+        return
+    held = _open(path, Lease(network=network.id, address="", gateway="", mac="", outer=""))
+
+    def stay() -> None:
+        time.sleep(LINGER)
+        with alone():
+            if locks.stands(held, path):
+                release(book, network, path)
+
+    try:
+        leave(stay, [held])
+    finally:
+        os.close(held)
+
+
+def part(book: Networks, network: Network) -> None:
+    """No longer keep a bridge for who might come; alone."""
+    if (path := _lingering(book, network)).exists():
+        release(book, network, path)
+
+
+def _lingering(book: Networks, network: Network) -> Path:
+    return book.place(network) / "leases/linger"
 
 
 def release(book: Networks, network: Network, path: Path) -> None:

@@ -205,6 +205,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
             gone.append(one.name)
         except NetworkInUse:  # a container, or a build, has just joined
             continue
+    at_home(book.tidy)
     if gone:
         click.echo("Deleted Networks:")
         for name in gone:

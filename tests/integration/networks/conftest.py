@@ -25,7 +25,7 @@ def place(_town: Town) -> Iterator[Town]:
     root = _town.pybuild.root
     if everyone := [path.name for path in root.glob("containers/*")]:
         _town.pybuild("rm", "-f", *everyone)
-    if len(list(root.glob("networks/*/config.json"))) > 1:
+    if len(list(root.glob("networks/*/config.json"))) > 1 or list(root.glob("networks/*/leases/linger")):
         _town.pybuild("network", "prune", "-f")
     assert _town.tables() == []
     deadline = time.monotonic() + PATIENCE

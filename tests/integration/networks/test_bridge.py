@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -180,6 +180,46 @@ def test_eight_at_once_have_eight_addresses(place: Town, tmp_path: Path) -> None
     with ThreadPoolExecutor(8) as crew:
         found = list(crew.map(one, range(8)))
     assert sorted(found) == [f"172.17.0.{last}/16" for last in range(2, 10)]
+
+
+def keeper(root: Path) -> int:
+    """Who keeps the bridge of a container that has gone."""
+    (path,) = root.glob("networks/*/leases/linger")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # it has just been closed
+            if descriptor.readlink() == path:
+                return int(descriptor.parts[2])
+    raise AssertionError("nobody")
+
+
+def test_a_bridge_stays_a_moment_for_the_next_and_then_goes(place: Town) -> None:
+    once = ("run", "--rm", "busybox", "true")
+    place.pybuild(*once)
+    pid = keeper(place.pybuild.root)
+    os.kill(pid, signal.SIGSTOP)  # the moment is as long as we need
+    (bridge,) = (name for name in place.interfaces() if name.startswith("pb-"))
+    index = place.machine.shell(f"ip -o link show {bridge}").split(":")[0]
+    place.pybuild(*once)
+    assert keeper(place.pybuild.root) == pid
+    assert place.machine.shell(f"ip -o link show {bridge}").split(":")[0] == index
+    os.kill(pid, signal.SIGCONT)
+    assert soon(lambda: not place.tables() and bridge not in place.interfaces())
+    assert soon(lambda: not list(place.pybuild.root.glob("networks/*/leases/*")))
+
+
+def test_whoever_keeps_a_bridge_may_be_killed(place: Town) -> None:
+    place.pybuild("network", "create", "--subnet", "10.78.0.0/24", "kept")
+    place.pybuild("run", "--rm", "--network", "kept", "busybox", "true")
+    pid = keeper(place.pybuild.root)
+    os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: not Path(f"/proc/{pid}").exists())
+    assert place.tables()
+    place.pybuild("run", "--rm", "--network", "none", "busybox", "true")
+    assert place.tables() == []
+    place.pybuild("run", "--rm", "--network", "kept", "busybox", "true")
+    place.pybuild("network", "rm", "kept")  # at once, bridge and all
+    assert place.tables() == []
+    place.pybuild("network", "create", "--subnet", "10.78.0.0/24", "kept")
 
 
 def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(place: Town) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.support.soon import soon
 from tests.support.town import MACHINE, OUTSIDE, Town
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
@@ -70,7 +71,7 @@ def test_steps_beside_each_other_and_a_failed_one_leave_nothing(place: Town, tmp
     found = place.pybuild.text("run", "--rm", "four", "sh", "-c", "cat /a*").split()
     assert len(found) == 4
     place.pybuild("build", "--network", "bridge", dockerfile(tmp_path, "RUN exit 3"), code=3)
-    assert not place.tables()
+    assert soon(lambda: not place.tables())
 
 
 def test_a_shell_where_it_failed_has_the_network_that_the_step_had(place: Town, tmp_path: Path) -> None:
@@ -93,4 +94,4 @@ def test_a_shell_where_it_failed_has_the_network_that_the_step_had(place: Town, 
         assert re.fullmatch(r"172\.\d+\.0\.\d+/16\n1", said)
     assert place.pybuild.text("debug", "busybox", "ls", "/sys/class/net") != "lo"
     place.pybuild("rm", "-f", "db")
-    assert not place.tables()
+    assert soon(lambda: not place.tables())

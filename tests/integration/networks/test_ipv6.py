@@ -8,6 +8,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
+from tests.support.soon import soon
 from tests.support.town import Town
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
@@ -99,7 +100,7 @@ def test_addresses_names_and_both_ways(place: Town) -> None:
     taken = command("run", "--rm", "--network", "six", "-p", f"[{MACHINE6}]:7100:80", "busybox", "true", code=125)
     assert f"Bind for [{MACHINE6}]:7100/tcp failed" in taken.stderr
     command("rm", "-f", "web", "app", "only")
-    assert place.machine.shell("ip -6 route show fd00:7::/64") == ""
+    assert soon(lambda: place.machine.shell("ip -6 route show fd00:7::/64") == "")
 
 
 def endpoint_id(place: Town, container: str) -> str:

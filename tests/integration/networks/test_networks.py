@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from tests.support.command import Pybuild
+from tests.support.soon import soon
 from tests.support.town import OUTSIDE, Town
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
@@ -63,7 +64,7 @@ def test_create_list_inspect_and_remove(place: Town) -> None:
     ).stderr  # fmt: skip
     assert "active endpoints" in place.pybuild("network", "rm", "back", code=1).stderr
     place.pybuild("rm", "-f", "one", "two")
-    assert "back0" not in place.interfaces()
+    assert soon(lambda: "back0" not in place.interfaces())
     assert place.pybuild.text("network", "rm", "back") == "back"
     assert "not found" in place.pybuild("network", "inspect", "back", code=1).stderr
     assert "pre-defined" in place.pybuild("network", "rm", "bridge", code=1).stderr
