@@ -92,8 +92,11 @@ class Networks:
         if network.driver != "bridge" or network.subnet:
             return network
         with self.store.lock("networks"):
-            network = self.get(text)
-            return network if network.subnet else self._keep(replace(network, id="", chosen=True))
+            return self._subnetted(self.get(text))
+
+    def _subnetted(self, network: Network) -> Network:
+        """Itself, or the default made; under the lock."""
+        return network if network.subnet else self._keep(replace(network, id="", chosen=True))
 
     def create(
         self,
@@ -127,6 +130,8 @@ class Networks:
                 raise NetworkError(f"network with name {name} already exists")
             if NAME in options and any(network.interface == options[NAME] for network in everyone):
                 raise NetworkError(f"--opt {NAME}={options[NAME]}: another network has that bridge")
+            if draft.chosen:
+                self._subnetted(self.get(BRIDGE))  # which has the first subnet, as docker's has
             return self._keep(draft)
 
     def _keep(self, draft: Network) -> Network:

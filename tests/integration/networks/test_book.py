@@ -66,6 +66,16 @@ def test_who_comes_after_a_network_has_moved_is_led_there(
     elsewhere(scene)
 
 
+def test_the_default_has_the_first_subnet_whoever_is_made_first(
+    book: Networks, elsewhere: Callable[[Callable[[], object]], object]
+) -> None:
+    def scene() -> None:
+        assert book.create("mine").subnet == "172.18.0.0/16"
+        assert book.usable("bridge").subnet == "172.17.0.0/16"
+
+    elsewhere(scene)
+
+
 def test_who_comes_after_a_network_has_gone_is_told(
     book: Networks, elsewhere: Callable[[Callable[[], object]], object]
 ) -> None:
