@@ -116,15 +116,16 @@ class BuildRequest:
     annotations: by key, with its level as in `builder.annotations`.
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
     explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
-    that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the whole
-    image. epoch: seconds, whatever SOURCE_DATE_EPOCH says (`builder.epoch`). times: of the files in new layers. clock:
-    without either it is now, and files keep their times; else what goes in decides both (`builder.times`). rewrite: no
-    file is younger than SOURCE_DATE_EPOCH. apart: nothing is remembered but the image. jobs: steps at the same time,
-    None for two a processor. keep_failed: keep the files of a failed RUN. secrets: by id, for RUN --mount=type=secret.
-    agents: sockets of SSH agents by id ("default" is the usual one), for RUN --mount=type=ssh. strict: what is usually
-    passed over in silence is an error. allow: entitlements that were granted (device=NAME: of one device or kind). cdi:
-    where devices are described. devices: those of this host that every RUN has. userns: the numbers of users in RUN,
-    None for the host's. attest: what is told beside the images.
+    that are here. network: of RUN. squash: "new" makes one layer of all that this build adds, "all" one of the
+    whole image. epoch: seconds, whatever SOURCE_DATE_EPOCH says (`builder.epoch`). times: of the files in new
+    layers. clock: without either it is now, and files keep their times; else what goes in decides both
+    (`builder.times`). rewrite: no file is younger than SOURCE_DATE_EPOCH. apart: nothing is remembered but the
+    image. jobs: steps at the same time, None for two a processor. keep_failed: keep the files of a failed RUN.
+    secrets: by id, for RUN --mount=type=secret. agents: sockets of SSH agents by id ("default" is the usual one),
+    for RUN --mount=type=ssh. strict: what is usually passed over in silence is an error. allow: entitlements that
+    were granted (device=NAME: what RUN --device means by it; ,alias=OTHER: under another name, too). cdi: where
+    devices are described. devices: those of this host that every RUN has. userns: the numbers of users in RUN, None
+    for the host's. attest: what is told beside the images.
     """
 
     context: Path | None
@@ -177,6 +178,10 @@ class BuildRequest:
         unknown = {one for one in self.allow if one not in ENTITLEMENTS and not one.startswith(f"{DEVICES}=")}
         if unknown:
             raise ValueError(f"--allow {min(unknown)}: there are {', '.join(sorted(ENTITLEMENTS))}, {DEVICES}=NAME")
+        if any(one.startswith(f"{DEVICES}=") for one in self.allow):
+            from builder.devices import Grants
+
+            Grants.of(self.allow)
         for key in self.annotations:
             scoped(key)
         for output in self.outputs if len(self.platforms) > 1 else ():

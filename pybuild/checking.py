@@ -123,11 +123,11 @@ class Checking:
                 return Ignore.parse(name.read_bytes(), name.name)
         return None
 
-    def _matches(self, pattern: str) -> bool:
+    def _matches(self, pattern: str, *, parents: bool) -> bool:
         from builder.checks.wildcards import matches
 
         assert self.context is not None
-        return matches(self.context, self._ignore, pattern)
+        return matches(self.context, self._ignore, pattern, parents=parents)
 
 
 def located(context: Path | None, file: Path | None) -> Path:

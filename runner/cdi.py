@@ -1,7 +1,8 @@
 """Devices by name: the Container Device Interface, as vendors describe in /etc/cdi what a device needs.
 
 https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md, versions 0.3 to 1.x. Files are read
-strictly: what is unknown, or cannot be done in a sandbox, makes a file's devices unusable, and asking for one says why.
+strictly: of one with what is unknown nothing is there, and who asks for it is told why; what cannot be done in a
+sandbox is refused to who asks.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ CLASS = "org.mobyproject.buildkit.device.class"
 SIZE = 4 << 20
 """Most bytes of a description."""
 
-_KIND = r"[A-Za-z][A-Za-z0-9_.-]*(?<![_.-])/[A-Za-z][A-Za-z0-9_-]*(?<![_-])"
+_KIND = r"[A-Za-z][A-Za-z0-9_.-]*(?<![_.-])/[A-Za-z][A-Za-z0-9_.-]*(?<![_.-])"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?"
 _VERSION = r"v?(?:0\.[3-9]|1)\.\d+(?:\.\d+)?"
+_NUMBERS = ("major", "minor", "fileMode", "uid", "gid")
 _HARMLESS = frozenset(("bind", "rbind", "rw", "nosuid", "nodev", "private", "rprivate"))
 _REFUSED = {
     "hooks": "hooks are programs that would run outside of the sandbox",
@@ -65,7 +67,7 @@ class Described:
     name: str
     file: Path
     automatic: bool
-    group: str
+    group: str | None
     parts: tuple[Mapping[str, Any], ...]
 
     @property
@@ -88,7 +90,7 @@ class Registry:
         self.directories = tuple(directories)
         self.faults: list[str] = []
         """Of the files that could not be read."""
-        self._devices: dict[str, list[Described]] = {}
+        devices: dict[str, list[Described]] = {}
         for directory in self.directories:
             found: dict[str, list[Described]] = {}
             for file in sorted(path for path in _listed(directory) if path.suffix in SUFFIXES):
@@ -97,31 +99,31 @@ class Registry:
                         found.setdefault(device.full, []).append(device)
                 except ValueError as error:
                     self.faults.append(f"{file}: {error}")
-            self._devices |= found  # the later directory's
+            devices |= found  # the later directory's
+        self._devices: dict[str, Described] = {}
+        for full, (first, *others) in sorted(devices.items()):
+            if others:
+                self.faults.append(f"{full} is described twice, so not at all: in {first.file} and {others[0].file}")
+            else:
+                self._devices[full] = first
 
     def find(self, wanted: str) -> list[Described]:
         """The devices of `vendor/class=name`; of `vendor/class` the first one, of `vendor/class=*` all.
 
-        A name may be that of a group, too. Raises ValueError if it is no such name, or described twice.
+        What is no such name, or none that is described, may be the name of a group.
         """
         kind, _, name = wanted.partition("=")
-        if not re.fullmatch(_KIND, kind):
-            raise ValueError(f"{wanted!r} is no device: write vendor.com/class=name")
-        of_kind = [one for full, one in sorted(self._devices.items()) if full.startswith(f"{kind}=")]
+        of_kind = [one for one in self._devices.values() if one.kind == kind]
         if name in ("", "*"):
             found = of_kind if name else of_kind[:1]
         else:
-            found = [one for one in of_kind if one[0].name == name]
-            found = found or [one for one in of_kind if one[0].group == name]
-        for first, *others in found:
-            if others:
-                raise ValueError(f"{first.full} is described twice: in {first.file} and {others[0].file}")
-        return [one for one, *_ in found]
+            found = [one for one in of_kind if one.name == name]
+        return found or [one for one in self._devices.values() if one.group == wanted]
 
     def missing(self, wanted: str) -> str:
         """Why there is nothing of that name, in words."""
         where = " and ".join(map(str, self.directories))
-        known = f"; there are {', '.join(sorted(self._devices))}" if self._devices else ""
+        known = f"; there are {', '.join(self._devices)}" if self._devices else ""
         faults = "".join(f"\n{fault}" for fault in self.faults)
         return f"no description in {where} has the device {wanted}{known}{faults}"
 
@@ -147,7 +149,52 @@ def described(document: Any, file: Path) -> Iterator[Described]:
         told = {**notes, **_mapping(device, "annotations")}
         automatic = str(told.get(AUTOMATIC, "")).lower() in ("1", "t", "true")
         parts = (common, _mapping(device, "containerEdits"))
-        yield Described(kind, name, file, automatic, str(told.get(CLASS, "")), parts)
+        for part in parts:
+            _check(part)
+        if (needed := _needed(kind, bool(told), name, parts)) > _version(version):
+            raise ValueError(f"cdiVersion {version} is too old for what it says: 0.{needed}.0 has that")
+        group = told.get(CLASS)
+        yield Described(kind, name, file, automatic, None if group is None else str(group), parts)
+
+
+def _version(text: str) -> int:
+    """The second number of a version of 0.x, more than any for later ones."""
+    first, second, *_ = text.removeprefix("v").split(".")
+    return int(second) if first == "0" else 1 << 30
+
+
+def _needed(kind: str, noted: bool, name: str, parts: Iterable[Mapping[str, Any]]) -> int:
+    """The first version of 0.x that knows all that is said, as the reference implementation asks for it."""
+    needed = [3]
+    for part in parts:
+        if part.get("intelRdt") is not None or part.get("additionalGIDs"):
+            needed.append(7)
+        if any(_text(node, "hostPath") for node in _list(part, "deviceNodes")):
+            needed.append(5)
+        if any(_text(mount, "type") for mount in _list(part, "mounts")):
+            needed.append(4)
+    if noted or "." in kind.partition("/")[2]:
+        needed.append(6)
+    if name[0].isdigit():
+        needed.append(5)
+    return max(needed)
+
+
+def _check(part: Mapping[str, Any]) -> None:
+    """Whether it says what it may. Raises ValueError."""
+    _only(part, ("env", "deviceNodes", "mounts", "additionalGIDs", "additionalGids", *_REFUSED), "containerEdits")
+    for text in _list(part, "env", str):
+        if "=" not in text[1:] or "\0" in text:
+            raise ValueError(f"env {text!r} is not NAME=VALUE")
+    for node in _list(part, "deviceNodes"):
+        _only(node, ("path", "hostPath", "type", "permissions", *_NUMBERS), "a deviceNode")
+        path = _text(node, "path")
+        if not path or set(_text(node, "permissions")) - set("rwm"):
+            raise ValueError(f"deviceNode {path!r} has {'other permissions than rwm' if path else 'no path'}")
+        for name in _NUMBERS:
+            _number(node, name)
+    for mount in _list(part, "mounts"):
+        _only(mount, ("hostPath", "containerPath", "options", "type"), "a mount")
 
 
 def _listed(directory: Path) -> list[Path]:
@@ -182,13 +229,7 @@ def _edits(part: Mapping[str, Any]) -> Edits:
     for key, why in _REFUSED.items():
         if part.get(key):
             raise ValueError(f"{key} of containerEdits: {why}")
-    _only(part, ("env", "deviceNodes", "mounts", "additionalGIDs", "additionalGids", *_REFUSED), "containerEdits")
-    env = {}
-    for text in _list(part, "env", str):
-        key, equals, value = text.partition("=")
-        if not key or not equals or "\0" in text:
-            raise ValueError(f"env {text!r} is not NAME=VALUE")
-        env[key] = value
+    env = dict(text.split("=", 1) for text in _list(part, "env", str))
     groups = [*_list(part, "additionalGIDs", int), *_list(part, "additionalGids", int)]
     for group in groups:
         if not 0 < group < 2**32 - 1:
@@ -199,15 +240,11 @@ def _edits(part: Mapping[str, Any]) -> Edits:
 
 
 def _node(node: Mapping[str, Any]) -> Device:
-    numbers = ("major", "minor", "fileMode", "uid", "gid")
-    _only(node, ("path", "hostPath", "type", "permissions", *numbers), "a deviceNode")
     path = _text(node, "path")
     access = _text(node, "permissions") or "rwm"
-    if not path or set(access) - set("rwm"):
-        raise ValueError(f"deviceNode {path!r} has {'other permissions than rwm' if path else 'no path'}")
     found = Device.like(_text(node, "hostPath") or path, path, access)
     kind = {"": found.kind, "u": "c"}.get(_text(node, "type"), _text(node, "type"))
-    given = {name: value for name in numbers if (value := _number(node, name)) is not None}
+    given = {name: value for name in _NUMBERS if (value := _number(node, name)) is not None}
     wanted = kind, given.get("major", found.major), given.get("minor", found.minor)
     if wanted != (found.kind, found.major, found.minor):
         is_, says = f"{found.kind} {found.major}:{found.minor}", f"{wanted[0]} {wanted[1]}:{wanted[2]}"
@@ -217,7 +254,6 @@ def _node(node: Mapping[str, Any]) -> Device:
 
 
 def _mount(mount: Mapping[str, Any]) -> Mount:
-    _only(mount, ("hostPath", "containerPath", "options", "type"), "a mount")
     source, target, kind = (_text(mount, key) for key in ("hostPath", "containerPath", "type"))
     options = set(_list(mount, "options", str))
     if kind not in ("", "bind", "none"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from builder.sharing.supply import Supply
     from layers import Chain, Store
 
-FORMAT = 1
+FORMAT = 2
 """Counts up whenever a selection gets another digest for the same files."""
 
 

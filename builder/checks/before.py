@@ -40,7 +40,7 @@ def warn(road: Road, dockerfile: Dockerfile, platform: Platform, bases: Bases) -
                 return None  # no image is asked for
         return known(name, platform, span)
 
-    matches: Callable[[str], bool] | None = None
+    matches: Callable[..., bool] | None = None
     if request.strict:
         from builder.checks.strict import of_builds
         from builder.checks.wildcards import matches as match

@@ -52,7 +52,7 @@ def check(
     build_args: Mapping[str, str] | None = None,
     platform: Platform | None = None,
     ignore: Callable[[], Ignore | None] = lambda: None,
-    matches: Callable[[str], bool] | None = None,
+    matches: Callable[..., bool] | None = None,
     secrets: frozenset[str] | None = None,
     agents: frozenset[str] | None = None,
     skip: Iterable[str] = (),

@@ -165,18 +165,19 @@ def single_quoted_array(visit: Visit) -> Iterator[Found]:
 
 
 def nothing_matches(visit: Visit) -> Iterator[Found]:
-    """`COPY *.jra /`: a wildcard without a match copies nothing and says nothing."""
+    """`COPY *.jra /`: a wildcard without a match copies nothing and says nothing; nor does `COPY --parents . /`."""
     copy = visit.instruction
     assert isinstance(copy, Copy | Add)
     if visit.subject.matches is None or getattr(copy, "from_", None):
         return
+    parents = isinstance(copy, Copy) and copy.parents
     for word in copy.sources:
         path = visit.text(word)
         if (
-            WILDCARD.search(path)
+            (parents or WILDCARD.search(path))
             and not re.match(REMOTE, path)
             and "\\" not in path
-            and not visit.subject.matches(path)
+            and not visit.subject.matches(path, parents=parents)
         ):
             yield Found(f"No file of the context matches {path}: nothing is copied, and nothing is said")
 

@@ -49,7 +49,7 @@ class Subject:
 
     `wanted`: the stages that are checked, in the order of the file. `known`: the platform's variables; `scope`: those
     of FROM lines, `defaults` the same without build arguments (None: they have no value). `ignore` reads the ignore
-    file, None without one; `matches` says whether a wildcard has files in the context, None without a context.
+    file, None without one; `matches` says whether a source has files in the context (`wildcards`), None without one.
     `secrets`, `agents`: those that the build is given, None if nobody knows.
     """
 
@@ -63,7 +63,7 @@ class Subject:
     platform: Platform
     base: Bases
     ignore: Callable[[], Ignore | None] = lambda: None
-    matches: Callable[[str], bool] | None = None
+    matches: Callable[..., bool] | None = None
     secrets: frozenset[str] | None = None
     agents: frozenset[str] | None = None
 

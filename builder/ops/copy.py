@@ -318,6 +318,9 @@ def _directory(placing: Placing, source: Source) -> None:
                 path = f"{head}/{name}" if head else name
                 placing.put(path, Placed(placing.shaped(path, entry), origin.open_file, place, group, content, True))
             continue
+        if item.passed and (on := placing.at(path)) is not None and on.type is EntryType.DIR:
+            placing.directory(path, replace(on, mode=item.entry.mode))
+            continue
         entry = placing.shaped(path, item.entry)
         alone = path.rpartition("/")[0] in made
         if entry.type is EntryType.DIR:

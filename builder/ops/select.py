@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, takewhile
+from itertools import takewhile
 from typing import BinaryIO, Protocol
 
 from builder.batch import HEX, Batch
@@ -74,6 +74,7 @@ class Item:
     """One thing to put down: its place below the source (a file's name, if it is the source), and where it is.
 
     `content` is the digest of its bytes and attributes; `group` is equal for names of one file, None for a single name.
+    `passed`: it is a directory that is only on the way to what is wanted.
     """
 
     relative: str
@@ -81,6 +82,7 @@ class Item:
     entry: Entry
     content: str = ""
     group: object | None = None
+    passed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Selection:
                 number = numbers.setdefault(item.group, len(numbers)) if item.group in several else None
                 lines.append([
                     item.relative, entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.linkname,
-                    entry.major, entry.minor, item.content, number,
+                    entry.major, entry.minor, item.content, number, *(["passed"] if item.passed else ()),
                 ])  # fmt: skip
         lines += [[name, text] for name, text in self.files]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
@@ -184,15 +186,13 @@ def select(origins: Callable[[int | None], Origin], op: Copy, step: Step) -> Sel
         before = len(found)
         clean = posixpath.normpath("/" + text).lstrip("/")
         if op.parents:
-            found += _with_parents(origin, text, excluded, step)
-        elif WILD.search(clean) and fetched is None:
-            if head := "/".join(takewhile(lambda part: not WILD.search(part), clean.split("/"))):
-                _, entry = _found(origin, head, step)  # what is no pattern has to be there
-                if entry.type is not EntryType.DIR:
-                    raise ContextError(f'"/{head}" is not a directory', span=step.span)
-            found += [_source(origin, path, excluded, step) for path in sorted(matches(origin, clean, deep=False))]
+            from builder.ops.parents import with_parents
+
+            found += with_parents(origin, text, excluded, step)
+        elif fetched is None:
+            found += [source_at(origin, path, excluded, step) for path in named(origin, clean, step)]
         else:
-            found.append(_source(origin, clean, excluded, step))
+            found.append(source_at(origin, clean, excluded, step))
         if op.origin is None and fetched is None:
             found[before:] = [replace(source, local=True) for source in found[before:]]
         if op.unpack if fetched is None else op.unpack_fetched:
@@ -203,23 +203,35 @@ def select(origins: Callable[[int | None], Origin], op: Copy, step: Step) -> Sel
     return Selection(tuple(kept), op.files)
 
 
+def named(origin: Origin, clean: str, step: Step) -> list[str]:
+    """The paths that one names: itself, or those that fit it. Raises ContextError."""
+    if not WILD.search(clean):
+        return [clean]
+    if head := "/".join(takewhile(lambda part: not WILD.search(part), clean.split("/"))):
+        _, entry = found_at(origin, head, step)  # what is no pattern has to be there
+        if entry.type is not EntryType.DIR:
+            raise ContextError(f'"/{head}" is not a directory', span=step.span)
+    return sorted(matches(origin, clean))
+
+
 def mounted(origin: Origin, path: str, step: Step) -> Source:
     """What a mount of a path shows, under the name MOUNTED in a directory of its own. Raises ContextError."""
-    where, entry = _found(origin, path, step)
-    top = _item(origin, MOUNTED, where, entry)
-    below = _below(origin, where, MOUNTED, None) if entry.type is EntryType.DIR else ()
-    return Source(origin, Item("", "", Entry("", EntryType.DIR, 0o755)), (top, *below))
+    where, entry = found_at(origin, path, step)
+    top = item_of(origin, MOUNTED, where, entry)
+    inside = below(origin, where, MOUNTED, None) if entry.type is EntryType.DIR else ()
+    return Source(origin, Item("", "", Entry("", EntryType.DIR, 0o755)), (top, *inside))
 
 
-def _source(origin: Origin, path: str, excluded: Ignore | None, step: Step) -> Source:
-    where, entry = _found(origin, path, step)
+def source_at(origin: Origin, path: str, excluded: Ignore | None, step: Step) -> Source:
+    """The source at a path, without what is excluded. Raises ContextError."""
+    where, entry = found_at(origin, path, step)
     if entry.type is not EntryType.DIR:
-        return Source(origin, replace(_item(origin, posixpath.basename(path), where, entry), group=None))
-    return Source(origin, _item(origin, "", where, entry), tuple(_below(origin, where, "", excluded)))
+        return Source(origin, replace(item_of(origin, posixpath.basename(path), where, entry), group=None))
+    return Source(origin, item_of(origin, "", where, entry), tuple(below(origin, where, "", excluded)))
 
 
-def _found(origin: Origin, path: str, step: Step) -> tuple[str, Entry]:
-    """Where a path leads, and what is there."""
+def found_at(origin: Origin, path: str, step: Step) -> tuple[str, Entry]:
+    """Where a path leads, and what is there. Raises ContextError."""
     try:
         where = origin.resolve(path)
     except UnsafePath as error:
@@ -232,7 +244,8 @@ def _found(origin: Origin, path: str, step: Step) -> tuple[str, Entry]:
     return where, entry
 
 
-def _item(origin: Origin, relative: str, path: str, entry: Entry) -> Item:
+def item_of(origin: Origin, relative: str, path: str, entry: Entry) -> Item:
+    """One thing of an origin."""
     group = origin.inode(path) if entry.type is EntryType.FILE else None
     return Item(relative, path, entry, origin.digest(path, entry), group)
 
@@ -248,7 +261,7 @@ def _near(origin: Origin, path: str) -> str:
     return f"did you mean {head + '/' if head else ''}{near[0]}?" if near else ""
 
 
-def _below(origin: Origin, path: str, relative: str, excluded: Ignore | None) -> Iterator[Item | Batch]:
+def below(origin: Origin, path: str, relative: str, excluded: Ignore | None) -> Iterator[Item | Batch]:
     """Everything in a directory, directories before what is in them."""
     above, before = f"{path}/" if path else "", f"{relative}/" if relative else ""
     for part in origin.parts(path) if excluded is None else origin.children(path):
@@ -261,58 +274,28 @@ def _below(origin: Origin, path: str, relative: str, excluded: Ignore | None) ->
             continue
         if entry.type is not EntryType.DIR:
             if excluded is None or not excluded.ignores(rest):
-                yield _item(origin, rest, place, entry)
+                yield item_of(origin, rest, place, entry)
             continue
-        inside = _below(origin, place, rest, excluded)
+        inside = below(origin, place, rest, excluded)
+        here = item_of(origin, rest, place, entry)
         if excluded is not None and excluded.ignores(rest):
-            first = next(inside, None)
-            if first is None:
-                continue
-            inside = chain((first,), inside)
-        yield _item(origin, rest, place, entry)
+            yield from passed(here, inside)
+        else:
+            yield here
+            yield from inside
+
+
+def passed(here: Item, inside: Iterator[Item | Batch]) -> Iterator[Item | Batch]:
+    """What is inside of a directory that is only passed on the way to it; nothing if nothing is."""
+    first = next(inside, None)
+    if first is not None:
+        yield replace(here, passed=True)
+        yield first
         yield from inside
 
 
-def _folders(origin: Origin, path: str) -> Iterator[str]:
-    """Every directory below one, at any depth."""
-    for name in origin.children(path):
-        place = f"{path}/{name}" if path else name
-        entry = origin.get(place)
-        if entry is not None and entry.type is EntryType.DIR:
-            yield place
-            yield from _folders(origin, place)
-
-
-def _with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step) -> Iterator[Source]:
-    """--parents: the path of a source from the root (or from `/./`) is kept below the destination."""
-    start, pivot, rest = text.partition("/./")
-    base = posixpath.normpath("/" + start).lstrip("/") if pivot else ""
-    pattern = posixpath.normpath("/" + (rest if pivot else text)).lstrip("/")
-    full = f"{base}/{pattern}".strip("/")
-    paths = sorted(matches(origin, full)) if WILD.search(full) else [full]
-    for path in paths:
-        entry = origin.get(path)
-        if entry is None:
-            raise ContextError(f'"/{path}": not found', span=step.span, help=origin.ignored(path))
-        relative = path[len(base) :].lstrip("/") if base else path
-        items: list[Item | Batch] = []
-        parts = relative.split("/") if relative else []
-        for depth in range(1, len(parts) + 1):
-            place = "/".join(parts[:depth])
-            at = f"{base}/{place}" if base else place
-            here = origin.get(at)
-            assert here is not None
-            items.append(_item(origin, place, at, here))
-        if entry.type is EntryType.DIR:
-            items += _below(origin, path, relative, excluded)
-        top = origin.get(base)
-        if top is None or top.type is not EntryType.DIR:
-            raise ContextError(f'"/{base}" is not a directory', span=step.span, help="/./ stands behind one")
-        yield Source(origin, _item(origin, "", base, top), tuple(items))
-
-
-def matches(origin: Origin, pattern: str, *, deep: bool = True) -> list[str]:
-    """Paths that fit a pattern, component by component (Go's filepath.Match; if `deep`, `**` for any number)."""
+def matches(origin: Origin, pattern: str) -> list[str]:
+    """Paths that fit a pattern, component by component (Go's filepath.Match). Raises ContextError."""
     found = [""]
     for part in pattern.split("/"):
         following: list[str] = []
@@ -321,16 +304,9 @@ def matches(origin: Origin, pattern: str, *, deep: bool = True) -> list[str]:
             if entry is None or entry.type is not EntryType.DIR:
                 continue
             where = origin.resolve(path)
-            if deep and part == "**":
-                following.append(path)
-                for place in _folders(origin, where):
-                    rest = place[len(where) + 1 :] if where else place
-                    following.append(f"{path}/{rest}" if path else rest)
-                continue
             if not WILD.search(part):
-                below = f"{path}/{part}" if path else part
                 if origin.get(f"{where}/{part}" if where else part) is not None:
-                    following.append(below)
+                    following.append(f"{path}/{part}" if path else part)
                 continue
             try:
                 fits = re.compile(component(part), re.DOTALL).fullmatch

@@ -39,6 +39,8 @@ def _put(planner: Planner, instruction: Copy | Add, state: State, origin: int | 
     dest = expand(instruction.dest, state.lookup)
     chown, chmod = (_optional(word, state) for word in (instruction.chown, instruction.chmod))
     files = tuple((heredoc.name, expand_heredoc(heredoc, state.lookup)) for heredoc in instruction.files)
+    if isinstance(instruction, Copy) and instruction.parents:
+        _told(planner, instruction, sources)
     elsewhere = [_remote(planner, instruction, word, state) for word in instruction.sources]
     op = CopyOp(
         tuple(path if there is None else there[1] for path, there in zip(sources, elsewhere, strict=True)),
@@ -58,8 +60,17 @@ def _put(planner: Planner, instruction: Copy | Add, state: State, origin: int | 
     title = instruction.text.strip() or name
     step = planner.draft.step(op, state.top, title, instruction.span, state.platform)
     flags = [f"--{key}={value}" for key, value in (("chown", chown), ("chmod", chmod)) if value]
-    shown = [*flags, *sources, *(f"<<{file}" for file, _ in files), dest]
+    shown = [*(["--parents"] if op.parents else ()), *flags, *sources, *(f"<<{file}" for file, _ in files), dest]
     state.told(f"{name} {' '.join(shown)} # buildkit", step)
+
+
+def _told(planner: Planner, instruction: Copy, sources: list[str]) -> None:
+    """Warn of a source of --parents that copies nothing, as with BuildKit, because it names a directory alone."""
+    for word, path in zip(instruction.sources, sources, strict=True):
+        start, pivot, rest = path.partition("/./")
+        if not posixpath.normpath(f"/{rest if pivot else path}").lstrip("/"):
+            where = f"{start}/./" if pivot else ""
+            planner.warn(f"COPY --parents {path} copies nothing: write {where}* for what is in it", word.span)
 
 
 def _remote(planner: Planner, instruction: Copy | Add, word: Word, state: State) -> tuple[int, str] | None:

@@ -1,7 +1,7 @@
 """Ask the BuildKit of a chroot what it makes of the cases, and keep it.
 
-`python -m tests.acceptance.differ CHROOT [FEATURE | FEATURE/NAME]…`, a chroot as `bench/peers/sid` makes it; without
-names, the cases that have no answer yet.
+`python -m tests.acceptance.differ CHROOT [FEATURE | FEATURE/NAME]…`, a chroot as `bench/peers/sid` makes it, or for
+COPY --parents, RUN --device and RUN --security `bench/peers/labs`; without names, the cases that have no answer yet.
 """
 
 import json
@@ -29,7 +29,13 @@ def main(root: Path, wanted: Sequence[str] = ()) -> None:
         (work / "busybox").mkdir()
         (work / "busybox/rootfs.tar").write_bytes(rootfs("busybox").read_bytes())
         (work / "busybox/Dockerfile").write_bytes((DOCKERFILES / "busybox/Dockerfile").read_bytes())
-        options = "--feature containerd-snapshotter=true"
+        settings = {
+            "features": {"containerd-snapshotter": True},
+            "builder": {"Entitlements": {"security-insecure": True}},
+            "cdi-spec-dirs": [str(work / "cdi")],
+        }
+        (work / "daemon.json").write_text(json.dumps(settings), encoding="utf-8")
+        options = f"--config-file {work}/daemon.json"
         with dockerd(work / "daemon", root=root, shared=[work], options=options) as daemon:
             daemon.docker("buildx", "build", "--provenance=false", "-t", "busybox", work / "busybox")
             for feature in features():
@@ -56,6 +62,8 @@ def answer(daemon: Dockerd, case: Case, work: Path, base: Tree) -> dict[str, Any
     file, context = case.write(work)
     out = work / f"{case.feature}.{case.name}.tar"
     flags = [f"--build-arg={key}={value}" for key, value in case.args.items()]
+    flags += [f"--allow={one}" for one in case.head("allow")]
+    flags += [f"--build-context={name}={context / path}" for name, path in case.named.items()]
     if case.target is not None:
         flags.append(f"--target={case.target}")
     # fmt: off
@@ -66,7 +74,7 @@ def answer(daemon: Dockerd, case: Case, work: Path, base: Tree) -> dict[str, Any
     if done.returncode:
         return {"error": re.sub(rf"{work}/?", "", done.stderr.strip().splitlines()[-1])}
     try:
-        return told(read_image(out), base)
+        return told(read_image(out), base, created=case.feature == "epoch")
     finally:
         out.unlink()
 

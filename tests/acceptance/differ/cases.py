@@ -8,8 +8,10 @@ A section begins with `==== name` and header lines, then comes the Dockerfile:
     bytes: crlf | bom | ESCAPES   how the Dockerfile is written; ESCAPES: \\xHH in it stand for bytes
     fifo: PATH           a pipe of the context        xattr: PATH NAME VALUE      an extended attribute
     users: host          RUN has the host's users, as BuildKit's
+    allow: ENTITLEMENT   as --allow                   named: NAME PATH      --build-context: a directory of the context
 
-The context of all is the one of `tests/acceptance/cases.py`; the Dockerfile stands beside it.
+The context of all is the one of `tests/acceptance/cases.py`; the Dockerfile stands beside it. Devices are those of
+`CDI`.
 """
 
 import json
@@ -26,8 +28,52 @@ from tests.acceptance.cases import MTIME, make_context
 from tests.acceptance.checks.cases import sections
 
 HERE = Path(__file__).parent
-HEADS = ("arg", "target", "ignore", "file", "link", "mode", "fifo", "xattr", "users", "bytes")
+HEADS = ("arg", "target", "ignore", "file", "link", "mode", "fifo", "xattr", "users", "bytes", "allow", "named")
 CONTEXT = frozenset(("file", "link", "mode", "fifo", "xattr"))
+_AUTOMATIC, _CLASS = "org.mobyproject.buildkit.device.autoallow", "org.mobyproject.buildkit.device.class"
+CDI: dict[str, Any] = {
+    "device": {
+        "foo": {"env": ["FOO=injected", "BOTH=foo"], "deviceNodes": [{"path": "/dev/other", "hostPath": "/dev/zero"}]},
+        "bar": {"env": ["BAR=bar", "BOTH=bar"]},
+        "free": {"env": ["FREE=1"], _AUTOMATIC: "true"},
+        "modes": {
+            "deviceNodes": [{"path": "/dev/moded", "hostPath": "/dev/zero", "fileMode": 0o640, "uid": 3, "gid": 4}]
+        },
+        "below": {"deviceNodes": [{"path": "/dev/deep/er/zero", "hostPath": "/dev/zero", "permissions": "r"}]},
+        "mounts": {
+            "mounts": [{"hostPath": "TOLD", "containerPath": "/vendor/told", "options": ["ro", "bind"]}],
+        },
+        "groups": {"additionalGIDs": [44]},
+        "hooked": {"hooks": [{"hookName": "createRuntime", "path": "/bin/true"}]},
+        "broken": {"deviceNodes": [{"path": "/dev/nosuch"}]},
+    },
+    "cards": {
+        "one": {"env": ["CARD=one"], _CLASS: "gpu"},
+        "two": {"env": ["CARD=two"], _CLASS: "gpu"},
+        "lamp": {"env": ["LIGHT=on"], _CLASS: "light", _AUTOMATIC: "1"},
+        "group": {"env": ["GROUPED=yes"], _CLASS: "vendor.example/group"},
+    },
+}
+"""What is edited for `vendor.example/KIND=NAME`, and annotations."""
+OTHER_DESCRIPTIONS = {
+    "other.yaml": """\
+cdiVersion: 0.6.0
+kind: vendor.yaml/device
+devices: [{name: plain, containerEdits: {env: [YAML=1]}}]
+""",
+    "old.yaml": """\
+cdiVersion: 0.5.0
+kind: vendor.old/device
+devices:
+- name: fits
+  annotations: {org.mobyproject.buildkit.device.autoallow: "true"}
+  containerEdits: {env: [OLD=1], additionalGIDs: [44]}
+""",
+    "one.yaml": "cdiVersion: 0.6.0\nkind: vendor.twice/device\ndevices: [{name: t, containerEdits: {env: [T=1]}}]\n",
+    "two.yaml": "cdiVersion: 0.6.0\nkind: vendor.twice/device\ndevices: [{name: t, containerEdits: {env: [T=2]}}]\n",
+    "odd.yaml": "cdiVersion: 0.6.0\nkind: vendor.odd/device\ndevices: [{name: o, containerEdits: {nosuch: [O=1]}}]\n",
+    "same.txt": "cdiVersion: 0.6.0\nkind: vendor.text/device\ndevices: [{name: x, containerEdits: {env: [X=1]}}]\n",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +98,11 @@ class Case:
     def target(self) -> str | None:
         """The stage that is asked for."""
         return next(iter(self.head("target")), None)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Directories of the context that are contexts of their own."""
+        return dict(word.split(" ", 1) for word in self.head("named"))
 
     @property
     def data(self) -> bytes:
@@ -99,9 +150,27 @@ class Case:
 
 
 def prepare(work: Path) -> None:
-    """Make the common context."""
+    """Make the common context, and describe devices in `cdi`."""
     (work / "context").mkdir()
     make_context(work / "context")
+    (work / "cdi").mkdir()
+    (work / "told").write_text("of the host\n", encoding="utf-8")
+    for kind, devices in CDI.items():
+        described: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "annotations": {key: value for key, value in edits.items() if isinstance(value, str)},
+                "containerEdits": {key: value for key, value in edits.items() if not isinstance(value, str)},
+            }
+            for name, edits in devices.items()
+        ]
+        document: dict[str, Any] = {"cdiVersion": "0.7.0", "kind": f"vendor.example/{kind}", "devices": described}
+        if kind == "cards":
+            document["containerEdits"] = {"env": ["COMMON=1"]}
+        text = json.dumps(document).replace("TOLD", str(work / "told"))
+        (work / f"cdi/{kind}.json").write_text(text, encoding="utf-8")
+    for name, text in OTHER_DESCRIPTIONS.items():
+        (work / "cdi" / name).write_text(text, encoding="utf-8")
 
 
 def features() -> list[str]:

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from builder.sources.named import Directory, key_of
 from layers import LayerError
 from pybuild import BuildError, BuildRequest, Output, build
 from registry.errors import RegistryError
@@ -24,18 +25,24 @@ def answer(case: Case, store: Path, work: Path, base: Tree) -> dict[str, Any]:
     """What becomes of a case: what `told` says, or the error."""
     file, context = case.write(work)
     out = work / "image.tar"
-    request = BuildRequest(
-        context=context,
-        dockerfile=file,
-        build_args=case.args,
-        target=case.target,
-        network="none",
-        keep_failed=False,
-        no_cache=case.feature != "real",  # a cached layer has the times of another case's files
-        userns=None if case.head("users") else Ids.usual(),
-        outputs=(Output("oci", out, codec="none"),),
-        clock=True,
-    )
+    try:
+        request = BuildRequest(
+            context=context,
+            dockerfile=file,
+            build_args=case.args,
+            target=case.target,
+            network="none",
+            keep_failed=False,
+            no_cache=case.feature != "real",  # a cached layer has the times of another case's files
+            userns=None if case.head("users") else Ids.usual(),
+            outputs=(Output("oci", out, codec="none"),),
+            rewrite=False,
+            allow=frozenset(case.head("allow")),
+            cdi=(work / "cdi",),
+            contexts={key_of(name): Directory(context / path) for name, path in case.named.items()},
+        )
+    except ValueError as error:
+        return {"error": str(error)}
     try:
         build(request, root=store)
         if case.feature == "real":
@@ -44,7 +51,7 @@ def answer(case: Case, store: Path, work: Path, base: Tree) -> dict[str, Any]:
                 return {"ran again": again}
     except (BuildError, LayerError, RegistryError, RunnerError) as error:
         return {"error": str(error).replace(f"{work}/", "")}
-    return told(read_image(out), base)
+    return told(read_image(out), base, created=case.feature == "epoch")
 
 
 def main(store: Path, work: Path) -> None:

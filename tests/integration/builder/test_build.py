@@ -86,7 +86,8 @@ def paths(store: Store, result: BuildResult) -> dict[str, str]:
         ("COPY --parents d/e/deep /x/", {"x": "/", "x/d": "/", "x/d/e": "/", "x/d/e/deep": "d/e/deep"}),
         ("COPY --parents d/./e/deep /x/", {"x": "/", "x/e": "/", "x/e/deep": "d/e/deep"}),
         ("COPY --parents d/e/. /x/", {"x": "/", "x/d": "/", "x/d/e": "/", "x/d/e/deep": "d/e/deep"}),
-        ("COPY --parents d/e/./ /x/", {"x": "/", "x/deep": "d/e/deep"}),
+        ("COPY --parents d/e/./* /x/", {"x": "/", "x/deep": "d/e/deep"}),
+        ("COPY --parents d/e/./ /x/", {"x": "/"}),
         ("COPY --link a /.config", {".config": "a"}),
         ("COPY --link a /.d./", {".d.": "/", ".d./a": "a"}),
         ("COPY --link d/e /", {"deep": "d/e/deep"}),
@@ -102,7 +103,7 @@ def test_copied_files_land_where_they_should(
 
 
 def test_every_file_of_the_context(make: Build, store: Store) -> None:
-    found = paths(store, make("FROM scratch\nCOPY --parents . /x/"))
+    found = paths(store, make("FROM scratch\nCOPY --parents * /x/"))
     assert found["x/d/e/deep"] == "d/e/deep"
     assert found == {f"x/{name}" if name else "x": text for name, text in {
         "": "/", "a": "a", "b.txt": "b.txt", ".hidden": ".hidden", "d": "/", "d/one": "d/one",

@@ -33,7 +33,7 @@ def described(shared_pybuild: Pybuild, tmp_path: Path) -> Pybuild:
     devices = [{"name": "foo", "containerEdits": edits}, {"name": "hooked", "containerEdits": hook}]
     free = {"name": "free", "annotations": {"org.mobyproject.buildkit.device.autoallow": "true"}}
     free |= {"containerEdits": {"env": ["FREE=1"]}}
-    document = {"cdiVersion": "0.6.0", "kind": KIND, "devices": [*devices, free]}
+    document = {"cdiVersion": "0.7.0", "kind": KIND, "devices": [*devices, free]}
     (tmp_path / "cdi/vendor.json").write_text(json.dumps(document))
     environment = {**shared_pybuild.env, "PYBUILD_CDI_SPEC_DIRS": str(tmp_path / "cdi")}
     return Pybuild(shared_pybuild.root, environment)

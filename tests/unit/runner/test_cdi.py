@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from runner.cdi import Edits, Registry, described
 
 FIRST = """\
-cdiVersion: "0.6.0"
+cdiVersion: "0.7.0"
 kind: "vendor1.example/device"
 containerEdits:
   env: [COMMON=1]
@@ -46,15 +46,15 @@ def test_names_kinds_and_groups(tmp_path: Path) -> None:
     found = registry(tmp_path, first_yaml=FIRST)
     kind = "vendor1.example/device"
     assert names(found, f"{kind}=foo") == ["foo"]
-    assert names(found, f"{kind}=both") == ["bar", "baz"]
+    assert names(found, "both") == ["bar", "baz"]
+    assert names(found, f"{kind}=both") == []
     assert names(found, kind) == ["bar"]
     assert names(found, f"{kind}=*") == ["bar", "baz", "foo"]
     assert names(found, f"{kind}=nothing") == names(found, "vendor2.example/device") == []
     assert f"{kind}=foo" in found.missing("x")
-    assert [one.automatic for one in found.find(f"{kind}=both")] == [True, False]
-    for bad in ("", "foo", "a/b/c=d", "/dev/zero", "vendor_/x=y", "=x"):
-        with pytest.raises(ValueError, match="no device"):
-            found.find(bad)
+    assert [one.automatic for one in found.find("both")] == [True, False]
+    for none in ("", "foo", "a/b/c=d", "/dev/zero", "vendor_/x=y", "=x", "*"):
+        assert names(found, none) == []
 
 
 def test_edits(tmp_path: Path) -> None:
@@ -84,14 +84,15 @@ def test_the_later_directory_counts_and_twins_are_refused(tmp_path: Path) -> Non
     both = Registry([tmp_path / "a", tmp_path / "b", tmp_path / "none"])
     assert both.find("vendor1.example/device=foo")[0].file == tmp_path / "b/x.yaml"
     (tmp_path / "b/y.yaml").write_text(FIRST)
-    with pytest.raises(ValueError, match="described twice"):
-        Registry([tmp_path / "a", tmp_path / "b"]).find("vendor1.example/device=foo")
+    twice = Registry([tmp_path / "a", tmp_path / "b"])
+    assert twice.find("vendor1.example/device=foo") == []
+    assert "described twice" in twice.missing("vendor1.example/device=foo")
 
 
 def document(**more: Any) -> dict[str, Any]:
     """A description of one device, with other edits."""
     device = {"name": "one", "containerEdits": more.pop("edits", {})}
-    return {"cdiVersion": "0.6.0", "kind": "vendor.example/class", "devices": [device], **more}
+    return {"cdiVersion": "0.7.0", "kind": "vendor.example/class", "devices": [device], **more}
 
 
 UNREADABLE: list[tuple[str, str]] = [
@@ -105,6 +106,31 @@ UNREADABLE: list[tuple[str, str]] = [
     (json.dumps(document(devices=["x"])), "no list"),
     (json.dumps(document(color="red")), "'color'"),
     (json.dumps(document(containerEdits=[])), "no object"),
+    *(
+        (json.dumps(document(edits=edits)), why)
+        for edits, why in (
+            ({"color": "red"}, "'color'"),
+            ({"env": ["NAME"]}, "NAME=VALUE"),
+            ({"env": ["=value"]}, "NAME=VALUE"),
+            ({"env": [5]}, "no list"),
+            ({"deviceNodes": [{"hostPath": "/dev/zero"}]}, "no path"),
+            ({"deviceNodes": [{"path": "/dev/zero", "permissions": "rx"}]}, "rwm"),
+            ({"deviceNodes": [{"path": "/dev/zero", "major": -1}]}, "no number"),
+            ({"deviceNodes": [{"path": "/dev/zero", "colour": 1}]}, "'colour'"),
+            ({"mounts": [{"source": "/etc", "containerPath": "/x"}]}, "'source'"),
+        )
+    ),
+    *(
+        (json.dumps(document(cdiVersion=version, **more)), "too old")
+        for version, more in (
+            ("0.6.0", {"edits": {"additionalGIDs": [44]}}),
+            ("0.5.0", {"annotations": {"a": "b"}}),
+            ("0.5.0", {"kind": "vendor.example/cl.ass"}),
+            ("0.4.0", {"edits": {"deviceNodes": [{"path": "/dev/zero", "hostPath": "/dev/zero"}]}}),
+            ("0.4.0", {"devices": [{"name": "1"}]}),
+            ("0.3.0", {"edits": {"mounts": [{"hostPath": "/etc", "containerPath": "/x", "type": "bind"}]}}),
+        )
+    ),
 ]
 
 
@@ -119,18 +145,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hooks": [{"hookName": "createContainer", "path": "/bin/true"}]}, "outside of the sandbox"),
     ({"intelRdt": {"closID": "x"}}, "RDT"),
     ({"netDevices": [{"hostInterfaceName": "eth0", "name": "eth0"}]}, "network interfaces"),
-    ({"color": "red"}, "'color'"),
-    ({"env": ["NAME"]}, "NAME=VALUE"),
-    ({"env": [5]}, "no list"),
     ({"additionalGIDs": [0]}, "no number of a group"),
-    ({"deviceNodes": [{"hostPath": "/dev/zero"}]}, "no path"),
     ({"deviceNodes": [{"path": "/vendor/zero", "hostPath": "/dev/zero"}]}, "below /dev"),
     ({"deviceNodes": [{"path": "/dev/nothing-like-it"}]}, "No such file"),
     ({"deviceNodes": [{"path": "/dev/x", "hostPath": "/etc/passwd"}]}, "no device"),
     ({"deviceNodes": [{"path": "/dev/zero", "major": 1, "minor": 9}]}, "c 1:5"),
-    ({"deviceNodes": [{"path": "/dev/zero", "permissions": "rx"}]}, "rwm"),
-    ({"deviceNodes": [{"path": "/dev/zero", "major": -1}]}, "no number"),
-    ({"deviceNodes": [{"path": "/dev/zero", "colour": 1}]}, "'colour'"),
     ({"mounts": [{"hostPath": "/nowhere-at-all", "containerPath": "/x"}]}, "not there"),
     ({"mounts": [{"hostPath": "etc", "containerPath": "/x"}]}, "absolute"),
     ({"mounts": [{"hostPath": "/etc", "containerPath": "/x", "options": ["rshared"]}]}, "rshared"),

@@ -1,6 +1,7 @@
 """Rules beyond BuildKit's and hadolint's, options, mending: what is said, and what is left alone."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,9 +93,27 @@ def test_wildcards_are_looked_up_in_the_context(tmp_path: Path) -> None:
         assert matches(tmp_path, None, pattern) is found
     assert not matches(tmp_path, Ignore.parse(b"*.txt"), "*.txt")
     text = "FROM scratch\nCOPY *.jar /x/\n"
-    assert hears("WildcardMatchesNothing", text, matches=lambda _: False)
-    assert not hears("WildcardMatchesNothing", text, matches=lambda _: True)
+    assert hears("WildcardMatchesNothing", text, matches=lambda _, **__: False)
+    assert not hears("WildcardMatchesNothing", text, matches=lambda _, **__: True)
     assert not hears("WildcardMatchesNothing", text)
+
+
+def test_sources_with_parents_are_looked_up_in_the_context(tmp_path: Path) -> None:
+    (tmp_path / "sub/deep").mkdir(parents=True)
+    for name in ("a.txt", "sub/b.jar", "sub/deep/c.jar"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("sub")
+    for pattern, found in (
+        ("a.txt", True), ("sub/deep", True), ("**/*.jar", True), ("*.jar", False), ("sub/**/c.jar", True),
+        ("sub/./deep/c.jar", True), ("s*/./b.jar", True), ("sub/./a.txt", False), (".", False), ("sub/./", False),
+        ("link", True), ("link/b.jar", False), ("link/./b.jar", True), ("none", False), ("[a-", True),
+    ):  # fmt: skip
+        assert matches(tmp_path, None, pattern, parents=True) is found, pattern
+    assert not matches(tmp_path, Ignore.parse(b"sub"), "sub/./b.jar", parents=True)
+    assert hears(
+        "WildcardMatchesNothing", "FROM scratch\nCOPY --parents . /x/\n", matches=partial(matches, tmp_path, None)
+    )
+    assert not hears("WildcardMatchesNothing", "FROM scratch\nCOPY . /x/\n", matches=partial(matches, tmp_path, None))
 
 
 def test_secrets_and_arguments_of_a_strict_build() -> None:
