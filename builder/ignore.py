@@ -154,16 +154,21 @@ class Ignore:
         return hits[-1][0] if hits else None
 
 
+ENDING = re.compile(r"\*\*[^*?\[\]\\]*")
+"""What begins with ** and goes on with nothing special: how a path ends, in the middle of a name, too."""
+
+
 def translate(pattern: str) -> str:
     """A pattern as a regular expression. Raises ValueError for a class that does not end."""
+    if ENDING.fullmatch(pattern):
+        return f"(?:.*/)?{re.escape(pattern[3:])}" if pattern.startswith("**/") else f".*{re.escape(pattern[2:])}"
     out: list[str] = []
     at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "*" and pattern.startswith("*", at):
-            while pattern.startswith("*", at):
-                at += 1
+            at += 1
             if pattern.startswith("/", at):
                 at += 1
             out.append(".*" if at == len(pattern) else "(?:.*/)?")

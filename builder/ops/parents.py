@@ -38,12 +38,14 @@ def with_parents(origin: Origin, text: str, excluded: Ignore | None, step: Step)
     whole = f"{start}/{pattern}".strip("/")
     if not WILD.search(whole) and origin.get(whole) is None:
         found_at(origin, whole, step)
+    if not WILD.search(start):
+        _, entry = found_at(origin, start, step)
+        if entry.type is not EntryType.DIR:
+            raise ContextError(f'"/{start}" is not a directory', span=step.span, help=f"{PIVOT} stands behind one")
     for base in named(origin, start, step):
-        where, entry = found_at(origin, base, step)
-        if entry.type is EntryType.DIR:
-            yield Source(origin, item_of(origin, "", where, entry), tuple(wanted.below(where)))
-        elif not WILD.search(start):
-            raise ContextError(f'"/{base}" is not a directory', span=step.span, help=f"{PIVOT} stands behind one")
+        where, top = found_at(origin, base, step)
+        if top.type is EntryType.DIR:
+            yield Source(origin, item_of(origin, "", where, top), tuple(wanted.below(where)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _put(planner: Planner, instruction: Copy | Add, state: State, origin: int | 
         isinstance(instruction, Add) and instruction.unpack is not False,
         tuple(_extended(planner, "--exclude", text, instruction, state) for text in instruction.excludes),
         isinstance(instruction, Copy) and instruction.parents,
-        instruction.link,
+        instruction.link and not chmod,  # as with BuildKit: its merge cannot change modes
         context,
         tuple(None if there is None else there[0] for there in elsewhere) if any(elsewhere) else (),
         isinstance(instruction, Add) and instruction.unpack is True,

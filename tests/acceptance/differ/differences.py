@@ -25,6 +25,8 @@ ATTRIBUTES = "extended attributes go along as with cp -a"
 SPECIAL = "a directory made by COPY has all of the mode; BuildKit's lose it if it has setuid, setgid or sticky"
 SLASHED = "patterns of --exclude may begin with a slash, as those of .dockerignore"
 VARIABLES = "variables are expanded in --from and --exclude, too"
+PIVOTS = "before /./ stand directories; BuildKit copies the files of a stage that fit it as if --parents were not there"
+SENT = "BuildKit is sent only what some COPY fits of a context, so whether a directory is there depends on all of them"
 FOLDERS = "a here-document's name may have folders"
 NO_USER = "the image has no user 'nosuch'; it has root, daemon, www-data, nobody"
 NO_GROUP = "the image has no group 'nosuch'; it has root, daemon, www-data, users, nogroup"
@@ -146,6 +148,11 @@ DIFFERENCES: dict[str, Difference] = {
     ),
     "parents/from-named-missing": Difference(ABSENT, {"error": '"/nope": not found'}),
     "parents/from-stage-missing": Difference(ABSENT, {"error": '"/a/c": not found'}),
+    "parents/from-stage-pivot-file": Difference(PIVOTS, {"error": '"/file.txt" is not a directory'}),
+    "parents/from-stage-pivot-files": Difference(
+        PIVOTS,
+        {"tree": None, "dated": None},
+    ),
     "parents/hard-links": Difference(
         "names of one file stay that, whichever sources they come from; BuildKit makes a file for each source",
         {
@@ -163,6 +170,8 @@ DIFFERENCES: dict[str, Difference] = {
     "parents/missing-dir": Difference(ABSENT, {"error": '"/nope/deep/file": not found'}),
     "parents/negated-pattern": Difference(ABSENT, {"error": '"/!dir": not found'}),
     "parents/parent-xattr": Difference(ATTRIBUTES, {"tree": {"x/dir": ["dir", "0755", "0:0", {"user.one": "1"}, []]}}),
+    "parents/pivot-nothing-behind": Difference(SENT, {"error": ""}),
+    "parents/pivot-wildcard-nothing-behind": Difference(SENT, {"tree": {"x": folder("0755")}}),
     "real/rootfs-from-tar": Difference(
         STUBS,
         {"tree": {"dev": None, "proc": None, "sys": None}},
