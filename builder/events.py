@@ -44,6 +44,14 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class StepWaiting:
+    """Another build is at the same step now: what it makes is taken. `process` is its number, if it is of another."""
+
+    step: int
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepStarted:
     """A step really begins to work: the cache did not know it."""
 
@@ -135,8 +143,17 @@ class Exported:
 
 
 Event = (
-    Planned | StepStarted | StepCached | StepOutput | StepProgress | StepFinished | StepFailed | Warned | Exported
-)  # fmt: skip
+    Planned
+    | StepWaiting
+    | StepStarted
+    | StepCached
+    | StepOutput
+    | StepProgress
+    | StepFinished
+    | StepFailed
+    | Warned
+    | Exported
+)
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from builder.executing.turns import Turns
 from layers import Reference
-from layers.quick import dataclass, field
+from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.graph import Step
@@ -25,7 +24,7 @@ class Workbench:
     first one runs, so a cached build never starts it. remote: opens the repository that a reference lives
     in; None works offline. named: the reference that a name means on this machine. web: opens the web; None works
     offline. debugger: shows a command that failed to somebody, on the thread that builds, while everything of it is
-    still there, in a network like its own. turns: what builds with these tools are making now.
+    still there, in a network like its own.
     """
 
     store: Store
@@ -34,4 +33,3 @@ class Workbench:
     named: Callable[[str], Reference] = Reference.parse
     web: Callable[[], Web] | None = None
     debugger: Callable[[Step, Sandbox, Exit, Wire | None], None] | None = None
-    turns: Turns = field(default_factory=Turns)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from builder.caching import cache, inputs
 from builder.caching.former import Former
 from builder.caching.looking import Looked, home
 from builder.errors import BuildError, Cancelled, ContextError
-from builder.events import StepStarted, Warned
+from builder.events import StepStarted, StepWaiting, Warned
 from builder.executing.results import Made, Results
 from builder.graph import Base, Fetch, Step
 from builder.sharing.known import CacheBroken
@@ -23,14 +25,19 @@ if TYPE_CHECKING:
     from builder.caching.finding import Finder, Found
     from builder.executing.arrivals import Arrivals
     from builder.executing.maker import LayerMaker
-    from builder.executing.turns import Turns
     from builder.request import BuildRequest
     from layers import Chain, Store
     from runner import Usage
 
+TELL_SECONDS = 0.2
+"""For what takes less nobody is told that it is waited for."""
+
 
 class Doing:
-    """Does the `steps` of one graph; threads share it. `seen` is what was found out about some before."""
+    """Does the `steps` of one graph; threads share it. `seen` is what was found out about some before.
+
+    `aside`: nobody shall wait for what is made here, as it is not kept, or a person may look at what failed for hours.
+    """
 
     def __init__(
         self,
@@ -43,7 +50,7 @@ class Doing:
         seen: dict[int, tuple[Looked, Found]],
         arrivals: Arrivals,
         layers: LayerMaker,
-        turns: Turns,
+        aside: bool,
         stop: threading.Event,
     ) -> None:
         self._request = request
@@ -54,7 +61,7 @@ class Doing:
         self._seen = seen
         self._arrivals = arrivals
         self._layers = layers
-        self._turns = turns
+        self._aside = aside
         self._stop = stop
         self._formers = Former(store, home(request))
 
@@ -64,10 +71,10 @@ class Doing:
         try:
             match step.op:
                 case Base(image) as op:
-                    with self._turns.take(f"image {image and image.config.digest}", self._pause):
+                    with self._turn(step, f"image {image and image.config.digest}"):
                         self._arrivals.image(step, op)
                 case Fetch(source) as op:
-                    with self._turns.take(f"source {source}", self._pause):
+                    with self._turn(step, f"source {source}"):
                         self._arrivals.files(step, op)
                 case _:
                     self._result(step, began)
@@ -106,12 +113,43 @@ class Doing:
         if found.hit is not None:
             results.hit(step, looked, found.hit)
             return
+        if self._aside:
+            self._make(step, looked, found, chains, began)
+            return
         asked = time.time()
-        with self._turns.take(looked.key.text, self._pause) as waited:
-            if waited and (found := finder.find(step, looked, since=asked)).hit is not None:
+        with self._turn(step, looked.key.text, anew=bool(finder.refused(step))) as waited:
+            if waited:
+                began = time.monotonic()
+            found = finder.find(step, looked, since=asked if waited else math.inf)  # who had it may have just been done
+            if found.hit is not None:
                 results.hit(step, looked, found.hit)
             else:
                 self._make(step, looked, found, chains, began)
+
+    @contextmanager
+    def _turn(self, step: Step, key: str, *, anew: bool = False) -> Iterator[bool]:
+        """Nobody else on this store is at it while we are inside; whether somebody was."""
+        with self._store.turns.take(key, self._patience(step), anew=anew) as turn:
+            try:
+                yield turn.waited
+            except (Cancelled, CacheBroken):
+                raise
+            except Exception:
+                turn.failed = True
+                raise
+
+    def _patience(self, step: Step) -> Callable[[int], None]:
+        """What to do again and again while another process is at a step."""
+        asked, told = time.monotonic(), 0
+
+        def pause(process: int) -> None:
+            nonlocal told
+            self._pause()
+            if process != told and time.monotonic() - asked >= TELL_SECONDS:
+                told = process
+                self._results.emit(StepWaiting(step.id, process))
+
+        return pause
 
     def _pause(self) -> None:
         if self._stop.is_set():

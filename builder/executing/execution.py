@@ -100,7 +100,7 @@ class Execution:
             seen=self._glance.seen,
             arrivals=arrivals,
             layers=self._layers,
-            turns=bench.turns,
+            aside=request.apart or bench.debugger is not None,
             stop=self._halt,
         )
 

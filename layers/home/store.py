@@ -9,6 +9,7 @@
     caches/<key>.<n>/         directories that RUNs keep from one build to the next (layers.home.caches)
     scratch/<id>/             unfinished things of one process, locked by it     (layers.home.leases)
     locks/<name>              for work that only one process should do
+    turns                     of who makes what others want as well: one file of locks    (layers.home.turns)
     reserve/                  room that prune gives up where a disk is full, to have what it needs    (layers.home.room)
     events/                   what happened here, the latest of it               (layers.home.eventlog)
     damaged/                  bytes that a repair put aside, until the next prune    (layers.home.mend)
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from layers.home.blobs import Blobs
     from layers.home.images import Images
     from layers.home.records import Records
+    from layers.home.turns import Turns
     from layers.home.variants import Variants
     from layers.moving.repository import Repository
     from layers.oci.chain import Chain
@@ -172,6 +174,13 @@ class Store:
         from layers.home.variants import Variants
 
         return Variants(self.db, self.blobs, self.lock)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """Who makes what, so that nothing is made twice at the same time."""
+        from layers.home.turns import Turns
+
+        return Turns(self.root / "turns")
 
     @property
     def snapshots(self) -> Snapshotter:

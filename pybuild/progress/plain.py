@@ -18,10 +18,11 @@ from builder.events import (
     StepOutput,
     StepProgress,
     StepStarted,
+    StepWaiting,
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, used, warning
+from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, used, waiting, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -47,6 +48,9 @@ class Plain:
         match event:
             case Planned(steps):
                 self._steps.update({step.id: step for step in steps})
+            case StepWaiting(step, process):
+                self._say(step, label(self._steps[step]), bold=True)
+                self._say(step, waiting(process))
             case StepStarted(step):
                 self._started[step] = time.monotonic()
                 self._say(step, label(self._steps[step]), bold=True)

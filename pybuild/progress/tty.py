@@ -26,10 +26,11 @@ from builder.events import (
     StepOutput,
     StepProgress,
     StepStarted,
+    StepWaiting,
     Warned,
 )
 from pybuild import units
-from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, warning
+from pybuild.progress.words import LONGEST, because, checked, failure, harmless, label, outcome, waiting, warning
 
 if TYPE_CHECKING:
     from builder import BuildResult
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 TAIL = 5
 KEPT = 20
 PER_SECOND = 10
+
+MARKS = {"waiting": ("▸", "dim"), "running": ("▸", "bold"), "cached": ("✓", "dim"), "done": ("✓", "")}
+"""How a step is marked and written, by what it does; else it has failed."""
 
 
 class Line:
@@ -63,13 +67,10 @@ class Line:
         """Its line, and the tail while it runs or if it failed."""
         if not self.state:
             return []
-        running = self.state == "running"
+        running = self.state in ("running", "waiting")
         seconds = (time.monotonic() if running else self.ended) - self.started
-        mark = {"running": "▸", "cached": "✓", "done": "✓"}.get(self.state, "✗")
-        style = {"running": "bold", "cached": "dim", "done": ""}.get(self.state, "red")
-        right = {"cached": "CACHED", "running": units.seconds(seconds), "done": units.seconds(seconds)}.get(
-            self.state, self.state
-        )
+        mark, style = MARKS.get(self.state, ("✗", "red"))
+        right = {"cached": "CACHED"}.get(self.state, units.seconds(seconds) if self.state in MARKS else self.state)
         right = f"{self.note} {right}" if self.note and running else right
         left = f"{mark} {self.title}"
         room = max(width - len(right) - 1, 10)
@@ -121,11 +122,14 @@ class Terminal:
         match event:
             case Planned(steps):
                 lines.update({step.id: Line(step) for step in steps})
+            case StepWaiting(step, process):
+                lines[step].state, lines[step].started = "waiting", lines[step].started or time.monotonic()
+                lines[step].why = [waiting(process)]
             case StepStarted(step):
                 lines[step].state, lines[step].started = "running", time.monotonic()
                 lines[step].why = because(event)
             case StepCached(step):
-                lines[step].state = "cached"
+                lines[step].state, lines[step].why = "cached", []
             case StepOutput(step, _, data):
                 lines[step].take(data)
             case StepProgress(step, what, done, total):

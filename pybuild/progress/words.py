@@ -50,6 +50,11 @@ def failure(event: StepFailed) -> str:
     return "FAILED" if event.exit_code is None else f"FAILED ({event.exit_code})"
 
 
+def waiting(process: int) -> str:
+    """What a step does that another build is making."""
+    return f"waiting for the same step in another build (pid {process})"
+
+
 def because(event: StepStarted) -> list[str]:
     """Why a step is made anew, and what else has changed; nothing if nobody asked."""
     more = [f"        {change}" for change in event.changes[1:]]

@@ -21,7 +21,9 @@ from builder.events import (
     StepFinished,
     StepOutput,
     StepStarted,
+    StepWaiting,
     Warned,
+    to_json,
 )
 from builder.span import NOWHERE
 from layers import Descriptor, Digest, Platform
@@ -95,6 +97,13 @@ def test_plain_lines_stay_and_name_their_step() -> None:
 )
 def test_a_failure_says_how(failed: StepFailed, words: str) -> None:
     assert plain([Planned(STEPS), failed]) == ["#3 [builder 3/3] RUN false", f"#3 {words}"]
+
+
+def test_who_waits_says_for_whom() -> None:
+    waits: list[Event] = [Planned(STEPS), StepWaiting(2, 4711)]
+    words = "waiting for the same step in another build (pid 4711)"
+    assert plain(waits) == ["#2 [builder 2/3] RUN make ⏎ make install", f"#2 {words}"]
+    assert to_json(waits[1]) == {"event": "step_waiting", "step": 2, "process": 4711}
 
 
 def test_a_line_without_end_is_not_kept_forever() -> None:
@@ -185,6 +194,15 @@ def test_a_running_step_shows_the_last_it_wrote(drawn: Callable[[list[Event]], l
     lines = drawn([*GOOD[:5], StepOutput(2, 2, b"\n 10%\r 20%\r\n\x1b[2Jnaughty")])
     assert lines[1].startswith("▸ [builder 2/3]")
     assert lines[2:] == ["  │ grün", "  │ last", "  │  20%", "  │ naughty"]
+
+
+def test_a_step_that_waits_says_so_until_it_is_there(drawn: Callable[[list[Event]], list[str]]) -> None:
+    waits: list[Event] = [Planned(STEPS), StepWaiting(2, 4711)]
+    lines = drawn(waits)
+    assert lines[0].startswith("▸ [builder 2/3] RUN make")
+    assert lines[1] == "  waiting for the same step in another build (pid 4711)"
+    (line,) = drawn([*waits, StepCached(2)])
+    assert line.startswith("✓") and line.endswith("CACHED")
 
 
 def test_a_failed_step_keeps_its_tail(drawn: Callable[[list[Event]], list[str]]) -> None:
