@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from builder.events import StepProgress, StepStarted
 from builder.executing.results import Made, Results
-from builder.graph import Base, Fetch, Step
+from builder.graph import Base, BaseImage, Fetch, Step
 from builder.times import time_of
 from layers import Chain
 
@@ -40,7 +40,7 @@ class Arrivals:
         began = time.monotonic()
         self._bench.store.session.claim(*image.chain.diff_ids)
         made = Made(image.chain, time_of(self._request, image))
-        if image.local:
+        if image.local or self._came(image):
             results.cached(step, made)
             return
         from builder.ops.base import fetch
@@ -54,6 +54,16 @@ class Arrivals:
         bring()
         results.made[step.id] = made
         results.finished(step, time.monotonic() - began)
+
+    def _came(self, image: BaseImage) -> bool:
+        """Whether an image is here after all, under another name, or as another build has brought it; named then."""
+        store, found = self._bench.store, image.manifest.descriptor
+        here = store.repository()
+        if not (here.has(found) and all(map(store.here, image.chain.diff_ids))):
+            return False
+        if image.layout is None:
+            here.tag(str(image.reference), found)
+        return True
 
     def files(self, step: Step, op: Fetch) -> None:
         """Files as a layer of their own, fetched if they are not here or have changed."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -61,6 +60,7 @@ class Doing:
         self._seen = seen
         self._arrivals = arrivals
         self._layers = layers
+        self._turns = store.turns
         self._aside = aside
         self._stop = stop
         self._formers = Former(store, home(request))
@@ -71,10 +71,10 @@ class Doing:
         try:
             match step.op:
                 case Base(image) as op:
-                    with self._turn(step, f"image {image and image.config.digest}"):
+                    with self._turns.take(f"image {image and image.config.digest}", self._patience(step)):
                         self._arrivals.image(step, op)
                 case Fetch(source) as op:
-                    with self._turn(step, f"source {source}"):
+                    with self._turns.take(f"source {source}", self._patience(step)):
                         self._arrivals.files(step, op)
                 case _:
                     self._result(step, began)
@@ -117,7 +117,8 @@ class Doing:
             self._make(step, looked, found, chains, began)
             return
         asked = time.time()
-        with self._turn(step, looked.key.text, anew=bool(finder.refused(step))) as waited:
+        anew = bool(finder.refused(step))
+        with self._turns.take(looked.key.text, self._patience(step), anew=anew) as waited:
             if waited:
                 began = time.monotonic()
             found = finder.find(step, looked, since=asked if waited else math.inf)  # who had it may have just been done
@@ -126,27 +127,18 @@ class Doing:
             else:
                 self._make(step, looked, found, chains, began)
 
-    @contextmanager
-    def _turn(self, step: Step, key: str, *, anew: bool = False) -> Iterator[bool]:
-        """Nobody else on this store is at it while we are inside; whether somebody was."""
-        with self._store.turns.take(key, self._patience(step), anew=anew) as turn:
-            try:
-                yield turn.waited
-            except (Cancelled, CacheBroken):
-                raise
-            except Exception:
-                turn.failed = True
-                raise
-
     def _patience(self, step: Step) -> Callable[[int], None]:
         """What to do again and again while another process is at a step."""
-        asked, told = time.monotonic(), 0
+        who, since = 0, math.inf
 
         def pause(process: int) -> None:
-            nonlocal told
+            nonlocal who, since
             self._pause()
-            if process != told and time.monotonic() - asked >= TELL_SECONDS:
-                told = process
+            now = time.monotonic()
+            if process != who:
+                who, since = process, now
+            elif process and now - since >= TELL_SECONDS:
+                since = math.inf
                 self._results.emit(StepWaiting(step.id, process))
 
         return pause

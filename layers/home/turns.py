@@ -1,6 +1,7 @@
 """One result is made by one at a time, in all processes on a store: who wants the same waits, and finds it then.
 
-Nobody waits for two turns at once, and who makes something waits for nobody's turn, so all of them come to an end.
+A turn is had while one thing is made, by somebody who waits for nobody's turn meanwhile but for those of the blobs that
+are fetched for it, and these for nobody's: so all of them come to an end.
 What is made anew although it is known (`anew`) is worth waiting for, also to those who would have taken what there was;
 but whoever wants something new does not take what others began to make for whoever is content with less. That is what
 BuildKit does as well. If one fails, those who wait for it do not wait for each other as well: they would fail one after
@@ -12,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from layers.disk.keylocks import KeyLocks
@@ -23,7 +24,7 @@ FIRST_SECONDS = 0.001
 
 
 class Turn:
-    """Somebody's. `waited`: for another's, who has made it or tried to. To be set: `failed`, if it came to nothing."""
+    """Somebody's. `waited`: it comes after another one; `failed`: nothing was made in it."""
 
     def __init__(self) -> None:
         self.waited = False
@@ -40,11 +41,11 @@ class Turns:
         self._lock = threading.Lock()
 
     @contextmanager
-    def take(self, key: str, pause: Callable[[int], None], *, anew: bool = False) -> Iterator[Turn]:
-        """Ours alone while inside, unless who had it before has failed.
+    def take(self, key: str, pause: Callable[[int], None], *, anew: bool = False) -> Iterator[bool]:
+        """Ours alone while inside, unless who had it before has failed; True if somebody had it when we asked.
 
         `pause` is called again and again while waiting, with the number of the process that is waited for, 0 if it is
-        this one; it may raise to give up.
+        this one; it may raise to give up. Whoever leaves with an error has failed, unless `pause` would raise as well.
         """
         turn, held = Turn(), list[str]()
         try:
@@ -53,7 +54,13 @@ class Turns:
                 held.append(first)
                 if anew and self._other(key, turn) is None:
                     held.append(key)
-            yield turn
+            try:
+                yield turn.waited
+            except Exception:
+                with suppress(Exception):
+                    pause(0)
+                    turn.failed = True
+                raise
         finally:
             for name in reversed(held):
                 self._end(name, turn)

@@ -8,6 +8,7 @@ the layers are those of its config, so an image is never half here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO
 
 from layers.errors import BlobMissing, DocumentInvalid
@@ -74,6 +75,10 @@ class LocalRepository:
     def gather(self, wanted: Descriptor, open_at: Callable[[int], BinaryIO]) -> None:
         """Keep a blob, going on with what is here of it. Raises BlobMismatch, ArchiveInvalid."""
         gather(self.store, wanted, open_at)
+
+    def turn(self, wanted: Descriptor, pause: Callable[[int], None]) -> AbstractContextManager[object]:
+        """Fetch it while nobody else does."""
+        return self.store.turns.take(f"blob {wanted.digest}", pause)
 
     def tag(self, name: str, target: Descriptor) -> None:
         """Let a reference point to a manifest or index that is here. Raises BlobMissing."""

@@ -11,6 +11,7 @@ What only some can do is a protocol of its own, asked for with `isinstance`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from layers.errors import NotWritable
@@ -73,6 +74,15 @@ class Gathers(Protocol):
 
     def gather(self, wanted: Descriptor, open_at: Callable[[int], BinaryIO]) -> None:
         """Keep a blob; `open_at` gives its bytes from an offset on. Raises BlobMismatch and keeps nothing then."""
+        ...
+
+
+@runtime_checkable
+class Shares(Protocol):
+    """An extra ability of a target: several may want to fetch the same into it, and then one does, for all."""
+
+    def turn(self, wanted: Descriptor, pause: Callable[[int], None]) -> AbstractContextManager[object]:
+        """Nobody else fetches it into here meanwhile; `pause` as in `layers.home.turns`."""
         ...
 
 

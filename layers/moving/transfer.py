@@ -16,7 +16,7 @@ from layers.errors import DocumentInvalid
 from layers.home.partial import WORTH
 from layers.moving.crew import side_by_side
 from layers.moving.places import Neighbour
-from layers.moving.repository import Gathers, Mounts, Repository, Resumes, Rewrites, Sequential, document
+from layers.moving.repository import Gathers, Mounts, Repository, Resumes, Rewrites, Sequential, Shares, document
 from layers.moving.rewind import Rewindable
 from layers.oci import mediatypes
 from layers.oci.descriptor import Descriptor
@@ -133,19 +133,31 @@ class _Copy:
         side_by_side(self._blob, wanted, jobs=self._jobs, over=self._over, name="pybuild-blob", stop=self._stop)
 
     def _blob(self, wanted: Descriptor) -> None:
-        if not (self._target.has(wanted) or self._mounted(wanted)):
-            source = self._source
-            if wanted.size >= WORTH and isinstance(source, Resumes) and isinstance(self._target, Gathers):
-                self._target.gather(
-                    wanted, lambda offset: self._watched(wanted, source.open_from(wanted, offset), offset)
-                )
+        target = self._target
+        if not (target.has(wanted) or self._mounted(wanted)):
+            if isinstance(target, Shares):
+                with target.turn(wanted, self._pause):
+                    if not target.has(wanted):  # another one may have had it just before
+                        self._move(wanted)
             else:
-                with self._opened(wanted) as stream:
-                    self._target.put(wanted, self._watched(wanted, stream))
+                self._move(wanted)
         self._tell(wanted, wanted.size)
         if self._places is not None:
             self._places.learn(self._source, wanted)
             self._places.learn(self._target, wanted)
+
+    def _move(self, wanted: Descriptor) -> None:
+        source, target = self._source, self._target
+        if wanted.size >= WORTH and isinstance(source, Resumes) and isinstance(target, Gathers):
+            target.gather(wanted, lambda offset: self._watched(wanted, source.open_from(wanted, offset), offset))
+        else:
+            with self._opened(wanted) as stream:
+                target.put(wanted, self._watched(wanted, stream))
+
+    def _pause(self, _: int) -> None:
+        """While another one is at what we want. Raises Stopped when nobody wants it any more."""
+        if self._over.is_set():
+            raise Stopped
 
     def _opened(self, wanted: Descriptor) -> BinaryIO:
         """The bytes of a blob; seekable on the way from one registry to another, which may want some of them again."""

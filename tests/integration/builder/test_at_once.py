@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Pybuild
+from tests.support.registry import RegistryServer
 from tests.support.soon import soon
 
 pytestmark = pytest.mark.root
@@ -112,6 +113,18 @@ def test_eight_build_the_same_and_each_command_runs_once(yard: Yard) -> None:
     assert len({end["digest"] for end in ends}) == 1
     # Of a FROM that is here, nothing is made; of the other six steps each was made by one.
     assert sum(int(str(end["ran"])) for end in ends) == 6
+
+
+def test_a_base_of_a_registry_is_fetched_once(yard: Yard, own_registry: RegistryServer) -> None:
+    base = own_registry.reference("base:1")
+    yard.pybuild("tag", "busybox", base)
+    yard.pybuild("push", base)
+    yard.pybuild("rmi", base)
+    file = yard.dockerfile(f"FROM {base}\nCOPY Dockerfile /\n")
+    ends = [build.end for build in [yard.build(file) for _ in range(4)]]
+    assert sum(int(str(end["ran"])) for end in ends) == 2
+    assert len({end["digest"] for end in ends}) == 1
+    assert base in yard.pybuild.text("images", "--format", "{{.Repository}}:{{.Tag}}")
 
 
 def test_who_waits_for_who_is_killed_goes_on(yard: Yard) -> None:

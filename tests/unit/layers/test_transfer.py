@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,6 +70,7 @@ class Watched:
         self.layout = layout
         self.opened: list[str] = []
         self.most = 10**9
+        self.seconds = 0.0
 
     def resolve(self, name: str) -> Descriptor:
         return self.layout.resolve(name)
@@ -79,6 +83,7 @@ class Watched:
             if len(self.opened) == self.most:
                 raise ConnectionResetError
             self.opened.append(str(wanted.digest))
+            time.sleep(self.seconds)
         return self.layout.open(wanted)
 
     def put(self, wanted: Descriptor, source: BinaryIO) -> None:
@@ -107,6 +112,24 @@ def test_an_index_with_everything_in_it_is_byte_true(here: Layout, there: Layout
     blobs = {path.name: path.read_bytes() for path in (here.root / "blobs/sha256").iterdir()}
     assert blobs == {path.name: path.read_bytes() for path in (there.root / "blobs/sha256").iterdir()}
     assert there.resolve("y") == target
+
+
+def test_several_who_want_the_same_fetch_it_once(here: Layout, tmp_path: Path) -> None:
+    """Each with a store object of its own, as processes have."""
+    target = image(here)
+    source = Watched(here)
+    source.seconds = 0.05
+    together = threading.Barrier(4)
+    Store.open(tmp_path / "store").close()
+
+    def work(number: int) -> Descriptor:
+        with Store.open(tmp_path / "store") as store:
+            together.wait(60)
+            return copy(source, str(target.digest), store.repository(), f"docker.io/library/x:{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [target.bare] * 4
+    assert len(source.opened) == len(set(source.opened)) == 2
 
 
 def test_one_platform_of_it(here: Layout, there: Layout) -> None:
