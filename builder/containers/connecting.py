@@ -12,7 +12,7 @@ from builder.containers.book import Containers
 from builder.containers.container import Container
 from builder.containers.errors import ContainerState
 from builder.networks.errors import NetworkError
-from builder.networks.wish import GATEWAY, Wish
+from builder.networks.wish import GATEWAY, Member, Wish
 from layers import LayerError
 from layers.quick import asdict, replace
 from runner.rootless import owner
@@ -48,18 +48,17 @@ def joined(store: Store, container: Container, warn: Callable[[str], None]) -> I
         yield None
         return
     from builder.networks.home import network_for
-    from builder.networks.joining import Member
 
     member = Member(
+        wishes=wished,
+        published=settings.published,
         hosts=container.folder / "files/hosts",
         container=container.id,
         name=settings.name,
         hostname=settings.hostname,
         gateways=tuple(name for name, address in settings.hosts if address == GATEWAY),
     )
-    with closing(
-        network_for(store, wished, member, published=settings.published, warn=warn, folder=container.folder)
-    ) as network:
+    with closing(network_for(store, member, warn, folder=container.folder)) as network:
         yield network.wire
 
 

@@ -5,27 +5,26 @@ They are joined by the errand of an envoy, in the usual user namespace, which le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.networks.housed import Housed
-from builder.networks.joining import Member
-from builder.networks.wish import Publish, Wish
 from runner.envoy import Errand
 
 if TYPE_CHECKING:
+    from builder.networks.wish import Member
     from layers import Store
 
 
 class Seat:
     """There: what is joined, and what is to be said of it."""
 
-    def __init__(self, root: Path, wishes: Sequence[Wish], member: Member, published: Sequence[Publish]) -> None:
+    def __init__(self, root: Path, member: Member) -> None:
         from layers import Store
 
         self.told: list[str] = []
-        self.joined = Housed(Store.open(root), wishes, member, published=published, warn=self.told.append)
+        self.joined = Housed(Store.open(root), member, self.told.append)
 
     def wire(self, pid: int) -> list[str]:
         """Wire a process; sentences that its user should read."""
@@ -40,18 +39,10 @@ class Seat:
 class Afar:
     """Here: in place of a Joining."""
 
-    def __init__(
-        self,
-        store: Store,
-        wishes: Sequence[Wish],
-        member: Member,
-        *,
-        published: Sequence[Publish] = (),
-        warn: Callable[[str], None],
-    ) -> None:
+    def __init__(self, store: Store, member: Member, warn: Callable[[str], None]) -> None:
         """As a Housed; raises ConnectionError, too."""
         self._warn = warn
-        self._errand = Errand(Seat, store.root, tuple(wishes), member, tuple(published))
+        self._errand = Errand(Seat, store.root, member)
 
     def wire(self, pid: int) -> None:
         """Give the process its interfaces, then its ports and names. Raises NetworkUnavailable."""

@@ -46,16 +46,15 @@ class Building:
             yield None
             return
         from builder.networks.home import network_for
-        from builder.networks.joining import Member
-        from builder.networks.wish import GATEWAY, Wish
+        from builder.networks.wish import GATEWAY, Member, Wish
 
         if owner() is None:
             self._hold(network)
         elif network != BRIDGE:
             self._stay()
         gateways = tuple(name for name, address in names if address == GATEWAY)
-        member = Member(hosts=hosts, hostname=hostname, gateways=gateways)
-        with closing(network_for(self.store, [Wish(network=network)], member, warn=self.warn)) as joined:
+        member = Member(wishes=(Wish(network=network),), hosts=hosts, hostname=hostname, gateways=gateways)
+        with closing(network_for(self.store, member, self.warn)) as joined:
             yield joined.wire
 
     def _stay(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from layers.quick import replace
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from builder.networks.afar import Afar
-    from builder.networks.joining import Joining, Member
+    from builder.networks.joining import Joining
     from builder.networks.usermode import Usermode
-    from builder.networks.wish import Publish, Wish
+    from builder.networks.wish import Member
     from layers import Store
 
     T = TypeVar("T")
@@ -31,28 +31,22 @@ def at_home(action: Callable[[], T]) -> T:
 
 
 def network_for(
-    store: Store,
-    wishes: Sequence[Wish],
-    member: Member,
-    *,
-    published: Sequence[Publish] = (),
-    warn: Callable[[str], None],
-    folder: Path | None = None,
+    store: Store, member: Member, warn: Callable[[str], None], *, folder: Path | None = None
 ) -> Joining | Usermode | Afar:
     """The networks of one process, being made ready; `folder` is its container's. Raises what a Joining does."""
     if rootless.owner() is None:
         from builder.networks.joining import Joining
 
-        return Joining(store, wishes, member, published=published, warn=warn)
+        return Joining(store, member, warn)
     from builder.networks import usermode
 
-    if usermode.is_one(wishes):
-        return usermode.Usermode(wishes, published=published, folder=folder)
+    if usermode.is_one(member.wishes):
+        return usermode.Usermode(member, folder)
     member = replace(member, gateways=())
     if rootless.standing():
         from builder.networks.afar import Afar
 
-        return Afar(store, wishes, member, published=published, warn=warn)
+        return Afar(store, member, warn)
     from builder.networks.housed import Housed
 
-    return Housed(store, wishes, member, published=published, warn=warn)
+    return Housed(store, member, warn)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from builder.networks import leases, ports
 from builder.networks.errors import NetworkError
-from builder.networks.joining import Joining, Member
-from builder.networks.wish import Publish, Wish
+from builder.networks.joining import Joining
+from layers.quick import replace
 from runner import rootless
 
 if TYPE_CHECKING:
+    from builder.networks.wish import Member, Publish
     from layers import Store
     from runner.net.usermode import Forward
 
@@ -33,24 +34,17 @@ class Housed(Joining):
 
     lingers = False
 
-    def __init__(
-        self,
-        store: Store,
-        wishes: Sequence[Wish],
-        member: Member,
-        *,
-        published: Sequence[Publish] = (),
-        warn: Callable[[str], None],
-    ) -> None:
+    def __init__(self, store: Store, member: Member, warn: Callable[[str], None]) -> None:
         """As a Joining; raises NetworkUnavailable, too."""
         from runner.net import household
 
-        tellable(published)
+        tellable(published := member.published)
         self._numbers: list[int] = []
         self._listening = ExitStack()
         self._house = household.join(rootless.folder())
+        unpublished = replace(member, published=())
         try:
-            self._house.inside(lambda: Joining.__init__(self, store, wishes, member, warn=warn))
+            self._house.inside(lambda: Joining.__init__(self, store, unpublished, warn))
         except BaseException:
             self._house.close()
             raise

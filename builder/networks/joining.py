@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
-from pathlib import Path
 
 from builder.networks import leases, names, ports
 from builder.networks.book import Networks
 from builder.networks.errors import NetworkError
 from builder.networks.leases import Lease
 from builder.networks.network import BINDING, Network
-from builder.networks.wish import Publish, Wish
-from layers.quick import dataclass, replace
+from layers.quick import replace
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from builder.networks.wish import Member
     from layers import Store
     from runner.net.bridge import Plug
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """Who joins: a container, or a step of a build, which nobody else sees. `gateways` are names for the host."""
-
-    hosts: Path
-    container: str = ""
-    name: str = ""
-    hostname: str = ""
-    gateways: tuple[str, ...] = ()
 
 
 class Joining:
@@ -43,23 +31,14 @@ class Joining:
     lingers = True
     """Whether a bridge stays for a moment after its last container."""
 
-    def __init__(
-        self,
-        store: Store,
-        wishes: Sequence[Wish],
-        member: Member,
-        *,
-        published: Sequence[Publish] = (),
-        warn: Callable[[str], None],
-    ) -> None:
+    def __init__(self, store: Store, member: Member, warn: Callable[[str], None]) -> None:
         """Begin. Raises NetworkMissing, NetworkError (a port that is taken, an address that does not fit)."""
         self.book = Networks(store)
         self.member = member
         self.warn = warn
-        self.networks = [self.book.usable(wish.network) for wish in wishes]
+        self.networks = [self.book.usable(wish.network) for wish in member.wishes]
         if len({network.id for network in self.networks}) < len(self.networks):
             raise NetworkError("a container joins a network once")
-        self.wishes = wishes
         self.made: list[tuple[Network, Lease, int]] = []
         self._undo = ExitStack()
         self._failed: BaseException | None = None
@@ -69,11 +48,11 @@ class Joining:
         self.binding = self.networks[self.door].options.get(BINDING, "") if outward else ""
         try:
             six = bool(outward) and self.networks[self.door].ipv6
-            self.held = ports.hold(published, self.binding, self._undo, six=six) if outward else []
+            self.held = ports.hold(member.published, self.binding, self._undo, six=six) if outward else []
         except NetworkError:
             self._undo.close()
             raise
-        if published and not outward:
+        if member.published and not outward:
             warn("ports are not published: the container is in internal networks only")
         self._thread = threading.Thread(target=self._prepare, name="pybuild-networks")
         self._thread.start()
@@ -83,7 +62,7 @@ class Joining:
 
         try:
             with leases.alone():
-                for network, wish in zip(self.networks, self.wishes, strict=True):
+                for network, wish in zip(self.networks, self.member.wishes, strict=True):
                     draft = Lease(
                         network=network.id,
                         address="",
@@ -113,7 +92,7 @@ class Joining:
             raise self._failed
         outward = max(
             (at for at, (network, _, _) in enumerate(self.made) if not network.internal),
-            key=lambda at: self.wishes[at].priority,
+            key=lambda at: self.member.wishes[at].priority,
             default=-1,
         )
         with leases.alone():

@@ -18,10 +18,10 @@ from builder.networks import ports
 from builder.networks.errors import NetworkError
 from builder.networks.housed import tellable
 from builder.networks.leases import Lease
-from builder.networks.wish import Publish, Wish
 from layers.quick import asdict
 
 if TYPE_CHECKING:
+    from builder.networks.wish import Member, Wish
     from runner.net.usermode import Helper
 
 BRIDGE = "bridge"
@@ -37,25 +37,24 @@ def is_one(wishes: Sequence[Wish]) -> bool:
 class Usermode:
     """The network of one process; in place of a `Joining`. `folder`: where it is written down, if somebody asks."""
 
-    def __init__(
-        self, wishes: Sequence[Wish], *, published: Sequence[Publish] = (), folder: Path | None = None
-    ) -> None:
+    def __init__(self, member: Member, folder: Path | None = None) -> None:
         """Hold the ports. Raises NetworkError."""
         from runner.net.plan import Plan
 
-        if wishes[0].ip6:
-            raise NetworkError(f"--ip6 {wishes[0].ip6}: networks without root have IPv4 only")
+        (wish,) = member.wishes
+        if wish.ip6:
+            raise NetworkError(f"--ip6 {wish.ip6}: networks without root have IPv4 only")
         try:
-            self.plan = Plan.of(wishes[0].ip)
+            self.plan = Plan.of(wish.ip)
         except ValueError as error:
             raise NetworkError(f"--ip: {error}") from error
-        tellable(published)
-        self.mac = wishes[0].mac
+        tellable(member.published)
+        self.mac = wish.mac
         self.folder = folder
         self.helper: Helper | None = None
         self._holding = ExitStack()
         try:
-            self.held = ports.hold(published, "", self._holding, listened=True)
+            self.held = ports.hold(member.published, "", self._holding, listened=True)
         except BaseException:
             self._holding.close()
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from layers.quick import dataclass
 
 GATEWAY = "host-gateway"
@@ -34,3 +36,19 @@ class Publish:
     def inner(self) -> str:
         """As docker writes it: `80/tcp`."""
         return f"{self.port}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """Who joins networks: a container, or a step of a build, which nobody else sees.
+
+    `hosts` is its /etc/hosts, `gateways` are names there for the host.
+    """
+
+    wishes: tuple[Wish, ...]
+    published: tuple[Publish, ...] = ()
+    hosts: Path
+    container: str = ""
+    name: str = ""
+    hostname: str = ""
+    gateways: tuple[str, ...] = ()
