@@ -38,8 +38,8 @@ def _bare(top: str) -> None:
 
 
 def _main(folder: Path, rounds: int) -> None:
-    from builder.batch import Batch
-    from builder.context import Context
+    from builder.contexts.batch import Batch
+    from builder.contexts.context import Context
     from builder.graph import Copy, Step
     from builder.ops.select import select
     from layers import Platform, Store, helper

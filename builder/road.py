@@ -15,7 +15,7 @@ from builder.build import BuildResult
 from builder.builds import inputs, note
 from builder.built import Built
 from builder.caching.finding import Vanished
-from builder.contexts import Contexts
+from builder.contexts.contexts import Contexts
 from builder.emulation import emulators
 from builder.errors import BuildError, Cancelled
 from builder.events import Event, Exported, Planned, PlannedStep, Warned

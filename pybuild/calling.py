@@ -82,7 +82,7 @@ def check(subject: Checking, *, as_json: bool, harmless: bool) -> int:
 
 def fetched(roof: Context, request: BuildRequest) -> bytes:
     """The Dockerfile of a context that is no directory of this machine. Raises BuildError."""
-    from builder.contexts import Contexts
+    from builder.contexts.contexts import Contexts
 
     contexts = Contexts(request, roof.bench, roof.stop)
     try:

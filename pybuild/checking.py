@@ -17,9 +17,9 @@ from layers.quick import dataclass, field
 
 if TYPE_CHECKING:
     from builder.checks import Finding, Rule
+    from builder.contexts.ignore import Ignore
     from builder.dockerfile import Dockerfile
     from builder.graph import BaseImage
-    from builder.ignore import Ignore
     from builder.span import Span
     from layers import Platform, Reference
     from pybuild.wiring import Context
@@ -114,7 +114,7 @@ class Checking:
 
     @cached_property
     def _ignore(self) -> Ignore | None:
-        from builder.ignore import Ignore
+        from builder.contexts.ignore import Ignore
 
         names = [self.path.with_name(f"{self.path.name}.dockerignore")] if self.path is not None else []
         names += [self.context / ".dockerignore"] if self.context is not None else []

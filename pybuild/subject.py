@@ -176,7 +176,7 @@ def rootfs(path: Path) -> Path | None:
 
 def pattern(text: str) -> re.Pattern[str]:
     """A pattern of paths as in .dockerignore (`*`, `?`, `[a-z]`, `**`). Raises click.UsageError."""
-    from builder.ignore import translate
+    from builder.contexts.ignore import translate
 
     try:
         return re.compile(translate(text), re.DOTALL)

@@ -20,7 +20,7 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.caching.cache import Kept
-    from builder.contexts import Contexts
+    from builder.contexts.contexts import Contexts
     from builder.request import BuildRequest
     from builder.sharing.known import Imports
     from layers import Record, Store

@@ -15,8 +15,8 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.caching.inputs import Listing
-    from builder.context import Context
-    from builder.contexts import Contexts
+    from builder.contexts.context import Context
+    from builder.contexts.contexts import Contexts
     from builder.ops.attach import Shown
     from builder.ops.origin import TreeOrigin
     from builder.ops.select import Selection

@@ -13,9 +13,9 @@ from builder.events import Warned
 
 if TYPE_CHECKING:
     from builder.bases import Bases
+    from builder.contexts.ignore import Ignore
     from builder.dockerfile import Dockerfile
     from builder.graph import BaseImage
-    from builder.ignore import Ignore
     from builder.road import Road
     from builder.span import Span
     from layers import Platform
@@ -27,7 +27,7 @@ def warn(road: Road, dockerfile: Dockerfile, platform: Platform, bases: Bases) -
     known = bases.known(road.bench.named)
 
     def ignore() -> Ignore | None:
-        from builder.context import Context
+        from builder.contexts.context import Context
 
         files = road.contexts()
         return files.ignore if isinstance(files, Context) else None

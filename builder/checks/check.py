@@ -17,7 +17,7 @@ from layers import Platform
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.ignore import Ignore
+    from builder.contexts.ignore import Ignore
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from layers.quick import dataclass, field, replace
 
 if TYPE_CHECKING:
     from builder.checks.nearby import Nearby
-    from builder.ignore import Ignore
+    from builder.contexts.ignore import Ignore
 
 Bases = Callable[[str, Platform, Span], BaseImage | None]
 """Finds a base image by what FROM calls it; None if it is not known without effort."""

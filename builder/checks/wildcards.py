@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from builder.ignore import Ignore, translate
+from builder.contexts.ignore import Ignore, translate
 
 
 def matches(directory: Path, ignore: Ignore | None, pattern: str, *, parents: bool = False) -> bool:

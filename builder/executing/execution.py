@@ -28,7 +28,7 @@ from builder.graph import Outcome, Run, Step
 from builder.order import Order
 
 if TYPE_CHECKING:
-    from builder.contexts import Contexts
+    from builder.contexts.contexts import Contexts
     from builder.request import BuildRequest
     from builder.sharing.known import Imports
     from builder.workbench import Workbench

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from builder.caching.looking import Looked
-    from builder.contexts import Contexts
+    from builder.contexts.contexts import Contexts
     from builder.executing.looks import Looks
     from builder.request import BuildRequest
     from builder.sharing.known import Imports

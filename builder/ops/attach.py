@@ -29,7 +29,7 @@ from layers.quick import dataclass, field, replace
 from runner import Mount
 
 if TYPE_CHECKING:
-    from builder.contexts import Contexts
+    from builder.contexts.contexts import Contexts
     from builder.ops.run import Settings
     from builder.workbench import Workbench
     from layers import Store

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import modes
-from builder.batch import Batch
-from builder.context import Context, changed
+from builder.contexts.batch import Batch
+from builder.contexts.context import Context, changed
 from builder.errors import ContextError, StepFailed
 from builder.graph import Copy, Step
 from builder.ops.last import Last, Part

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.batch import HEX, UNKNOWN
+from builder.contexts.batch import HEX, UNKNOWN
 from layers import BlobMissing, Digest, Entry, EntryType
 from layers.making.compose import Taken
 from layers.tar.plain import PlainFiles

@@ -27,7 +27,7 @@ from runner import Footing, Limits, Mount, Sandbox, SandboxBroken
 if TYPE_CHECKING:
     from typing import Any
 
-    from builder.contexts import Contexts
+    from builder.contexts.contexts import Contexts
     from builder.networks.building import Building, Wire
     from builder.secrets import Secret
     from builder.times import Times

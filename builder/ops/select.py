@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from typing import BinaryIO, Protocol
 
-from builder.batch import HEX, Batch
 from builder.caching.inputs import SHORT, Table
+from builder.contexts.batch import HEX, Batch
+from builder.contexts.ignore import Ignore, character_class
 from builder.errors import ContextError
 from builder.graph import Copy, Step
-from builder.ignore import Ignore, character_class
 from layers import Entry, EntryType, UnsafePath
 from layers.quick import dataclass, replace
 
@@ -30,7 +30,7 @@ WILD = re.compile(r"[*?\[\\]")
 
 
 class Origin(Protocol):
-    """Where files come from: `builder.context.Context`, or a step's tree."""
+    """Where files come from: `builder.contexts.context.Context`, or a step's tree."""
 
     def get(self, path: str) -> Entry | None:
         """The entry of a path, no link followed."""

@@ -17,9 +17,9 @@ from pybuild.formats.table import emit
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from builder.context import Context as Directory
+    from builder.contexts.context import Context as Directory
+    from builder.contexts.sending import Verdict
     from builder.ops.origin import TreeOrigin
-    from builder.sending import Verdict
     from layers import Entry
 
 BLANK, BAR, FORK, LAST = "    ", "│   ", "├── ", "└── "
@@ -42,7 +42,7 @@ def context() -> None:
 def opened(roof: Context, place: str, file: str | None) -> Iterator[Directory | TreeOrigin]:
     """The files of a context. Raises click.UsageError and what fetching raises."""
     from builder import BuildRequest
-    from builder.contexts import Contexts
+    from builder.contexts.contexts import Contexts
     from pybuild.contexts import sources
 
     request = BuildRequest(**sources(roof, place, file))
@@ -71,8 +71,8 @@ def ls(
     roof: Context, place: str, file: str | None, sort: str, limit: int | None, left_out: bool, template: str | None
 ) -> None:
     """List the files that are sent; how many and how much in all goes to standard error."""
-    from builder.context import Context as Directory
-    from builder.sending import ignored, sent
+    from builder.contexts.context import Context as Directory
+    from builder.contexts.sending import ignored, sent
 
     with opened(roof, place, file) as files:
         if left_out:
@@ -110,7 +110,7 @@ def row(entry: Entry) -> dict[str, Any]:
 @click.pass_obj
 def tree(roof: Context, place: str, file: str | None, sort: str, depth: int | None) -> None:
     """Show what is sent as a tree, with the size of each directory."""
-    from builder.sending import sent
+    from builder.contexts.sending import sent
 
     sizes: dict[str, int] = {"": 0}
     inside: dict[str, list[Entry]] = {"": []}
@@ -159,8 +159,8 @@ def explain(roof: Context, path: str, place: str, file: str | None, as_json: boo
     PATH is relative to CONTEXT, or a path of this machine inside of it. It need not be there.
     """
     from builder import ContextError
-    from builder.context import Context as Directory
-    from builder.sending import explain as decide
+    from builder.contexts.context import Context as Directory
+    from builder.contexts.sending import explain as decide
 
     with opened(roof, place, file) as files:
         inside = relative(path, place)

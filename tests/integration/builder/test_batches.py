@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.build import build
-from builder.context import Context
+from builder.contexts.context import Context
 from builder.errors import BuildError
 from builder.request import BuildRequest
 from builder.times import Times

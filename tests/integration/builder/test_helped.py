@@ -16,7 +16,7 @@ from tests.support.soon import soon
 SCRIPT = """
 import os, signal, sys, threading
 from pathlib import Path
-from builder import ahead
+from builder.contexts import ahead
 from builder.build import build
 from builder.errors import BuildError
 from builder.request import BuildRequest

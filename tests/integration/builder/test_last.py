@@ -117,7 +117,7 @@ def test_the_same_bytes_as_anew(what: str, tmp_path: Path) -> None:
 def test_only_what_changed_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = tmp_path / "context"
     fill(context)
-    monkeypatch.setattr("builder.statcache.RACY", -(10**18))  # as if all had been written long ago
+    monkeypatch.setattr("builder.contexts.statcache.RACY", -(10**18))  # as if all had been written long ago
     with Store.open(tmp_path / "store") as store:
         layer(store, context)
         (context / "d2/file-002").write_bytes(b"changed")

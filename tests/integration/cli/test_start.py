@@ -104,7 +104,9 @@ def test_a_cached_build(shared_pybuild: Pybuild, tmp_path: Path) -> None:
     shared_pybuild(*words)
     found = loaded(shared_pybuild, tmp_path, *words)
     assert not sorted(found & (NEVER | {"subprocess", "fractions", "decimal", "layers.snapshot.lowers"}))
-    assert not sorted(found & {"builder.context", "builder.ignore", "builder.ops.select"}), "it copies no file"
+    assert not sorted(found & {"builder.contexts.context", "builder.contexts.ignore", "builder.ops.select"}), (
+        "it copies no file"
+    )
     assert ours(found) < 200
 
 

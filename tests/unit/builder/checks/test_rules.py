@@ -17,8 +17,8 @@ from builder.checks.rules import BUILDKIT
 from builder.checks.shell import Command, split
 from builder.checks.strict import RAISED, STRICT, of_builds, strictly
 from builder.checks.wildcards import matches
+from builder.contexts.ignore import Ignore
 from builder.dockerfile import parse
-from builder.ignore import Ignore
 from builder.metadata import ports
 
 

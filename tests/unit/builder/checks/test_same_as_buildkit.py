@@ -8,9 +8,9 @@ import pytest
 from builder import BuildError, DockerfileErrors
 from builder.checks import check
 from builder.checks.rules import BUILDKIT
+from builder.contexts.ignore import Ignore
 from builder.dockerfile import parse
 from builder.graph import BaseImage
-from builder.ignore import Ignore
 from builder.span import Span
 from layers import Descriptor, ImageConfig, Manifest, Platform, Reference, ReferenceInvalid
 from tests.acceptance.checks.cases import GOLDEN, CheckCase, cases

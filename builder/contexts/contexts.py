@@ -17,7 +17,7 @@ from builder.errors import ContextError
 from layers.quick import replace
 
 if TYPE_CHECKING:
-    from builder.context import Context
+    from builder.contexts.context import Context
     from builder.ops.origin import TreeOrigin
     from builder.request import BuildRequest
     from builder.sources.gitref import GitSource
@@ -50,7 +50,7 @@ class Contexts:
             if not name and request.elsewhere:
                 return self._fetched()
             if name not in self._opened:
-                from builder.context import Context
+                from builder.contexts.context import Context
 
                 if name:
                     from builder.sources.named import Directory

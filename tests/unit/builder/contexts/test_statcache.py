@@ -8,8 +8,8 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.batch import UNKNOWN
-from builder.statcache import RACY, StatCache
+from builder.contexts.batch import UNKNOWN
+from builder.contexts.statcache import RACY, StatCache
 from layers.disk.stats import Stats, Status
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.context import Context
+from builder.contexts.context import Context
+from builder.contexts.ignore import Ignore
+from builder.contexts.statcache import RACY
 from builder.errors import ContextError
-from builder.ignore import Ignore
-from builder.statcache import RACY
 from layers import Entry, EntryType, Store, UnsafePath
 
 OLD = 1_500_000_000
@@ -168,7 +168,7 @@ def test_neither_a_file_nor_a_directory_on_the_way_may_become_a_link(tmp_path: P
 
 def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "c", a="one", b="two")
-    monkeypatch.setattr("builder.statcache.RACY", -(10**18))  # as if both had been written long ago
+    monkeypatch.setattr("builder.contexts.statcache.RACY", -(10**18))  # as if both had been written long ago
     with Store.open(tmp_path / "store") as store:
         first = Context.open(tmp_path / "c", None, store)
         before = {name: first.digest(name, entry_of(first, name)) for name in "ab"}

@@ -16,13 +16,13 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.ahead import foresee
-from builder.batch import HEX, UNKNOWN, Batch, plain
+from builder.contexts.ahead import foresee
+from builder.contexts.batch import HEX, UNKNOWN, Batch, plain
+from builder.contexts.hashing import of_attributes, of_file, of_files
+from builder.contexts.ignore import Ignore, State
+from builder.contexts.listing import Listing
+from builder.contexts.statcache import StatCache
 from builder.errors import ContextError
-from builder.hashing import of_attributes, of_file, of_files
-from builder.ignore import Ignore, State
-from builder.listing import Listing
-from builder.statcache import StatCache
 from layers import Entry, EntryType, UnsafePath
 from layers.disk.paths import Root, encode, resolve
 from layers.disk.stats import Stats, Status
@@ -67,7 +67,7 @@ class Context:
         """Read the ignore file (`<Dockerfile>.dockerignore` first) and the stat cache. Raises ContextError."""
         with lent() as helper:
             if helper is not None:
-                helper.prepare("builder.listing")
+                helper.prepare("builder.contexts.listing")
         ignore = Ignore()
         names = [directory / ".dockerignore"]
         if dockerfile is not None:

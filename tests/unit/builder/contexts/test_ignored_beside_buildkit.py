@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.context import Context
+from builder.contexts.context import Context
+from builder.contexts.ignore import Ignore
+from builder.contexts.sending import explain, sent
 from builder.errors import ContextError
-from builder.ignore import Ignore
-from builder.sending import explain, sent
 from tests.support.ignores import SEEDS, SENT, grow, listed, text, unpacked
 
 

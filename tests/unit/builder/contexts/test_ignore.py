@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.contexts.ignore import Ignore, translate
 from builder.errors import ContextError
-from builder.ignore import Ignore, translate
 
 PARTS = st.sampled_from(["a", "b", "ab", ".x"])
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)

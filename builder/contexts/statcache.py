@@ -14,7 +14,7 @@ from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from builder.batch import HEX, UNKNOWN
+from builder.contexts.batch import HEX, UNKNOWN
 from layers.disk.stats import Stats, Status
 
 RACY = 50_000_000

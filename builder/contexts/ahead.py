@@ -8,14 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from builder.hashing import of_files, of_many
-from builder.listing import read_many, received
-from builder.statcache import READ
+from builder.contexts.hashing import of_files, of_many
+from builder.contexts.listing import read_many, received
+from builder.contexts.statcache import READ
 from layers.errors import FileChanged
 from layers.helper import Helper, lent
 
 if TYPE_CHECKING:
-    from builder.context import Context
+    from builder.contexts.context import Context
     from layers.disk.stats import Stats
 
 FOLDERS, FILES = 16, 1_000

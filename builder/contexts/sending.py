@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from builder.context import Context
-from builder.ignore import Ignore, Pattern
+from builder.contexts.context import Context
+from builder.contexts.ignore import Ignore, Pattern
 from layers import Entry, EntryType
 from layers.quick import dataclass
 
