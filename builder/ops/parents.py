@@ -13,14 +13,14 @@ from itertools import takewhile
 from posixpath import normpath
 from typing import TYPE_CHECKING
 
+from builder.contexts.ignore import Ignore, translate
 from builder.errors import ContextError
-from builder.ignore import Ignore, translate
 from builder.ops.select import WILD, Item, Origin, Source, below, found_at, item_of, named, passed
 from layers import EntryType
 from layers.quick import dataclass
 
 if TYPE_CHECKING:
-    from builder.batch import Batch
+    from builder.contexts.batch import Batch
     from builder.graph import Step
 
 PIVOT = "/./"
