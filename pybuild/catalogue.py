@@ -114,8 +114,9 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "nsenter": Listed("pybuild.commands.nsenter:nsenter", "Run a program of the host in a container's namespaces."),
         "oci": Listed("pybuild.commands.oci:oci", "Run bundles, as an OCI runtime does."),
     },
-    "Networks": {
+    "Networks, volumes": {
         "network": Listed("pybuild.commands.network:network", "Make, show and remove networks of containers."),
+        "volume": Listed("pybuild.commands.volume:volume", "Make, show and remove directories that containers share."),
     },
     "Registries": {
         "push": Listed("pybuild.commands.push:push", "Send an image to a registry."),

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from layers.quick import replace
 from pybuild import lifecycle, networking
 from pybuild.declared import click
 from pybuild.limiting import limited
 from pybuild.limiting import limits as limits_of
 from pybuild.options import together
 from pybuild.userns import OPTIONS as OF_USERS
-from pybuild.userns import ids
+from pybuild.userns import hand_over, ids
 from pybuild.variables import variables
 from pybuild.walling import walled, walls
 from pybuild.wiring import Context
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-    from builder.containers import Settings
+    from builder.containers import Settings, Volume
     from layers import Image
 
 
@@ -92,6 +96,7 @@ def settings(
         walled_in = walls(options, networked["network"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    walled_in["volumes"] += further_volumes(context, options, walled_in, runtime.get("Volumes") or {})
     used_entrypoint = tuple(runtime.get("Entrypoint") or ()) if entrypoint is None else entrypoint
     return Settings(
         id="",
@@ -133,6 +138,57 @@ def settings(
         oom_hook=options["oom_hook"] or "",
         **walled_in,
     )
+
+
+@contextmanager
+def named_in(path: str | None) -> Iterator[Callable[[str], object]]:
+    """What writes the id of a new container into --cidfile, which is made first and goes again if none is made.
+
+    Raises UsageError.
+    """
+    if not path:
+        yield lambda _: None
+        return
+    try:
+        file = open(path, "x", encoding="ascii")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise click.UsageError(f"--cidfile {path}: {error.strerror}") from error
+    try:
+        with file:
+            yield file.write
+        hand_over(Path(path))
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
+
+
+def further_volumes(
+    context: Context, options: dict[str, Any], asked: dict[str, Any], image: Mapping[str, Any]
+) -> tuple[Volume, ...]:
+    """Those of --volumes-from, and new ones for VOLUMEs of the image, where nothing else was asked for.
+
+    Raises UsageError for two at one place.
+    """
+    from builder.containers import Containers, Volume
+
+    taken: set[str] = set()
+    for one in (*asked["volumes"], *asked["tmpfs"]):
+        if one.target in taken:
+            raise click.UsageError(f"two mounts have the target {one.target}: leave one of them out")
+        taken.add(one.target)
+    found: dict[str, Volume] = {}
+    for text in options["volumes_from"]:
+        name, _, mode = text.partition(":")
+        if mode not in ("", "ro", "rw", "z", "Z"):
+            raise click.UsageError(f"--volumes-from {text}: unknown mode {mode!r}; ro and rw are known")
+        for one in Containers(context.store).get(name).settings.volumes:
+            found[one.target] = replace(one, readonly=one.readonly or mode == "ro")
+    for target in image:
+        path = os.path.normpath(str(target))
+        if path.startswith("/") and path.strip("/"):
+            found.setdefault(path, Volume("", path, kept=True))
+    return tuple(one for target, one in found.items() if target not in taken)
 
 
 def kept(options: dict[str, Any]) -> str:

@@ -36,12 +36,20 @@ RECORDS = {
     "Shared": "SHARED",
 }
 HEX = re.compile(r"[0-9a-f]{12}")
-CONTAINERS = {"ID": "CONTAINER ID", "Image": "IMAGE", "Size": "SIZE", "Status": "STATUS", "Names": "NAMES"}
+VOLUMES = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
+CONTAINERS = {
+    "ID": "CONTAINER ID",
+    "Image": "IMAGE",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Size": "SIZE",
+    "Status": "STATUS",
+    "Names": "NAMES",
+}
 
 
 def show(context: Context) -> None:
-    """Print images, containers and cache records."""
-    from builder.containers import Containers
+    """Print images, containers, volumes and cache records."""
+    from builder.containers import Containers, Volumes
     from layers.home.sizes import details, disk_usage
 
     book = Containers(context.store).list()
@@ -72,6 +80,7 @@ def show(context: Context) -> None:
             {
                 "ID": one.id[:12],
                 "Image": one.settings.image_name,
+                "LocalVolumes": str(sum(mount.kept for mount in one.settings.volumes)),
                 "Size": units.size(disk_usage(one.folder)),
                 "Status": str(one.state().status),
                 "Names": one.name,
@@ -79,6 +88,20 @@ def show(context: Context) -> None:
             for one in book
         ],
         CONTAINERS,
+        None,
+    )
+    click.echo("\nLocal Volumes space usage:\n")
+    volumes = Volumes(context.store)
+    emit(
+        [
+            {
+                "Name": one.name,
+                "Links": str(len(volumes.users(one.name))),
+                "Size": units.size(disk_usage(one.mountpoint)),
+            }
+            for one in volumes.list()
+        ],
+        VOLUMES,
         None,
     )
     times = {record.key: record for record in context.store.records.list()}

@@ -1,4 +1,4 @@
-"""-v, --mount and --tmpfs: directories of the host, and of memory, inside a container."""
+"""-v, --mount and --tmpfs: volumes, directories of the host, and of memory, inside a container."""
 
 from __future__ import annotations
 
@@ -10,27 +10,57 @@ from pybuild.limiting import ValueRefused
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from typing import Any
+
     from builder.containers import Memory, Volume
 
-HARMLESS = {"rw", "z", "Z", "private", "rprivate", "consistent", "cached", "delegated", "nocopy"}
+HARMLESS = {"rw", "z", "Z", "private", "rprivate", "consistent", "cached", "delegated"}
 """Modes that ask for what is so anyway, or for what this kind of host has not."""
 SHARED = {"shared", "rshared", "slave", "rslave"}
 
 
 def volume(text: str) -> Volume:
-    """`HOST:PATH[:ro]`. The host's directory must be there. Raises ValueError."""
+    """`HOST:PATH[:ro]`, `NAME:PATH[:ro]` or `PATH` alone, a volume without a name. Raises ValueError.
+
+    A directory of the host that is not there is made, as docker makes it; --mount does not.
+    """
     flag = f"--volume {text!r}"
     parts = text.split(":")
-    if len(parts) not in (2, 3) or not parts[1].startswith("/"):
-        raise ValueRefused(flag, "write HOST:PATH or HOST:PATH:ro; named volumes are not kept yet")
-    modes = parts[2].split(",") if len(parts) == 3 else []
-    if not parts[0].startswith(("/", ".")):
-        raise ValueRefused(flag, f"named volumes are not kept yet; give a path, such as ./{parts[0]}")
-    return bind(flag, parts[0], parts[1], modes)
+    source, target = parts[:2] if len(parts) > 1 else ("", parts[0])
+    modes = parts[2:]
+    if len(modes) > 1 or not target.startswith("/"):
+        raise ValueRefused(flag, "write HOST:PATH[:ro], NAME:PATH[:ro] or PATH, where PATH is absolute")
+    words = modes[0].split(",") if modes else []
+    if source.startswith(("/", ".")):
+        return bind(flag, source, target, words, missing=True)
+    return kept(flag, source, target, words, named=len(parts) > 1)
 
 
-def bind(flag: str, source: str, target: str, modes: Iterable[str]) -> Volume:
-    """A file or directory of the host. Raises ValueError."""
+def kept(flag: str, name: str, target: str, modes: Iterable[str], *, named: bool = False, **more: Any) -> Volume:
+    """A volume; without a name it gets one when the container is made. Raises ValueError."""
+    from builder.containers import Volume
+    from builder.containers.names import is_name
+
+    if (name or named) and not is_name(name):
+        raise ValueRefused(
+            flag, f"{name!r} is no volume name: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed; paths begin with / or ."
+        )
+    words = {mode for mode in modes if mode not in HARMLESS}
+    if unknown := words - {"ro", "nocopy"}:
+        raise ValueRefused(flag, f"unknown mode {min(unknown)!r}; ro, rw and nocopy are known")
+    return Volume(name, destination(flag, target), "ro" in words, kept=True, empty="nocopy" in words, **more)
+
+
+def destination(flag: str, target: str) -> str:
+    """Where it is seen inside. Raises ValueError."""
+    path = os.path.normpath(target)
+    if path.strip("/") == "":
+        raise ValueRefused(flag, "the target cannot be the root directory")
+    return path
+
+
+def bind(flag: str, source: str, target: str, modes: Iterable[str], *, missing: bool = False) -> Volume:
+    """A file or directory of the host; with `missing` a directory is made if there is nothing. Raises ValueError."""
     from builder.containers import Volume
 
     for mode in modes:
@@ -39,9 +69,26 @@ def bind(flag: str, source: str, target: str, modes: Iterable[str]) -> Volume:
         if mode not in HARMLESS and mode != "ro":
             raise ValueRefused(flag, f"unknown mode {mode!r}; ro and rw are known")
     path = os.path.abspath(source)
+    if missing and not os.path.lexists(path):
+        made(flag, path)
     if not os.path.exists(path):
         raise ValueRefused(flag, f"{path} is not there")
-    return Volume(path, os.path.normpath(target), "ro" in modes)
+    return Volume(path, destination(flag, target), "ro" in modes)
+
+
+def made(flag: str, path: str) -> None:
+    """Make a directory of the host, of whoever began us. Raises ValueError."""
+    from pathlib import Path
+
+    from pybuild.userns import hand_over
+
+    new = [one for one in (Path(path), *Path(path).parents) if not one.exists()]
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueRefused(flag, f"{path} is not there and cannot be made: {error.strerror}") from None
+    if new:
+        hand_over(new[-1])
 
 
 def memory(text: str) -> Memory:
@@ -71,7 +118,7 @@ def in_memory(flag: str, path: str, options: Iterable[str]) -> Memory:
             raise ValueRefused(flag, f"unknown option {option!r}; size=, mode=, ro, rw, exec, noexec are known")
     if not path.startswith("/"):
         raise ValueRefused(flag, "the path must be absolute")
-    return Memory(os.path.normpath(path), size, mode, "ro" in words, "exec" not in words)
+    return Memory(destination(flag, path), size, mode, "ro" in words, "exec" not in words)
 
 
 def octal(flag: str, text: str) -> int:
@@ -86,40 +133,52 @@ def octal(flag: str, text: str) -> int:
 
 
 def mount(text: str) -> Volume | Memory:
-    """`type=bind,source=…,target=…[,readonly]` or `type=tmpfs,target=…`, as docker's --mount. Raises ValueError."""
+    """`type=volume|bind,source=…,target=…[,readonly]` or `type=tmpfs,target=…`, as docker's --mount.
+
+    Raises ValueError.
+    """
     import csv
 
     flag = f"--mount {text!r}"
     words: dict[str, str] = {}
+    pairs: dict[str, dict[str, str]] = {"volume-label": {}, "volume-opt": {}}
     try:
         items = next(csv.reader([text]), [])
     except csv.Error as error:
         raise ValueRefused(flag, str(error)) from None
     for item in items:
         key, _, value = item.partition("=")
+        if key in pairs:
+            pairs[key].update([value.partition("=")[::2]])
+            continue
         words[ALIASES.get(key.strip().lower(), key.strip().lower())] = value
     kind = words.pop("type", "volume")
     target, source = words.pop("target", ""), words.pop("source", "")
     readonly = words.pop("readonly", "false").lower() in ("", "1", "true")
-    if kind == "volume":
-        raise ValueRefused(flag, "named volumes are not kept yet; use type=bind or type=tmpfs")
-    if kind not in ("bind", "tmpfs"):
-        raise ValueRefused(flag, f"unknown type {kind!r}; bind and tmpfs are known")
+    if kind not in ("bind", "tmpfs", "volume"):
+        raise ValueRefused(flag, f"unknown type {kind!r}; volume, bind and tmpfs are known")
     if not target.startswith("/"):
         raise ValueRefused(flag, "target is an absolute path inside")
+    modes = ["ro"] if readonly else []
+    if kind == "volume":
+        modes += ["nocopy"] if words.pop("volume-nocopy", "false").lower() in ("", "1", "true") else []
+        if (driver := words.pop("volume-driver", "local")) != "local":
+            raise ValueRefused(flag, f"no volume driver {driver!r}; local is what there is")
+        _nothing_left(flag, words)
+        return kept(flag, source, target, modes, labels=pairs["volume-label"], options=pairs["volume-opt"])
     if kind == "bind":
-        modes = [words.pop("bind-propagation", "rprivate"), *(["ro"] if readonly else [])]
+        modes.append(words.pop("bind-propagation", "rprivate"))
         words.pop("consistency", None)
         _nothing_left(flag, words)
         if not source:
             raise ValueRefused(flag, "source is missing")
         return bind(flag, source, target, modes)
-    options = ["exec", *(["ro"] if readonly else [])]
-    options += [f"{key}={words.pop(f'tmpfs-{key}')}" for key in ("size", "mode") if f"tmpfs-{key}" in words]
+    modes.append("exec")
+    modes += [f"{key}={words.pop(f'tmpfs-{key}')}" for key in ("size", "mode") if f"tmpfs-{key}" in words]
     _nothing_left(flag, words)
     if source:
         raise ValueRefused(flag, "a tmpfs has no source")
-    return in_memory(flag, target, options)
+    return in_memory(flag, target, modes)
 
 
 ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "readonly"}

@@ -17,8 +17,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 OPTIONS = (
-    click.option("-v", "--volume", "volumes", multiple=True, metavar="HOST:PATH[:ro]", help="A directory of the host."),
-    click.option("--mount", "mounts", multiple=True, metavar="SPEC", help="type=bind|tmpfs,source=,target=,readonly."),
+    click.option(
+        "-v",
+        "--volume",
+        "volumes",
+        multiple=True,
+        metavar="[HOST|NAME:]PATH[:ro]",
+        help="A directory of the host, a volume by name, or a new one.",
+    ),
+    click.option(
+        "--mount", "mounts", multiple=True, metavar="SPEC", help="type=volume|bind|tmpfs,source=,target=,readonly."
+    ),
+    click.option(
+        "--volumes-from", "volumes_from", multiple=True, metavar="CONTAINER[:ro]", help="Those of another container."
+    ),
+    click.option("--volume-driver", type=click.Choice(["local"]), help="local is what there is."),
     click.option("--tmpfs", "tmpfs", multiple=True, metavar="PATH[:size=64m]", help="An empty file system in memory."),
     click.option("--read-only", "readonly", is_flag=True, help="The root file system cannot be written."),
     click.option("--device", "devices", multiple=True, metavar="HOST[:PATH][:rwm]|NAME", help="A device of the host."),

@@ -12,6 +12,7 @@ from builder.containers.errors import ContainerError, ContainerMissing, Containe
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, Status
 from builder.containers.telling import tell
+from builder.containers.volumes import Volumes
 from layers import NameAmbiguous
 from layers.disk import durable
 from layers.disk.removal import remove
@@ -71,6 +72,7 @@ class Containers:
         """Make its folder and its row; an empty name is chosen, an empty id drawn. Raises NameTaken, ContainerError."""
         if settings.name:
             checked(settings.name)
+        volumes = Volumes(self.store)
         made = Container(self.store, settings.id or os.urandom(32).hex())
         hostname = settings.hostname or made.id[:12]
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,13 +80,13 @@ class Containers:
         try:
             if not settings.remove:
                 durable.sync(self.folder)
-            with self.store.db.write(durable=not settings.remove) as db:
+            with volumes.wished(settings) as wanted, self.store.db.write(durable=not settings.remove) as db:
                 name = settings.name
                 while not name:
                     proposed = names.propose()
                     free = db.execute("SELECT 1 FROM container WHERE name = ?", (proposed,)).fetchone() is None
                     name = proposed if free else ""
-                whole = replace(settings, id=made.id, name=name, hostname=hostname)
+                whole = replace(wanted, id=made.id, name=name, hostname=hostname)
                 if owner := db.execute("SELECT id FROM container WHERE name = ?", (name,)).fetchone():
                     if Container(self.store, owner[0]).exists:
                         raise NameTaken(name, owner[0])
@@ -118,8 +120,11 @@ class Containers:
                 if container.settings.remove and container.state().status is Status.EXITED:
                     self.remove(container)
 
-    def remove(self, container: Container) -> None:
-        """Delete one that nobody runs. Raises ContainerState."""
+    def remove(self, container: Container, *, volumes: bool = False) -> None:
+        """Delete one that nobody runs, with `volumes` also those of it that have no name. Raises ContainerState.
+
+        One that was to be removed when it ends takes them along in any case.
+        """
         with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine:
             if not mine:
                 if not container.exists:  # it has removed itself
@@ -140,6 +145,8 @@ class Containers:
             with self.store.db.write() as db:
                 db.execute("DELETE FROM container WHERE id = ?", (container.id,))
         tell(container.folder, settings, "destroy")
+        if volumes or settings.remove:
+            Volumes(self.store).release(settings)
 
 
 def checked(name: str) -> None:

@@ -125,6 +125,20 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner) -> N
         os.close(into)
 
 
+def spread(source: Root, path: str, into: int, *, owner: Owner) -> None:
+    """Copy what is in a directory into an open one, which gets its owner and mode, too; nothing if there is none."""
+    try:
+        outof = source.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        for name in os.listdir(outof):
+            _one(outof, os.fsencode(name), into, os.fsencode(name), owner)
+        _attributes(into, os.fstat(outof), owner)
+    finally:
+        os.close(outof)
+
+
 def _contents(source: Root, path: str, target: Root, dest: str, owner: Owner) -> None:
     outof = source.open(path, os.O_RDONLY | os.O_DIRECTORY)
     into = target.open(dest, os.O_RDONLY | os.O_DIRECTORY)

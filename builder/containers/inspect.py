@@ -9,8 +9,9 @@ from builder.containers import connecting
 from builder.containers.book import Containers
 from builder.containers.changes import size as changed_bytes
 from builder.containers.container import Container
-from builder.containers.settings import Memory, Settings
+from builder.containers.settings import Memory, Settings, Volume
 from builder.containers.state import LIVE, Status
+from builder.containers.volumes import VolumeError, Volumes
 from runner import DEFAULT_CAPABILITIES
 from runner.limits import RATES
 
@@ -34,6 +35,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
     settings, state = container.settings, container.state()
     capabilities = frozenset(settings.capabilities)
     running = state.status in LIVE
+    drawn = frozenset(one.source for one in settings.volumes if one.kept and is_drawn(store, one))
     return {
         "Id": container.id,
         "Created": settings.created,
@@ -64,7 +66,9 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
         "Platform": "linux",
         "HostConfig": {
             "Binds": [
-                f"{volume.source}:{volume.target}{':ro' if volume.readonly else ''}" for volume in settings.volumes
+                f"{volume.source}:{volume.target}{':ro' if volume.readonly else ''}"
+                for volume in settings.volumes
+                if volume.source not in drawn
             ],
             "NetworkMode": settings.network,
             "RestartPolicy": {"Name": settings.restart.name, "MaximumRetryCount": settings.restart.maximum},
@@ -88,15 +92,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
             "ShmSize": settings.shm_size,
         },
         "GraphDriver": {"Name": "overlayfs", "Data": {"UpperDir": str(container.upper)}},
-        "Mounts": [
-            {
-                "Type": "bind",
-                "Source": volume.source,
-                "Destination": volume.target,
-                "RW": not volume.readonly,
-            }
-            for volume in settings.volumes
-        ],
+        "Mounts": [mounted(store, volume) for volume in settings.volumes],
         "NetworkSettings": connecting.settings(store, container),
         "Config": {
             "Hostname": settings.hostname,
@@ -108,6 +104,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
             "Env": [f"{key}={value}" for key, value in settings.env.items()],
             "Cmd": list(settings.cmd) or None,
             "Image": settings.image_name,
+            "Volumes": {one.target: {} for one in settings.volumes if one.source in drawn} or None,
             "WorkingDir": settings.cwd,
             "Entrypoint": list(settings.entrypoint) or None,
             "Labels": dict(settings.labels),
@@ -117,6 +114,23 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
         },
         "Usage": {"MemoryPeak": state.memory_peak, "CpuSeconds": state.cpu_seconds},
     }
+
+
+def is_drawn(store: Store, mount: Volume) -> bool:
+    """Whether a volume has no name that anybody gave it."""
+    try:
+        return Volumes(store).get(mount.source).is_anonymous
+    except VolumeError:
+        return False
+
+
+def mounted(store: Store, mount: Volume) -> dict[str, Any]:
+    """An element of Mounts."""
+    where = {"Destination": mount.target, "Mode": "ro" if mount.readonly else "", "RW": not mount.readonly}
+    if not mount.kept:
+        return {"Type": "bind", "Source": mount.source, **where, "Propagation": "rprivate"}
+    place = str(Volumes(store).folder / mount.source / "_data")
+    return {"Type": "volume", "Name": mount.source, "Source": place, **where, "Driver": "local", "Propagation": ""}
 
 
 def bindings(settings: Settings) -> dict[str, list[dict[str, str]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from builder.containers.connecting import SHARED, wishes
 from builder.containers.container import Container
 from builder.containers.settings import Settings
+from builder.containers.volumes import Volumes
 from builder.emulation import is_i386, lending
 from builder.process import environment, identity, network_files, network_mounts
 from layers import Account, Accounts, Platform
@@ -37,10 +38,11 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
     account = who(root, settings.user, settings.further_groups)
     files = container.folder / "files"
     files.mkdir(exist_ok=True)
+    book = Volumes(container.store)
     mounts = [
         *(network_mounts(sharing[1]) if sharing is not None else _network_files(container, files)),
         *(Mount(one.target, None, "tmpfs", one.readonly, one.size, one.mode, one.noexec) for one in settings.tmpfs),
-        *(Mount(volume.target, Path(volume.source), readonly=volume.readonly) for volume in settings.volumes),
+        *(Mount(one.target, book.source(one), readonly=one.readonly) for one in settings.volumes),
     ]
     covered = {mount.target for mount in mounts[3:]}
     mounts = [mount for number, mount in enumerate(mounts) if number >= 3 or mount.target not in covered]

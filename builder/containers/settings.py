@@ -25,11 +25,19 @@ TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """`-v source:target[:ro]`: a directory or file of the host inside the container."""
+    """`-v source:target[:ro]`: a directory or file of the host inside the container; or, `kept`, a volume by name.
+
+    A kept one without a source gets a name when the container is made; `labels` and `options` are for one that is not
+    there yet. `empty`: it is not filled with what the image has at the target (`nocopy`).
+    """
 
     source: str
     target: str
     readonly: bool = False
+    kept: bool = False
+    empty: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from builder.containers.state import LIVE, State, Status
 from builder.containers.switchboard import Switchboard
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
+from builder.containers.volumes import fill
 from builder.networks.errors import NetworkError
 from layers.home.leases import discard
 from layers.quick import dataclass, field, replace
@@ -180,6 +181,8 @@ class Supervisor:
         try:
             wire = networks.enter_context(joined(self.store, self.container, self.warn))
             sharing = networks.enter_context(shared(self.store, self.container))
+            if settings.volumes and not self.state.started:
+                fill(self.container, self.work.root, self.footing)
             sandbox = order(self.container, self.work.root, self.footing.ids, sharing)
             running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire)
             streams.started()

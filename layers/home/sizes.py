@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -36,6 +37,7 @@ class Usage:
     containers: Share
     cache: Share
     snapshots: Share
+    volumes: Share
     caches: Share
     """Directories that RUNs keep from one build to the next; active are those that one uses now."""
     leftovers: Share
@@ -128,13 +130,17 @@ def usage(store: Store) -> Usage:
     orphans = weights.of.keys() - by_images - by_cache
     litter = leftovers(store, {text: weights.of[text] for text in orphans}, rows.leased, set(chains))
     caches = cache_share(Caches(store))
-    known = caches.size + image_bytes + cache_bytes + sum(snapshots.values()) + containers.size + litter.size
+    volumes = volume_share(store)
+    known = (
+        volumes.size + caches.size + image_bytes + cache_bytes + sum(snapshots.values()) + containers.size + litter.size
+    )
     rest = max(disk_usage(store.root) - known, 0)
     return Usage(
         Share(len(configs), len(active), image_bytes, image_bytes - weights.sum(held)),
         containers,
         Share(len(rows.records), 0, cache_bytes, cache_bytes - weights.sum(by_cache & rows.leased)),
         Share(len(snapshots), len(leased_snapshots), sum(snapshots.values()), idle),
+        volumes,
         caches,
         litter,
         Share(1, 1, rest, 0),
@@ -158,6 +164,20 @@ def cache_share(caches: Caches) -> Share:
     sizes = {kept: disk_usage(kept.path) for kept in caches.all()}
     active = {kept for kept in sizes if kept.in_use()}
     return Share(len(sizes), len(active), sum(sizes.values()), sum(sizes[kept] for kept in sizes.keys() - active))
+
+
+def volume_share(store: Store) -> Share:
+    """Directories that containers share; active are those that one refers to."""
+    named = {
+        mount["source"]
+        for (settings,) in store.db.rows("SELECT settings FROM container")
+        for mount in json.loads(settings).get("volumes") or ()
+        if mount.get("kept")
+    }
+    folder = store.root / "volumes"
+    sizes = {entry.name: disk_usage(Path(entry.path)) for entry in os.scandir(folder)} if folder.is_dir() else {}
+    idle = sum(size for name, size in sizes.items() if name not in named)
+    return Share(len(sizes), len(named & sizes.keys()), sum(sizes.values()), idle)
 
 
 def container_share(folder: Path) -> Share:

@@ -7,6 +7,7 @@
     snapshots/<hex>/          indexes of layers, or layers unpacked: a cache      (layers.snapshot.lowers)
     containers/<id>/          kept workspaces, each with a row in `container`
     caches/<key>.<n>/         directories that RUNs keep from one build to the next (layers.home.caches)
+    volumes/<name>/           directories that containers share by name (builder.containers.volumes)
     scratch/<id>/             unfinished things of one process, locked by it     (layers.home.leases)
     locks/<name>              for work that only one process should do
     turns                     of who makes what others want as well: one file of locks    (layers.home.turns)

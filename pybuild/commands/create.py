@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from pybuild.creating import creation, settings
+from pybuild.creating import creation, named_in, settings
 from pybuild.wiring import Context
 
 
@@ -24,7 +23,8 @@ def create(context: Context, /, image: str, command: tuple[str, ...], **options:
     from builder.containers import Containers
 
     with context.store.lease():
-        container = Containers(context.store).create(settings(context, image, command, options))
-    if options["cidfile"]:
-        Path(options["cidfile"]).write_text(container.id)
+        wanted = settings(context, image, command, options)
+        with named_in(options["cidfile"]) as name:
+            container = Containers(context.store).create(wanted)
+            name(container.id)
     click.echo(container.id)

@@ -15,7 +15,7 @@ from pybuild.wiring import Context
 if TYPE_CHECKING:
     from layers.home.eventlog import Event
 
-FILTERS = ("container", "event", "image", "label", "network", "type", "scope")
+FILTERS = ("container", "event", "image", "label", "network", "type", "scope", "volume")
 
 
 @click.command(

@@ -34,6 +34,7 @@ KINDS = {
 @click.option("-a", "--all", "everything", is_flag=True, help="Also named images without a container, and the cache.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--containers/--no-containers", default=False, help="Also containers that do not run.")
+@click.option("--volumes", is_flag=True, help="Also volumes without a name that no container refers to.")
 @click.option(
     "--filter",
     "filters",
@@ -52,6 +53,7 @@ def prune(
     everything: bool,
     force: bool,
     containers: bool,
+    volumes: bool,
     filters: Sequence[str],
     until: str | None,
     keep_storage: str | None,
@@ -76,6 +78,7 @@ def prune(
         if not sys.stdin.isatty():
             raise click.UsageError(f"this removes {what}; say --force where nobody can be asked")
         what += ", and every container that does not run" if containers else ""
+        what += ", and every volume without a name that no container refers to" if volumes else ""
         if not click.confirm(f"This removes {what}. Go on?", err=True):
             raise click.ClickException("nothing was removed")
     if not dry_run:
@@ -89,6 +92,13 @@ def prune(
         if not dry_run:
             Containers(context.store).remove(one)
         click.echo(f"{'Would delete' if dry_run else 'Deleted'} container: {one.name}")
+    if volumes:
+        from pybuild.commands.volume import unused
+
+        names, taken = unused(context, {}, dry=dry_run)
+        for name in names:
+            click.echo(f"{'Would delete' if dry_run else 'Deleted'} volume: {name}")
+        held += taken
     besides = [one.id for one in idle]
     found = collect(context.store, all=everything, dry=dry_run, besides=besides, **choice)
     tell(found, len(idle), held, dry=dry_run)

@@ -26,8 +26,21 @@ COLUMNS = {
     "Ports": "PORTS",
     "Names": "NAMES",
 }
-FILTERS = ("id", "name", "status", "label", "ancestor", "exited", "health", "restart-policy", "before", "since")
+FILTERS = (
+    "id",
+    "name",
+    "status",
+    "label",
+    "ancestor",
+    "exited",
+    "health",
+    "restart-policy",
+    "before",
+    "since",
+    "volume",
+)
 WIDTH = 20
+MOUNT = 15
 
 
 @click.command(
@@ -111,6 +124,8 @@ def _matches(container: Container, state: State, key: str, value: str) -> bool:
             return settings.created > value
         case "health":
             return (state.health.status if state.health is not None else "none") == value
+        case "volume":
+            return any(value.rstrip("/") in (one.source, one.target) for one in settings.volumes)
         case "ancestor":
             return value in (settings.image_name, settings.image) or settings.image[7:].startswith(value)
         case _:
@@ -133,8 +148,14 @@ def _row(store: Store, container: Container, state: State, *, whole: bool) -> di
         "Ports": ports_column(store, container),
         "Names": settings.name,
         "Labels": ",".join(f"{key}={value}" for key, value in settings.labels.items()),
+        "Mounts": ",".join(_mount(one.source, whole=whole) for one in settings.volumes),
+        "LocalVolumes": str(sum(one.kept for one in settings.volumes)),
         "Networks": ",".join(one.network for one in wishes(container)) or settings.network,
     }
+
+
+def _mount(source: str, *, whole: bool) -> str:
+    return source if whole or len(source) <= MOUNT else f"{source[: MOUNT - 1]}…"
 
 
 def status(state: State) -> str:

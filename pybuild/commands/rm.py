@@ -13,7 +13,7 @@ from pybuild.wiring import Context
 @click.command(epilog="\b\nExamples:\n  pybuild rm crashed\n  pybuild rm -f web")
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
 @click.option("-f", "--force", is_flag=True, help="Kill those that run; do not mind those that are not there.")
-@click.option("-v", "--volumes", is_flag=True, help="Accepted; there are no anonymous volumes here.")
+@click.option("-v", "--volumes", is_flag=True, help="Also their volumes that have no name.")
 @click.pass_obj
 def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) -> int:
     """Remove containers and what they changed."""
@@ -31,12 +31,11 @@ def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) 
                 with suppress(ContainerState):  # it has just ended
                     kill(found)
             with suppress(FileNotFoundError):  # it has removed itself
-                book.remove(found)
+                book.remove(found, volumes=volumes)
             click.echo(name)
         except ContainerMissing as error:
             failed = failed or not force
-            if not force:
-                tell(f"error: {error}")
+            tell(f"error: {error}")
         except ContainerError as error:
             failed = True
             tell(f"error: {error}")

@@ -6,13 +6,12 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 from pybuild import exits
-from pybuild.creating import creation, settings
+from pybuild.creating import creation, named_in, settings
 from pybuild.declared import click
 from pybuild.lifecycle import KEYS, PROXY, attached
-from pybuild.userns import hand_over, stand, standing
+from pybuild.userns import stand, standing
 from pybuild.wiring import Context
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -64,10 +63,9 @@ def run(
         wanted = settings(context, image, command, options, detach=detach)
         if not detach:
             stand(wanted.userns)
-        container = book.create(wanted)
-    if options["cidfile"]:
-        Path(options["cidfile"]).write_text(container.id)
-        hand_over(Path(options["cidfile"]))
+        with named_in(options["cidfile"]) as name:
+            container = book.create(wanted)
+            name(container.id)
     streams = attached(options["attach"])
     try:
         if detach:

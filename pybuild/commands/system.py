@@ -22,6 +22,7 @@ COLUMNS = {
 KINDS = {
     "images": "Images",
     "containers": "Containers",
+    "volumes": "Local Volumes",
     "cache": "Build Cache",
     "snapshots": "Unpacked Layers",
     "caches": "Cache Mounts",
@@ -36,7 +37,7 @@ def system() -> None:
 
 
 @system.command(epilog="\b\nExamples:\n  pybuild system df\n  pybuild system df -v\n  pybuild system df --format json")
-@click.option("-v", "--verbose", is_flag=True, help="Each image, container and cache record.")
+@click.option("-v", "--verbose", is_flag=True, help="Each image, container, volume and cache record.")
 @click.option("--format", "template", metavar="TEMPLATE", help="A Go template, 'table TEMPLATE' or json.")
 @click.pass_obj
 def df(context: Context, verbose: bool, template: str | None) -> None:

@@ -49,8 +49,9 @@ def test_filters_of_prune(pybuild: Pybuild) -> None:
 
 def test_disk_usage(pybuild: Pybuild) -> None:
     rows = [json.loads(line) for line in pybuild.text("system", "df", "--format", "json").splitlines()]
-    assert [row["Type"] for row in rows][:4] == ["Images", "Containers", "Build Cache", "Unpacked Layers"]
-    assert (rows[0]["TotalCount"], rows[2]["TotalCount"]) == ("2", "1")
+    kinds = ["Images", "Containers", "Local Volumes", "Build Cache", "Unpacked Layers"]
+    assert [row["Type"] for row in rows][:5] == kinds
+    assert (rows[0]["TotalCount"], rows[3]["TotalCount"]) == ("2", "1")
     assert pybuild.text("system", "df").splitlines()[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
     every = pybuild.text("system", "df", "-v")
     for words in ("SHARED SIZE   UNIQUE SIZE", "CACHE ID", "CONTAINER ID", "0123456789ab   run"):

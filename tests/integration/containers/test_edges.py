@@ -171,9 +171,10 @@ def test_what_is_not_done_is_refused_with_a_sentence(shared_pybuild: Pybuild, tm
     for words, sentence in [
         (["-p", "80:80:80:80"], "invalid port"),
         (["--network", "nowhere"], "nowhere not found"),
-        (["-v", "data:/data"], "data"),
-        (["-v", f"{tmp_path}/missing:/data"], "missing"),
+        (["-v", "data:data"], "data"),
+        (["--mount", f"type=bind,source={tmp_path}/missing,target=/data"], "missing"),
         (["--cidfile", str(tmp_path / "cid")], "there already"),
+        (["--cidfile", str(tmp_path / "nowhere/cid")], "No such file"),
         (["--memory", "lots"], "lots"),
         (["--cap-drop", "NETRAW"], "NET_RAW"),
         (["-u", "nobody-here"], "nobody-here"),

@@ -149,7 +149,6 @@ REFUSED = [
     (["--security-opt", "label=level:s0"], "SELinux"),
     (["--security-opt", "magic"], "unknown"),
     (["--security-opt", "mask=etc"], "absolute"),
-    (["--mount", "type=volume,target=/a"], "named volumes"),
     (["--mount", "type=bind,source=/etc,target=/a,bind-propagation=shared"], "shared"),
     (["--mount", "type=bind,source=/etc,target=/a,color=red"], "color"),
     (["--tmpfs", "/a:suid"], "never granted"),
