@@ -9,8 +9,8 @@ on its lowers (redirect_dir, metacopy, index, xino) are always off: the upper di
 import errno
 import os
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from runner import linux
@@ -36,6 +36,7 @@ from runner.linux import (
 )
 from runner.loops import attach as attach_loop
 from runner.owners import nested
+from runner.targets import Stubs, find
 
 MOST_LOWERS = 500  # OVL_MAX_STACK of the kernel
 SWITCHES = {b"redirect_dir": b"off", b"metacopy": b"off", b"index": b"off", b"xino": b"off"}
@@ -147,6 +148,27 @@ def memory(target: Path) -> None:
         attach(made, AT_FDCWD, os.fsencode(target))
     finally:
         os.close(made)
+
+
+@contextmanager
+def shown(sources: Iterable[tuple[Path, str]], root: int) -> Iterator[None]:
+    """While inside, files and directories of the host are seen at paths inside an open root, made if they are missing.
+
+    Raises OSError; SandboxUnavailable before `enter`, as the host would see it.
+    """
+    if os.getpid() not in _entered:
+        raise SandboxUnavailable("what a container has mounted is shown to one process only", "call enter() first")
+    with ExitStack() as undo:
+        for source, path in sources:
+            stubs = undo.enter_context(Stubs())
+            place = find(root, os.fsencode(path.strip("/")), directory=source.is_dir(), stubs=stubs)
+            undo.callback(os.close, place)
+            made = copy_mount(AT_FDCWD, os.fsencode(source), recursive=True)
+            undo.callback(os.close, made)
+            change_mount(made, private=True, recursive=True)
+            attach(made, place)
+            undo.callback(linux.unmount, b"/proc/self/fd/%d" % made, linux.MNT_DETACH)
+        yield
 
 
 def unmount(target: Path) -> None:

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from builder.containers.container import PATIENCE, Container
 from builder.containers.errors import ContainerState, PathInvalid
 from builder.containers.state import ACTIVE
+from builder.containers.volumes import Volumes
 from layers import Chain
-from layers.disk.paths import Root
+from layers.disk.paths import Root, resolve
 from runner import Ids
+from runner.linux import make_files_as
+from runner.mounts import shown
 
 if TYPE_CHECKING:
     from tarfile import TarFile
@@ -51,6 +54,19 @@ class Inside(NamedTuple):
         except KeyError as error:
             raise PathInvalid(f"{error.args[0]}: it can own nothing in this container") from error
 
+    @contextmanager
+    def making(self) -> Iterator[None]:
+        """What is made meanwhile is its root's at first: file systems that came to be in there know nobody else."""
+        uid, gid = self.seen(0, 0)
+        if (uid, gid) == (0, 0):
+            yield
+            return
+        make_files_as(uid, gid)
+        try:
+            yield
+        finally:
+            make_files_as(0, 0)
+
 
 @contextmanager
 def root_of(store: Store, container: Container) -> Iterator[Inside]:
@@ -63,7 +79,13 @@ def root_of(store: Store, container: Container) -> Iterator[Inside]:
     with container.claim(PATIENCE) as mine:
         if not mine:
             raise ContainerState(container.name, "it is being started or copied from elsewhere: try again")
-        with store.snapshots.attach(container.settings.chain, container.folder) as work, Root(work.root) as root:
+        book, settings = Volumes(store), container.settings
+        volumes = sorted(settings.volumes, key=lambda one: one.target.count("/"))
+        with (
+            store.snapshots.attach(settings.chain, container.folder) as work,
+            Root(work.root) as root,
+            shown([(book.source(one), one.target) for one in volumes], root.fd),
+        ):
             yield Inside(root, Ids.same())
 
 
@@ -75,24 +97,27 @@ def place(path: str, base: str = "/") -> str:
     return f"{whole}/" if path.endswith("/") and whole != "/" else whole
 
 
-def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner) -> None:
+def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner, follow: bool = False) -> None:
     """Copy a file or directory as `docker cp` does, both paths made by `place`. Raises PathInvalid.
 
-    A directory that exists at `dest` gets the source inside it, unless `path` ends in "/.".
+    A directory that exists at `dest` gets the source inside it, unless `path` ends in "/.". With `follow` a link is
+    what it leads to, under its own name.
     """
     contents = path.endswith("/.")
+    name = posixpath.basename(path.removesuffix("/.").rstrip("/"))
     try:
+        if follow and stat.S_ISLNK(source.lstat(path.rstrip("/") or "/").st_mode):
+            path = led(source, path) + path[len(path.rstrip("/")) :]
         status = source.lstat(path.rstrip("/") or "/")
         if stat.S_ISLNK(status.st_mode) and (path.endswith("/") or contents):
             status = source.stat(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise PathInvalid(f"{path}: no such file or directory") from error
+    except (FileNotFoundError, NotADirectoryError):
+        raise PathInvalid(f"{path}: no such file or directory") from None
     directory = stat.S_ISDIR(status.st_mode)
     try:
         there = target.stat(dest.rstrip("/") or "/")
     except FileNotFoundError:
         there = None
-    name = posixpath.basename(path.removesuffix("/.").rstrip("/"))
     head, _, last = dest.rstrip("/").rpartition("/")
     if there is not None and stat.S_ISDIR(there.st_mode):
         if directory and contents:
@@ -105,8 +130,8 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner) -> N
         raise PathInvalid(f"{dest}: no such directory")
     try:
         into = target.open(head or "/", os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise PathInvalid(f"{head or '/'}: no such directory") from error
+    except (FileNotFoundError, NotADirectoryError):
+        raise PathInvalid(f"{head or '/'}: no such directory") from None
     try:
         if directory:
             outof = source.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -123,6 +148,18 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner) -> N
                 os.close(outof)
     finally:
         os.close(into)
+
+
+def led(source: Root, path: str) -> str:
+    """Where a path leads in the end, without links in it. Raises FileNotFoundError."""
+
+    def link(place: str) -> str | None:
+        try:
+            return source.readlink(place) if stat.S_ISLNK(source.lstat(place).st_mode) else None
+        except NotADirectoryError:
+            return None
+
+    return "/" + resolve(path, link)
 
 
 def spread(source: Root, path: str, into: int, *, owner: Owner) -> None:
@@ -181,6 +218,9 @@ def _one(outof: int, name: bytes, into: int, called: bytes, owner: Owner) -> Non
             return
         if kind == stat.S_IFSOCK:
             return
+        if is_mounted(into, called):  # here nobody would keep us from taking it away there
+            what = f"{os.fsdecode(called)} is mounted there: change what is mounted, or the container's settings"
+            raise PathInvalid(what)
         try:
             os.unlink(called, dir_fd=into)
         except FileNotFoundError:
@@ -196,6 +236,23 @@ def _one(outof: int, name: bytes, into: int, called: bytes, owner: Owner) -> Non
             os.mknod(called, status.st_mode, status.st_rdev, dir_fd=into)
         uid, gid = owner(status.st_uid, status.st_gid)
         os.chown(called, uid, gid, dir_fd=into, follow_symlinks=False)
+
+
+def is_mounted(at: int, name: bytes) -> bool:
+    """Whether a name in an open directory is the root of another mount."""
+    try:
+        there = os.open(name, _PLACE, dir_fd=at)
+    except FileNotFoundError:
+        return False
+    try:
+        return _mount(there) != _mount(at)
+    finally:
+        os.close(there)
+
+
+def _mount(descriptor: int) -> str:
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
+        return next(line for line in info if line.startswith("mnt_id:"))
 
 
 def _file(found: int, into: int, called: bytes, owner: Owner) -> None:
@@ -233,14 +290,14 @@ def archive(source: Inside, path: str, sink: BinaryIO) -> None:
     head, _, name = path.removesuffix("/.").rstrip("/").rpartition("/")
     try:
         above = source.root.open(head or "/", os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise PathInvalid(f"{path}: no such file or directory") from error
+    except (FileNotFoundError, NotADirectoryError):
+        raise PathInvalid(f"{path}: no such file or directory") from None
     try:
         with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
             called = "." if path.endswith("/.") else name or "."
             _member(tar, above, os.fsencode(name or "."), called, source.known)
-    except FileNotFoundError as error:
-        raise PathInvalid(f"{path}: no such file or directory") from error
+    except FileNotFoundError:
+        raise PathInvalid(f"{path}: no such file or directory") from None
     finally:
         os.close(above)
 
@@ -296,5 +353,5 @@ def extract(store: Store, source: BinaryIO, target: Inside, path: str) -> None:
             toc = Toc.scan(spool, layer=False)
             (scratch / "files").mkdir()
             unpack(toc, spool, scratch / "files", overlay=False, below=store.tree(Chain()))
-        with Root(scratch / "files") as files:
+        with Root(scratch / "files") as files, target.making():
             _contents(files, "/", target.root, path, target.seen)

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.argument("dest")
 @click.option("-a", "--archive", is_flag=True, help="Keep owners.")
+@click.option("-L", "--follow-link", "follow", is_flag=True, help="Of a link in SOURCE, what it leads to.")
 @click.option("-q", "--quiet", is_flag=True, help="Accepted: it says nothing anyway.")
 @click.pass_obj
-def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> None:
+def cp(context: Context, source: str, dest: str, archive: bool, follow: bool, quiet: bool) -> None:
     """Copy SOURCE to DEST; one of them is CONTAINER:PATH, and "-" for the other one a tar on our standard streams."""
     from builder.containers import copying
     from layers.disk.paths import Root
@@ -40,7 +41,8 @@ def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> 
                 return
             owner = inside.known if archive else lambda *_: remap.own()
             with Root("/") as ours:
-                copying.copy(inside.root, copying.place(path), ours, copying.place(dest, os.getcwd()), owner=owner)
+                there = copying.place(dest, os.getcwd())
+                copying.copy(inside.root, copying.place(path), ours, there, owner=owner, follow=follow)
     elif right is not None and left is None:
         name, path = right
         with copying.root_of(context.store, named(context, name)) as inside:
@@ -48,8 +50,9 @@ def cp(context: Context, source: str, dest: str, archive: bool, quiet: bool) -> 
                 copying.extract(context.store, sys.stdin.buffer, inside, copying.place(path))
                 return
             owner = inside.seen if archive else lambda *_: inside.seen(0, 0)
-            with Root("/") as ours:
-                copying.copy(ours, copying.place(source, os.getcwd()), inside.root, copying.place(path), owner=owner)
+            with Root("/") as ours, inside.making():
+                here = copying.place(source, os.getcwd())
+                copying.copy(ours, here, inside.root, copying.place(path), owner=owner, follow=follow)
     else:
         raise click.UsageError("one of the two must be CONTAINER:PATH, and the other a path on this machine")
 

@@ -1,0 +1,67 @@
+"""cp where something is mounted: volumes of containers that do not run, file systems in memory, files of ours."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.integration.containers.conftest import LOOP, Detached
+from tests.support.command import Pybuild
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.parametrize("users", ["auto", "host"])
+def test_what_is_mounted_in_a_running_container(
+    detached: Detached, shared_pybuild: Pybuild, tmp_path: Path, users: str
+) -> None:
+    name = detached(LOOP, "--userns", users, "--tmpfs", "/tm", "-v", "/vol")
+    (tmp_path / "tree/sub").mkdir(parents=True)
+    (tmp_path / "tree/sub/file").write_text("x")
+    for place in ("/tm", "/vol", "/dev", "/dev/shm"):
+        shared_pybuild("cp", tmp_path / "tree", f"{name}:{place}")
+        owner = shared_pybuild.text("exec", name, "stat", "-c", "%u:%g", f"{place}/tree/sub/file", f"{place}/tree")
+        assert owner == "0:0\n0:0", place
+    done = shared_pybuild("cp", tmp_path / "tree/sub/file", f"{name}:/etc/hosts", code=1)
+    assert "hosts is mounted there" in done.stderr
+    assert "localhost" in shared_pybuild.text("exec", name, "cat", "/etc/hosts")
+    shared_pybuild("rm", "-fv", name)
+
+
+def test_volumes_of_a_container_that_does_not_run(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    name = f"cp-{os.urandom(4).hex()}"
+    (tmp_path / "host").mkdir()
+    (tmp_path / "file").write_text("new")
+    mounts = ("-v", f"{name}:/data", "-v", f"{tmp_path}/host:/data/host")
+    shared_pybuild("run", "--name", name, *mounts, "busybox", "sh", "-c", "echo old >/data/file")
+    shared_pybuild("cp", f"{name}:/data/file", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "old\n"
+    shared_pybuild("cp", tmp_path / "file", f"{name}:/data")
+    shared_pybuild("cp", tmp_path / "file", f"{name}:/data/host/one")
+    assert (tmp_path / "host/one").read_text() == "new"
+    assert shared_pybuild.text("run", "--rm", "-v", f"{name}:/x", "busybox", "cat", "/x/file") == "new"
+    assert shared_pybuild.text("diff", name) == ""
+    shared_pybuild("rm", name)
+    shared_pybuild("volume", "rm", name)
+
+
+def test_links_are_followed_inside_their_root_only(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    name = f"cp-{os.urandom(4).hex()}"
+    secret = tmp_path / "secret"
+    secret.write_text("of the host")
+    script = f"mkdir /d; echo 1 >/d/f; ln -s d/f /lf; ln -s /d /ld; ln -s {secret} /out; ln -s loop /loop"
+    shared_pybuild("run", "--name", name, "busybox", "sh", "-c", script)
+    shared_pybuild("cp", "-L", f"{name}:/lf", tmp_path)
+    assert (tmp_path / "lf").read_text() == "1\n"
+    assert not (tmp_path / "lf").is_symlink()
+    shared_pybuild("cp", "--follow-link", f"{name}:/ld", tmp_path / "copied")
+    assert (tmp_path / "copied/f").read_text() == "1\n"
+    for path in ("/out", "/loop"):
+        done = shared_pybuild("cp", "-L", f"{name}:{path}", tmp_path / "never", code=1)
+        assert done.stderr.startswith("error:")
+        assert not (tmp_path / "never").exists()
+    (tmp_path / "link").symlink_to("secret")
+    shared_pybuild("cp", "-L", tmp_path / "link", f"{name}:/got")
+    shared_pybuild("cp", f"{name}:/got", tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "of the host"
+    shared_pybuild("rm", name)
