@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from layers.quick import replace
-from pybuild import lifecycle, networking
+from pybuild import lifecycle, networking, sharing
 from pybuild.declared import click
 from pybuild.limiting import limited
 from pybuild.limiting import limits as limits_of
@@ -38,9 +38,11 @@ OPTIONS = (
     click.option("-u", "--user", metavar="USER[:GROUP]", help="Who it is."),
     click.option("--entrypoint", metavar="PROGRAM", help="Instead of the image's."),
     click.option("-h", "--hostname", metavar="NAME", help="Its host name."),
+    click.option("--domainname", metavar="NAME", help="Its NIS domain."),
     click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label."),
     *networking.OPTIONS,
     *OF_USERS,
+    *sharing.OPTIONS,
     click.option("--init", is_flag=True, help="A small first process that reaps and passes signals on."),
     click.option(
         "--oom-policy",
@@ -78,6 +80,11 @@ def settings(
 
     if options["cidfile"] and os.path.lexists(options["cidfile"]):
         raise click.UsageError(f"--cidfile {options['cidfile']}: the file is there already; remove it first")
+    for flag, most in (("hostname", 64), ("domainname", 64)):
+        if len(os.fsencode(options[flag] or "")) > most:
+            raise click.UsageError(f"--{flag}: longer than the {most} bytes that Linux keeps")
+    if options["workdir"] and not options["workdir"].startswith("/"):
+        raise click.UsageError(f"--workdir {options['workdir']}: it needs to be an absolute path")
     image = found(context, name, options)
     runtime = image.config.runtime
     entrypoint = None if options["entrypoint"] is None else tuple(word for word in [options["entrypoint"]] if word)
@@ -115,7 +122,8 @@ def settings(
         },
         cwd=options["workdir"] or str(runtime.get("WorkingDir") or "/"),
         user=options["user"] or str(runtime.get("User") or "") or kept(options),
-        hostname=options["hostname"] or "",
+        hostname=sharing.host_name(options),
+        shares=sharing.shares(options),
         entrypoint=used_entrypoint,
         cmd=argv[len(used_entrypoint) :],
         labels={
@@ -130,7 +138,7 @@ def settings(
         **networked,
         hosts=hosts,
         stop_signal=stop_signal,
-        shm_size=options["shm_size"] or 64 << 20,
+        shm_size=0 if options["ipc"] == "none" else options["shm_size"] or 64 << 20,
         limits=limits,
         userns=ids(options),
         platform=str(image.config.platform) if is_foreign(image.config.platform) else "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pybuild import units
 from pybuild.declared import click
@@ -16,12 +15,17 @@ if TYPE_CHECKING:
     from builder.containers.health import Healthcheck
 
 STREAMS = ("stdin", "stdout", "stderr")
+LOGS = {"json-file": (0, 1), "local": (20 << 20, 5), "none": (0, 1)}
+"""Bytes of a file of the log, 0 for no bound, and how many there are."""
+MOST_FILES = 1000
 HEALTH = ("interval", "timeout", "start_period", "start_interval")
 """Options of --health-… that are lengths of time."""
 
 OPTIONS = (
     click.option("-a", "--attach", multiple=True, metavar="STREAM", help="Only stdin, stdout or stderr; repeatable."),
     click.option("--label-file", "label_files", multiple=True, metavar="FILE", help="Labels, one a line."),
+    click.option("--log-driver", metavar="DRIVER", help="json-file (the default), local (bounded) or none."),
+    click.option("--log-opt", "log_opts", multiple=True, metavar="KEY=VALUE", help="max-size=10m and max-file=3."),
     click.option("--restart", metavar="POLICY", help="no, on-failure[:N], always or unless-stopped."),
     click.option("--stop-timeout", type=int, metavar="SECONDS", help="From the stop signal to SIGKILL (10)."),
     click.option("--health-cmd", metavar="COMMAND", help="Run to see whether it is well."),
@@ -54,8 +58,36 @@ def settings(options: Mapping[str, Any], runtime: Mapping[str, Any], *, detach: 
         "healthcheck": healthcheck(options, runtime),
         "shell": tuple(runtime.get("Shell") or ("/bin/sh", "-c")),
         "stop_timeout": 10.0 if timeout is None else float(timeout),
+        **log(options["log_driver"] or "json-file", options["log_opts"]),
         "input_ends": not detach and (not streams or "stdin" in streams),
     }
+
+
+def log(driver: str, opts: tuple[str, ...]) -> dict[str, Any]:
+    """What is kept of its output, as words of `Settings`. Raises click.UsageError."""
+    if driver not in LOGS:
+        what = "nobody stays here who would hand lines on"
+        raise click.UsageError(f"--log-driver {driver}: {what}; {', '.join(LOGS)} are known, logs -f follows")
+    size, files = LOGS[driver]
+    for text in opts:
+        key, _, value = text.partition("=")
+        flag = f"--log-opt {text}"
+        if driver == "none":
+            raise click.UsageError(f"{flag}: nothing is kept with --log-driver none")
+        if key == "max-size":
+            try:
+                size = 0 if value == "-1" else units.parse_size(value)
+            except ValueError as error:
+                raise click.UsageError(f"{flag}: {error}") from error
+        elif key == "max-file":
+            if not value.isdecimal() or not 1 <= int(value) <= MOST_FILES:
+                raise click.UsageError(f"{flag}: a number from 1 to {MOST_FILES} is needed")
+            files = int(value)
+        elif (key, value) not in (("mode", "blocking"), ("compress", "false")):
+            raise click.UsageError(f"{flag}: unknown; max-size and max-file are known")
+    if files > 1 and not size:
+        raise click.UsageError("--log-opt max-file needs max-size: without it there is one file")
+    return {"log_driver": "none" if driver == "none" else "json-file", "log_size": size, "log_files": files}
 
 
 def attached(words: tuple[str, ...]) -> frozenset[str]:
@@ -68,8 +100,9 @@ def attached(words: tuple[str, ...]) -> frozenset[str]:
 
 def labels(files: tuple[str, ...]) -> dict[str, str]:
     """The lines of --label-file."""
-    lines = [line.strip() for file in files for line in Path(file).read_text(encoding="utf-8").splitlines()]
-    return dict(line.partition("=")[::2] for line in lines if line and not line.startswith("#"))
+    from pybuild.variables import written
+
+    return dict(line.partition("=")[::2] for file in files for line in written(file))
 
 
 def healthcheck(options: Mapping[str, Any], runtime: Mapping[str, Any]) -> Healthcheck | None:

@@ -81,6 +81,8 @@ OPTIONS = (
     click.option("--shm-size", callback=SIZE, metavar=BYTES, help="Size of /dev/shm (64m)."),
 )
 
+LEAST = 6 << 20
+"""Bytes of memory without which no command starts, as docker has it."""
 limited = together(*OPTIONS)
 """Adds the options to a command."""
 
@@ -106,6 +108,7 @@ def limits(options: Mapping[str, Any], **more: Any) -> Limits:
             chosen[name] = None
     if chosen["cpu_quota"] in (0, -1):
         chosen["cpu_quota"] = None
+    possible(chosen)
     return Limits(
         **chosen,
         memory_swap=None if swap in (None, "0") else -1 if swap == "-1" else units.parse_size(swap),
@@ -119,6 +122,15 @@ def limits(options: Mapping[str, Any], **more: Any) -> Limits:
         ulimits=last(parse(text) for text in options["ulimits"]),
         **more,
     )
+
+
+def possible(words: Mapping[str, Any]) -> None:
+    """See that a command can start with these, on this machine. Raises ValueError."""
+    memory, cpus, there = words.get("memory"), words.get("cpus"), os.cpu_count() or 1
+    if memory is not None and memory < LEAST:
+        raise ValueRefused(f"--memory {memory}", "less than 6m is not enough for a command to start")
+    if cpus is not None and not 0.01 <= cpus <= there:
+        raise ValueRefused(f"--cpus {cpus:g}", f"this machine has {there}: give 0.01 to {there}")
 
 
 def last(ulimits: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, int, int], ...]:

@@ -92,7 +92,10 @@ def made(flag: str, path: str) -> None:
 
 
 def memory(text: str) -> Memory:
-    """`PATH[:OPTIONS]`, options as docker's: rw, ro, exec, noexec, nosuid, nodev, size=, mode=. Raises ValueError."""
+    """`PATH[:OPTIONS]`, docker's: rw, ro, exec, noexec, nosuid, nodev, size=, mode=, uid=, gid=, nr_inodes=.
+
+    Raises ValueError.
+    """
     flag = f"--tmpfs {text!r}"
     path, _, rest = text.partition(":")
     return in_memory(flag, path, rest.split(",") if rest else [])
@@ -103,6 +106,7 @@ def in_memory(flag: str, path: str, options: Iterable[str]) -> Memory:
     from builder.containers import Memory
 
     size = mode = None
+    numbers: dict[str, int] = {}
     words = set()
     for option in options:
         key, _, value = option.partition("=")
@@ -110,15 +114,21 @@ def in_memory(flag: str, path: str, options: Iterable[str]) -> Memory:
             size = units.parse_size(value)
         elif key == "mode":
             mode = octal(flag, value)
+        elif key in ("uid", "gid", "nr_inodes"):
+            if not value.isdecimal() or int(value) >= 2**32 - 1:
+                raise ValueRefused(flag, f"{key} {value!r} is no number that can be")
+            numbers[key.removeprefix("nr_")] = int(value)
         elif option in ("rw", "ro", "exec", "noexec", "nosuid", "nodev"):
             words.add(option)
         elif option in ("suid", "dev"):
             raise ValueRefused(flag, f"{option} is never granted")
         else:
-            raise ValueRefused(flag, f"unknown option {option!r}; size=, mode=, ro, rw, exec, noexec are known")
+            raise ValueRefused(
+                flag, f"unknown option {option!r}; size=, mode=, uid=, gid=, nr_inodes=, ro, rw, exec, noexec are known"
+            )
     if not path.startswith("/"):
         raise ValueRefused(flag, "the path must be absolute")
-    return Memory(destination(flag, path), size, mode, "ro" in words, "exec" not in words)
+    return Memory(destination(flag, path), size, mode, "ro" in words, "exec" not in words, **numbers)
 
 
 def octal(flag: str, text: str) -> int:

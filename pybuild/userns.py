@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pybuild.declared import click
 from pybuild.options import together
+from pybuild.sharing import needs_users_of_host
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ def ids(options: Mapping[str, Any]) -> Ids | None:
     from runner.rootless import owner
 
     kind, maps = options["userns"], options["uidmap"] or options["gidmap"]
-    if options.get("privileged"):  # its rights are worth nothing in a user namespace
+    if what := needs_users_of_host(options):
         if maps or kind not in (None, "host"):
-            raise click.UsageError("--privileged has the host's users: leave --userns out")
+            raise click.UsageError(f"{what} has the host's users: leave --userns out")
         return None
     if maps and kind not in (None, "map"):
         raise click.UsageError(f"--uidmap and --gidmap are for --userns map, not for {kind}")

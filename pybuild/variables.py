@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,9 +18,19 @@ def variables(options: dict[str, Any]) -> dict[str, str]:
     """--env-file, then --env."""
     lines: list[str] = []
     for file in options["env_files"]:
-        text = Path(file).read_text(encoding="utf-8", errors="surrogateescape")
-        lines += [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+        lines += written(file)
     return assigned([*lines, *options["envs"]])
+
+
+def written(file: str) -> list[str]:
+    """The lines of a file of variables or labels that say something, as docker reads them. Raises UsageError."""
+    text = Path(file).read_text(encoding="utf-8-sig", errors="surrogateescape")
+    lines = [line.removesuffix("\r").lstrip() for line in text.split("\n")]
+    found = [line for line in lines if line and not line.startswith("#")]
+    for line in found:
+        if re.search(r"\s", line.partition("=")[0]):
+            raise click.UsageError(f"{file}: the name {line.partition('=')[0]!r} has blanks in it")
+    return found
 
 
 def assigned(lines: Iterable[str]) -> dict[str, str]:

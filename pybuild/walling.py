@@ -97,7 +97,10 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
         "capabilities": tuple(sorted(tweaked(add, options["cap_drop"]))),
         "further_groups": (*options["group_add"], *map(str, edits.groups)),
         "described": edits.env,
-        "sysctls": tuple(sysctl(text, network) for text in options["sysctls"]),
+        "sysctls": (
+            *([("kernel.domainname", options["domainname"])] if options["domainname"] else []),
+            *(sysctl(text, network) for text in options["sysctls"]),
+        ),
         "privileged": privileged,
         **secured,
     }

@@ -24,6 +24,7 @@ from runner.linux import (
     CLONE_NEWNET,
     CLONE_NEWPID,
     CLONE_NEWUSER,
+    CLONE_NEWUTS,
     O_PATH,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
@@ -35,6 +36,7 @@ from runner.linux import (
     new_session_keyring,
     open_in,
     set_capabilities,
+    set_domainname,
     set_hostname,
     setns,
     unshare,
@@ -100,7 +102,8 @@ class Child:
         if seed.kind == START and seed.namespaces & CLONE_NEWUSER:
             self._be_root()
         if seed.kind == START:
-            unshare(CLONE_NEWCGROUP)
+            if seed.own_cgroups:
+                unshare(CLONE_NEWCGROUP)
             if seed.namespaces & CLONE_NEWNET:
                 self._loopback()
             self.at = "walls"
@@ -198,8 +201,11 @@ class Child:
 
     def _build(self) -> None:
         job = self.job
-        self.at = "hostname"
-        set_hostname(job.hostname)
+        if self.seed.namespaces & CLONE_NEWUTS:
+            self.at = "hostname"
+            set_hostname(job.hostname)
+            if job.domainname:
+                set_domainname(job.domainname)
         self.at = "walls"
         assert self.walls is not None
         self.walls.build(job, self.given[ROOT], self.given[FIRST_BIND:])
@@ -305,7 +311,7 @@ class Child:
 
     def _execute(self) -> "NoReturn":
         worst = errno.ENOENT
-        for path in self.job.candidates:
+        for path in self.job.candidates if self.job.args[0] else ():
             try:
                 os.execve(path, self.job.args, self.job.env)
             except OSError as problem:
@@ -314,7 +320,7 @@ class Child:
                 worst = problem.errno or errno.EACCES
                 if worst != errno.EACCES:
                     break
-        name = self.job.args[0]
+        name = self.job.args[0] or b"''"
         if worst == errno.ENOENT:
             message, code = b"not found", 127
             if b"/" not in name:

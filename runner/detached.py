@@ -103,4 +103,8 @@ def _tmpfs(mount: Mount) -> dict[bytes, bytes | None]:
     options: dict[bytes, bytes | None] = {b"mode": b"%o" % (0o1777 if mount.mode is None else mount.mode)}
     if mount.size is not None:
         options[b"size"] = b"%d" % mount.size
+    if mount.inodes is not None:
+        options[b"nr_inodes"] = b"%d" % mount.inodes
+    if mount.owner != (0, 0):
+        options[b"uid"], options[b"gid"] = (b"%d" % number for number in mount.owner)
     return options

@@ -43,7 +43,7 @@ def enter(spawner: Spawner, pid: int, sandbox: Sandbox, streams: Sequence[int], 
         if group.frozen:  # it would be frozen with them before it is anything
             raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
         kinds = shared_not(pid)
-        capabilities = sandbox.capabilities & bounds(pid)
+        capabilities = sandbox.capabilities if sandbox.privileged else sandbox.capabilities & bounds(pid)
         job = Job(**command(sandbox, capabilities, tty=tty), init=False)
         descriptors, words = membership(group, sent)
         score = sandbox.limits.oom_score_adj

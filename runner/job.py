@@ -54,6 +54,7 @@ class Seed(Record):
     joins: int  # how many tasks descriptors
     unified: bool  # whether a cgroup v2 directory follows them
     shares_network: bool = False  # whether the network namespace of others follows, for START
+    own_cgroups: bool = True  # whether it sees the control groups from its own on, for START
     cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
     oom_score_adj: int | None
     writable_sys: bool
@@ -73,6 +74,7 @@ class Job(Record):
     gid: int
     groups: list[int]
     hostname: bytes
+    domainname: bytes  # empty for the host's
     mounts: list[
         tuple[bytes, bool, dict[bytes, bytes | None] | None, int]
     ]  # target, directory?, tmpfs or next fd, flags

@@ -27,6 +27,8 @@ from runner.sandbox import Exit, Sandbox
 from runner.spares import Kind, Spares
 from runner.spawner import Spawner
 
+DOMAIN = "kernel.domainname"
+"""A setting that is made by a call of its own: its file is for the host's root only."""
 PIECE = 1 << 16
 LINGER = 1.0
 """Seconds that output may still come after the last process has gone: long enough to empty full pipes."""
@@ -80,6 +82,7 @@ class Native:
             job = Job(
                 **command(sandbox, spare.capabilities, tty=tty),
                 hostname=sandbox.hostname.encode(),
+                domainname=dict(sandbox.sysctls).get(DOMAIN, "").encode(),
                 mounts=mounts,
                 shm_size=sandbox.shm_size,
                 nodev=not spare.guarded,
@@ -87,7 +90,11 @@ class Native:
                 devices=[_node(device) for device in sandbox.devices],
                 given=bool(made),
                 masked=[path for path in spare.kind.masked if not path.startswith(masks.KERNEL)],
-                sysctls=[(name.replace(".", "/").encode(), value.encode()) for name, value in sandbox.sysctls],
+                sysctls=[
+                    (name.replace(".", "/").encode(), value.encode())
+                    for name, value in sandbox.sysctls
+                    if name != DOMAIN
+                ],
                 emulator=b"" if sandbox.emulator is None else sandbox.emulator.line,
                 init=sandbox.init,
             )
@@ -110,7 +117,7 @@ class Native:
         """Begin a further command behind the walls of the running process `pid` (the sandbox's PID 1).
 
         Of `sandbox` count args, env, cwd, identity, seccomp, filter, no_new_privileges, the limits of single processes,
-        and capabilities (of which it gets no more than the running one may have); root, mounts, other limits and
+        and capabilities (no more than those of the running one, unless it is privileged); root, mounts, other limits and
         namespaces are those of the running one.
         Raises SandboxUnavailable if it is not running, SandboxBroken.
         """

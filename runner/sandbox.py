@@ -59,10 +59,10 @@ class Identity:
 class Mount:
     """Something attached at `target`, an absolute path inside the root; missing targets are made and taken away again.
 
-    A bind shows the host's `source`, a file or a directory; a tmpfs is empty, `size` bytes large at most, its top
-    directory with `mode`; with `noexec` nothing in it is executed. Symbolic links in the target are followed inside
-    the root only. Owners of a bind are seen inside by the numbers that they have on disk, whatever the user namespace;
-    unless they are `moved` there already.
+    A bind shows the host's `source`, a file or a directory; a tmpfs is empty, `size` bytes large at most, with
+    `inodes` files at most, its top directory of `owner` and with `mode`; with `noexec` nothing in it is executed.
+    Symbolic links in the target are followed inside the root only. Owners of a bind are seen inside by the numbers
+    that they have on disk, whatever the user namespace; unless they are `moved` there already.
     """
 
     target: str
@@ -73,6 +73,8 @@ class Mount:
     mode: int | None = None
     noexec: bool = False
     moved: bool = False
+    owner: tuple[int, int] = (0, 0)
+    inodes: int | None = None
 
     def __post_init__(self) -> None:
         if not self.target.startswith("/"):
@@ -89,13 +91,15 @@ class Sandbox:
 
     root: a directory, normally an overlay. args[0] is looked up in the PATH of `env` inside the root. network:
     "none" is an empty network with loopback, "host" the host's own, a descriptor the network namespace that it
-    stands for. capabilities: names without CAP_. init: our reaper is PID 1. userns: the numbers of users in a user
-    namespace of its own, None for the host's. time_offset: seconds that the clocks since boot are ahead inside a time
-    namespace. stop_signal and grace (seconds) are used when it is stopped early. devices stand in its /dev;
-    device_rules say what else may be opened. mask, unmask: see `runner.masks`. sysctls: (name, value), of its own
-    namespaces. filter: a system-call filter instead of the usual one. writable_sys: /sys and the control groups can be
-    written. emulator: executes programs of another processor, in a user namespace only.
-    i386: 32-bit programs are run by a processor of 64 bits.
+    stands for. shares: other namespaces of the host's that it has: pid, ipc (with /dev/shm), uts, cgroup; all but
+    uts need the host's users. capabilities: names without CAP_. init: our reaper is PID 1. userns: the numbers of
+    users in a user namespace of its own, None for the host's. time_offset: seconds that the clocks since boot are
+    ahead inside a time namespace. stop_signal and grace (seconds) are used when it is stopped early. devices stand
+    in its /dev; device_rules say what else may be opened. mask, unmask: see `runner.masks`. sysctls: (name, value),
+    of its own namespaces. filter: a system-call filter instead of the usual one. writable_sys: /sys and the control
+    groups can be written. emulator: executes programs of another processor, in a user namespace only. i386: 32-bit
+    programs are run by a processor of 64 bits. privileged: as a further command, it may have rights that the first
+    one has not.
     """
 
     root: Path
@@ -109,6 +113,7 @@ class Sandbox:
     capabilities: frozenset[str] = DEFAULT_CAPABILITIES
     seccomp: bool = True
     no_new_privileges: bool = False
+    shares: frozenset[str] = frozenset()
     readonly_root: bool = False
     init: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -126,6 +131,7 @@ class Sandbox:
     writable_sys: bool = False
     emulator: Emulator | None = None
     i386: bool = False
+    privileged: bool = False
 
     def __post_init__(self) -> None:
         if not self.args:

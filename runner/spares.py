@@ -34,6 +34,7 @@ class Kind:
     time_offset: int | None
     network: int | None
     ids: Ids | None
+    own_cgroups: bool
     rules: tuple[devices.Rule, ...]
     writable_sys: bool
     masked: tuple[bytes, ...]
@@ -51,6 +52,7 @@ class Kind:
             sandbox.time_offset,
             sandbox.network if isinstance(sandbox.network, int) else None,
             sandbox.userns,
+            "cgroup" not in sandbox.shares,
             rules,
             sandbox.writable_sys,
             tuple(masked),
@@ -150,6 +152,7 @@ class Spares:
                     time_offset=kind.time_offset,
                     cgroup_view=_cgroup_view(there, cgroup),
                     shares_network=kind.network is not None,
+                    own_cgroups=kind.own_cgroups,
                     oom_score_adj=kind.limits.oom_score_adj,
                     writable_sys=kind.writable_sys,
                     masked=[path for path in kind.masked if path.startswith(masks.KERNEL)],
@@ -177,7 +180,9 @@ def _unguarded(rules: tuple[devices.Rule, ...]) -> None:
 
 
 def _namespaces(sandbox: Sandbox) -> int:
-    kinds = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
+    kinds = CLONE_NEWNS
+    for name, kind in (("pid", CLONE_NEWPID), ("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUTS)):
+        kinds |= kind if name not in sandbox.shares else 0
     if sandbox.network == "none":
         kinds |= CLONE_NEWNET
     if sandbox.userns is not None:

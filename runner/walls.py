@@ -12,6 +12,7 @@ import stat
 from runner.covers import STRICT, Covers, freeze, there
 from runner.job import Job, Seed
 from runner.linux import (
+    CLONE_NEWIPC,
     CLONE_NEWNET,
     MNT_DETACH,
     NODEV,
@@ -153,8 +154,11 @@ class Walls:
             unmount(b".", MNT_DETACH)
             os.rmdir(GIVEN, dir_fd=self.dev)
         self.at = "/dev/shm"
-        shm = new_mount(b"tmpfs", {b"mode": b"1777", b"size": b"%d" % job.shm_size}, attributes=SAFE)
-        attach(shm, self.dev, b"shm")
+        if not self.namespaces & CLONE_NEWIPC:
+            attach(copy_mount(self.old, b"dev/shm"), self.dev, b"shm")
+        elif job.shm_size:
+            shm = new_mount(b"tmpfs", {b"mode": b"1777", b"size": b"%d" % job.shm_size}, attributes=SAFE)
+            attach(shm, self.dev, b"shm")
         self._set(job)
         if job.emulator:
             self._emulate(job.emulator, binds.pop())

@@ -71,6 +71,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
                 if volume.source not in drawn
             ],
             "NetworkMode": settings.network,
+            "LogConfig": {"Type": settings.log_driver, "Config": log_options(settings)},
             "RestartPolicy": {"Name": settings.restart.name, "MaximumRetryCount": settings.restart.maximum},
             "PortBindings": bindings(settings),
             "Dns": list(settings.dns),
@@ -78,6 +79,10 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
             "DnsSearch": list(settings.dns_search),
             "ExtraHosts": [f"{name}:{address}" for name, address in settings.hosts] or None,
             "UsernsMode": "host" if settings.userns is None else "",
+            "PidMode": "host" if "pid" in settings.shares else "",
+            "IpcMode": "host" if "ipc" in settings.shares else "private" if settings.shm_size else "none",
+            "UTSMode": "host" if "uts" in settings.shares else "",
+            "CgroupnsMode": "host" if "cgroup" in settings.shares else "private",
             "AutoRemove": settings.remove,
             "GroupAdd": list(settings.further_groups),
             "Privileged": settings.privileged,
@@ -96,6 +101,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
         "NetworkSettings": connecting.settings(store, container),
         "Config": {
             "Hostname": settings.hostname,
+            "Domainname": dict(settings.sysctls).get("kernel.domainname", ""),
             "User": settings.user,
             "Tty": settings.tty,
             "OpenStdin": settings.interactive,
@@ -114,6 +120,12 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
         },
         "Usage": {"MemoryPeak": state.memory_peak, "CpuSeconds": state.cpu_seconds},
     }
+
+
+def log_options(settings: Settings) -> dict[str, str]:
+    """What --log-opt said."""
+    bound = {"max-size": str(settings.log_size)} if settings.log_size else {}
+    return bound | ({"max-file": str(settings.log_files)} if settings.log_files > 1 else {})
 
 
 def is_drawn(store: Store, mount: Volume) -> bool:
@@ -194,6 +206,8 @@ def options(memory: Memory) -> str:
     """What follows the path in --tmpfs."""
     words = ["ro" if memory.readonly else "rw", "noexec" if memory.noexec else "exec"]
     words += [f"size={memory.size}"] if memory.size is not None else []
+    words += [f"uid={memory.uid}", f"gid={memory.gid}"] if memory.uid or memory.gid else []
+    words += [f"nr_inodes={memory.inodes}"] if memory.inodes is not None else []
     return ",".join([*words, *([f"mode={memory.mode:o}"] if memory.mode is not None else [])])
 
 

@@ -1,7 +1,8 @@
 """What a container wrote, a JSON object a line, as docker's json-file driver keeps it.
 
 A line of output becomes one record; a line longer than a record's limit is cut into several, of which
-only the last ends in a newline. Two streams share the file and keep the order in which they were read.
+only the last ends in a newline. Two streams share the file and keep the order in which they were read. A log with a
+bound is several files: `log`, and before it `log.1` and so on, the older the higher.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import count
 from pathlib import Path
 
 from builder.containers.container import now
@@ -19,6 +22,8 @@ from layers.quick import dataclass, field, replace
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from builder.containers.container import Container
 
 STREAMS = {1: "stdout", 2: "stderr"}
 LONGEST = 16 << 10
@@ -37,16 +42,35 @@ class Record:
 
 @dataclass
 class Writer:
-    """Appends output to the log; holds back an unfinished line until it ends or `close` comes."""
+    """Appends output to the log; holds back an unfinished line until it ends or `close` comes.
+
+    A file that has `most` bytes makes room for a new one, if that is not 0; there are `files` at most.
+    """
 
     path: Path
+    most: int = 0
+    files: int = 1
     pending: dict[int, bytearray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._open()
         size = os.fstat(self.fd).st_size
         if size and os.pread(self.fd, 1, size - 1) != b"\n":  # a writer was killed in the middle of a record
             os.ftruncate(self.fd, self.path.read_bytes().rfind(b"\n") + 1)
+
+    def _open(self) -> None:
+        self.fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _turn(self) -> None:
+        """The file makes room for a new one, and the oldest goes."""
+        os.close(self.fd)
+        names = [self.path, *(numbered(self.path, number) for number in range(1, self.files))]
+        for newer, older in zip(names[-2::-1], names[:0:-1], strict=True):
+            with suppress(FileNotFoundError):
+                newer.rename(older)
+        if self.files == 1:
+            self.path.unlink()
+        self._open()
 
     def __call__(self, stream: int, data: bytes) -> None:
         """Take some bytes of stream 1 or 2."""
@@ -68,11 +92,42 @@ class Writer:
 
     def _append(self, stream: int, data: bytes) -> None:
         moment = now()
-        lines = []
+        lines: list[bytes] = []
+        room = self.most - os.fstat(self.fd).st_size if self.most else 0
         for line in split_lines(data):
             text = line.decode("utf-8", "surrogateescape")
-            lines.append(json.dumps({"log": text, "stream": STREAMS[stream], "time": moment}))
-        os.write(self.fd, ("\n".join(lines) + "\n").encode())
+            lines.append(json.dumps({"log": text, "stream": STREAMS[stream], "time": moment}).encode() + b"\n")
+            room -= len(lines[-1])
+            if self.most and room <= 0:
+                os.write(self.fd, b"".join(lines))
+                self._turn()
+                lines, room = [], self.most
+        if lines:
+            os.write(self.fd, b"".join(lines))
+
+
+@dataclass
+class Nowhere:
+    """Takes output and keeps none (`--log-driver none`)."""
+
+    def __call__(self, stream: int, data: bytes) -> None:
+        """Let it go."""
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+def writer(container: Container) -> Writer | Nowhere:
+    """What keeps the output of a container, as it was asked for."""
+    settings = container.settings
+    if settings.log_driver == "none":
+        return Nowhere()
+    return Writer(container.log, settings.log_size, settings.log_files)
+
+
+def numbered(path: Path, number: int) -> Path:
+    """The file of a log before which `number` younger ones are."""
+    return path.with_name(f"{path.name}.{number}") if number else path
 
 
 def split_lines(data: bytes) -> list[bytes]:
@@ -106,25 +161,48 @@ class Range:
 
 def read(path: Path, wanted: Range = Range()) -> list[Record]:  # noqa: B008 it is a value
     """The records that are wanted."""
-    try:
-        with path.open("rb") as file:
-            return list(_old(file, wanted))
-    except FileNotFoundError:
-        return []
+    with ExitStack() as opened:
+        return list(_old(_files(path, opened), wanted))
 
 
-def _old(file: BinaryIO, wanted: Range) -> Iterator[Record]:
+def _files(path: Path, opened: ExitStack, after: tuple[int, int] | None = None) -> list[BinaryIO]:
+    """All files of a log, the oldest first; or those that came `after` one, itself among them if it is still there.
+
+    From the youngest on, so that none is left out that makes room meanwhile.
+    """
+    found: list[BinaryIO] = []
+    seen: set[tuple[int, int]] = set()
+    for number in count():
+        try:
+            file = opened.enter_context(numbered(path, number).open("rb"))
+        except FileNotFoundError:
+            break
+        if (one := _inode(file)) not in seen:
+            seen.add(one)
+            found.append(file)
+        if one == after:
+            break
+    return found[::-1]
+
+
+def _inode(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+def _old(files: Iterable[BinaryIO], wanted: Range) -> Iterator[Record]:
     """What is wanted of what is there; a line that is being written is left for later."""
     found: deque[Record] = deque(maxlen=wanted.tail)
-    while line := file.readline():
-        if not line.endswith(b"\n"):
-            file.seek(-len(line), os.SEEK_CUR)
-            break
-        if wanted.holds(record := parse(line)):
-            if wanted.tail is None:
-                yield record
-            else:
-                found.append(record)
+    for file in files:
+        while line := file.readline():
+            if not line.endswith(b"\n"):
+                file.seek(-len(line), os.SEEK_CUR)
+                break
+            if wanted.holds(record := parse(line)):
+                if wanted.tail is None:
+                    yield record
+                else:
+                    found.append(record)
     yield from found
 
 
@@ -134,15 +212,28 @@ def follow(path: Path, alive: Callable[[], bool], wanted: Range = Range()) -> It
         if not alive():
             return
         time.sleep(LOOK)
-    with path.open("rb") as file:
-        yield from _old(file, wanted)
-        rest = replace(wanted, tail=None)
+    with ExitStack() as opened:
+        files = _files(path, opened)
+        yield from _old(files, wanted)
+        rest, file = replace(wanted, tail=None), files[-1]
         while True:
             last = wanted.over or not alive()
-            yield from _old(file, rest)
+            yield from _old([file], rest)
+            for younger in _younger(path, file, opened):
+                yield from _old([file, younger], rest)
+                file.close()
+                file = younger
             if last:
                 return
             time.sleep(LOOK)
+
+
+def _younger(path: Path, file: BinaryIO, opened: ExitStack) -> list[BinaryIO]:
+    """The files that have come after one that is open."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return []
+    return [one for one in _files(path, opened, _inode(file)) if _inode(one) != _inode(file)]
 
 
 def parse(line: bytes) -> Record:

@@ -202,9 +202,9 @@ class Desk:
 
     do_renamed = do_updated
 
-    def do_exec(self, words: list[str], user: str | None, env: dict[str, str], cwd: str | None) -> dict[str, Any]:
+    def do_exec(self, words: list[str], **more: Any) -> dict[str, Any]:
         """A further command that nobody waits for."""
         boss = self.supervisor
         if boss.state.status is not Status.RUNNING:
             return {"error": f"is {boss.state.status}"}
-        return {"id": boss.accompany(words, user=user, env=env, cwd=cwd)}
+        return {"id": boss.accompany(words, **more)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder.containers.connecting import SHARED, wishes
 from builder.containers.container import Container
-from builder.containers.settings import Settings
+from builder.containers.settings import Memory, Settings
 from builder.containers.volumes import Volumes
 from builder.emulation import is_i386, lending
 from builder.process import environment, identity, network_files, network_mounts
@@ -16,6 +16,7 @@ from layers import Account, Accounts, Platform
 from layers.disk.paths import Root
 from layers.quick import replace
 from runner import Ids, Mount, RunnerError, Sandbox
+from runner.capabilities import held
 from runner.rootless import standing
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from runner.native import Native
 
+PRIVILEGED = {"seccomp": False, "privileged": True}
 LIMIT = 8 << 20
 """Bytes of passwd and group that are read."""
 
@@ -41,7 +43,7 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
     book = Volumes(container.store)
     mounts = [
         *(network_mounts(sharing[1]) if sharing is not None else _network_files(container, files)),
-        *(Mount(one.target, None, "tmpfs", one.readonly, one.size, one.mode, one.noexec) for one in settings.tmpfs),
+        *map(_in_memory, settings.tmpfs),
         *(Mount(one.target, book.source(one), readonly=one.readonly) for one in settings.volumes),
     ]
     covered = {mount.target for mount in mounts[3:]}
@@ -87,6 +89,7 @@ def _walls(settings: Settings, ids: Ids | None, network: int | None = None) -> d
         "devices": settings.devices,
         "device_rules": settings.device_rules,
         "writable_sys": settings.privileged,
+        "shares": frozenset(settings.shares),
         "mask": settings.mask,
         "unmask": settings.unmask,
     }
@@ -116,6 +119,7 @@ def entering(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     tty: bool = False,
+    privileged: bool = False,
 ) -> Sandbox:
     """A further command in a container that runs; all else is as the container has it. Raises AccountMissing."""
     settings = container.settings
@@ -130,7 +134,14 @@ def entering(
         identity(account),
         limits=settings.limits,
         i386=bool(settings.platform) and is_i386(Platform.parse(settings.platform), None),
-        **rights(settings),
+        **(PRIVILEGED | {"capabilities": held()} if privileged else rights(settings)),
+    )
+
+
+def _in_memory(one: Memory) -> Mount:
+    owner = (one.uid, one.gid)
+    return Mount(
+        one.target, None, "tmpfs", one.readonly, one.size, one.mode, one.noexec, owner=owner, inodes=one.inodes
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TEXTS = (
     *("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell", "further_groups", "mask", "unmask"),
-    *("exposed", "dns", "dns_search", "dns_options"),
+    *("exposed", "dns", "dns_search", "dns_options", "shares"),
 )
 """Settings that are lists of texts."""
 
@@ -42,25 +42,30 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`--tmpfs target:options`: an empty file system of `size` bytes at most."""
+    """`--tmpfs target:options`: an empty file system of `size` bytes and `inodes` files at most."""
 
     target: str
     size: int | None = None
     mode: int | None = None
     readonly: bool = False
     noexec: bool = True
+    uid: int = 0
+    gid: int = 0
+    inodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that `run` and `create` can ask for, resolved: no default is left to be looked up later.
 
-    `image` is the id, `image_name` what the user typed. `user` is USER's text, resolved at each start
-    in the container's own passwd, like `further_groups`. `input_ends`: the end of the first attached client's input is
-    the command's, too. `stop_timeout` is seconds between the stop signal and SIGKILL. `shell` runs CMD-SHELL health
+    `image` is the id, `image_name` what the user typed. `user` is USER's text, resolved at each start in the
+    container's own passwd, like `further_groups`. `input_ends`: the end of the first attached client's input is the
+    command's, too. `stop_timeout` is seconds between the stop signal and SIGKILL. `shell` runs CMD-SHELL health
     checks. `network` is docker's NetworkMode (none, host, container:ID, or the name of the first of `networks`);
     `exposed` has ports as in `80/tcp`. `profile` is the JSON of a system-call filter of its own. `oom_hook` is a
-    command of the host's shell for when memory runs out. `userns` are the numbers of its users, None for the host's.
+    command of the host's shell for when memory runs out. `shares` are kinds of namespaces: pid, ipc, uts, cgroup.
+    `log_driver` is json-file or none; a file of the log has `log_size` bytes, 0 for no bound, and there are
+    `log_files`. `userns` are the numbers of its users, None for the host's.
     """
 
     id: str
@@ -113,6 +118,10 @@ class Settings:
     unmask: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     oom_hook: str = ""
+    shares: tuple[str, ...] = ()
+    log_driver: str = "json-file"
+    log_size: int = 0
+    log_files: int = 1
     userns: Ids | None = None
     platform: str = ""
     """What its programs are for, where that is another processor than that of the machine it was made on."""

@@ -110,7 +110,7 @@ class Supervisor:
     """Commands of `exec -d`, by the ids of their events."""
 
     def __post_init__(self) -> None:
-        self.log = journal.Writer(self.container.log)
+        self.log = journal.writer(self.container)
         self.board = Switchboard(self.loop, self.said, input_ends=self.settings.input_ends)
         self.desk = Desk(self, line.listen(self.container.folder))
         self.state = replace(self.container.state(), restarts=0, error="")

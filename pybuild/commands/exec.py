@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("-u", "--user", metavar="USER[:GROUP]", help="Who it is, by default the container's user.")
 @click.option("-w", "--workdir", metavar="DIR", help="Where it starts.")
 @click.option("-d", "--detach", is_flag=True, help="Do not wait for it.")
+@click.option("--privileged", is_flag=True, help="With all rights that there are, and no system-call filter.")
 @KEYS
 @click.pass_obj
 def exec_(
@@ -44,6 +45,7 @@ def exec_(
     user: str | None,
     workdir: str | None,
     detach: bool,
+    privileged: bool,
     keys: bytes,
 ) -> int:
     """Run COMMAND behind the walls of a running container; its exit code becomes ours."""
@@ -60,12 +62,15 @@ def exec_(
     if state.status is not Status.RUNNING:
         raise ContainerState(found.name, f"is not running ({state.status}): pybuild start begins it")
     env = variables({"envs": envs, "env_files": env_files})
+    if workdir and not workdir.startswith("/"):
+        raise click.UsageError(f"--workdir {workdir}: it needs to be an absolute path")
+    more = {"user": user, "env": env, "cwd": workdir, **({"privileged": True} if privileged else {})}
     if detach:
-        order(found, "exec", words=command, user=user, env=env, cwd=workdir)
+        order(found, "exec", words=command, **more)
         return 0
     if tty and interactive and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
-    sandbox = entering(found, state.pid, command, user=user, env=env, cwd=workdir, tty=tty)
+    sandbox = entering(found, state.pid, command, tty=tty, **more)
     return talk(context, found, state.pid, sandbox, Foreground(stdin=interactive, tty=tty, keys=keys))
 
 

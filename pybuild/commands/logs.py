@@ -20,12 +20,20 @@ from pybuild.wiring import Context
 @click.option("-t", "--timestamps", is_flag=True, help="The time before each line.")
 @click.option("--since", metavar="MOMENT", help="Only what was written after it, as in 10m or 2026-01-31T12:00:00Z.")
 @click.option("--until", metavar="MOMENT", help="Only what was written before it.")
+@click.option("--details", is_flag=True, help="What --log-opt says of each line: nothing is known here but the line.")
 @click.pass_obj
 def logs(
-    context: Context, container: str, follow: bool, tail: str, timestamps: bool, since: str | None, until: str | None
+    context: Context,
+    container: str,
+    follow: bool,
+    tail: str,
+    timestamps: bool,
+    since: str | None,
+    until: str | None,
+    details: bool,
 ) -> None:
     """Show the output of CONTAINER; what it wrote to stderr goes to stderr."""
-    from builder.containers import Containers, journal
+    from builder.containers import ContainerError, Containers, journal
     from builder.containers.state import LIVE
 
     number = tail.removeprefix("-")
@@ -34,13 +42,16 @@ def logs(
     count = int(number) if tail == number != "all" else None  # less than none means all, as docker has it
     wanted = journal.Range(count, moment("--since", since), moment("--until", until))
     found = Containers(context.store).get(container)
+    if found.settings.log_driver == "none":
+        raise ContainerError(f"container {found.name}: nothing was kept of its output (--log-driver none)")
     if follow:
         records = journal.follow(found.log, lambda: found.state().status in LIVE, wanted)
     else:
         records = iter(journal.read(found.log, wanted))
     with suppress(KeyboardInterrupt):
         for record in records:
-            data = f"{record.time} ".encode() + record.data if timestamps else record.data
+            data = f"{record.time if timestamps else ''} ".encode() if timestamps or details else b""
+            data += record.data
             os.write(1 if record.stream == "stdout" else 2, data)
 
 

@@ -9,7 +9,7 @@ import click
 
 from layers.quick import replace
 from pybuild import units
-from pybuild.limiting import SIZE
+from pybuild.limiting import SIZE, possible
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 @click.option("--memory-swap", metavar="BYTES", help="Memory and swap together; -1 for no limit on swap.")
 @click.option("--memory-reservation", callback=SIZE, metavar="BYTES", help="A soft limit.")
 @click.option("--cpus", type=float, metavar="NUMBER", help="Processors' worth of time; 0 for no limit.")
+@click.option("--cpu-quota", type=int, metavar="NUMBER", help="Microseconds of processor time in each period.")
+@click.option("--cpu-period", type=int, metavar="NUMBER", help="Length of that period.")
+@click.option("--blkio-weight", type=int, metavar="10-1000", help="Relative share of the disks.")
 @click.option("-c", "--cpu-shares", type=int, metavar="NUMBER", help="Relative weight (1024 is usual).")
 @click.option("--cpuset-cpus", metavar="LIST", help="Processors that may be used, as in 0-2,4.")
 @click.option("--cpuset-mems", metavar="LIST", help="Memory nodes that may be used.")
@@ -69,6 +72,7 @@ def changed(limits: Limits, given: dict[str, Any]) -> Limits:
             words["pids"] = None if pids in (0, -1) else pids
         if given["cpus"] == 0:
             words["cpus"] = None
+        possible(words)
         return replace(limits, **words)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

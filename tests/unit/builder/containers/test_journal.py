@@ -31,3 +31,49 @@ def test_a_flood_without_newlines_is_cut_not_kept(tmp_path: Path) -> None:
     assert sum(map(len, writer.pending.values())) <= 17_000
     writer.close()
     assert sum(len(record.data) for record in read(tmp_path / "log")) == 40_000
+
+
+def test_a_bound_log_keeps_the_youngest_files(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    writer = Writer(path, most=2000, files=3)
+    for number in range(200):
+        writer(1, b"%d\n" % number)
+        if number == 100:  # another start goes on
+            writer.close()
+            writer = Writer(path, most=2000, files=3)
+    writer.close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["log", "log.1", "log.2"]
+    assert all(one.stat().st_size < 2200 for one in tmp_path.iterdir())
+    numbers = [int(record.data) for record in read(path)]
+    assert numbers == [*range(numbers[0], 200)]
+    assert 40 <= len(numbers) < 110
+    assert [int(record.data) for record in read(path, Range(tail=40))] == [*range(160, 200)]
+
+
+def test_a_bound_log_of_one_file(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "log", most=1000)
+    for number in range(100):
+        writer(1, b"%d\n" % number)
+    writer.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["log"]
+    assert (tmp_path / "log").stat().st_size < 1100
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12))
+def test_who_follows_misses_nothing_of_a_log_that_turns(tmp_path_factory: object, bursts: list[int]) -> None:
+    path = Path(tmp_path_factory.mktemp("log")) / "log"  # type: ignore[attr-defined]
+    writer, waiting, number = Writer(path, most=1500, files=50), list(bursts), 0
+
+    def alive() -> bool:
+        nonlocal number
+        if not waiting:
+            return False
+        for _ in range(waiting.pop()):
+            writer(1, b"%d\n" % number)
+            number += 1
+        return True
+
+    path.touch()
+    assert [int(record.data) for record in follow(path, alive)] == [*range(number)]
+    writer.close()
