@@ -117,8 +117,8 @@ class Native:
         """Begin a further command behind the walls of the running process `pid` (the sandbox's PID 1).
 
         Of `sandbox` count args, env, cwd, identity, seccomp, filter, no_new_privileges, the limits of single processes,
-        and capabilities (no more than those of the running one, unless it is privileged); root, mounts, other limits and
-        namespaces are those of the running one.
+        and capabilities (no more than those of the running one, unless it is privileged); root, mounts, other limits
+        and namespaces are those of the running one.
         Raises SandboxUnavailable if it is not running, SandboxBroken.
         """
         from runner.entering import enter

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pybuild import units
 from pybuild.formats import filters as wanted
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from builder.containers import Container
 
 FILTERS = ("until", "label", "label!")
 
@@ -22,7 +26,6 @@ FILTERS = ("until", "label", "label!")
 def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
     """Remove all containers that do not run."""
     from builder.containers import Containers, ContainerState
-    from builder.containers.state import LIVE
     from layers.home.eventlog import EventLog
     from layers.home.sizes import disk_usage
     from pybuild.commands.prune import chosen
@@ -35,12 +38,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
             raise click.ClickException("nothing was removed")
     book = Containers(context.store)
     gone, freed = [], 0
-    for one in book.list():
-        created = units.moment(one.settings.created)
-        late = rules["until"] is not None and (created is None or created.timestamp() > rules["until"])
-        labels = rules["labelled"]
-        if late or one.state().status in LIVE or (labels is not None and not labels(one.settings.labels)):
-            continue
+    for one in idle(context, rules):
         held = disk_usage(one.folder)
         with suppress(ContainerState):  # somebody has just started it
             book.remove(one)
@@ -50,3 +48,18 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
     if gone:
         click.echo("Deleted Containers:\n" + "\n".join(gone) + "\n")
     click.echo(f"Total reclaimed space: {units.size(freed)}")
+
+
+def idle(context: Context, rules: Mapping[str, Any]) -> list[Container]:
+    """Containers that do not run and fit the filters, as `prune.chosen` has them."""
+    from builder.containers import Containers
+    from builder.containers.state import LIVE
+
+    found = []
+    for one in Containers(context.store).list():
+        created = units.moment(one.settings.created)
+        late = rules["until"] is not None and (created is None or created.timestamp() > rules["until"])
+        labels = rules["labelled"]
+        if not late and one.state().status not in LIVE and (labels is None or labels(one.settings.labels)):
+            found.append(one)
+    return found

@@ -64,13 +64,13 @@ def exec_(
     env = variables({"envs": envs, "env_files": env_files})
     if workdir and not workdir.startswith("/"):
         raise click.UsageError(f"--workdir {workdir}: it needs to be an absolute path")
-    more = {"user": user, "env": env, "cwd": workdir, **({"privileged": True} if privileged else {})}
     if detach:
-        order(found, "exec", words=command, **more)
+        more = {"privileged": True} if privileged else {}  # else it is as supervisors of older versions know it
+        order(found, "exec", words=command, user=user, env=env, cwd=workdir, **more)
         return 0
     if tty and interactive and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
-    sandbox = entering(found, state.pid, command, tty=tty, **more)
+    sandbox = entering(found, state.pid, command, user=user, env=env, cwd=workdir, tty=tty, privileged=privileged)
     return talk(context, found, state.pid, sandbox, Foreground(stdin=interactive, tty=tty, keys=keys))
 
 

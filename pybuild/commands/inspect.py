@@ -1,4 +1,4 @@
-"""`pybuild inspect`: everything about images and containers, in docker's JSON."""
+"""`pybuild inspect`: everything about containers, images, networks and volumes, in docker's JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class NotFound(click.ClickException):
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME|ID...")
 @click.option("-f", "--format", "template", metavar="TEMPLATE", help="A Go template, or json.")
-@click.option("--type", "kind", type=click.Choice(["image", "container"]), help="Look only among these.")
+@click.option(
+    "--type", "kind", type=click.Choice(["image", "container", "network", "volume"]), help="Look only among these."
+)
 @click.option("-s", "--size", is_flag=True, help="Also the bytes that a container changed.")
 @click.option("--raw", is_flag=True, help="The bytes of the manifest or index; with --config those of the config.")
 @click.option("--config", is_flag=True, help="The config of the image.")
@@ -46,7 +48,7 @@ def inspect(
     no_tags: bool,
     platform: str | None,
 ) -> int:
-    """Show all that is known of containers and images, as JSON.
+    """Show all that is known of containers, images, networks and volumes, as JSON.
 
     Of the local store docker's array is shown; of an image elsewhere (docker://REF, oci:DIR:NAME, ...) skopeo's object.
     """
@@ -133,6 +135,10 @@ def describe(
     """One object, a container first as docker does. Raises NotFound, NameAmbiguous."""
     from layers import BlobMissing, Platform, PlatformMissing, ReferenceInvalid
 
+    if kind in ("network", "volume"):
+        if (other := elsewhere(context, name, kind)) is None:
+            raise NotFound(f"no {kind} {name!r}; 'pybuild {kind} ls' lists them")
+        return other
     if kind != "image":
         from builder.containers.errors import ContainerMissing
         from builder.containers.inspect import inspect as inspect_container
@@ -145,6 +151,8 @@ def describe(
     try:
         return image_json(context.store, context.store.images.get(name, Platform.parse(platform) if platform else None))
     except (BlobMissing, ReferenceInvalid, PlatformMissing) as error:
+        if kind is None and (other := elsewhere(context, name, kind)) is not None:
+            return other
         what = "image" if kind == "image" else "image or container"
         near = context.store.images.names()
         from difflib import get_close_matches
@@ -152,6 +160,25 @@ def describe(
         meant = get_close_matches(name, [reference.familiar for reference, _ in near], 1)
         hint = f"; did you mean {meant[0]}?" if meant else "; 'pybuild images' and 'pybuild ps -a' list what there is"
         raise NotFound(f"no {what} {name!r}{hint}") from error
+
+
+def elsewhere(context: Context, name: str, kind: str | None) -> dict[str, Any] | None:
+    """A network or a volume of that name, if there is one."""
+    from builder.containers.volumes import VolumeMissing, Volumes
+    from builder.networks.errors import NetworkMissing
+    from pybuild.commands.network import described
+
+    if kind != "volume":
+        try:
+            return described(context, name)
+        except NetworkMissing:
+            pass
+    if kind != "network":
+        try:
+            return Volumes(context.store).get(name).describe()
+        except VolumeMissing:
+            pass
+    return None
 
 
 def image_json(store: Store, image: Image) -> dict[str, Any]:

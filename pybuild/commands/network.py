@@ -137,7 +137,7 @@ def inspect(context: Context, names: Sequence[str], template: str | None, verbos
     found, failed = [], False
     for name in names:
         try:
-            found.append(_described(context, name))
+            found.append(described(context, name))
         except NetworkMissing as error:
             failed = True
             tell(f"error: {error}")
@@ -181,17 +181,25 @@ def rm(context: Context, names: Sequence[str], force: bool) -> int:
 @click.pass_obj
 def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
     """Remove all networks that no container, running or not, is meant to be in."""
+    rules = wanted.parse(filters, ("until", "label", "label!"))
+    if not force:
+        click.confirm("This will remove all networks that no container uses. Go on?", abort=True, err=True)
+    if gone := unused(context, rules):
+        click.echo("Deleted Networks:")
+        for name in gone:
+            click.echo(name)
+
+
+def unused(context: Context, rules: dict[str, list[str]]) -> list[str]:
+    """Remove networks that nobody is meant to be in; their names. Raises click.UsageError for what is no moment."""
     from builder.networks.errors import NetworkInUse
     from builder.networks.home import at_home
     from pybuild import units
 
-    rules = wanted.parse(filters, ("until", "label", "label!"))
     try:
         before = [units.parse_moment(text) for text in rules.get("until", ())]
     except ValueError as error:
         raise click.UsageError(f"--filter until: {error}") from error
-    if not force:
-        click.confirm("This will remove all networks that no container uses. Go on?", abort=True, err=True)
     book, used, gone = _book(context), _used(context), []
     for one in book.made():
         if one.predefined or one.id in used or not wanted.labelled(one.labels, rules.get("label", ())):
@@ -206,10 +214,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
         except NetworkInUse:  # a container, or a build, has just joined
             continue
     at_home(book.tidy)
-    if gone:
-        click.echo("Deleted Networks:")
-        for name in gone:
-            click.echo(name)
+    return gone
 
 
 @network.command(epilog="\b\nExample:\n  pybuild network connect --alias db back postgres")
@@ -291,7 +296,8 @@ def _used(context: Context) -> frozenset[str]:
     return frozenset(one.id for container in containers for one, _, _ in endpoints(context.store, container))
 
 
-def _described(context: Context, name: str) -> dict[str, Any]:
+def described(context: Context, name: str) -> dict[str, Any]:
+    """Docker's object for a network. Raises NetworkMissing."""
     from builder.networks import leases
     from builder.networks.home import at_home
 

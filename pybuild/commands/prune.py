@@ -67,7 +67,10 @@ def prune(
     from builder.containers import Containers
     from layers import prune as collect
 
-    choice = chosen(wanted.parse(filters, FILTERS), until)
+    rules = wanted.parse(filters, FILTERS)
+    choice = chosen(rules, until)
+    if volumes and choice["until"] is not None:
+        raise click.UsageError("--volumes has no ages: leave --filter until out, or prune volumes by themselves")
     if keep_storage is not None:
         try:
             choice["keep"] = units.parse_size(keep_storage)
@@ -87,7 +90,7 @@ def prune(
 
         room.spend(context.settings.root)
         sweep()
-    idle, held = idle_containers(context) if containers else ([], 0)
+    idle, held = idle_containers(context, choice) if containers else ([], 0)
     for one in idle:
         if not dry_run:
             Containers(context.store).remove(one)
@@ -95,7 +98,7 @@ def prune(
     if volumes:
         from pybuild.commands.volume import unused
 
-        names, taken = unused(context, {}, dry=dry_run)
+        names, taken = unused(context, rules, dry=dry_run)
         for name in names:
             click.echo(f"{'Would delete' if dry_run else 'Deleted'} volume: {name}")
         held += taken
@@ -131,13 +134,12 @@ def labels(having: Sequence[str], lacking: Sequence[str]) -> Callable[[Mapping[s
     return lambda met: wanted.labelled(met, having) and not any(wanted.labelled(met, [one]) for one in lacking)
 
 
-def idle_containers(context: Context) -> tuple[list[Container], int]:
-    """Containers that do not run, and the bytes that they take on the disk."""
-    from builder.containers import Containers
-    from builder.containers.state import LIVE
+def idle_containers(context: Context, choice: Mapping[str, Any]) -> tuple[list[Container], int]:
+    """Containers that do not run and fit the filters, and the bytes that they take on the disk."""
     from layers.home.sizes import disk_usage
+    from pybuild.commands.container_prune import idle
 
-    found = [one for one in Containers(context.store).list() if one.state().status not in LIVE]
+    found = idle(context, choice)
     return found, sum(disk_usage(one.folder) for one in found)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
 
 from pybuild import __version__, units
+from pybuild.commands.events import events
 from pybuild.formats.table import emit
 from pybuild.wiring import Context
 
@@ -69,6 +70,33 @@ def df(context: Context, verbose: bool, template: str | None) -> None:
             }
         )
     emit(rows, COLUMNS, template)
+
+
+@system.command("prune", epilog="\b\nExamples:\n  pybuild system prune -f\n  pybuild system prune -af --volumes")
+@click.option("-a", "--all", "everything", is_flag=True, help="Also named images without a container, and the cache.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--volumes", is_flag=True, help="Also volumes without a name that no container refers to.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=24h, label=KEY, label!=KEY.")
+@click.pass_context
+def prune_(context: click.Context, everything: bool, force: bool, volumes: bool, filters: Sequence[str]) -> None:
+    """Remove containers that do not run, networks that none of them is in, and what `pybuild prune` does."""
+    from pybuild.commands.network import unused
+    from pybuild.commands.prune import chosen, prune
+    from pybuild.formats import filters as wanted
+
+    rules = wanted.parse(filters, ("until", "label", "label!"))
+    chosen(rules, None)  # mistakes are told before anything goes
+    if not force:
+        what = "all containers that do not run, networks without containers, "
+        what += "images without a container and the build cache" if everything else "and images without a name"
+        what += ", and volumes without a name" if volumes else ""
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"this removes {what}; say --force where nobody can be asked")
+        if not click.confirm(f"This removes {what}. Go on?", err=True):
+            raise click.ClickException("nothing was removed")
+    context.invoke(prune, everything=everything, force=True, containers=True, volumes=volumes, filters=filters)
+    for name in unused(context.obj, rules):
+        click.echo(f"Deleted network: {name}")
 
 
 @system.command(
@@ -152,3 +180,6 @@ def info(context: Context) -> None:
     }
     for name, value in rows.items():
         click.echo(f"{name:<14}{value}")
+
+
+system.add_command(events)

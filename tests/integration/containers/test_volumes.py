@@ -259,3 +259,38 @@ def test_none_goes_between_a_wish_and_its_row(shared_pybuild: Pybuild, name: str
     finally:
         rude.kill()
         rude.wait()
+
+
+def test_what_prune_is_told_to_leave(pybuild: Pybuild, tmp_path: Path) -> None:
+    """Labels count for containers and volumes as they do for images."""
+    pybuild.base("busybox")
+    pybuild("create", "--name", "kept", "--label", "keep=1", "busybox")
+    pybuild("create", "--name", "gone", "busybox")
+    for label in ("keep=1", "other=1"):
+        pybuild("volume", "create", "--label", label)
+    assert "ages" in pybuild("prune", "-f", "--volumes", "--filter", "until=1h", code=2).stderr
+    said = pybuild.text("system", "prune", "-f", "--volumes", "--filter", "label!=keep")
+    assert "Deleted container: gone" in said
+    assert said.count("Deleted volume: ") == 1
+    assert pybuild.text("ps", "-a", "--format", "{{.Names}}") == "kept"
+    assert len(volumes(pybuild)) == 1
+    pybuild("network", "create", "lonely")
+    assert "--force" in pybuild("system", "prune", code=2).stderr
+    said = pybuild.text("system", "prune", "-af", "--volumes")
+    assert "Deleted container: kept" in said
+    assert "Deleted network: lonely" in said
+    assert volumes(pybuild) == set()
+    assert pybuild.text("images", "-q") == ""
+
+
+def test_inspect_knows_volumes_and_networks(pybuild: Pybuild) -> None:
+    pybuild("volume", "create", "both")
+    assert json.loads(pybuild.text("inspect", "both"))[0]["Driver"] == "local"
+    pybuild("network", "create", "both")
+    try:
+        assert json.loads(pybuild.text("inspect", "both"))[0]["Driver"] == "bridge"
+        assert json.loads(pybuild.text("inspect", "--type", "volume", "both"))[0]["Name"] == "both"
+        assert "no volume 'nope'" in pybuild("inspect", "--type", "volume", "nope", code=1).stderr
+        assert "nope" in pybuild("inspect", "nope", code=1).stderr
+    finally:
+        pybuild("network", "rm", "both")
