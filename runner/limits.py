@@ -21,6 +21,7 @@ RANGES: Mapping[str, tuple[int, int]] = {  # as docker has them
     "memory_swappiness": (0, 100),
     "oom_score_adj": (-1000, 1000),
     "blkio_weight": (10, 1000),
+    "cpu_shares": (2, 262_144),
     "cpu_period": (1000, 1_000_000),
     "cpu_quota": (1000, 2**63 - 1),
     "net_classid": (1, 2**32 - 1),

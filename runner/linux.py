@@ -30,7 +30,7 @@ RDONLY, NOSUID, NODEV, NOEXEC, MOUNT_ATTR_IDMAP = 1, 2, 4, 8, 0x100000  # MOUNT_
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 1, 4, 23, 24
 PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 38, 47
-PR_SET_SECUREBITS, NO_SETUID_FIXUP = 28, 0x4
+PR_SET_NAME, PR_SET_SECUREBITS, NO_SETUID_FIXUP = 15, 28, 0x4
 O_PATH = 0o10000000
 
 Argument = int | bytes | ctypes.Array[ctypes.c_char] | None
@@ -188,6 +188,14 @@ def make_files_as(uid: int, gid: int) -> None:
     control(PR_SET_SECUREBITS, NO_SETUID_FIXUP)
     call("setfsgid", gid)
     call("setfsuid", uid)
+
+
+def rewrite(start: int, end: int, text: bytes) -> None:
+    """Name this thread, and write over our own arguments, which lie from `start` to `end`."""
+    name = ctypes.create_string_buffer(text[:15])
+    call("prctl", PR_SET_NAME, name, 0, 0, 0)
+    if end > start > 0:
+        ctypes.memmove(start, text[: end - start - 1].ljust(end - start, b"\0"), end - start)
 
 
 def keep_bounding(mask: int) -> None:

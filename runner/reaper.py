@@ -6,6 +6,9 @@ would come from the image.
 
 import os
 
+from runner.linux import rewrite
+from runner.suppress import suppress
+
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     import signal
@@ -13,6 +16,9 @@ else:
     import _signal as signal  # the same without enumerations
 
 _PASSED = frozenset(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, 32, 33}
+
+
+TITLE = b"pybuild-init"
 
 
 def split(held: int) -> None:
@@ -32,6 +38,7 @@ def split(held: int) -> None:
             signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         return
     os.close(held)
+    retitle(TITLE)
     while True:
         number = signal.sigwait(watched)
         if number != signal.SIGCHLD:
@@ -49,3 +56,12 @@ def split(held: int) -> None:
             if ended == child:
                 code = os.waitstatus_to_exitcode(status)
                 os._exit(code if code >= 0 else 128 - code)
+
+
+def retitle(text: bytes) -> None:
+    """What ps(1) shows of us, instead of where the host has its Python."""
+    with suppress(OSError):
+        here = os.open(b"/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+        words = os.read(here, 4096).rpartition(b")")[2].split()
+        os.close(here)
+        rewrite(int(words[45]), int(words[46]), text)  # arg_start and arg_end of proc(5)

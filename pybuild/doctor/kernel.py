@@ -10,9 +10,14 @@ from pathlib import Path
 
 from pybuild.doctor.finding import Finding, Lacking, apart, examine
 from runner import linux
+from runner.rootless import owner
 
 ROOT = "sudo pybuild doctor"
 DELEGATE = "systemd-run --user --scope -p Delegate=yes pybuild doctor"
+UNIFY = (
+    "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&systemd.unified_cgroup_hierarchy=1 /' /etc/default/grub && sudo update-grub"
+)
+"""And a restart: Debian's way to control groups of version 2 alone, which can be handed on to users."""
 IDS = "put the store on ext4, xfs or btrfs (--root), or use Linux 6.3 or newer"
 LIMITS = ("memory", "cpu", "pids", "cpuset", "freezer")
 
@@ -20,7 +25,8 @@ LIMITS = ("memory", "cpu", "pids", "cpuset", "freezer")
 def findings(store: Path) -> Iterator[Finding]:
     """All of them; `store` is where layers are."""
     yield examine("kernel", _kernel, serves="everything", needed=True)
-    fix = "sysctl -w kernel.unprivileged_userns_clone=1" if os.geteuid() else "run where CAP_SYS_ADMIN is held"
+    user = owner() is not None
+    fix = "sysctl -w kernel.unprivileged_userns_clone=1" if user else "run where CAP_SYS_ADMIN is held"
     yield examine("mount namespace", apart(_namespace(linux.CLONE_NEWNS)), serves="RUN, run", fix=fix, needed=True)
     for name, flag, serves in (
         ("pid namespace", linux.CLONE_NEWPID, "RUN, run"),
@@ -33,7 +39,8 @@ def findings(store: Path) -> Iterator[Finding]:
     yield examine("time namespace", apart(_namespace(linux.CLONE_NEWTIME)), serves="clocks of a container's own")
     fix = "use Linux 5.12 or newer"
     yield examine("mount API", apart(_mounts), serves="RUN, run", fix=fix, needed=True)
-    yield examine("idmapped mounts", apart(_idmapped(store)), serves="--userns", fix=IDS)
+    serves = "--userns without unpacking layers once more" if user else "--userns"
+    yield examine("idmapped mounts", apart(_idmapped(store)), serves=serves, fix=ROOT if user else IDS)
     yield examine(
         "seccomp",
         apart(_seccomp),
@@ -165,8 +172,8 @@ def _cgroup(name: str) -> Callable[[], str]:
 
 
 def _delegated(unified: bool) -> str:
-    if os.geteuid() and unified:
-        return DELEGATE
+    if owner() is not None:  # in version 1 nobody hands groups on
+        return DELEGATE if unified else UNIFY
     return "mount -t cgroup2 none /sys/fs/cgroup" if not Path("/sys/fs/cgroup/cgroup.procs").exists() else ROOT
 
 
@@ -180,6 +187,8 @@ def _devices() -> str:
     finally:
         group.remove()
     if not way:
+        if owner() is not None:
+            raise Lacking("only root of this machine sets one; who is not root can make no device nodes anyway", ROOT)
         raise Lacking("neither an eBPF program nor a version-1 list is taken; MKNOD is taken from containers", ROOT)
     return {"bpf": "by an eBPF program", "cgroup": "by a list of cgroup version 1"}[way]
 

@@ -14,6 +14,7 @@ from pybuild.doctor.kernel import tun
 from runner import linux
 from runner.emulators import lent, sandboxed
 from runner.programs import MACHINES, NATIVE, runs
+from runner.rootless import owner
 
 EMULATORS = "apt-get install qemu-user-static binfmt-support"
 
@@ -74,7 +75,11 @@ def _helper(name: str) -> Callable[[], str]:
 def _subordinate() -> str:
     import pwd
 
-    uid = os.getuid()
+    uid = owner()
+    if uid is None:
+        uid = int(os.environ.get("SUDO_UID", "0"))
+    if uid == 0:
+        return "root needs none; other users see theirs when they ask"
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError as error:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from pybuild import units
 from pybuild.doctor.finding import Finding, Lacking, apart, examine
+from pybuild.doctor.kernel import ROOT
 from runner.programs import CODE, MACHINES, NATIVE, program
+from runner.rootless import owner
 
 if TYPE_CHECKING:
     from pybuild.wiring import Context
@@ -29,6 +31,7 @@ def findings(context: Context) -> Iterator[Finding]:
     yield examine("disk", lambda: _disk(root), serves="everything", fix="pybuild prune --all", needed=True)
     if not root.exists():
         return
+    user = owner() is not None
     yield examine("overlayfs", apart(_overlay(root)), serves="RUN, run", fix="modprobe overlay", needed=True)
     yield examine(
         "overlayfs by descriptor",
@@ -40,15 +43,15 @@ def findings(context: Context) -> Iterator[Finding]:
         "erofs from files",
         apart(_erofs(context, loops=False)),
         serves="layers that are mounted, not unpacked",
-        fix="use Linux 6.12 or newer, with modprobe erofs",
+        fix=ROOT if user else "use Linux 6.12 or newer, with modprobe erofs",
     )
     yield examine(
         "erofs through loop devices",
         apart(_erofs(context, loops=True)),
         serves="the same, on older kernels",
-        fix="modprobe -a loop erofs",
+        fix=ROOT if user else "modprobe -a loop erofs",
     )
-    yield examine("sandbox", lambda: _sandbox(context), serves="RUN, run", fix="sudo pybuild doctor", needed=True)
+    yield examine("sandbox", lambda: _sandbox(context), serves="RUN, run", fix=ROOT, needed=True)
 
 
 def _store(context: Context) -> str:
@@ -119,8 +122,9 @@ def _descriptors(root: Path) -> Callable[[], str]:
     def probe() -> str:
         import shutil
 
-        from runner import linux
+        from runner import linux, mounts
 
+        mounts.enter()
         top, one, two = _folders(root, "one two")
         try:
             context = linux.call("fsopen", b"overlay", 1)

@@ -320,3 +320,14 @@ def test_what_cannot_be_is_said(person: Person) -> None:
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
         said = person("build", "-m", "64m", "--no-cache", "-", stdin="FROM busybox\nRUN true", code=1).stderr
         assert "cannot limit memory" in said and "systemd-run --user" in said
+
+
+def test_doctor_tells_who_is_not_root_what_mends_it_for_them(person: Person) -> None:
+    found = {one["name"]: one for one in json.loads(person("doctor", "--format", "json").stdout)}
+    assert found["subordinate ids"]["found"] == f"{NAME} has 65536 or more of users and groups"
+    assert found["overlayfs by descriptor"]["verdict"] == "ok"
+    for name in ("idmapped mounts", "erofs from files"):
+        assert (found[name]["verdict"], found[name]["fix"]) == ("absent", "sudo pybuild doctor")
+    memory = found["cgroup memory"]
+    if memory["verdict"] == "absent":
+        assert "Delegate=yes" in memory["fix"] or "unified_cgroup_hierarchy=1" in memory["fix"]

@@ -153,6 +153,7 @@ REFUSED = [
     (["--workdir", "here"], "absolute"),
     (["--memory", "5m"], "6m"),
     (["--cpus", "9999"], "this machine has"),
+    (["--cpu-shares", "1"], "between 2 and 262144"),
     (["--log-driver", "syslog"], "json-file"),
     (["--log-opt", "tag=x"], "unknown"),
     (["--log-opt", "max-file=2"], "needs max-size"),
@@ -174,3 +175,11 @@ def test_why_an_option_of_dockers_is_not_there(shared_pybuild: Pybuild, option: 
         done = shared_pybuild(command, option, "x", "busybox", "true", code=125)
         assert done.stderr.startswith(f"error: {option} is not done here: ")
         assert instead in done.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--user", "1000", "--cap-drop", "ALL", "--read-only")])
+def test_the_first_process_of_init_tells_nothing_of_the_host(shared_pybuild: Pybuild, flags: tuple[str, ...]) -> None:
+    look = ("sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; cat /proc/1/comm; tr '\\0' '\\n' </proc/1/environ; true")
+    shown = shared_pybuild.text("run", "--rm", "--init", *flags, "busybox", *look)
+    assert shown.split()[:2] == ["pybuild-init", "pybuild-init"]
+    assert "/" not in shown.partition("pybuild-init\n")[0]
