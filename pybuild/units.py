@@ -87,6 +87,11 @@ def age(moment: datetime | None, *, now: datetime | None = None) -> str:
     return f"{period(max(passed, 0))} ago"
 
 
+def stamp(moment: datetime | None) -> str:
+    """A time as docker's lists write it: `2026-01-31 12:00:00 +0000 UTC`, in this machine's zone."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %z %Z}" if moment is not None else "N/A"
+
+
 def moment(text: str | None) -> datetime | None:
     """A time of RFC 3339, as images carry it, or None if it is missing or malformed.
 

@@ -12,6 +12,7 @@ from builder.containers.container import Container
 from builder.containers.settings import Memory, Settings, Volume
 from builder.containers.state import LIVE, Status
 from builder.containers.volumes import VolumeError, Volumes
+from layers import BlobMissing
 from runner import DEFAULT_CAPABILITIES
 from runner.limits import RATES
 
@@ -27,7 +28,16 @@ def inspect(store: Store, name: str, *, size: bool = False) -> dict[str, Any]:
     found = describe(store, container)
     if size:
         found["SizeRw"] = changed_bytes(container)
+        found["SizeRootFs"] = found["SizeRw"] + whole(store, container)
     return found
+
+
+def whole(store: Store, container: Container) -> int:
+    """Bytes of the files of its image, or of its layers if that has gone."""
+    try:
+        return store.images.get(container.settings.image).size
+    except BlobMissing:
+        return sum(store.blobs.size(diff_id) for diff_id in container.settings.chain.diff_ids)
 
 
 def describe(store: Store, container: Container) -> dict[str, Any]:

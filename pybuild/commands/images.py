@@ -104,7 +104,7 @@ def _row(image: Image, repository: str, tag: str, moment: datetime | None, *, sh
         "Tag": tag,
         "Digest": str(image.target.digest),
         "ID": image.id.short if short else str(image.id),
-        "CreatedAt": moment.isoformat().replace("+00:00", "Z") if moment is not None else "N/A",
+        "CreatedAt": units.stamp(moment),
         "CreatedSince": units.age(moment),
         "Size": units.size(image.size),
         "Platform": str(image.config.platform),

@@ -98,7 +98,9 @@ def create(
 @click.pass_obj
 def list_(context: Context, quiet: bool, no_trunc: bool, filters: Sequence[str], template: str | None) -> None:
     """List networks."""
+    from pybuild import units
     from pybuild.formats.table import emit
+    from pybuild.formats.template import Labelled
 
     rules = wanted.parse(filters, FILTERS)
     used = _used(context) if "dangling" in rules else frozenset()
@@ -108,17 +110,18 @@ def list_(context: Context, quiet: bool, no_trunc: bool, filters: Sequence[str],
             click.echo(one.id if no_trunc else one.id[:12])
         return
     rows: list[dict[str, Any]] = [
-        {
-            "ID": one.id if no_trunc else one.id[:12],
-            "Name": one.name,
-            "Driver": one.driver,
-            "Scope": "local",
-            "Internal": str(one.internal).lower(),
-            "IPv4": "true",
-            "IPv6": str(one.ipv6).lower(),
-            "CreatedAt": one.created,
-            "Labels": ",".join(f"{key}={value}" for key, value in one.labels.items()),
-        }
+        Labelled(
+            one.labels,
+            ID=one.id if no_trunc else one.id[:12],
+            Name=one.name,
+            Driver=one.driver,
+            Scope="local",
+            Internal=str(one.internal).lower(),
+            IPv4="true",
+            IPv6=str(one.ipv6).lower(),
+            CreatedAt=units.stamp(units.moment(one.created)),
+            Labels=",".join(f"{key}={value}" for key, value in one.labels.items()),
+        )
         for one in found
     ]
     emit(rows, COLUMNS, template)

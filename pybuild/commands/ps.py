@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +26,10 @@ COLUMNS = {
     "Names": "NAMES",
 }
 FILTERS = (
-    "id",
-    "name",
-    "status",
-    "label",
-    "ancestor",
-    "exited",
-    "health",
-    "restart-policy",
-    "before",
-    "since",
-    "volume",
+    *("id", "name", "status", "label", "ancestor", "exited", "health", "restart-policy", "before", "since", "volume"),
+    *("network", "publish", "expose"),
 )
+HEALTH = ("none", "starting", "healthy", "unhealthy")
 WIDTH = 20
 MOUNT = 15
 
@@ -70,9 +61,12 @@ def ps(
     """List containers, the youngest first."""
     from builder.containers import Containers
     from builder.containers.changes import size as changed_bytes
-    from builder.containers.state import LIVE
+    from builder.containers.state import LIVE, Status
 
     rules = wanted.parse(filters, FILTERS)
+    for key, known in (("status", tuple(Status)), ("health", HEALTH)):
+        if unknown := [value for value in rules.get(key, ()) if value not in known]:
+            raise click.UsageError(f"--filter {key}={unknown[0]}: unknown; {', '.join(known)} are known")
     limit = 1 if latest else last
     book = Containers(context.store)
     for key in ("before", "since"):  # other containers, whose times are meant
@@ -85,6 +79,7 @@ def ps(
     columns = dict(COLUMNS)
     if size:
         columns["Size"] = "SIZE"
+    if size or ".Size" in (template or ""):
         for row, (one, _) in zip(rows, found, strict=True):
             row["Size"] = units.size(changed_bytes(one))
     if quiet:
@@ -126,32 +121,58 @@ def _matches(container: Container, state: State, key: str, value: str) -> bool:
             return (state.health.status if state.health is not None else "none") == value
         case "volume":
             return any(value.rstrip("/") in (one.source, one.target) for one in settings.volumes)
+        case "network":
+            return value in _networks(container)
+        case "publish" | "expose":
+            there = [*(one.inner for one in settings.published), *(settings.exposed if key == "expose" else ())]
+            if key == "publish":
+                there += [f"{one.first}/{one.protocol}" for one in settings.published if one.first]
+            return any(one in there for one in _ports(value))
         case "ancestor":
             return value in (settings.image_name, settings.image) or settings.image[7:].startswith(value)
         case _:
             return state.status.value == "exited" and str(state.exit_code) == value
 
 
+def _networks(container: Container) -> set[str]:
+    """Names and ids of the networks that it is meant to be in."""
+    from builder.containers.connecting import endpoints
+
+    members = {name for one, *_ in endpoints(container.store, container) for name in (one.name, one.id, one.id[:12])}
+    return members | {container.settings.network}
+
+
+def _ports(text: str) -> list[str]:
+    """`80`, `80/udp` or `8000-8010/tcp` as single ports. Raises click.UsageError."""
+    span, _, protocol = text.partition("/")
+    first, _, last = span.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal():
+        raise click.UsageError(f"{text!r} is neither a port nor a range of ports")
+    return [f"{port}/{protocol or 'tcp'}" for port in range(int(first), min(int(last or first), 65535) + 1)]
+
+
 def _row(store: Store, container: Container, state: State, *, whole: bool) -> dict[str, Any]:
     from builder.containers.connecting import ports_column, wishes
+    from pybuild.formats.template import Labelled
 
     settings = container.settings
-    line = shlex.join(settings.command) if whole else " ".join(settings.command)
-    return {
-        "ID": container.id if whole else container.id[:12],
-        "Image": settings.image_name or "<none>",
-        "Command": f'"{line if whole else truncated(line, WIDTH)}"',
-        "CreatedAt": settings.created,
-        "RunningFor": units.age(units.moment(settings.created)),
-        "Status": status(state),
-        "State": state.status.value,
-        "Ports": ports_column(store, container),
-        "Names": settings.name,
-        "Labels": ",".join(f"{key}={value}" for key, value in settings.labels.items()),
-        "Mounts": ",".join(_mount(one.source, whole=whole) for one in settings.volumes),
-        "LocalVolumes": str(sum(one.kept for one in settings.volumes)),
-        "Networks": ",".join(one.network for one in wishes(container)) or settings.network,
-    }
+    line = " ".join(f"'{word}'" if " " in word else word for word in settings.command)
+    return Labelled(
+        settings.labels,
+        ID=container.id if whole else container.id[:12],
+        Image=settings.image_name or "<none>",
+        Command=f'"{line if whole else truncated(line, WIDTH)}"',
+        CreatedAt=units.stamp(units.moment(settings.created)),
+        RunningFor=units.age(units.moment(settings.created)),
+        Status=status(state),
+        State=state.status.value,
+        Ports=ports_column(store, container),
+        Names=settings.name,
+        Labels=",".join(f"{key}={value}" for key, value in settings.labels.items()),
+        Mounts=",".join(_mount(one.source, whole=whole) for one in settings.volumes),
+        LocalVolumes=str(sum(one.kept for one in settings.volumes)),
+        Networks=",".join(one.network for one in wishes(container)) or settings.network,
+    )
 
 
 def _mount(source: str, *, whole: bool) -> str:

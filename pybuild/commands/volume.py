@@ -57,6 +57,7 @@ def create(context: Context, name: str | None, driver: str, labels: Sequence[str
 def list_(context: Context, quiet: bool, filters: Sequence[str], template: str | None) -> None:
     """List volumes."""
     from pybuild.formats.table import emit
+    from pybuild.formats.template import Labelled
 
     rules = wanted.parse(filters, FILTERS)
     book = _book(context)
@@ -66,13 +67,14 @@ def list_(context: Context, quiet: bool, filters: Sequence[str], template: str |
             click.echo(one.name)
         return
     rows = [
-        {
-            "Driver": "local",
-            "Name": one.name,
-            "Scope": "local",
-            "Mountpoint": str(one.mountpoint),
-            "Labels": ",".join(f"{key}={value}" for key, value in one.labels.items()),
-        }
+        Labelled(
+            one.labels,
+            Driver="local",
+            Name=one.name,
+            Scope="local",
+            Mountpoint=str(one.mountpoint),
+            Labels=",".join(f"{key}={value}" for key, value in one.labels.items()),
+        )
         for one in found
     ]
     emit(rows, COLUMNS, template)

@@ -26,7 +26,7 @@ def emit(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) 
     if template is None or template == "table":
         click.echo(table(list(columns.values()), [[text(row[key]) for key in columns] for row in rows]))
         return
-    from pybuild.formats.template import Template, compact
+    from pybuild.formats.template import Labelled, Template, compact
 
     if template == "json":
         for row in rows:
@@ -39,9 +39,17 @@ def emit(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) 
         for row in rows:
             click.echo(parsed.render(row), color=True)  # as it is: click would take escape sequences out of names
         return
-    heads = {key: columns.get(key, heading(key)) for key in (rows[0] if rows else columns)}
+    heads = Labelled(Headings(), **{key: columns.get(key, heading(key)) for key in (rows[0] if rows else columns)})
     cells = [line.split("\t") for line in (parsed.render(heads), *(parsed.render(row) for row in rows))]
     click.echo(table(cells[0], cells[1:]))
+
+
+class Headings(dict[str, str]):
+    """Of columns of single labels: the last part of each name, as docker has it."""
+
+    def get(self, name: str, _: Any = None) -> str:
+        """`com.example.some-team` as `some team`."""
+        return name.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
 def text(value: Any) -> str:

@@ -61,6 +61,14 @@ def _parse(text: str) -> Tree[Any]:
         raise click.UsageError(f"the template {text!r} cannot be read: {error}") from error
 
 
+class Labelled(dict[str, Any]):
+    """A row of something that has labels, which `{{.Label "name"}}` asks for one by one."""
+
+    def __init__(self, labels: Mapping[str, str], **fields: Any) -> None:
+        super().__init__(**fields)
+        self.labels = labels
+
+
 class _Run:
     """One rendering: the dot, the variables, the output."""
 
@@ -139,6 +147,10 @@ class _Run:
                 return function(*(self.operand(one) for one in rest), *last)
             except (TypeError, ValueError, IndexError, KeyError) as error:
                 raise click.UsageError(f"the template's {name}: {error}") from error
+        if first.data == "field" and str(first.children[0]) == ".Label" and isinstance(self._dots[-1], Labelled):
+            names = [*(self.operand(one) for one in rest), *last]
+            if len(names) == 1:
+                return self._dots[-1].labels.get(str(names[0]), "")
         if rest or last:
             raise click.UsageError("the template gives arguments to something that is no function")
         return self.operand(first)

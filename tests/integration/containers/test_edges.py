@@ -193,7 +193,7 @@ def test_ps_speaks_in_templates(make: Make, shared_pybuild: Pybuild) -> None:
     row = shared_pybuild.text(
         "ps", "-a", "-f", f"name={name}", "--format", "{{.Names}}|{{.State}}|{{.Image}}|{{.Command}}"
     )
-    assert row == f'{name}|exited|busybox|"sh -c exit 9"'
+    assert row == f"{name}|exited|busybox|\"sh -c 'exit 9'\""
     assert "Exited (9)" in shared_pybuild.text("ps", "-a", "-f", "label=team=red")
     assert shared_pybuild.text("ps", "-aq", "-f", "exited=9", "-f", f"name={name}")
     assert shared_pybuild.text("ps", "-q", "-f", f"name={name}") == ""
