@@ -14,7 +14,7 @@ from pybuild.limiting import limits as limits_of
 from pybuild.options import together
 from pybuild.userns import OPTIONS as OF_USERS
 from pybuild.userns import hand_over, ids
-from pybuild.variables import variables
+from pybuild.variables import pairs, variables
 from pybuild.walling import walled, walls
 from pybuild.wiring import Context
 
@@ -129,7 +129,7 @@ def settings(
         labels={
             **(runtime.get("Labels") or {}),
             **lifecycle.labels(options["label_files"]),
-            **dict(label.partition("=")[::2] for label in options["labels"]),
+            **pairs("--label", options["labels"]),
         },
         tty=options["tty"],
         interactive=options["interactive"],

@@ -33,6 +33,14 @@ def written(file: str) -> list[str]:
     return found
 
 
+def pairs(flag: str, texts: Iterable[str]) -> dict[str, str]:
+    """`KEY=VALUE` or KEY alone, as labels are. Raises UsageError for one without a name."""
+    found = dict(text.partition("=")[::2] for text in texts)
+    if "" in found:
+        raise click.UsageError(f"{flag}: {'=' + found[''] if found[''] else 'an empty text'!r} has no name")
+    return found
+
+
 def assigned(lines: Iterable[str]) -> dict[str, str]:
     """`KEY=value`, or KEY alone for our own value of it, if there is one."""
     read = {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild.formats import filters as wanted
+from pybuild.variables import pairs
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def create(
         subnet6=subnet6,
         gateway6=gateway6,
         internal=internal,
-        labels=dict(label.partition("=")[::2] for label in labels),
-        options=dict(opt.partition("=")[::2] for opt in opts),
+        labels=pairs("--label", labels),
+        options=pairs("--opt", opts),
     )
     click.echo(at_home(made).id)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pybuild.formats import filters as wanted
+from pybuild.variables import pairs
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def create(context: Context, name: str | None, driver: str, labels: Sequence[str
     """Make a volume, unless it is there; prints its name. Without NAME it gets one, and counts as anonymous."""
     made = _book(context).create(
         name or "",
-        labels=dict(label.partition("=")[::2] for label in labels),
-        options=dict(opt.partition("=")[::2] for opt in opts),
+        labels=pairs("--label", labels),
+        options=pairs("--opt", opts),
     )
     click.echo(made.name)
 

@@ -159,6 +159,7 @@ REFUSED = [
     (["--log-opt", "max-file=2"], "needs max-size"),
     (["--log-driver", "none", "--log-opt", "max-size=1m"], "nothing is kept"),
     (["--tmpfs", "/t:uid=x"], "no number"),
+    (["--label", "=x"], "no name"),
 ]
 
 

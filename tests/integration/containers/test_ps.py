@@ -15,7 +15,7 @@ pytestmark = pytest.mark.root
 def test_columns_and_filters(
     detached: Detached, shared_pybuild: Pybuild, inspected: Callable[[str], dict[str, Any]]
 ) -> None:
-    name = detached(LOOP, "--label", "org.some-team=a,b", "--network", "none", "--expose", "81", "-p", "127.0.0.1::80")
+    name = detached(LOOP, "--label", "org.some-team=a,b", "--expose", "81", "-p", "127.0.0.1::80")
     mine = ("-f", f"name={name}")
     table = shared_pybuild.text("ps", *mine, "--format", 'table {{.Names}}\t{{.Label "org.some-team"}}\t{{.Size}}')
     assert [line.split() for line in table.splitlines()] == [["NAMES", "some", "team", "SIZE"], [name, "a,b", "0B"]]
@@ -26,9 +26,9 @@ def test_columns_and_filters(
         words = [word for one in filters for word in ("-f", one)]
         return shared_pybuild.text("ps", "-q", *mine, *words) != ""
 
-    for yes in ("network=none", "publish=80", "publish=79-80/tcp", "expose=81", "expose=80/tcp", "status=running"):
+    for yes in ("network=bridge", "publish=80", "publish=79-80/tcp", "expose=81", "expose=80/tcp", "status=running"):
         assert found(yes), yes
-    for no in ("network=bridge", "publish=81", "publish=80/udp", "expose=82", "status=exited", "health=healthy"):
+    for no in ("network=none", "publish=81", "publish=80/udp", "expose=82", "status=exited", "health=healthy"):
         assert not found(no), no
     for wrong in ("status=asleep", "health=ill", "publish=http", "colour=red"):
         assert "error:" in shared_pybuild("ps", "-f", wrong, code=2).stderr
