@@ -45,6 +45,8 @@ def kept(flag: str, name: str, target: str, modes: Iterable[str], *, named: bool
         raise ValueRefused(
             flag, f"{name!r} is no volume name: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed; paths begin with / or ."
         )
+    if {"ro", "rw"} <= set(modes := [*modes]):
+        raise ValueRefused(flag, "ro and rw: choose one")
     words = {mode for mode in modes if mode not in HARMLESS}
     if unknown := words - {"ro", "nocopy"}:
         raise ValueRefused(flag, f"unknown mode {min(unknown)!r}; ro, rw and nocopy are known")
@@ -63,6 +65,8 @@ def bind(flag: str, source: str, target: str, modes: Iterable[str], *, missing: 
     """A file or directory of the host; with `missing` a directory is made if there is nothing. Raises ValueError."""
     from builder.containers import Volume
 
+    if {"ro", "rw"} <= set(modes := [*modes]):
+        raise ValueRefused(flag, "ro and rw: choose one")
     for mode in modes:
         if mode in SHARED:
             raise ValueRefused(flag, f"{mode}: mounts never travel between a container and the host; leave it out")
@@ -157,7 +161,9 @@ def mount(text: str) -> Volume | Memory:
     except csv.Error as error:
         raise ValueRefused(flag, str(error)) from None
     for item in items:
-        key, _, value = item.partition("=")
+        key, equals, value = item.partition("=")
+        if not equals and key not in ALONE:
+            raise ValueRefused(flag, f"{item!r} is no KEY=VALUE, nor one of {', '.join(sorted(ALONE))}")
         if key in pairs:
             pairs[key].update([value.partition("=")[::2]])
             continue
@@ -191,6 +197,7 @@ def mount(text: str) -> Volume | Memory:
     return in_memory(flag, target, modes)
 
 
+ALONE = {"readonly", "ro", "volume-nocopy"}
 ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "readonly"}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from layers.quick import dataclass
+from runner.errors import SandboxBroken
 from runner.ids import Ids
 from runner.linux import (
     AT_FDCWD,
@@ -75,7 +76,14 @@ def mounts(
         target = os.fsencode(os.path.normpath(mount.target).lstrip("/"))
         directory = mount.source is None or mount.source.is_dir()
         if not _below_another(mount, sandbox.mounts) and target.split(b"/")[0] not in OURS:
-            os.close(find(where.root, target, directory=directory, stubs=where.stubs))
+            try:
+                os.close(find(where.root, target, directory=directory, stubs=where.stubs))
+            except (IsADirectoryError, NotADirectoryError) as problem:
+                raise SandboxBroken(
+                    f"mount on {mount.target}, where a {'file' if directory else 'directory'} is and a "
+                    f"{'directory' if directory else 'file'} should be",
+                    problem.errno or 0,
+                ) from problem
         if mount.kind == "tmpfs":
             flags = NOSUID | NODEV | (RDONLY if mount.readonly else 0) | (NOEXEC if mount.noexec else 0)
             orders.append((target, True, _tmpfs(mount), flags))

@@ -48,6 +48,10 @@ class Images:
         Raises BlobMissing, NameAmbiguous, PlatformMissing, ReferenceInvalid.
         """
         if text.startswith("sha256:"):
+            if len(text) < len("sha256:") + 64 and re.match(SHORT_ID, start := text.removeprefix("sha256:")):
+                if found := self._by_prefix(start, platform):
+                    return found
+                raise BlobMissing(f"image {text}", self._where)
             if found := self._by_digest(Digest.parse(text), platform):
                 return found
             raise BlobMissing(f"image {text}", self._where)

@@ -39,7 +39,7 @@ def test_nothing_asked_for_is_no_limit() -> None:
     [
         ({"memory": 0, "cpus": 0.0, "cpu_shares": 0, "cpu_quota": -1, "pids_limit": -1}, Limits()),
         ({"memory_swappiness": -1, "memory_swap": "0", "blkio_weight": 0}, Limits()),
-        ({"memory": 1 << 20, "memory_swap": "-1"}, Limits(memory=1 << 20, memory_swap=-1)),
+        ({"memory": 8 << 20, "memory_swap": "-1"}, Limits(memory=8 << 20, memory_swap=-1)),
         ({"net_classid": "0x100001"}, Limits(net_classid=0x100001)),
         ({"ulimits": ("nofile=1:2", "core=0", "nofile=3")}, Limits(ulimits=(("nofile", 3, 3), ("core", 0, 0)))),
     ],
