@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -153,6 +154,8 @@ def replacing(dest: Path) -> Iterator[BinaryIO]:
     part = dest.with_name(f".{dest.name}.{os.getpid()}")
     with ExitStack() as undo:
         undo.callback(part.unlink, missing_ok=True)
+        if not dest.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(dest.parent))
         with part.open("w+b") as stream:
             yield stream
             stream.flush()

@@ -280,7 +280,7 @@ class Child:
         self.at = "cwd"
         denied = False
         try:
-            self._go_to_directory(make=True)
+            self._go_to_directory(make=self.seed.kind == START)
         except PermissionError:
             denied = True  # such as a network file system that trusts its user more than root
         if self.seed.kind != START:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from builder.containers import journal, line
 from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
-from builder.containers.errors import CommandRefused, ContainerMissing, ContainerState
+from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
 from builder.containers.foreground import Foreground
 from builder.containers.health import Health
 from builder.containers.loop import Loop, Timer
@@ -296,6 +296,9 @@ class Supervisor:
             running = self.enter(words, (nothing, nothing, nothing), **more)
         finally:
             os.close(nothing)
+        if running.refused:
+            running.wait()
+            raise ContainerError(running.refused)
         self.others[identity] = running
         self.tell(f"exec_start: {line}", execID=identity)
 

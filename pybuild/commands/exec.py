@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from runner import Sandbox
 
 
+REFUSED = 126
+"""The exit code where docker's runtime would not begin the command."""
+
+
 @click.command(
     epilog="\b\nExamples:\n  pybuild exec -it web sh\n  pybuild exec -u nobody -e DEBUG=1 web id",
     context_settings={"allow_interspersed_args": False},
@@ -51,9 +55,12 @@ def exec_(
     """Run COMMAND behind the walls of a running container; its exit code becomes ours."""
     from builder.containers import Containers, ContainerState, Status
     from builder.containers.control import order
+    from builder.containers.errors import CommandRefused
     from builder.containers.foreground import Foreground
     from builder.containers.sandboxes import entering
+    from layers import AccountMissing
     from pybuild.variables import variables
+    from runner import SandboxBroken
 
     found = Containers(context.store).get(container)
     state = found.state()
@@ -70,8 +77,15 @@ def exec_(
         return 0
     if tty and interactive and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
-    sandbox = entering(found, state.pid, command, user=user, env=env, cwd=workdir, tty=tty, privileged=privileged)
-    return talk(context, found, state.pid, sandbox, Foreground(stdin=interactive, tty=tty, keys=keys))
+    foreground = Foreground(stdin=interactive, tty=tty, keys=keys)
+    try:
+        sandbox = entering(found, state.pid, command, user=user, env=env, cwd=workdir, tty=tty, privileged=privileged)
+        return talk(context, found, state.pid, sandbox, foreground)
+    except AccountMissing as error:
+        raise CommandRefused(found.name, str(error), REFUSED) from None
+    except SandboxBroken as error:
+        why = f"{error.detail}: {os.strerror(error.errno)}" if error.step == "cwd" else str(error)
+        raise CommandRefused(found.name, why, REFUSED) from None
 
 
 def talk(context: Context, container: Container, pid: int, sandbox: Sandbox, foreground: Foreground) -> int:

@@ -184,3 +184,19 @@ def test_the_first_process_of_init_tells_nothing_of_the_host(shared_pybuild: Pyb
     shown = shared_pybuild.text("run", "--rm", "--init", *flags, "busybox", *look)
     assert shown.split()[:2] == ["pybuild-init", "pybuild-init"]
     assert "/" not in shown.partition("pybuild-init\n")[0]
+
+
+def test_further_commands_that_cannot_begin(detached: Detached, shared_pybuild: Pybuild) -> None:
+    name = detached()
+    for words, why in (
+        (["-w", "/no/such", name, "true"], "/no/such: No such file or directory"),
+        (["-w", "/etc/passwd", name, "true"], "/etc/passwd: Not a directory"),
+        (["-u", "nobody-here", name, "true"], "no user 'nobody-here'"),
+    ):
+        assert why in shared_pybuild("exec", *words, code=126).stderr
+        assert "error: container" in shared_pybuild("exec", "-d", *words, code=1).stderr
+    assert shared_pybuild("exec", name, "ls", "/no", code=1).stdout == "", "nothing was made"
+    assert "not found" in shared_pybuild("exec", "-d", name, "no-such-program", code=1).stderr
+    assert "no-such-program" in shared_pybuild("exec", name, "no-such-program", code=127).stderr
+    done = shared_pybuild("export", "-o", "/no/such/file", name, code=1)
+    assert done.stderr == "error: No such file or directory: /no/such\n"
