@@ -13,7 +13,7 @@ from builder.containers.settings import Memory, Settings, Volume
 from builder.containers.state import LIVE, Status
 from builder.containers.volumes import VolumeError, Volumes
 from layers import BlobMissing
-from runner import DEFAULT_CAPABILITIES
+from runner import DEFAULT_CAPABILITIES, masks
 from runner.limits import RATES
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
     settings, state = container.settings, container.state()
     capabilities = frozenset(settings.capabilities)
     running = state.status in LIVE
+    masked, readonly = masks.chosen(settings.mask, settings.unmask)
     drawn = frozenset(one.source for one in settings.volumes if one.kept and is_drawn(store, one))
     return {
         "Id": container.id,
@@ -97,6 +98,8 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
             "GroupAdd": list(settings.further_groups),
             "Privileged": settings.privileged,
             "SecurityOpt": security(settings),
+            "MaskedPaths": [f"/{path.decode()}" for path in masked],
+            "ReadonlyPaths": [f"/{path.decode()}" for path in readonly],
             "Sysctls": dict(settings.sysctls),
             "Tmpfs": {one.target: options(one) for one in settings.tmpfs},
             "CapAdd": sorted(capabilities - DEFAULT_CAPABILITIES),
