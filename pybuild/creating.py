@@ -124,6 +124,7 @@ def settings(
         user=options["user"] or str(runtime.get("User") or "") or kept(options),
         hostname=sharing.host_name(options),
         shares=sharing.shares(options),
+        companion=sharing.companion(context, options),
         entrypoint=used_entrypoint,
         cmd=argv[len(used_entrypoint) :],
         labels={

@@ -99,7 +99,7 @@ class Child:
         self.at = "cgroup"
         for place in range(FIRST_JOIN, FIRST_JOIN + seed.joins):
             os.write(self.sown[place], b"0")
-        if seed.kind == START and seed.namespaces & CLONE_NEWUSER:
+        if seed.kind == START and (seed.namespaces | seed.joins_others) & CLONE_NEWUSER:
             self._be_root()
         if seed.kind == START:
             if seed.own_cgroups:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 # Positions of the descriptors that come with a seed; then come cgroup tasks files, the version-2 directory if there is
-# one, and for ENTER the process whose walls are entered, for START the network namespace if it shares one.
+# one, and for ENTER the process whose walls are entered, for START the network namespace if it shares one, and the
+# process whose other namespaces it joins.
 REPLY, STATUS, FIRST_JOIN = range(3)
 # Positions of those that come with a job, after its own text; then come detached mounts in order.
 STDIN, STDOUT, STDERR, ROOT, FIRST_BIND = range(5)
@@ -54,6 +55,7 @@ class Seed(Record):
     joins: int  # how many tasks descriptors
     unified: bool  # whether a cgroup v2 directory follows them
     shares_network: bool = False  # whether the network namespace of others follows, for START
+    joins_others: int = 0  # CLONE_NEW* flags of namespaces of a process that follows, for START
     own_cgroups: bool = True  # whether it sees the control groups from its own on, for START
     cgroup_view: list[tuple[bytes, bytes, dict[bytes, bytes | None]]]  # name ("" = the mount itself), fs type, options
     oom_score_adj: int | None

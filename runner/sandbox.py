@@ -131,6 +131,8 @@ class Sandbox:
     writable_sys: bool = False
     emulator: Emulator | None = None
     i386: bool = False
+    companion: int | None = None
+    """A process (pidfd) whose namespace of processes it has; and that of users, with `userns` as its numbers."""
     privileged: bool = False
 
     def __post_init__(self) -> None:

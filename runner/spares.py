@@ -35,6 +35,7 @@ class Kind:
     network: int | None
     ids: Ids | None
     own_cgroups: bool
+    companion: int | None
     rules: tuple[devices.Rule, ...]
     writable_sys: bool
     masked: tuple[bytes, ...]
@@ -53,6 +54,7 @@ class Kind:
             sandbox.network if isinstance(sandbox.network, int) else None,
             sandbox.userns,
             "cgroup" not in sandbox.shares,
+            sandbox.companion,
             rules,
             sandbox.writable_sys,
             tuple(masked),
@@ -153,6 +155,7 @@ class Spares:
                     cgroup_view=_cgroup_view(there, cgroup),
                     shares_network=kind.network is not None,
                     own_cgroups=kind.own_cgroups,
+                    joins_others=_joined(kind),
                     oom_score_adj=kind.limits.oom_score_adj,
                     writable_sys=kind.writable_sys,
                     masked=[path for path in kind.masked if path.startswith(masks.KERNEL)],
@@ -160,7 +163,7 @@ class Spares:
                     bounding=mask(capabilities),
                     **words,
                 ),
-                descriptors if kind.network is None else [*descriptors, kind.network],
+                [*descriptors, *(one for one in (kind.network, kind.companion) if one is not None)],
             )
             undo.pop_all()
             return Spare(kind, cgroup, guarded, capabilities, sown)
@@ -185,9 +188,18 @@ def _namespaces(sandbox: Sandbox) -> int:
         kinds |= kind if name not in sandbox.shares else 0
     if sandbox.network == "none":
         kinds |= CLONE_NEWNET
+    if sandbox.companion is not None:
+        return kinds & ~CLONE_NEWPID
     if sandbox.userns is not None:
         kinds |= CLONE_NEWUSER
     return kinds
+
+
+def _joined(kind: Kind) -> int:
+    """The kinds of namespaces of its companion that it has."""
+    if kind.companion is None:
+        return 0
+    return CLONE_NEWPID | (CLONE_NEWUSER if kind.ids is not None else 0)
 
 
 def membership(group: Cgroup, sent: ExitStack) -> tuple[list[int], dict[str, object]]:

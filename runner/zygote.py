@@ -114,7 +114,7 @@ class Zygote:
             ends = socketpair(AF_UNIX, SOCK_SEQPACKET)
             hear, say = ends
         try:
-            if seed.time_offset is not None or seed.shares_network:
+            if seed.time_offset is not None or seed.shares_network or seed.joins_others:
                 pid, pidfd = self._apart(seed, descriptors, flags, cgroup, (ready, told))
             else:
                 pid, pidfd = clone(flags, into_cgroup=cgroup)
@@ -157,6 +157,8 @@ class Zygote:
                         offsets.write(b"monotonic %d 0\nboottime %d 0\n" % (seed.time_offset, seed.time_offset))
                 if seed.shares_network:  # not the child's to do: it may be in a user namespace without rights there
                     setns(descriptors[FIRST_JOIN + seed.joins + seed.unified], CLONE_NEWNET)
+                if seed.joins_others:
+                    setns(descriptors[FIRST_JOIN + seed.joins + seed.unified + seed.shares_network], seed.joins_others)
                 pid, pidfd = clone(flags | CLONE_PARENT, into_cgroup=cgroup)
                 if pid == 0:
                     self._bear(seed, descriptors, pipe, -1)

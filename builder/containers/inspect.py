@@ -90,7 +90,7 @@ def describe(store: Store, container: Container) -> dict[str, Any]:
             "DnsSearch": list(settings.dns_search),
             "ExtraHosts": [f"{name}:{address}" for name, address in settings.hosts] or None,
             "UsernsMode": "host" if settings.userns is None else "",
-            "PidMode": "host" if "pid" in settings.shares else "",
+            "PidMode": f"container:{settings.companion}" if settings.companion else "host" * ("pid" in settings.shares),
             "IpcMode": "host" if "ipc" in settings.shares else "private" if settings.shm_size else "none",
             "UTSMode": "host" if "uts" in settings.shares else "",
             "CgroupnsMode": "host" if "cgroup" in settings.shares else "private",

@@ -30,8 +30,17 @@ LIMIT = 8 << 20
 """Bytes of passwd and group that are read."""
 
 
-def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int, Path] | None = None) -> Sandbox:
-    """What the runner is asked for. `sharing`: the network namespace and the /etc files of another container."""
+def order(
+    container: Container,
+    root: Path,
+    ids: Ids | None,
+    sharing: tuple[int, Path] | None = None,
+    companion: int | None = None,
+) -> Sandbox:
+    """What the runner is asked for. `sharing`: the network namespace and the /etc files of another container.
+
+    `companion`: a process whose namespaces of processes and users it has, by a descriptor.
+    """
     settings = container.settings
     if standing():
         from builder.containers.introducing import introduce
@@ -61,6 +70,7 @@ def order(container: Container, root: Path, ids: Ids | None, sharing: tuple[int,
         shm_size=settings.shm_size,
         stop_signal=settings.stop_signal,
         sysctls=settings.sysctls,
+        companion=companion,
         **_walls(settings, ids, sharing[0] if sharing is not None else None),
         **rights(settings),
         **lending(settings.platform, ids),
@@ -72,7 +82,7 @@ def expect(runtime: Native, settings: Settings, ids: Ids | None, place: Path) ->
 
     `runtime.rest` lets go of it if there is no start.
     """
-    if settings.network.startswith(SHARED):
+    if settings.network.startswith(SHARED) or settings.companion:
         return
     with suppress(RunnerError):
         footing = runtime.settle(ids, place)

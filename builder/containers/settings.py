@@ -119,6 +119,8 @@ class Settings:
     sysctls: tuple[tuple[str, str], ...] = ()
     oom_hook: str = ""
     shares: tuple[str, ...] = ()
+    companion: str = ""
+    """The id of the container whose processes it sees."""
     log_driver: str = "json-file"
     log_size: int = 0
     log_files: int = 1

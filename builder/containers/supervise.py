@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from builder.containers import journal, line
+from builder.containers.companions import beside, users
 from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
@@ -32,7 +33,6 @@ from builder.networks.errors import NetworkError
 from layers.home.leases import discard
 from layers.quick import dataclass, field, replace
 from runner import Exit, Footing, Ids, RunnerError
-from runner.ranges import private
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def supervise(
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
         stack.callback(discard, container.folder / "files")
-        ids = ids or private(settings.userns, stack, warn)
+        ids = ids or users(store, settings, stack, warn)
         footing = runtime.settle(ids, store.root)
         stack.callback(runtime.rest)
         expect(runtime, settings, ids, store.root)
@@ -183,7 +183,8 @@ class Supervisor:
             sharing = networks.enter_context(shared(self.store, self.container))
             if settings.volumes and not self.state.started:
                 fill(self.container, self.work.root, self.footing)
-            sandbox = order(self.container, self.work.root, self.footing.ids, sharing)
+            first = networks.enter_context(beside(self.store, settings, self.footing.ids))
+            sandbox = order(self.container, self.work.root, self.footing.ids, sharing, first)
             running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire)
             streams.started()
             if running.refused:

@@ -144,7 +144,8 @@ def test_a_file_of_variables(shared_pybuild: Pybuild, tmp_path: Path) -> None:
 
 
 REFUSED = [
-    (["--pid", "container:x"], "pybuild exec"),
+    (["--pid", "container:nobody-here"], "no such container"),
+    (["--pid", "container:nobody-here", "--userns", "host"], "leave --userns out"),
     (["--pid", "some"], "unknown"),
     (["--ipc", "container:x"], "nsenter"),
     (["--pid", "host", "--userns", "auto"], "leave --userns out"),
