@@ -49,7 +49,8 @@ CONTAINERS = {
 
 def show(context: Context) -> None:
     """Print images, containers, volumes and cache records."""
-    from builder.containers import Containers, Volumes
+    from builder.containers import Containers
+    from builder.containers.volumes import Volumes
     from layers.home.sizes import details, disk_usage
 
     book = Containers(context.store).list()

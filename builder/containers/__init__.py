@@ -5,7 +5,6 @@ from builder.containers.container import Container
 from builder.containers.errors import ContainerError, ContainerMissing, ContainerState, NameTaken
 from builder.containers.settings import Memory, Settings, Volume
 from builder.containers.state import State, Status
-from builder.containers.volumes import Volumes
 
 __all__ = [
     "Container",
@@ -19,5 +18,4 @@ __all__ = [
     "State",
     "Status",
     "Volume",
-    "Volumes",
 ]

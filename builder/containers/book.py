@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from builder.containers import names
@@ -12,7 +12,6 @@ from builder.containers.errors import ContainerError, ContainerMissing, Containe
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, Status
 from builder.containers.telling import tell
-from builder.containers.volumes import Volumes
 from layers import NameAmbiguous
 from layers.disk import durable
 from layers.disk.removal import remove
@@ -21,6 +20,7 @@ from layers.quick import dataclass, replace
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from layers import Store
 
@@ -72,7 +72,6 @@ class Containers:
         """Make its folder and its row; an empty name is chosen, an empty id drawn. Raises NameTaken, ContainerError."""
         if settings.name:
             checked(settings.name)
-        volumes = Volumes(self.store)
         made = Container(self.store, settings.id or os.urandom(32).hex())
         hostname = settings.hostname or made.id[:12]
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,7 +79,7 @@ class Containers:
         try:
             if not settings.remove:
                 durable.sync(self.folder)
-            with volumes.wished(settings) as wanted, self.store.db.write(durable=not settings.remove) as db:
+            with self._with_volumes(settings) as wanted, self.store.db.write(durable=not settings.remove) as db:
                 name = settings.name
                 while not name:
                     proposed = names.propose()
@@ -102,6 +101,14 @@ class Containers:
         vars(made)["settings"] = whole
         tell(made.folder, whole, "create")
         return made
+
+    def _with_volumes(self, settings: Settings) -> AbstractContextManager[Settings]:
+        """The settings, while nobody removes the volumes that they speak of."""
+        if not any(one.kept for one in settings.volumes):
+            return nullcontext(settings)
+        from builder.containers.volumes import Volumes
+
+        return Volumes(self.store).wished(settings)
 
     def rename(self, container: Container, name: str) -> Container:
         """Give it another name. Raises NameTaken, ContainerError."""
@@ -145,7 +152,9 @@ class Containers:
             with self.store.db.write() as db:
                 db.execute("DELETE FROM container WHERE id = ?", (container.id,))
         tell(container.folder, settings, "destroy")
-        if volumes or settings.remove:
+        if (volumes or settings.remove) and any(one.kept for one in settings.volumes):
+            from builder.containers.volumes import Volumes
+
             Volumes(self.store).release(settings)
 
 

@@ -7,28 +7,22 @@ of the other one as well. It ends when the other one does, for the kernel ends a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from builder.containers.book import Containers
 from builder.containers.errors import ContainerState
 from builder.containers.settings import Settings
 from runner import Ids
 from runner.owners import nested
-from runner.ranges import private
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from layers import Store
 
 
-def users(store: Store, settings: Settings, held: ExitStack, warn: Callable[[str], None]) -> Ids | None:
-    """The numbers of a container's users, its own until `held` is closed; or those of the one whose processes it sees.
-
-    Raises ContainerMissing, ContainerState.
-    """
-    if not settings.companion:
-        return private(settings.userns, held, warn)
+def users(store: Store, settings: Settings) -> Ids | None:
+    """The numbers of the users of the other one, None for the host's. Raises ContainerMissing, ContainerState."""
     found = _users_of(_first(store, settings))
     if found is not None and nested():
         raise ContainerState(settings.companion[:12], "its processes cannot be shared: it has users of its own")
@@ -36,14 +30,11 @@ def users(store: Store, settings: Settings, held: ExitStack, warn: Callable[[str
 
 
 @contextmanager
-def beside(store: Store, settings: Settings, ids: Ids | None) -> Iterator[int | None]:
-    """The first process of the other one, as a descriptor; None if there is no other one.
+def beside(store: Store, settings: Settings, ids: Ids | None) -> Iterator[int]:
+    """The first process of the other one, as a descriptor.
 
     Raises ContainerMissing; ContainerState also if it was started anew with other users.
     """
-    if not settings.companion:
-        yield None
-        return
     pid = _first(store, settings)
     try:
         held = os.pidfd_open(pid)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from builder.containers.container import PATIENCE, Container
 from builder.containers.errors import ContainerState, PathInvalid
+from builder.containers.sandboxes import source as mounted
 from builder.containers.state import ACTIVE
-from builder.containers.volumes import Volumes
 from layers import Chain
 from layers.disk.paths import Root, resolve
 from runner import Ids
@@ -79,12 +79,12 @@ def root_of(store: Store, container: Container) -> Iterator[Inside]:
     with container.claim(PATIENCE) as mine:
         if not mine:
             raise ContainerState(container.name, "it is being started or copied from elsewhere: try again")
-        book, settings = Volumes(store), container.settings
+        settings = container.settings
         volumes = sorted(settings.volumes, key=lambda one: one.target.count("/"))
         with (
             store.snapshots.attach(settings.chain, container.folder) as work,
             Root(work.root) as root,
-            shown([(book.source(one), one.target) for one in volumes], root.fd),
+            shown([(mounted(store, one), one.target) for one in volumes], root.fd),
         ):
             yield Inside(root, Ids.same())
 

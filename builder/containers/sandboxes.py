@@ -8,8 +8,7 @@ from pathlib import Path
 
 from builder.containers.connecting import SHARED, wishes
 from builder.containers.container import Container
-from builder.containers.settings import Memory, Settings
-from builder.containers.volumes import Volumes
+from builder.containers.settings import Memory, Settings, Volume
 from builder.emulation import is_i386, lending
 from builder.process import environment, identity, network_files, network_mounts
 from layers import Account, Accounts, Platform
@@ -17,12 +16,16 @@ from layers.disk.paths import Root
 from layers.quick import replace
 from runner import Ids, Mount, RunnerError, Sandbox
 from runner.capabilities import held
+from runner.ranges import private
 from runner.rootless import standing
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
     from typing import Any
 
+    from layers import Store
     from runner.native import Native
 
 PRIVILEGED = {"seccomp": False, "privileged": True}
@@ -49,11 +52,10 @@ def order(
     account = who(root, settings.user, settings.further_groups)
     files = container.folder / "files"
     files.mkdir(exist_ok=True)
-    book = Volumes(container.store)
     mounts = [
         *(network_mounts(sharing[1]) if sharing is not None else _network_files(container, files)),
         *map(_in_memory, settings.tmpfs),
-        *(Mount(one.target, book.source(one), readonly=one.readonly) for one in settings.volumes),
+        *(Mount(one.target, source(container.store, one), readonly=one.readonly) for one in settings.volumes),
     ]
     covered = {mount.target for mount in mounts[3:]}
     mounts = [mount for number, mount in enumerate(mounts) if number >= 3 or mount.target not in covered]
@@ -146,6 +148,24 @@ def entering(
         i386=bool(settings.platform) and is_i386(Platform.parse(settings.platform), None),
         **(PRIVILEGED | {"capabilities": held()} if privileged else rights(settings)),
     )
+
+
+def source(store: Store, mount: Volume) -> Path:
+    """What a container sees there. Raises VolumeError."""
+    if not mount.kept:
+        return Path(mount.source)
+    from builder.containers.volumes import Volumes
+
+    return Volumes(store).source(mount)
+
+
+def numbers(store: Store, settings: Settings, held: ExitStack, warn: Callable[[str], None]) -> Ids | None:
+    """The numbers of its users, until `held` is closed. Raises ContainerMissing, ContainerState."""
+    if not settings.companion:
+        return private(settings.userns, held, warn)
+    from builder.containers.companions import users
+
+    return users(store, settings)
 
 
 def _in_memory(one: Memory) -> Mount:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from builder.containers import journal, line
-from builder.containers.companions import beside, users
 from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
@@ -22,13 +21,12 @@ from builder.containers.loop import Loop, Timer
 from builder.containers.memory import Hunger
 from builder.containers.orders import Desk
 from builder.containers.restart import pause
-from builder.containers.sandboxes import entering, expect, order
+from builder.containers.sandboxes import entering, expect, numbers, order
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, State, Status
 from builder.containers.switchboard import Switchboard
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
-from builder.containers.volumes import fill
 from builder.networks.errors import NetworkError
 from layers.home.leases import discard
 from layers.quick import dataclass, field, replace
@@ -66,7 +64,7 @@ def supervise(
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
         stack.callback(discard, container.folder / "files")
-        ids = ids or users(store, settings, stack, warn)
+        ids = ids or numbers(store, settings, stack, warn)
         footing = runtime.settle(ids, store.root)
         stack.callback(runtime.rest)
         expect(runtime, settings, ids, store.root)
@@ -182,8 +180,10 @@ class Supervisor:
             wire = networks.enter_context(joined(self.store, self.container, self.warn))
             sharing = networks.enter_context(shared(self.store, self.container))
             if settings.volumes and not self.state.started:
+                from builder.containers.volumes import fill
+
                 fill(self.container, self.work.root, self.footing)
-            first = networks.enter_context(beside(self.store, settings, self.footing.ids))
+            first = self.beside(networks) if settings.companion else None
             sandbox = order(self.container, self.work.root, self.footing.ids, sharing, first)
             running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire)
             streams.started()
@@ -207,6 +207,12 @@ class Supervisor:
         if running.master is not None:
             os.close(running.master)
         return running.wait()
+
+    def beside(self, held: ExitStack) -> int:
+        """The first process of the container whose processes it sees, until `held` is closed."""
+        from builder.containers.companions import beside
+
+        return held.enter_context(beside(self.store, self.settings, self.footing.ids))
 
     def begin(self, running: Running, streams: Streams) -> None:
         """It runs: let everybody know."""

@@ -157,9 +157,6 @@ class Volumes:
     @contextmanager
     def wished(self, settings: Settings) -> Iterator[Settings]:
         """Settings whose volumes are there, names drawn for those without; a row may be written inside."""
-        if not any(one.kept for one in settings.volumes):
-            yield settings
-            return
         drawn = []
         with self.store.lock("volumes"):
             try:
@@ -212,8 +209,6 @@ class Volumes:
 
     def source(self, mount: Volume) -> Path:
         """What a container sees of one of its volumes. Raises VolumeMissing, VolumeError."""
-        if not mount.kept:
-            return Path(mount.source)
         found = self.get(mount.source)
         if not found.source.exists():
             raise VolumeError(f"volume {found.name}: {found.source} is not there")

@@ -90,15 +90,14 @@ def stay(
 ) -> int:
     """Run it here, its streams ours (all, or those that are named); its exit code."""
     from builder.containers import Containers
-    from builder.containers.companions import users
-    from builder.containers.sandboxes import expect
+    from builder.containers.sandboxes import expect, numbers
 
     stdin = stdin and (not streams or "stdin" in streams)
     if container.settings.tty and stdin and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
     with ExitStack() as held:
-        ids = users(context.store, container.settings, held, exits.warn)
+        ids = numbers(context.store, container.settings, held, exits.warn)
         held.callback(context.runtime.rest)
         expect(context.runtime, container.settings, ids, context.store.root)
         from builder.containers.foreground import Foreground  # while its process is being made

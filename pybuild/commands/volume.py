@@ -185,7 +185,7 @@ def unused(
 
 
 def _book(context: Context) -> Volumes:
-    from builder.containers import Volumes
+    from builder.containers.volumes import Volumes
 
     return Volumes(context.store)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.containers import Volumes
+from builder.containers.volumes import Volumes
 from layers import Store
 from tests.support.command import Pybuild
 
