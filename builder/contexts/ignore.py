@@ -80,9 +80,12 @@ class Ignore:
                 continue
             keeps = text.startswith("!")
             text = text.removeprefix("!").strip() if keeps else text
-            if not text:
-                raise ContextError(f'{name}:{number}: illegal exclusion pattern: "!"', help="write !PATTERN")
-            pattern = Pattern(normpath(text).lstrip("/") or "/", keeps, number)
+            clean = normpath(text).lstrip("/") if text else ""
+            if keeps and not clean:
+                raise ContextError(
+                    f'{name}:{number}: illegal exclusion pattern: "{line.strip()}"', help="write !PATTERN"
+                )
+            pattern = Pattern(clean or "/", keeps, number)
             try:
                 re.compile(pattern.regex)
             except (ValueError, re.error):
