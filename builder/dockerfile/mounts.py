@@ -29,13 +29,13 @@ _SWITCHES = ("readonly", "readwrite", "required")
 BOOLS = {**dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)} | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
 )
-_ANY = frozenset(("type", "from", "source", "target", "readonly", "readwrite", "id"))
+_ANY = frozenset(("type", "from", "source", "target", "readonly", "readwrite", "id", "env"))
 _ALLOWED = {
     "bind": _ANY,
     "cache": _ANY | {"sharing", "mode", "uid", "gid"},
     "tmpfs": (_ANY | {"size"}) - {"source"},
-    "secret": (_ANY | {"required", "mode", "uid", "gid", "env"}) - {"from"},
-    "ssh": _ANY | {"required", "mode", "uid", "gid"},
+    "secret": (_ANY | {"required", "mode", "uid", "gid"}) - {"from"},
+    "ssh": (_ANY | {"required", "mode", "uid", "gid"}) - {"source"},
 }
 _KEYS = frozenset().union(*_ALLOWED.values()) | _ALIASES.keys()
 _SIZE = r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)i?b?"
@@ -126,11 +126,13 @@ class _Reader:
             cast(Sharing, self.choice("sharing", SHARINGS)),
             self.switch("required"),
             self.number("size", _size),
-            self.number("mode", lambda text: int(text, 8) if re.fullmatch("[0-7]+", text) else None),
+            self.number("mode", _mode),
             self.number("uid", _id),
             self.number("gid", _id),
-            self.given.get("env"),
+            self.given.get("env") if type_ == "secret" else None,
         )
+        if "=" in (found.env or ""):
+            raise self.fail(f"invalid value {found.env} for env: no variable has a name with =")
         return self.secret(found) if type_ == "secret" else self.placed(found)
 
     def placed(self, mount: RunMount) -> RunMount:
@@ -187,6 +189,11 @@ class _Reader:
         if value is None or value >= 1 << 63:
             raise self.fail(f"invalid value {text} for {key}")
         return value
+
+
+def _mode(text: str) -> int | None:
+    """Permissions; there may be more bits, which are not kept."""
+    return int(text, 8) & 0o777 if re.fullmatch("[0-7]{1,20}", text, re.ASCII) else None
 
 
 def _id(text: str) -> int | None:

@@ -64,6 +64,7 @@ def answer(daemon: Dockerd, case: Case, work: Path, base: Tree) -> dict[str, Any
     flags = [f"--build-arg={key}={value}" for key, value in case.args.items()]
     flags += [f"--allow={one}" for one in case.head("allow")]
     flags += [f"--build-context={name}={context / path}" for name, path in case.named.items()]
+    flags += [f"--secret=id={id},src={path}" for id, path in case.secrets(work).items()]
     if case.target is not None:
         flags.append(f"--target={case.target}")
     # fmt: off

@@ -9,6 +9,7 @@ A section begins with `==== name` and header lines, then comes the Dockerfile:
     fifo: PATH           a pipe of the context        xattr: PATH NAME VALUE      an extended attribute
     users: host          RUN has the host's users, as BuildKit's
     allow: ENTITLEMENT   as --allow                   named: NAME PATH      --build-context: a directory of the context
+    secret: ID TEXT      of the build
 
 The context of all is the one of `tests/acceptance/cases.py`; the Dockerfile stands beside it. Devices are those of
 `CDI`.
@@ -28,7 +29,21 @@ from tests.acceptance.cases import MTIME, make_context
 from tests.acceptance.checks.cases import sections
 
 HERE = Path(__file__).parent
-HEADS = ("arg", "target", "ignore", "file", "link", "mode", "fifo", "xattr", "users", "bytes", "allow", "named")
+HEADS = (
+    "arg",
+    "target",
+    "ignore",
+    "file",
+    "link",
+    "mode",
+    "fifo",
+    "xattr",
+    "users",
+    "bytes",
+    "allow",
+    "named",
+    "secret",
+)
 CONTEXT = frozenset(("file", "link", "mode", "fifo", "xattr"))
 _AUTOMATIC, _CLASS = "org.mobyproject.buildkit.device.autoallow", "org.mobyproject.buildkit.device.class"
 CDI: dict[str, Any] = {
@@ -103,6 +118,15 @@ class Case:
     def named(self) -> dict[str, str]:
         """Directories of the context that are contexts of their own."""
         return dict(word.split(" ", 1) for word in self.head("named"))
+
+    def secrets(self, work: Path) -> dict[str, Path]:
+        """Secrets of the build, each in a file that is written here."""
+        found = {}
+        for value in self.head("secret"):
+            id, _, text = value.partition(" ")
+            found[id] = work / f"{self.feature}.{self.name}.secret"
+            found[id].write_text(text.replace("\\n", "\n"), encoding="utf-8")
+        return found
 
     @property
     def data(self) -> bytes:

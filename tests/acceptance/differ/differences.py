@@ -27,6 +27,7 @@ SLASHED = "patterns of --exclude may begin with a slash, as those of .dockerigno
 VARIABLES = "variables are expanded in --from and --exclude, too"
 PIVOTS = "before /./ stand directories; BuildKit copies the files of a stage that fit it as if --parents were not there"
 SENT = "BuildKit is sent only what some COPY fits of a context, so whether a directory is there depends on all of them"
+UMASK = "dockerd takes its own umask from the mode of a cache; BuildKit's daemon has none"
 FOLDERS = "a here-document's name may have folders"
 NO_USER = "the image has no user 'nosuch'; it has root, daemon, www-data, nobody"
 NO_GROUP = "the image has no group 'nosuch'; it has root, daemon, www-data, users, nogroup"
@@ -129,6 +130,16 @@ DIFFERENCES: dict[str, Difference] = {
     ),
     "more-syntax/user-run-big": Difference(WIDE, {"error": ""}),
     "more-syntax/user-workdir-unknown-group": Difference(UNKNOWN, {"error": NO_GROUP}),
+    "mounts/bind-from-index": Difference("a number is that of a stage, as in COPY --from", {"error": ""}),
+    "mounts/cache-from-file": Difference(
+        "a cache is a directory", {"error": '"/a" is no directory, so no cache can begin with it'}
+    ),
+    "mounts/cache-mode-775-uid": Difference(UMASK, {"tree": {"x": file(8, "775 5:0\n")}}),
+    "mounts/cache-mode-777": Difference(UMASK, {"tree": {"x": file(4, "777\n")}}),
+    "mounts/cache-mode-sticky": Difference(UMASK, {"tree": {"x": file(4, "777\n")}}),
+    "mounts/secret-env-bad": Difference(
+        "no variable has a name with =", {"error": "invalid value A=B for env: no variable has a name with ="}
+    ),
     "parents/below-file": Difference(ABSENT, {"error": '"/file.txt/below": not found'}),
     "parents/dest-missing-existing": Difference(ABSENT, {"error": '"/nope": not found'}),
     "parents/dest-parents-missing": Difference(ABSENT, {"error": '"/nope": not found'}),

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from builder.secrets import Secret
 from builder.sources.named import Directory, key_of
 from layers import LayerError
 from pybuild import BuildError, BuildRequest, Output, build
@@ -39,6 +40,7 @@ def answer(case: Case, store: Path, work: Path, base: Tree) -> dict[str, Any]:
             rewrite=False,
             allow=frozenset(case.head("allow")),
             cdi=(work / "cdi",),
+            secrets={id: Secret(path) for id, path in case.secrets(work).items()},
             contexts={key_of(name): Directory(context / path) for name, path in case.named.items()},
         )
     except ValueError as error:
