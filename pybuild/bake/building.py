@@ -116,10 +116,11 @@ class Oven:
         return build(replace(request, jobs=max(jobs(request) // slots, 1)), self._roof.bench, emit, self._stop)
 
     def _permitted(self) -> None:
-        allowed = {word.partition("=")[0] for word in self._options["allow"]}
+        allowed = set(self._options["allow"])
         for name, target in self._plan.targets.items():
             implied = {"network.host"} if target.get("network") == "host" else set()
-            if missing := set(target.get("entitlements", ())) - allowed - implied:
+            wanted = set(target.get("entitlements", ())) - allowed - implied
+            if missing := {one for one in wanted if one.partition("=")[0] not in allowed}:
                 one = min(missing)
                 raise BakeError(f"target {name} wants {one}\nhelp: if you trust it, add --allow {one}")
 

@@ -109,6 +109,16 @@ target "free" {
 """
 
 
+def test_a_device_is_allowed_by_its_name_or_with_all(here: Path, pybuild: Pybuild) -> None:
+    inline = 'dockerfile-inline = "FROM scratch\\nLABEL a=b\\n"'
+    text = f'target "default" {{\n  {inline}\n  entitlements = ["device=vendor.example/x"]\n}}\n'
+    (here / HCL).write_text(text)
+    assert "add --allow device=vendor.example/x" in pybuild("bake", code=1).stderr
+    assert "add --allow" in pybuild("bake", "--allow", "device=vendor.example/y", code=1).stderr
+    pybuild("bake", "--allow", "device=vendor.example/x")
+    pybuild("bake", "--allow", "device")
+
+
 def test_built(here: Path, pybuild: Pybuild) -> None:
     (here / HCL).write_text(BUILT)
     (here / "base").write_text("of the base")
