@@ -11,6 +11,7 @@ from tests.support.command import Pybuild
 from tests.support.soon import soon
 
 pytestmark = pytest.mark.root
+ALONE = ("--network", "none")
 Inspected = Callable[[str], dict[str, Any]]
 
 
@@ -23,8 +24,8 @@ def test_one_sees_the_processes_and_has_the_users_of_the_other(
     detached: Detached, shared_pybuild: Pybuild, inspected: Inspected, users: str
 ) -> None:
     numbers = ("--uidmap", "0:300000:65536") if users == "map" else ()
-    first = detached("exec sleep 1000", "--userns", users, *numbers)
-    second = detached(LOOP, "--pid", f"container:{first}")
+    first = detached("exec sleep 1000", *ALONE, "--userns", users, *numbers)
+    second = detached(LOOP, *ALONE, "--pid", f"container:{first}")
     one, two = (inspected(name)["State"]["Pid"] for name in (first, second))
     assert namespace(one, "pid") == namespace(two, "pid")
     assert namespace(one, "user") == namespace(two, "user")
@@ -39,8 +40,8 @@ def test_one_sees_the_processes_and_has_the_users_of_the_other(
 
 
 def test_they_end_together_and_one_alone(detached: Detached, shared_pybuild: Pybuild, inspected: Inspected) -> None:
-    first = detached("exec sleep 1000")
-    second = detached("sleep 2000 & exec sleep 2000", "--pid", f"container:{first}")
+    first = detached("exec sleep 1000", *ALONE)
+    second = detached("sleep 2000 & exec sleep 2000", *ALONE, "--pid", f"container:{first}")
     shared_pybuild("stop", "-t", "0", second)
     assert "sleep 2000" not in shared_pybuild.text("exec", first, "ps"), "what it left behind goes with its groups"
     shared_pybuild("start", second)
@@ -62,6 +63,6 @@ def test_with_its_network_and_the_right_to_trace(detached: Detached, shared_pybu
     script = "cat /proc/1/root/only-here; [ $(readlink /proc/1/ns/net) = $(readlink /proc/self/ns/net) ] && echo same"
     said = shared_pybuild.text("run", "--rm", *flags, "busybox", "sh", "-c", script)
     assert said.split() == ["secret", "same"]
-    without = ("--pid", f"container:{first}", "--cap-drop", "SYS_PTRACE", "-u", "1000")
+    without = (*ALONE, "--pid", f"container:{first}", "--cap-drop", "SYS_PTRACE", "-u", "1000")
     done = shared_pybuild("run", "--rm", *without, "busybox", "cat", "/proc/1/root/only-here", code=1)
     assert "denied" in done.stderr

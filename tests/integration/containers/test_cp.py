@@ -15,7 +15,7 @@ pytestmark = pytest.mark.root
 def test_what_is_mounted_in_a_running_container(
     detached: Detached, shared_pybuild: Pybuild, tmp_path: Path, users: str
 ) -> None:
-    name = detached(LOOP, "--userns", users, "--tmpfs", "/tm", "-v", "/vol")
+    name = detached(LOOP, "--network", "none", "--userns", users, "--tmpfs", "/tm", "-v", "/vol")
     (tmp_path / "tree/sub").mkdir(parents=True)
     (tmp_path / "tree/sub/file").write_text("x")
     for place in ("/tm", "/vol", "/dev", "/dev/shm"):

@@ -14,6 +14,7 @@ from tests.support.command import Pybuild
 from tests.support.soon import soon
 
 pytestmark = pytest.mark.root
+ALONE = ("--network", "none")
 
 
 def alive(pid: int) -> bool:
@@ -31,7 +32,7 @@ def parent(pid: int) -> int:
 def test_processes_among_those_of_the_host_end_with_the_container(
     detached: Detached, shared_pybuild: Pybuild, inspected: Callable[[str], dict[str, Any]], end: str
 ) -> None:
-    name = detached("sleep 1000 & echo $! >/pid; exec sleep 1000", "--pid", "host")
+    name = detached("sleep 1000 & echo $! >/pid; exec sleep 1000", *ALONE, "--pid", "host")
     first = inspected(name)["State"]["Pid"]
     soon(lambda: shared_pybuild("exec", name, "test", "-s", "/pid", code=None).returncode == 0)
     other = int(shared_pybuild.text("exec", name, "cat", "/pid"))
@@ -52,19 +53,21 @@ def test_processes_among_those_of_the_host_end_with_the_container(
 
 def test_names_and_memory_of_the_host(shared_pybuild: Pybuild) -> None:
     look = ("sh", "-c", "readlink /proc/self/ns/uts; readlink /proc/self/ns/ipc; hostname; cat /etc/hostname")
-    uts, ipc, *names = shared_pybuild.text("run", "--rm", "--uts", "host", "busybox", *look).split()
+    uts, ipc, *names = shared_pybuild.text("run", "--rm", *ALONE, "--uts", "host", "busybox", *look).split()
     assert uts == os.readlink("/proc/self/ns/uts")
     assert ipc != os.readlink("/proc/self/ns/ipc")
     assert names == [os.uname().nodename] * 2
-    uts, ipc, *_ = shared_pybuild.text("run", "--rm", "--ipc", "host", "busybox", *look).split()
+    uts, ipc, *_ = shared_pybuild.text("run", "--rm", *ALONE, "--ipc", "host", "busybox", *look).split()
     assert uts != os.readlink("/proc/self/ns/uts")
     assert ipc == os.readlink("/proc/self/ns/ipc")
-    shown = shared_pybuild.text("run", "--rm", "--ipc", "host", "busybox", "stat", "-c", "%d:%i", "/dev/shm")
+    shown = shared_pybuild.text("run", "--rm", *ALONE, "--ipc", "host", "busybox", "stat", "-c", "%d:%i", "/dev/shm")
     there = os.stat("/dev/shm")
     assert shown == f"{there.st_dev}:{there.st_ino}"
     none = ("sh", "-c", "mount | grep -c /dev/shm")
-    assert shared_pybuild("run", "--rm", "--ipc", "none", "busybox", *none, code=1).stdout == "0\n"
-    groups = shared_pybuild.text("run", "--rm", "--cgroupns", "host", "busybox", "readlink", "/proc/self/ns/cgroup")
+    assert shared_pybuild("run", "--rm", *ALONE, "--ipc", "none", "busybox", *none, code=1).stdout == "0\n"
+    groups = shared_pybuild.text(
+        "run", "--rm", *ALONE, "--cgroupns", "host", "busybox", "readlink", "/proc/self/ns/cgroup"
+    )
     assert groups == os.readlink("/proc/self/ns/cgroup")
 
 
@@ -92,7 +95,7 @@ def test_a_domain_name(shared_pybuild: Pybuild, users: str) -> None:
 
 @pytest.mark.parametrize("users", ["auto", "host"])
 def test_owners_and_number_of_files_in_memory(shared_pybuild: Pybuild, users: str) -> None:
-    flags = ("--userns", users, "--tmpfs", "/t:uid=3,gid=4,mode=700,nr_inodes=10")
+    flags = (*ALONE, "--userns", users, "--tmpfs", "/t:uid=3,gid=4,mode=700,nr_inodes=10")
     script = "stat -c '%u:%g %a' /t; df -i /t | tail -1"
     owner, line = shared_pybuild.text("run", "--rm", *flags, "busybox", "sh", "-c", script).splitlines()
     assert owner == "3:4 700"
