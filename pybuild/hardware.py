@@ -96,10 +96,15 @@ def device(source: str, target: str, access: str = "rwm") -> Device:
 
 
 def everything() -> Iterator[Device]:
-    """All devices of this host."""
+    """All devices of this host; for who is not root those that they may open."""
+    from runner.nodes import is_open
+    from runner.rootless import owner
+
     for path in sorted(Path("/dev").rglob("*")):
         if path.parts[2] not in NOT_OURS and not path.is_symlink() and _is_device(path):
-            yield device(str(path), str(path))
+            found = device(str(path), str(path))
+            if owner() is None or is_open(found):
+                yield found
 
 
 def _parts(text: str) -> tuple[str, str, str]:

@@ -52,14 +52,20 @@ def _inside(device: Device, ids: Ids) -> tuple[int, int, int]:
     return uid, device.gid, device.mode
 
 
-def _open_to_us(device: Device) -> None:
-    """See that who is not root may open the host's node, with no more rights than a container keeps."""
+def is_open(device: Device) -> bool:
+    """Whether who is not root may open the host's node, with no more rights than a container keeps."""
     from runner.remap import own
 
     there = os.stat(device.source)
     rights = there.st_mode >> 6 if there.st_uid == own()[0] else there.st_mode
     wanted = (4 if "r" in device.access else 0) | (2 if "w" in device.access else 0)
-    if rights & wanted != wanted:
+    return rights & wanted == wanted
+
+
+def _open_to_us(device: Device) -> None:
+    """See that who is not root may open the host's node, with no more rights than a container keeps."""
+    there = os.stat(device.source)
+    if not is_open(device):
         what = f"{device.source} can be opened by its owner and group only (mode {stat.S_IMODE(there.st_mode):04o})"
         fix = "without root a device is given as this machine has it: let everybody open it (chmod), or run as root"
         raise SandboxUnavailable(what, fix)

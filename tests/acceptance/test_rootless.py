@@ -331,3 +331,25 @@ def test_doctor_tells_who_is_not_root_what_mends_it_for_them(person: Person) -> 
     memory = found["cgroup memory"]
     if memory["verdict"] == "absent":
         assert "Delegate=yes" in memory["fix"] or "unified_cgroup_hierarchy=1" in memory["fix"]
+
+
+def test_privileged_means_what_one_has_oneself(person: Person) -> None:
+    script = "id -u; test -c /dev/zero && grep CapEff /proc/self/status"
+    shown = person.text("run", "--rm", "--network", "none", "--privileged", "busybox", "sh", "-c", script).split()
+    assert shown[0] == "0"
+    assert int(shown[2], 16) & 1 << 21, "root of one's own namespace"
+
+
+@pytest.mark.parametrize("users", ["auto", "keep-id"])
+def test_a_volume_of_who_is_not_root(person: Person, users: str) -> None:
+    flags = ("--rm", "--network", "none", "--userns", users, "-u", "0", "-v", f"volume-{users}:/etc/kept")
+    person("run", *flags, "busybox", "sh", "-c", "echo here >/etc/kept/file; chown 33 /etc/kept/file")
+    assert person.text("run", *flags, "busybox", "stat", "-c", "%u", "/etc/kept/file") == "33"
+    (person.home / "in").write_text("copied")
+    os.chown(person.home / "in", person.uid, person.uid)
+    person("run", "-d", "--name", f"with-{users}", *flags[1:], "--tmpfs", "/tm", "busybox", "sleep", "1000")
+    for place in ("/tm/file", "/etc/kept/other"):
+        person("cp", person.home / "in", f"with-{users}:{place}")
+        assert person.text("exec", f"with-{users}", "cat", place) == "copied"
+    person("rm", "-f", f"with-{users}")
+    person("volume", "rm", f"volume-{users}")
