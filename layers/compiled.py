@@ -94,10 +94,10 @@ class Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         """The code of the module."""
         try:
-            code: CodeType = marshal.loads(self.bundle.code(fullname))
+            code = marshal.loads(self.bundle.code(fullname))
         except (EOFError, OSError, TypeError, ValueError):
-            return super().get_code(fullname)
-        return code
+            code = None
+        return code if isinstance(code, type(lead.__code__)) else super().get_code(fullname)
 
 
 def source_of(name: str, *, package: bool) -> str:
