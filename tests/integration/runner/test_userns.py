@@ -77,7 +77,8 @@ def test_what_only_the_hosts_root_may_is_denied(walled: Walled, line: str) -> No
 def test_a_running_process_is_nobody_of_the_hosts(walled: Walled) -> None:
     pipe = os.pipe()
     null = os.open(os.devnull, os.O_RDWR)
-    running = walled.native.start(walled.sandbox("echo up; exec sleep 1000", userns=AUTO), [null, pipe[1], null])
+    line = "mkdir -p /in/side; echo up; exec sleep 1000"
+    running = walled.native.start(walled.sandbox(line, userns=AUTO), [null, pipe[1], null])
     try:
         assert os.read(pipe[0], 3) == b"up\n"
         status = Path(f"/proc/{running.pid}/status").read_text()
