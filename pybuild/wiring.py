@@ -19,6 +19,7 @@ from pybuild.settings import STANDING, Settings
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
     from builder.workbench import Workbench
@@ -59,6 +60,13 @@ def prepare_sandbox() -> None:
         _spawner.warm()
 
 
+def bequeath(folder: Path, name: str, lock: int) -> bool:
+    """Leave a directory and the mounts of this process to the spawner, which ends after it; False if it cannot be."""
+    from runner.mounts import held
+
+    return _spawner is not None and _spawner.bequeath(folder, name, [lock, *held()])
+
+
 @dataclass
 class Context:
     """What a command may use (click's `ctx.obj`)."""
@@ -75,7 +83,10 @@ class Context:
         from layers import Store
 
         mounter: Any = Later("runner.mounts")  # most commands mount nothing
-        return Store.open(self.settings.root, mounter=mounter, owners=os.environ.get(STANDING, ""))
+        store = Store.open(self.settings.root, mounter=mounter, owners=os.environ.get(STANDING, ""))
+        if _spawner is not None:
+            store.session.heir = bequeath
+        return store
 
     @cached_property
     def runtime(self) -> Native:

@@ -23,6 +23,11 @@ REFUSED = "refused"
 """What a child tells instead of the step that broke when all was well but for its program; then its exit code, why."""
 HUSH = b"hush"
 """A message instead of a seed: whoever listens to the spawner's stderr is to be let go."""
+LITTER = b"litter:"
+"""A message instead of a seed, then a name: of a directory in that of the first descriptor, which is to be removed.
+
+Further descriptors are kept open until it is gone.
+"""
 
 
 class Record:

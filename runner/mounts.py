@@ -277,18 +277,34 @@ def _lower(path: Path, ids: int | None, opened: ExitStack) -> int | None:
     if ids is None:
         return None
     with _views_turn:
-        view = _views.pop((path, ids), -1)
-        if view >= 0 and not os.path.samestat(os.fstat(view), os.stat(path)):  # another has taken its place
-            os.close(view)
-            view = -1
-        if view < 0:
-            view = _view(path, ids)
-        _views[path, ids] = view
-        mine = os.dup(view)
-        while len(_views) > MOST_VIEWS:
-            os.close(_views.pop(next(iter(_views))))
+        mine = os.dup(_kept(path, ids))
     opened.callback(os.close, mine)
     return mine
+
+
+def prove(path: Path, ids: int) -> None:
+    """See that what lies there can be shown to a user namespace. Raises OSError if it cannot."""
+    with _views_turn:
+        _kept(path, ids)
+
+
+def _kept(path: Path, ids: int) -> int:
+    found = _views.pop((path, ids), -1)
+    if found >= 0 and not os.path.samestat(os.fstat(found), os.stat(path)):  # another has taken its place
+        os.close(found)
+        found = -1
+    if found < 0:
+        found = _view(path, ids)
+    _views[path, ids] = found
+    while len(_views) > MOST_VIEWS:
+        os.close(_views.pop(next(iter(_views))))
+    return found
+
+
+def held() -> list[int]:
+    """Mounts that would go with this process, and make its end wait, unless somebody else has them, too."""
+    with _views_turn:
+        return [*_views.values(), *_uppers.values()]
 
 
 def _view(path: Path, ids: int) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 from layers.quick import dataclass, field, replace
 from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
 from runner.ids import ALL, Ids, for_mounts, lines, read
-from runner.linux import AT_FDCWD, copy_mount, map_owners
 from runner.rootless import STANDING, alone
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -77,6 +76,8 @@ class Owners:
         return self._settled[ids, place]
 
     def _try(self, ids: Ids, place: Path) -> None:
+        from runner import mounts  # which asks us
+
         if nested():
             what = "whoever is not root on the host is in a user namespace of their own already"
             raise SandboxUnavailable(what, "a build cannot have yet other owners there: leave --userns out")
@@ -91,11 +92,7 @@ class Owners:
         if mapping is None:
             return
         try:
-            mount = copy_mount(AT_FDCWD, os.fsencode(place))
-            try:
-                map_owners(mount, mapping)
-            finally:
-                os.close(mount)
+            mounts.prove(place, mapping)
         except OSError as problem:
             what = f"the file system of {place} cannot show its files with other owners (idmapped mounts)"
             raise SandboxUnavailable(what, "--userns host does without; or put the store elsewhere") from problem

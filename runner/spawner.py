@@ -16,7 +16,7 @@ from pathlib import Path
 
 from layers.quick import dataclass, field
 from runner.errors import SandboxBroken, SandboxUnavailable
-from runner.job import HUSH, MAP, REFUSED, Job, Seed
+from runner.job import HUSH, LITTER, MAP, REFUSED, Job, Seed
 from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
 from runner.sockets import Socket
 
@@ -166,6 +166,23 @@ class Spawner:
         with self._lock:
             if self._channel is not None:
                 self._channel.send(HUSH)
+
+    def bequeath(self, folder: Path, name: str, kept: Sequence[int]) -> bool:
+        """Have a directory in `folder` removed, mostly after we have ended; False if there is nobody who would.
+
+        Descriptors are `kept` open until it is gone. Nothing is told of what cannot be removed.
+        """
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with self._lock:
+                if self._channel is None:
+                    return False
+                self._channel.send_with(LITTER + os.fsencode(name), [place, *kept])
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        finally:
+            os.close(place)
+        return True
 
     def sow(self, seed: Seed, descriptors: Sequence[int]) -> "Sown":
         """Have a process made that will wait for its job; does not wait for it.

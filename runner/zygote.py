@@ -16,8 +16,9 @@ import struct
 import sys
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 
+from layers.disk.removal import remove
 from runner.child import AF_UNIX, IGNORED, MOST_DESCRIPTORS, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, Child
-from runner.job import FIRST_JOIN, HUSH, MAP, REPLY, START, STATUS, Seed
+from runner.job import FIRST_JOIN, HUSH, LITTER, MAP, REPLY, START, STATUS, Seed
 from runner.linux import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -83,6 +84,12 @@ class Zygote:
             return True
         data = extra[0][2]
         descriptors = list(struct.unpack(f"{len(data) // 4}i", data))
+        if message.startswith(LITTER):
+            with suppress(OSError):  # the lock that came with it is open then: whoever sweeps tries again
+                remove(message[len(LITTER) :], descriptors[0])
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
         try:
             self._start(self.seeds.load(message), descriptors)
         except OSError as problem:
@@ -285,6 +292,8 @@ def serve(kind: type[Zygote] = Zygote) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0)
     control(PR_SET_DUMPABLE, 0)
+    # Our maker's mounts last as long as we do, so that its end need not wait until the kernel has taken them away.
+    os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         unshare(CLONE_NEWNS)
         mount(None, b"/", None, MS_REC | MS_SLAVE)

@@ -137,25 +137,40 @@ class Containers:
                 if not container.exists:  # it has removed itself
                     return
                 raise ContainerState(container.name, f"it is {container.state().status}: stop it first, or use rm -f")
-            settings, state = container.settings, container.said()
-            container.record(replace(state, status=Status.REMOVING))
-            grave = self.folder / f".{container.id}"
-            container.folder.rename(grave)
-            if not settings.remove:
-                durable.sync(self.folder)  # else a power cut could leave it under its name, half removed
-            try:
-                remove(os.fspath(grave))
-            except OSError as error:
-                grave.rename(container.folder)
-                container.record(replace(state, status=Status.DEAD, error=f"it could not be removed: {error}"))
-                raise ContainerState(settings.name, f"it could not be removed ({error}): try rm again") from error
-            with self.store.db.write() as db:
-                db.execute("DELETE FROM container WHERE id = ?", (container.id,))
+            settings = container.settings
+            if settings.remove:
+                self._drop(container)
+            else:
+                self._bury(container)
         tell(container.folder, settings, "destroy")
         if (volumes or settings.remove) and any(one.kept for one in settings.volumes):
             from builder.containers.volumes import Volumes
 
             Volumes(self.store).release(settings)
+
+    def _drop(self, container: Container) -> None:
+        """Delete one that promised nobody to last: its folder is litter of this process from now on."""
+        container.folder.rename(self.store.session.file())
+        self._forget(container)
+
+    def _bury(self, container: Container) -> None:
+        """Delete one, or keep it whole, though dead. Raises ContainerState."""
+        state = container.said()
+        container.record(replace(state, status=Status.REMOVING))
+        grave = self.folder / f".{container.id}"
+        container.folder.rename(grave)
+        durable.sync(self.folder)  # else a power cut could leave it under its name, half removed
+        try:
+            remove(os.fspath(grave))
+        except OSError as error:
+            grave.rename(container.folder)
+            container.record(replace(state, status=Status.DEAD, error=f"it could not be removed: {error}"))
+            raise ContainerState(container.name, f"it could not be removed ({error}): try rm again") from error
+        self._forget(container)
+
+    def _forget(self, container: Container) -> None:
+        with self.store.db.write() as db:
+            db.execute("DELETE FROM container WHERE id = ?", (container.id,))
 
 
 def checked(name: str) -> None:

@@ -63,7 +63,8 @@ def supervise(
                 raise ContainerMissing(container.id[:12])
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
-        stack.callback(discard, container.folder / "files")
+        if not settings.remove:
+            stack.callback(discard, container.folder / "files")
         ids = ids or numbers(store, settings, stack, warn)
         footing = runtime.settle(ids, store.root)
         stack.callback(runtime.rest)

@@ -41,6 +41,9 @@ class Session:
         """Under which holder claims are written now, and which were."""
         self.undo = ExitStack()
         """What has to be done before the scratch directory can go."""
+        self.heir: Callable[[Path, str, int], bool] | None = None
+        """Who removes the scratch directory when we end with our process, and our mounts with it, given its place, name
+        and lock; True if it will."""
         self._litter: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._waiting: list[Callable[[], object]] = []
         self._broom: threading.Thread | None = None
@@ -172,13 +175,15 @@ class Session:
                 self._broom.join()
                 self._broom = None
             waiting, self._waiting = self._waiting, []
-            for work in waiting:
-                with suppress(OSError):
-                    work()
-            self.undo.close()
             with suppress(StoreFull), self._db.write() as db:  # leases of a session without a directory are dead, too
                 db.execute("DELETE FROM lease WHERE session = ?", (self._id,))
-            discard(self.scratch / self._id)
+            if self.heir is None or not self.heir(self.scratch, self._id, self._lock):
+                for work in waiting:
+                    with suppress(OSError):
+                        work()
+                self.undo.close()
+                discard(self.scratch / self._id)
+            self.undo.pop_all()
             os.close(self._lock)
             self._id = ""
             self._claimed = (EVERYTHING[0], set())

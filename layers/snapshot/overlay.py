@@ -105,6 +105,8 @@ class OverlaySnapshots:
                 place = folder / "work"
                 self._mount(work.mounted, lowers, work.root, upper=work.upper, work=place, volatile=volatile, ids=ids)
                 yield work
+                if volatile:  # who removes itself goes as it is
+                    self._store.session.put_by(work.mounted.pop_all().close)
             if not volatile:
                 shrink(folder, lowers)
 
