@@ -16,9 +16,10 @@ def lazily(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], 
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         import sys
-        from importlib import import_module
 
-        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        home = f"{package}.{home_of[name]}"
+        __import__(home)
+        value = getattr(sys.modules[home], name)
         setattr(sys.modules[package], name, value)
         return value
 

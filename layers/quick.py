@@ -12,12 +12,13 @@ This stands on nothing, so `runner`, which knows nothing else of `layers`, may u
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "NamedTuple", "asdict", "dataclass", "field", "fields", "is_dataclass", "replace"]
+__all__ = ["MISSING", "NamedTuple", "StrEnum", "asdict", "dataclass", "field", "fields", "is_dataclass", "replace"]
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+    from enum import StrEnum
     from typing import Any, NamedTuple
 else:
     MISSING = type("MISSING", (), {"__repr__": lambda self: "MISSING"})()
@@ -202,6 +203,23 @@ if not TYPE_CHECKING:
 
     class NamedTuple(metaclass=Named):
         """As `typing.NamedTuple`."""
+
+    class StrEnum(str):
+        """As `enum.StrEnum`: texts that are declared in a class below, one value each."""
+
+        __slots__ = ()
+
+        def __init_subclass__(cls) -> None:
+            cls.__members__ = {}
+            for name, text in [*vars(cls).items()]:
+                if type(text) is str and not name.startswith("__"):
+                    cls.__members__[text] = member = str.__new__(cls, text)
+                    setattr(cls, name, member)
+
+        def __new__(cls, text: str) -> StrEnum:
+            if text not in cls.__members__:
+                raise ValueError(f"{text!r} is not a valid {cls.__qualname__}")
+            return cls.__members__[text]
 
     def dataclass(kind: type | None = None, /, **options: bool) -> Any:
         """As `dataclasses.dataclass`; the options are `_declare`'s."""

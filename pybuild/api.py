@@ -32,7 +32,9 @@ def build(
     from builder.build import build as run
 
     prepare_sandbox()
-    context = Context(Settings.gather(os.environ, root=str(root) if root else None), stop or threading.Event())
+    context = Context(Settings.gather(os.environ, root=str(root) if root else None))
+    if stop is not None:
+        context.stop = stop
     with context.store:
         return run(request, context.bench, emit, context.stop)
 

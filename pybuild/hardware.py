@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runner import Device
-    from runner.cdi import Edits
+    from runner.edits import Edits
 
 NOT_OURS = ("pts", "shm", "mqueue", "fd", "console", "ptmx", "core", "log")
 """What of the host's /dev is not shown to a privileged container: it has its own."""
@@ -43,10 +43,12 @@ def is_named(text: str) -> bool:
 
 def named(texts: Iterable[str], options: Mapping[str, Any]) -> Edits:
     """What the names of descriptions among `texts` bring. Raises ValueError."""
-    from runner.cdi import DIRECTORIES, Edits, Registry
+    from runner.edits import Edits
 
     found = Edits()
     if wanted := [text for text in texts if is_named(text)]:
+        from runner.cdi import DIRECTORIES, Registry
+
         registry = Registry(options["cdi"] or DIRECTORIES)
         for text in wanted:
             try:

@@ -1,7 +1,7 @@
 """Modules of the standard library that others import and seldom use, loaded when they are used after all.
 
 Half of what click costs to import is `inspect`, `uuid`, `datetime` and `gettext` with all that these bring: 6 ms of
-each start, of which a command needs two functions that take a line.
+each start, of which a command needs two functions that take a line. `pathlib` brings `re`, and that `enum`: 2 ms.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ class Name:
     def _itself(self) -> Any:
         from importlib import import_module
 
+        if isinstance(sys.modules.get(self._module), Later):  # it is wanted as soon as that
+            del sys.modules[self._module]
         return getattr(import_module(self._module), self._name)
 
     def __call__(self, *words: Any, **named: Any) -> Any:
@@ -54,7 +56,7 @@ class Later(ModuleType):
         sys.modules.setdefault(self.__name__, self)
 
     def __exit__(self, *_: object) -> None:
-        if sys.modules[self.__name__] is self:
+        if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
 
 
@@ -70,13 +72,28 @@ def plural(one: str, many: str, count: int) -> str:
     return one if count == 1 else many
 
 
+SPARED: dict[str, dict[str, dict[str, Any]]] = {
+    "pathlib": {"urllib.parse": {}},
+    "click": {
+        "urllib.parse": {},
+        "datetime": {},
+        "uuid": {},
+        "inspect": {"cleandoc": cleandoc},
+        "gettext": {"gettext": str, "ngettext": plural},
+    },
+}
+"""What modules are imported without, and names that stand in for those of theirs."""
+if sys.version_info < (3, 12):  # later ones want more of these than functions
+    SPARED["pathlib"] |= {"fnmatch": {}, "ntpath": {}, "warnings": {}, "re": {"IGNORECASE": 2}}
+
+
 def lean(module: str) -> None:
     """Import a module (`pathlib`, click) without what it imports and does not need."""
-    with (
-        Later("urllib.parse"),
-        Later("datetime"),
-        Later("uuid"),
-        Later("inspect", cleandoc=cleandoc),
-        Later("gettext", gettext=str, ngettext=plural),
-    ):
+    absent = [Later(name, **names) for name, names in SPARED[module].items()]
+    for one in absent:
+        one.__enter__()
+    try:
         __import__(module)
+    finally:
+        for one in absent:
+            one.__exit__()

@@ -6,7 +6,6 @@ follows docker's flags: memory in powers of 1024 (`512m`), durations in Go's for
 
 from __future__ import annotations
 
-import re
 import time
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -46,6 +45,8 @@ def binary(count: int) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes from `1073741824`, `512m`, `1.5g`, `64MiB`; every unit is a power of 1024. Raises ValueError."""
+    import re
+
     if not (found := re.match(SIZE, text.strip())):
         raise ValueError(f"{text!r} is no size; write a number and b, k, m or g, for example 512m")
     return int(float(found[1]) * BINARY[found[2].lower()])
@@ -99,6 +100,7 @@ def moment(text: str | None) -> datetime | None:
     """
     if not text:
         return None
+    import re
     from datetime import UTC, datetime
 
     try:
@@ -123,6 +125,8 @@ def parse_moment(text: str, *, now: datetime | None = None) -> float:
 
     As docker's `until` reads them. Raises ValueError.
     """
+    import re
+
     if re.match(PLAIN, text) and float(text) >= 1e9:
         return float(text)
     if re.match(PERIOD, text) or re.match(PLAIN, text):
@@ -135,6 +139,8 @@ def parse_moment(text: str, *, now: datetime | None = None) -> float:
 
 def parse_period(text: str) -> float:
     """Seconds from `90`, `1m30s`, `1.5h`. Raises ValueError."""
+    import re
+
     if re.match(PLAIN, text):
         return float(text)
     found = re.findall(PERIOD, text)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 
 from pybuild.catalogue import COMMANDS, Listed
 from pybuild.declared import Declared, Unsure
@@ -21,7 +20,8 @@ def run_usual(words: Sequence[str], listed: Listed) -> int | None:
     if COMMANDS.get(words[at]) is not listed:
         return None
     module, _, name = listed.target.partition(":")
-    command = getattr(import_module(module), name)
+    __import__(module)
+    command = getattr(sys.modules[module], name)
     if not isinstance(command, Declared):
         return None
     try:
@@ -32,7 +32,7 @@ def run_usual(words: Sequence[str], listed: Listed) -> int | None:
 
     def act() -> object:
         with placed(words[at]):
-            return command.function(Context(settings), **parameters)
+            return command.function(Context(settings, ends=True), **parameters)
 
     return conclude(act, failure=listed.failure, debug=settings.debug)
 

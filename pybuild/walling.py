@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -108,6 +107,8 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
 
 def sysctl(text: str, network: str) -> tuple[str, str]:
     """`NAME=VALUE`, of a namespace that is the container's own. Raises ValueError."""
+    import re
+
     name, equals, value = text.partition("=")
     if not equals or not re.match(SYSCTL, name):
         raise ValueRefused(f"--sysctl {text}", "write NAME=VALUE, for example net.ipv4.ip_forward=1")
@@ -127,7 +128,8 @@ def security(words: Iterable[str], *, privileged: bool = False) -> dict[str, Any
     unmask: list[str] = ["ALL"] if privileged else []
     for word in words:
         flag = f"--security-opt {word}"
-        key, sign, value = re.match(r"([^=:]*)([=:]?)(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
+        sign = next((letter for letter in word if letter in "=:"), "")
+        key, _, value = word.partition(sign) if sign else (word, "", "")
         if key == "no-new-privileges" and value in ("", "true", "false"):
             found["no_new_privileges"] = value != "false"
         elif key == "seccomp" and value:

@@ -7,18 +7,18 @@ it uses. What has to happen before the first thread (`prepare_sandbox`) is calle
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 
-from layers.quick import dataclass, field
+from layers.quick import dataclass
 from pybuild.later import Later
 from pybuild.settings import STANDING, Settings
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import signal
+    import threading
     from pathlib import Path
     from typing import Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from registry.sources import Sources
     from runner.native import Native
     from runner.spawner import Spawner
+else:
+    import _signal as signal  # the same without enumerations
 
 _spawner: Spawner | None = None
 
@@ -72,10 +74,17 @@ class Context:
     """What a command may use (click's `ctx.obj`)."""
 
     settings: Settings
-    stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the user wants everything to end."""
     mirrors: tuple[str, ...] = ()
     """Mirrors of docker.io that flags named."""
+    ends: bool = False
+    """Whether this process ends with the command, and others may take away what it leaves."""
+
+    @cached_property
+    def stop(self) -> threading.Event:
+        """Set when the user wants everything to end."""
+        from threading import Event
+
+        return Event()
 
     @cached_property
     def store(self) -> Store:
@@ -84,7 +93,7 @@ class Context:
 
         mounter: Any = Later("runner.mounts")  # most commands mount nothing
         store = Store.open(self.settings.root, mounter=mounter, owners=os.environ.get(STANDING, ""))
-        if _spawner is not None:
+        if self.ends and _spawner is not None:
             store.session.heir = bequeath
         return store
 

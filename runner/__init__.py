@@ -77,8 +77,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in LAZY:
         raise AttributeError(f"module 'runner' has no attribute {name!r}")
-    from importlib import import_module
+    import sys
 
-    value: object = getattr(import_module(f"runner.{LAZY[name]}"), RENAMED.get(name, name))
+    home = f"runner.{LAZY[name]}"
+    __import__(home)
+    value: object = getattr(sys.modules[home], RENAMED.get(name, name))
     globals()[name] = value
     return value

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from layers.quick import dataclass, field
+from layers.quick import dataclass
 from runner.devices import Device
+from runner.edits import Edits
 from runner.sandbox import Mount
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -39,24 +40,6 @@ _REFUSED = {
     "intelRdt": "Intel RDT classes are not set here",
     "netDevices": "network interfaces are not moved into sandboxes",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Edits:
-    """What a sandbox gets for some devices: nodes, mounts, variables, further groups."""
-
-    devices: tuple[Device, ...] = ()
-    mounts: tuple[Mount, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    groups: tuple[int, ...] = ()
-
-    def __add__(self, other: Edits) -> Edits:
-        return Edits(
-            tuple(dict.fromkeys((*self.devices, *other.devices))),
-            tuple(dict.fromkeys((*self.mounts, *other.mounts))),
-            {**self.env, **other.env},
-            tuple(dict.fromkeys((*self.groups, *other.groups))),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Limits in the words of each cgroup version: which file gets which text."""
 
-import math
 from collections.abc import Iterator
 
 from layers.quick import dataclass
@@ -30,6 +29,8 @@ class Setting:
 
 def weight(shares: int) -> int:
     """cpu.shares (2 to 262144, normal 1024) as a version-2 cpu.weight (1 to 10000, normal 100)."""
+    import math
+
     logarithm = math.log2(min(max(shares, 2), 262144))
     return min(max(math.ceil(10 ** ((logarithm**2 + 125 * logarithm) / 612 - 7 / 34)), 1), 10000)
 

@@ -10,8 +10,6 @@ Files: Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the kernel.
 import errno
 import fcntl
 import os
-import re
-import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,9 +23,15 @@ from runner.hierarchy import Hierarchy, discover, read
 from runner.limits import Limits, Usage
 from runner.rootless import owner
 
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the same without enumerations
+
 PREFIX = "pybuild-"
-NAME = re.escape(PREFIX) + "[0-9a-f]{16}"
-"""What groups of ours are called, and nobody else's."""
+DIGITS = frozenset("0123456789abcdef")
+MOST_DIGITS = 16
 MEASURED = ("memory", "cpuacct", "pids", "freezer")  # version-1 groups made for every sandbox
 UNIFIED_MEASURED = ("memory", "pids", "cpu")
 UNIFIED_NAMES = {"blkio": "io"}
@@ -50,7 +54,7 @@ class Cgroup:
     def create(cls, limits: Limits, hierarchy: Hierarchy | None = None) -> "Cgroup":
         """Make the groups and set the limits. Raises LimitUnavailable, leaving nothing behind."""
         there = discover() if hierarchy is None else hierarchy
-        name = PREFIX + os.urandom(8).hex()
+        name = PREFIX + os.urandom(MOST_DIGITS // 2).hex()
         group = cls({}, None)
         legacy: dict[str, Path] = {}
         group.legacy = legacy
@@ -240,6 +244,12 @@ def _unavailable(limits: Limits, controller: str, problem: OSError) -> LimitUnav
     return LimitUnavailable(limit, controller, f"lets this process make no group ({problem.strerror})", _delegate())
 
 
+def is_ours(name: str) -> bool:
+    """Whether a group may be one of ours, by its name: nobody else's is called so."""
+    digits = name.removeprefix(PREFIX)
+    return len(name) - len(digits) == len(PREFIX) and len(digits) == MOST_DIGITS and DIGITS.issuperset(digits)
+
+
 def put(group: Path, setting: ceilings.Setting) -> None:
     """Set one limit. Raises LimitUnavailable, unless it was nobody's wish."""
     if setting.never:
@@ -296,8 +306,8 @@ def group_of(pid: int) -> Cgroup | None:
         place = read(Path(f"/proc/{pid}/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    legacy = {name: path for name, path in place.legacy.items() if re.fullmatch(NAME, path.name)}
-    unified = place.unified if place.unified is not None and re.fullmatch(NAME, place.unified.name) else None
+    legacy = {name: path for name, path in place.legacy.items() if is_ours(path.name)}
+    unified = place.unified if place.unified is not None and is_ours(place.unified.name) else None
     return Cgroup(legacy, unified) if legacy or unified else None
 
 

@@ -8,7 +8,7 @@ on its lowers (redirect_dir, metacopy, index, xino) are always off: the upper di
 
 import errno
 import os
-import threading
+from _thread import _count, allocate_lock
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -44,7 +44,7 @@ _entered: set[int] = set()
 MOST_VIEWS = 64
 """Mounts of lower directories that are kept for the next overlay."""
 _views: dict[tuple[Path, int], int] = {}
-_views_turn = threading.Lock()
+_views_turn = allocate_lock()
 _uppers: dict[Path, int] = {}
 """Mounts of upper directories, by where their overlays are mounted: let go of with them, for the same reason."""
 
@@ -56,7 +56,7 @@ def enter() -> None:
     """
     if os.getpid() in _entered:
         return
-    if threading.active_count() > 1:
+    if _count():
         raise SandboxUnavailable(
             "a mount namespace of its own must be entered before threads start", "call enter() first"
         )

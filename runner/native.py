@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -26,6 +25,10 @@ from runner.running import Ending, Running
 from runner.sandbox import Exit, Sandbox
 from runner.spares import Kind, Spares
 from runner.spawner import Spawner
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import threading
 
 DOMAIN = "kernel.domainname"
 """A setting that is made by a call of its own: its file is for the host's root only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import LockType, allocate_lock
 from functools import cache
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Owners:
     spawner: Spawner
     _made: dict[Ids, int] = field(default_factory=dict)
     _settled: dict[tuple[Ids, Path], Footing] = field(default_factory=dict)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _turn: LockType = field(default_factory=allocate_lock)
 
     def mapping(self, ids: Ids | None) -> int | None:
         """A namespace for idmapped mounts, if anybody has another number outside. The descriptor stays ours."""

@@ -9,7 +9,7 @@ locks (flock(2)) on files in the runtime directory, so nothing has to run in bet
 import atexit
 import fcntl
 import os
-import threading
+from _thread import _count
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def enter() -> None:
     inside = uid == 0 and OWNER in os.environ
     if _held or STANDING in os.environ or (uid == 0 and not inside):
         return
-    if threading.active_count() > 1 and not inside:
+    if _count() and not inside:
         raise SandboxUnavailable("who is not root must enter a user namespace before threads start", "do that first")
     folder = _folder(int(os.environ[OWNER]) if inside else uid)
     turn = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

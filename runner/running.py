@@ -1,8 +1,8 @@
 """A command behind walls that has begun: its signals, its end, and what ends it before it wants to."""
 
+from __future__ import annotations
+
 import os
-import signal
-import threading
 import time
 from contextlib import ExitStack, suppress
 
@@ -10,6 +10,13 @@ from layers.quick import dataclass, field, replace
 from runner.cgroups import Cgroup
 from runner.sandbox import Exit, Sandbox
 from runner.spawner import Birth
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import signal
+    import threading
+else:
+    import _signal as signal  # the same without enumerations
 
 GLANCE = 0.1
 """Seconds between two looks at the stop event."""

@@ -6,7 +6,6 @@ as a directory that is already there. Names in /etc/passwd, Dockerfile words and
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from runner.limits import Limits, Usage
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import threading
     from typing import Literal, Protocol
 
     from runner.emulators import Emulator

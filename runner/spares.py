@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import LockType, allocate_lock
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class Spares:
     spawner: Spawner
     waiting: list[Spare] = field(default_factory=list)
     _leaving: list[Cgroup] = field(default_factory=list)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _turn: LockType = field(default_factory=allocate_lock)
 
     def take(self, kind: Kind) -> Spare:
         """One that is ready, or a new one."""

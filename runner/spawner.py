@@ -9,7 +9,7 @@ import fcntl
 import marshal
 import os
 import sys
-import threading
+from _thread import LockType, allocate_lock
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -145,7 +145,7 @@ class Spawner:
     module: str = "runner.zygote"
     _channel: Socket | None = None
     _pid: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: LockType = field(default_factory=allocate_lock)
 
     def warm(self) -> None:
         """Start the process now, so that it is ready when the first job comes."""

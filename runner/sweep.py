@@ -2,11 +2,10 @@
 
 import fcntl
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 
-from runner.cgroups import NAME, PREFIX, Cgroup
+from runner.cgroups import Cgroup, is_ours
 from runner.hierarchy import Hierarchy, discover
 
 PATIENCE = 0.5
@@ -20,8 +19,8 @@ def sweep(hierarchy: Hierarchy | None = None) -> list[Path]:
     swept: list[Path] = []
     for parent in dict.fromkeys(place for path in own for place in (path, path.parent)):
         with suppress(OSError):
-            for path in (parent / name for name in os.listdir(parent) if name.startswith(PREFIX)):
-                if re.fullmatch(NAME, path.name) and _sweep_one(path, path in (there.unified, *there.legacy.values())):
+            for path in (parent / name for name in os.listdir(parent) if is_ours(name)):
+                if _sweep_one(path, path in (there.unified, *there.legacy.values())):
                     swept.append(path)
     return swept
 

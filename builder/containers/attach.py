@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from _socket import SHUT_RDWR
@@ -18,6 +17,7 @@ from builder.containers.foreground import feed
 from builder.containers.keys import Keys
 from builder.containers.state import LIVE, Status
 from builder.containers.terminal import Raw, forwarding, to_ours
+from layers.quickjson import loads
 from runner.sockets import Socket
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _listen(container: Container, found: Socket, left: Callable[[], bool]) -> in
             return None
         kind = packet[:1]
         if kind == line.ENDED:
-            code: int = json.loads(packet[1:])["code"]
+            code: int = loads(packet[1:])["code"]
             return code
         if not packet:  # its supervisor was killed
             state = container.state() if container.exists else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -15,6 +14,7 @@ from builder.networks.errors import NetworkError
 from builder.networks.wish import GATEWAY, Member, Wish
 from layers import LayerError
 from layers.quick import asdict, replace
+from layers.quickjson import dumps, loads
 from runner.rootless import owner
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -33,7 +33,7 @@ FILE = "network.json"
 def wishes(container: Container) -> tuple[Wish, ...]:
     """The networks it joins when it starts: as created, or as changed by connect and disconnect since."""
     try:
-        found = json.loads((container.folder / "networks.json").read_bytes())
+        found = loads((container.folder / "networks.json").read_bytes())
     except FileNotFoundError:
         return container.settings.networks
     return tuple(Wish(**{**wish, "aliases": tuple(wish["aliases"])}) for wish in found)
@@ -295,5 +295,5 @@ def _changeable(network: Network, container: Container) -> None:
 
 def _change(container: Container, wishes: Sequence[Wish]) -> None:
     draft = container.folder / f"networks.json.{os.getpid()}"
-    draft.write_text(json.dumps([asdict(wish) for wish in wishes]))
+    draft.write_text(dumps([asdict(wish) for wish in wishes]))
     draft.replace(container.folder / "networks.json")

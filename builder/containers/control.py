@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +12,14 @@ from builder.containers import line
 from builder.containers.container import KILLED, Container
 from builder.containers.errors import ContainerState
 from builder.containers.state import ACTIVE, LIVE, State, Status
+from layers.quickjson import loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # the same without enumerations
 
 HARD = 10.0
 """Seconds within which SIGKILL ends what is not stuck in the kernel."""
@@ -29,7 +31,8 @@ def number_of(text: str) -> int:
     if text.isdigit() and 1 <= int(text) <= 64:
         return int(text)
     try:
-        return int(signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"])
+        name = f"SIG{text.upper().removeprefix('SIG')}"
+        return int(vars(signal)["" if name.startswith("SIG_") else name])
     except KeyError:
         raise ValueError(f"{text!r} is no signal") from None
 
@@ -135,7 +138,7 @@ def wait(container: Container) -> State:
             answer = line.ask(found, {"do": "attach", "output": False, "gives": False})
             found.settimeout(None)
             if answer is not None and (packet := _last(found)):
-                return State(status=Status.EXITED, exit_code=json.loads(packet[1:])["code"])
+                return State(status=Status.EXITED, exit_code=loads(packet[1:])["code"])
     return _awaited(container, float("inf"))
 
 

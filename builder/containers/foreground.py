@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -56,6 +55,8 @@ class Foreground:
             self.line, far = Socket.pair()
             self.client = board.join(far, output=False, gives=True, detached=detached)
             keys = Keys(self.keys) if self.tty and sys.stdin.isatty() else None
+            import threading
+
             threading.Thread(target=feed, args=(self.line, keys), name="pybuild-stdin", daemon=True).start()
 
     def release(self) -> None:

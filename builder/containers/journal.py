@@ -7,7 +7,6 @@ bound is several files: `log`, and before it `log.1` and so on, the older the hi
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from builder.containers.container import now
 from layers.quick import dataclass, field, replace
+from layers.quickjson import dumps, loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Writer:
         room = self.most - os.fstat(self.fd).st_size if self.most else 0
         for line in split_lines(data):
             text = line.decode("utf-8", "surrogateescape")
-            lines.append(json.dumps({"log": text, "stream": STREAMS[stream], "time": moment}).encode() + b"\n")
+            lines.append(dumps({"log": text, "stream": STREAMS[stream], "time": moment}).encode() + b"\n")
             room -= len(lines[-1])
             if self.most and room <= 0:
                 os.write(self.fd, b"".join(lines))
@@ -238,5 +238,5 @@ def _younger(path: Path, file: BinaryIO, opened: ExitStack) -> list[BinaryIO]:
 
 def parse(line: bytes) -> Record:
     """One line of the log."""
-    value = json.loads(line)
+    value = loads(line)
     return Record(value["stream"], value["log"].encode("utf-8", "surrogateescape"), value["time"])

@@ -7,12 +7,12 @@ socket. It is named by way of the folder's descriptor, for a socket's path has o
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from layers.quickjson import dumps, loads
 from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -74,9 +74,9 @@ def call(folder: Path) -> Socket | None:
 def ask(line: Socket, order: dict[str, Any]) -> dict[str, Any] | None:
     """Give an order; the answer, or None if the other side has gone. Raises TimeoutError."""
     try:
-        line.send(json.dumps(order).encode())
+        line.send(dumps(order).encode())
         answer = line.recv(LARGEST)
     except (BrokenPipeError, ConnectionResetError):
         return None
-    found: dict[str, Any] | None = json.loads(answer) if answer else None
+    found: dict[str, Any] | None = loads(answer) if answer else None
     return found

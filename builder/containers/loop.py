@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
 import select
@@ -31,7 +30,7 @@ class Loop:
     def __init__(self) -> None:
         self._ready = select.epoll()
         self._actions: dict[int, Action] = {}
-        self._timers: list[tuple[float, int, Timer]] = []
+        self._timers: list[tuple[float, int, Timer]] = []  # sorted; they are few
         self._count = itertools.count()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.watch(self._bell, self._rung)
@@ -55,7 +54,8 @@ class Loop:
     def later(self, seconds: float, action: Action) -> Timer:
         """Call `action` once, so many seconds from now."""
         timer = Timer(action)
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._count), timer))
+        self._timers.append((time.monotonic() + seconds, next(self._count), timer))
+        self._timers.sort()
         return timer
 
     def run(self, done: Callable[[], bool], *, seconds: float | None = None) -> None:
@@ -82,12 +82,12 @@ class Loop:
 
     def _next(self) -> float | None:
         while self._timers and self._timers[0][2].action is None:
-            heapq.heappop(self._timers)
+            del self._timers[0]
         return self._timers[0][0] if self._timers else None
 
     def _fire(self) -> None:
         while (moment := self._next()) is not None and moment <= time.monotonic():
-            _, _, timer = heapq.heappop(self._timers)
+            _, _, timer = self._timers.pop(0)
             action, timer.action = timer.action, None
             if action is not None:
                 action()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
 from contextlib import suppress
 
 from builder.containers.line import LARGEST
@@ -11,14 +9,18 @@ from builder.containers.state import Status
 from builder.containers.terminal import resize
 from builder.errors import BuildError
 from layers import LayerError
+from layers.quickjson import dumps, loads
 from runner import LimitUnavailable, RunnerError
 from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from builder.containers.supervise import Supervisor
+else:
+    import _signal as signal  # the same without enumerations
 
 HELLO = 5.0
 """Seconds within which a caller says what it wants."""
@@ -62,10 +64,10 @@ class Desk:
         try:
             order = caller.recv(LARGEST)
             if order:
-                words = json.loads(order)
+                words = loads(order)
                 wanted = words.pop("do")
                 answer = self._obey(wanted, words)
-                caller.send(json.dumps(answer).encode())
+                caller.send(dumps(answer).encode())
                 if wanted == "attach" and "error" not in answer:
                     keep = True
                     wants = {key: bool(words[key]) for key in ("output", "gives")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from builder.containers.health import Healthcheck
@@ -10,6 +9,7 @@ from builder.containers.restart import RestartPolicy
 from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
 from layers.quick import asdict, dataclass, field
+from layers.quickjson import dumps, loads
 from runner import Device, Ids, Limits, Rule
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -141,7 +141,7 @@ class Settings:
     @classmethod
     def parse(cls, text: str) -> Settings:
         """The settings as a store keeps them."""
-        value: dict[str, Any] = json.loads(text)
+        value: dict[str, Any] = loads(text)
         for key in TEXTS:
             if key in value:
                 value[key] = tuple(value[key])
@@ -165,4 +165,4 @@ class Settings:
 
     def text(self) -> str:
         """As a store keeps them."""
-        return json.dumps(asdict(self))
+        return dumps(asdict(self))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from enum import StrEnum
-
 from builder.containers.health import Health
-from layers.quick import asdict, dataclass
+from layers.quick import StrEnum, asdict, dataclass
+from layers.quickjson import dumps, loads
 
 
 class Status(StrEnum):
@@ -49,10 +47,10 @@ class State:
         """The state as a store keeps it; a container of which nothing was said yet is merely created."""
         if not text:
             return cls()
-        value = json.loads(text)
+        value = loads(text)
         health = value.get("health")
         return cls(**{**value, "status": Status(value["status"]), "health": Health.of(health) if health else None})
 
     def text(self) -> str:
         """As a store keeps it."""
-        return json.dumps(asdict(self))
+        return dumps(asdict(self))

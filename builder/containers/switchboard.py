@@ -6,13 +6,13 @@ that does not read holds its clients up.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Callable
 
 from builder.containers.line import DETACH, END_OF_INPUT, ENDED, INPUT, LARGEST, PIECE
 from builder.containers.loop import READ, WRITE, Loop
+from layers.quickjson import dumps
 from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -121,7 +121,7 @@ class Switchboard:
         """Tell every client how it ended, and part from them."""
         for client in list(self.clients):
             client.leaving = True
-            self._send(client, ENDED + json.dumps({"code": code}).encode())
+            self._send(client, ENDED + dumps({"code": code}).encode())
 
     def hand_over(self) -> None:
         """Leave clients that have not read all yet to a process of their own."""

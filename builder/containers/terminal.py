@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # the same without enumerations
 
 LINGER = 1.0
 """Seconds that output may still come after the command has ended."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from layers.home.caches import Renewal
     from layers.making.packing import Form
     from runner import Device, Emulator, Exit, Usage
-    from runner.cdi import Edits
+    from runner.edits import Edits
 
 HOSTNAME = "buildkitsandbox"
 """What BuildKit calls it; programs that keep the name of their build host make the same bytes."""

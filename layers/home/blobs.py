@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property, partial
@@ -227,6 +226,8 @@ class BlobWriter:
             yield
             return
         self.flush()
+        import threading
+
         failures: list[OSError] = []
 
         def flush() -> None:

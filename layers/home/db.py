@@ -14,8 +14,8 @@ from __future__ import annotations
 import _sqlite3 as sqlite3  # `sqlite3` without what makes dates of texts, and loads `datetime`
 import os
 import struct
-import threading
 import time
+from _thread import RLock
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,7 +50,7 @@ class Database:
         self.path = path
         self.barred = barred
         """Why it may only be read, if so: what whoever wants to write is told."""
-        self._turn = threading.RLock()
+        self._turn = RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
 

@@ -7,7 +7,6 @@ is no error.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from layers.quick import dataclass, field
+from layers.quickjson import dumps, loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class Event:
     def line(self) -> bytes:
         """As the journal keeps it."""
         words = [self.time, self.kind, self.action, self.id, dict(self.attributes)]
-        return json.dumps(words, separators=(",", ":")).encode() + b"\n"
+        return dumps(words, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
     def parse(cls, line: bytes) -> Event | None:
         """A line of the journal, None if it is torn."""
         try:
-            moment, kind, action, identity, attributes = json.loads(line)
+            moment, kind, action, identity, attributes = loads(line)
         except ValueError:
             return None
         return cls(kind, action, identity, attributes, moment)

@@ -6,7 +6,6 @@ after its config and its layers are here, so whatever is listed can be used.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from layers.home.blobs import Blobs
 from layers.home.db import FRESH, Database
 from layers.oci import mediatypes
 from layers.oci.descriptor import Descriptor
-from layers.oci.digest import Digest
+from layers.oci.digest import HEX, Digest
 from layers.oci.documents import ImageConfig, Index, Manifest
 from layers.oci.image import Image
 from layers.oci.platform import Platform
@@ -27,8 +26,6 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from sqlite3 import Connection
     from typing import Any
-
-SHORT_ID = r"[0-9a-f]{2,64}\Z"
 
 
 class Images:
@@ -61,7 +58,7 @@ class Images:
                 return found
         except ReferenceInvalid as error:
             invalid = error
-        if re.match(SHORT_ID, text):
+        if 2 <= len(text) <= 64 and HEX.issuperset(text):
             if found := self._by_prefix(text, platform):
                 return found
         elif invalid is not None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
-from _queue import SimpleQueue
+from _thread import allocate_lock
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -22,6 +21,11 @@ from layers.home.db import Database
 from layers.home.room import NO_ROOM, full, full_disk_explained, is_full
 from layers.oci.digest import Digest
 
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import threading
+    from _queue import SimpleQueue
+
 EVERYTHING = (0, -1)
 """The holders of what a session made or found itself, kept until the session ends or has turned twice since."""
 
@@ -32,7 +36,7 @@ class Session:
     def __init__(self, scratch: Path, db: Database) -> None:
         self.scratch = scratch
         self._db = db
-        self._begin = threading.Lock()
+        self._begin = allocate_lock()
         self._id = ""
         self._lock = -1
         self._pid = 0
@@ -44,7 +48,7 @@ class Session:
         self.heir: Callable[[Path, str, int], bool] | None = None
         """Who removes the scratch directory when we end with our process, and our mounts with it, given its place, name
         and lock; True if it will."""
-        self._litter: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._litter: SimpleQueue[Callable[[], object] | None]
         self._waiting: list[Callable[[], object]] = []
         self._broom: threading.Thread | None = None
 
@@ -109,6 +113,10 @@ class Session:
         with self._begin:
             waiting, self._waiting = self._waiting, []
             if waiting and (self._broom is None or not self._broom.is_alive()):
+                import threading
+                from _queue import SimpleQueue
+
+                self._litter = SimpleQueue()
                 self._broom = threading.Thread(target=self._sweep, name="pybuild-broom", daemon=True)
                 self._broom.start()
             for work in waiting:

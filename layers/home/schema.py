@@ -7,9 +7,10 @@ text that `.schema` printed before, which proves the step).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+
+from layers.quickjson import loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def containers(db: Connection) -> None:
         state = config.with_name("state.json")
         try:
             text = config.read_text()
-            words = json.loads(text)
+            words = loads(text)
             pins = config.with_name("pins").read_text(encoding="ascii").strip()
             row = (config.parent.name, words["name"], words["created"], pins, text)
         except (OSError, ValueError, KeyError, TypeError):

@@ -21,10 +21,11 @@ Any number of processes and threads may share a store. The directory is for its 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
-import threading
-import weakref
+from _thread import allocate_lock
+from _weakref import ref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
@@ -38,7 +39,7 @@ from layers.home.room import full_disk_explained, save_up
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     from layers.home.blobs import Blobs
@@ -103,8 +104,10 @@ class Store:
         self.session = Session(root / "scratch", self.db)
         self._snapshots: Snapshotter | None = None
         self._tocs: dict[DiffID, Toc] = {}
-        self._tocs_turn = threading.Lock()
-        self._finalizer = weakref.finalize(self, close, self.session, self.db)
+        self._tocs_turn = allocate_lock()
+        end = self._end = partial(close, self.session, self.db)
+        atexit.register(end)
+        self._gone = ref(self, lambda _: finish(end))
 
     @classmethod
     def open(cls, root: Path, *, mounter: Mounter | None = None, owners: str = "") -> Store:
@@ -140,7 +143,7 @@ class Store:
 
     def close(self) -> None:
         """End this process's session: its leases and scratch directory go."""
-        self._finalizer()
+        finish(self._end)
 
     def __enter__(self) -> Store:
         return self
@@ -301,6 +304,12 @@ def close(session: Session, db: Database) -> None:
     """What remains to be done when a store is closed or its process ends."""
     session.end()
     db.close()
+
+
+def finish(end: Callable[[], None]) -> None:
+    """Do what remains to be done now, and not once more when the process ends."""
+    atexit.unregister(end)
+    end()
 
 
 def sealed(table: bytes) -> bytes:

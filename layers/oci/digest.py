@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 
 from layers.errors import DigestInvalid
 from layers.quick import dataclass
@@ -73,7 +72,7 @@ def _sha256() -> Callable[[bytes], hashlib._Hash]:
     """The interpreter's own, unless OpenSSL is here already, or the interpreter was built without."""
     if "hashlib" not in sys.modules:
         with suppress(ImportError):
-            own: Callable[[bytes], hashlib._Hash] = import_module(OWN).sha256
+            own: Callable[[bytes], hashlib._Hash] = __import__(OWN).sha256
             return own
     from hashlib import sha256
 

@@ -6,7 +6,6 @@ only documents that we author are serialised, always in the same way.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from layers.errors import BlobMismatch, DocumentInvalid, PlatformMissing
@@ -15,6 +14,7 @@ from layers.oci.descriptor import Descriptor
 from layers.oci.digest import DiffID, Digest
 from layers.oci.platform import Platform
 from layers.quick import dataclass, field
+from layers.quickjson import dumps, loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MAX_DOCUMENT = 4 << 20
 def encode(value: Mapping[str, Any]) -> bytes:
     """The one way in which we write JSON documents. Raises DocumentInvalid for text that is no Unicode."""
     try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        return dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise DocumentInvalid(
             "document", f"a text in it is no Unicode: {error.object[error.start - 9 : error.end + 9]!r}"
@@ -50,7 +50,7 @@ def decode(raw: bytes, what: str) -> dict[str, Any]:
     if len(raw) > MAX_DOCUMENT:
         raise DocumentInvalid(what, f"larger than {MAX_DOCUMENT} bytes")
     try:
-        value = json.loads(raw, object_pairs_hook=unique, parse_constant=number)
+        value = loads(raw, object_pairs_hook=unique, parse_constant=number)
     except (ValueError, RecursionError) as error:
         raise DocumentInvalid(what, f"not JSON: {str(error) or 'nested too deeply'}") from error
     if not isinstance(value, dict):

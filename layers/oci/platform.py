@@ -7,7 +7,6 @@ two equal platforms compare equal. An empty arm variant means v7, an empty arm64
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
 from layers.errors import DocumentInvalid
@@ -57,6 +56,8 @@ class Platform:
     @classmethod
     def parse(cls, text: str) -> Platform:
         """Read `os/arch[/variant]`, `arch`, `os` or `local`, as `--platform` takes it; raises DocumentInvalid."""
+        import re
+
         parts = text.strip().split("/")
         if not 1 <= len(parts) <= 3 or not all(re.match(WORD, part) for part in parts):
             raise DocumentInvalid(f"platform {text!r}", "expected OS/ARCH[/VARIANT], for example linux/arm64/v8")

@@ -7,21 +7,17 @@ match before any path or URL is built from it.
 
 from __future__ import annotations
 
-import re
-
 from layers.errors import DigestInvalid, ReferenceInvalid
-from layers.oci.digest import Digest
+from layers.oci.digest import HEX, Digest
 from layers.quick import dataclass, replace
 
 DEFAULT_HOST = "docker.io"
 DEFAULT_TAG = "latest"
-NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
-TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+NAME = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z"
 HOST = (
     r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)"
     r"(?::[0-9]{1,5})?\Z"
 )
-ANONYMOUS = r"[0-9a-f]{64}\Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +53,18 @@ class Reference:
         last = path.rfind("/")
         if (colon := path.find(":", last + 1)) >= 0:
             path, tag = path[:colon], path[colon + 1 :]
-            if not TAG.match(tag):
+            if not is_tag(tag):
                 raise ReferenceInvalid(text, f"tag {tag!r} must match [A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}")
         if host == DEFAULT_HOST and "/" not in path:
-            if tag is None and digest is None and re.match(ANONYMOUS, path):
+            if tag is None and digest is None and len(path) == 64 and HEX.issuperset(path):
                 raise ReferenceInvalid(text, "64 hexadecimal digits are an image id, not a name")
             path = f"library/{path}"
-        if not re.match(HOST, host):
+        if not is_host(host):
             raise ReferenceInvalid(text, f"{host!r} is not a registry host")
-        if not NAME.match(path):
+        if not is_name(path):
             shown = path.removeprefix("library/") if host == DEFAULT_HOST else path
             why = f"repository name {shown!r} must be lower case words joined by . _ - and /"
-            if NAME.match(path.lower()):
+            if is_name(path.lower()):
                 why = f"repository name must be lower case; try {text.replace(shown, shown.lower(), 1)!r}"
             raise ReferenceInvalid(text, why)
         if len(path) > 255:
@@ -100,7 +96,7 @@ class Reference:
 
     def with_tag(self, tag: str) -> Reference:
         """The same repository under another tag."""
-        if not TAG.match(tag):
+        if not is_tag(tag):
             raise ReferenceInvalid(f"{self.repository}:{tag}", f"invalid tag {tag!r}")
         return replace(self, tag=tag, digest=None)
 
@@ -110,6 +106,31 @@ class Reference:
 
     def __str__(self) -> str:
         return self.repository + self._suffix()
+
+
+def is_tag(text: str) -> bool:
+    """[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"""
+    letters = text.replace(".", "").replace("-", "").replace("_", "")
+    return 0 < len(text) <= 128 and text[0] not in ".-" and text.isascii() and (letters.isalnum() or not letters)
+
+
+def is_name(text: str) -> bool:
+    """A path of lower-case words; most are so plain that no expression has to be compiled."""
+    words = text.replace("/", ".").replace("-", ".").split(".")
+    if text.isascii() and text == text.lower() and all(map(str.isalnum, words)):
+        return True
+    import re
+
+    return re.match(NAME, text) is not None
+
+
+def is_host(text: str) -> bool:
+    """A registry's host, and perhaps a port."""
+    if text == DEFAULT_HOST:
+        return True
+    import re
+
+    return re.match(HOST, text) is not None
 
 
 def looks_like_host(word: str) -> bool:

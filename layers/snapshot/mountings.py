@@ -8,7 +8,7 @@ of the session and in the private mount namespace, so they end with either.
 from __future__ import annotations
 
 import errno
-import threading
+from _thread import allocate_lock
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Mountings:
         self._refusals: list[str] = []
         self._mounted: dict[tuple[str, ChainID], Path] = {}
         self._loops = 0
-        self._turn = threading.Lock()
+        self._turn = allocate_lock()
 
     @property
     def possible(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import ExitStack, suppress
 
@@ -16,9 +15,12 @@ from pybuild.wiring import Context
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from builder.containers import Container
+else:
+    import _signal as signal  # the same without enumerations
 
 MOST = 1 << 16
 """Bytes of what a monitor says that are told."""

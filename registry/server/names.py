@@ -9,7 +9,7 @@ and are not served. The whole text must match before anything is made of it (dis
 from __future__ import annotations
 
 from layers import Digest, DigestInvalid, Reference, ReferenceInvalid
-from layers.oci.reference import DEFAULT_HOST, NAME, TAG
+from layers.oci.reference import DEFAULT_HOST, is_name, is_tag
 from registry.server.faults import Fault
 
 LONGEST = 255
@@ -17,7 +17,7 @@ LONGEST = 255
 
 def repository(text: str) -> Reference:
     """The store's name for a repository, without a tag. Raises Fault NAME_INVALID."""
-    if len(text) <= LONGEST and NAME.match(text):
+    if len(text) <= LONGEST and is_name(text):
         found = stored(text)
         # Names of the store are read back from their text: one that would come back as another is none of ours.
         try:
@@ -47,7 +47,7 @@ def path(reference: Reference) -> str | None:
 
 def tag(text: str, *, code: str = "MANIFEST_INVALID") -> str:
     """A tag as it is. Raises Fault; what cannot be a tag is unknown to those who ask, invalid to those who send."""
-    if not TAG.match(text):
+    if not is_tag(text):
         raise Fault(code, f"{text[:200]!r} is no tag: it must match [A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}")
     return text
 

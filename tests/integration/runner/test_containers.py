@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import re
 import select
 import signal
 import struct
@@ -20,7 +19,7 @@ import pytest
 
 from runner import Identity, Limits, SandboxUnavailable
 from runner.adjust import adjust
-from runner.cgroups import NAME, group_of
+from runner.cgroups import group_of, is_ours
 from runner.freezer import freeze
 from runner.ids import Ids
 from runner.meters import measure
@@ -362,7 +361,7 @@ def test_nobody_survives_the_sudden_death_of_the_maker(walled: Walled) -> None:
     while inhabitants(walled.root) and time.monotonic() < until:
         time.sleep(0.02)
     assert inhabitants(walled.root) == []
-    assert [path for path in group.paths if not re.fullmatch(NAME, path.name)] == []
+    assert [path for path in group.paths if not is_ours(path.name)] == []
 
     def gone() -> bool:
         """This is all that is left of it; another's sweep may be quicker, or just looking at it."""

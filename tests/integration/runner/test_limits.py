@@ -1,7 +1,6 @@
 """Ceilings that hold, numbers that are true, and nothing left of whoever met them."""
 
 import os
-import re
 import subprocess
 import threading
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner import Limits, LimitUnavailable, SandboxBroken
-from runner.cgroups import NAME
+from runner.cgroups import is_ours
 from tests.support.walls import Walled
 
 pytestmark = pytest.mark.root
@@ -21,9 +20,7 @@ EATER = "dd if=/dev/zero of=/dev/null bs=200M count=1"
 
 
 def groups() -> set[str]:
-    return {
-        os.path.join(top, name) for top, names, _ in os.walk("/sys/fs/cgroup") for name in names if re.match(NAME, name)
-    }
+    return {os.path.join(top, name) for top, names, _ in os.walk("/sys/fs/cgroup") for name in names if is_ours(name)}
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -258,3 +259,27 @@ def test_tuples_whose_places_have_names_are_those_of_typing() -> None:
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.__mro__[1:] == theirs.__mro__[1:] == (tuple, object)
     assert not hasattr(ours(1), "__dict__")
+
+
+def test_texts_of_a_class() -> None:
+    def declared(base: Any) -> Any:
+        class Word(base):  # type: ignore[misc]
+            """One of two."""
+
+            YES = "yes"
+            NO = "no"
+
+            @property
+            def short(self) -> str:
+                return str(self[:1])
+
+        return Word
+
+    for made in (declared(quick.StrEnum), declared(StrEnum)):
+        assert made("yes") is made.YES
+        assert (made.YES, f"{made.NO}", made.NO.short, made.YES.upper()) == ("yes", "no", "n", "YES")
+        assert isinstance(made.YES, made)
+        assert {made.YES: 1}["yes"] == 1
+        for wrong in ("maybe", "YES", "", None):
+            with pytest.raises(ValueError, match=r"is not a valid .*Word"):
+                made(wrong)

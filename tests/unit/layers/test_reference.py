@@ -1,10 +1,13 @@
 """References are normalised as docker's are, and refuse what is no name."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from layers import Digest, Reference, ReferenceInvalid
+from layers.oci import reference
 
 HEX = "a" * 64
 
@@ -68,3 +71,16 @@ def test_any_text_is_a_reference_or_a_clear_refusal(text: str) -> None:
     except ReferenceInvalid:
         return
     assert Reference.parse(str(found)) == found
+
+
+TEXTS = st.text(alphabet="aZ09.-_/: \n\u00df\u0663") | st.text()
+
+
+@given(TEXTS | st.from_regex(reference.NAME, fullmatch=True), TEXTS)
+def test_plain_words_are_known_without_an_expression(name: str, tag: str) -> None:
+    assert reference.is_name(name) == bool(re.match(reference.NAME, name))
+    assert reference.is_tag(tag) == bool(re.match(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", tag))
+
+
+def test_tags_have_an_end() -> None:
+    assert [reference.is_tag("a" * length) for length in (0, 1, 128, 129)] == [False, True, True, False]

@@ -35,6 +35,26 @@ assert pathlib.Path("/a b").as_uri() == "file:///a%20b"
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="pathlib has other needs")
+def test_paths_come_without_patterns_and_have_them_after_all() -> None:
+    script = """
+import sys
+from pybuild.later import lean
+before = set(sys.modules)
+lean("pathlib")
+import pathlib
+loaded = {"re", "enum", "fnmatch", "ntpath", "warnings", "urllib.parse"} & (set(sys.modules) - before)
+assert not loaded, loaded
+assert pathlib.Path("/usr/bin/env").match("*/e?v")
+assert [path.name for path in pathlib.Path("/usr").glob("b[hi]n")] == ["bin"]
+assert pathlib.PureWindowsPath("C:/A/b").match("c:/a/*")
+import fnmatch, re
+assert re.match(fnmatch.translate("*.PY"), "a.py", re.IGNORECASE)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_module_is_itself_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "datetime")
     with Later("datetime", answer=42) as nothing:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from runner.cdi import Edits, Registry, described
+from runner.cdi import Registry, described
+from runner.edits import Edits
 
 FIRST = """\
 cdiVersion: "0.7.0"

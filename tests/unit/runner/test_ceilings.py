@@ -1,7 +1,6 @@
 """Limits: what is refused, what each cgroup version is told, and where the groups are."""
 
 import os
-import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import Identity, Limits, LimitUnavailable, Mount, Sandbox, ceilings, cgroups, delegation
-from runner.cgroups import NAME, Cgroup
+from runner.cgroups import Cgroup, is_ours
 from runner.hierarchy import Hierarchy, read
 from runner.sweep import sweep
 
@@ -168,7 +167,7 @@ def unified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hierarchy:
 def test_version_2_is_written_and_read(unified: Hierarchy) -> None:
     group = Cgroup.create(FULL, unified)
     assert group.unified is not None
-    assert re.fullmatch(NAME, group.unified.name)
+    assert is_ours(group.unified.name)
     for file, value in words(ceilings.unified(FULL)):
         assert (group.unified / file).read_text().startswith(value), file
     usage = group.usage()
