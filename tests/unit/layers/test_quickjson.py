@@ -45,7 +45,8 @@ def test_texts_and_back(value: Any) -> None:
 @given(st.text(alphabet='[]{}",:\\ \n.0123456789-+eENatrueflsn\u00e9\ufeff'))
 def test_any_text_and_any_bytes(text: str) -> None:
     kept: dict[str, Any] = {"object_pairs_hook": list, "parse_constant": lambda name: [name]}
-    for said in (text, *(text.encode(code) for code in ("utf-8", "utf-8-sig", "utf-16", "utf-32-le"))):
+    texts: list[Any] = [text, *(text.encode(code) for code in ("utf-8", "utf-8-sig", "utf-16", "utf-32-le"))]
+    for said in texts:
         assert told(partial(quickjson.loads, said)) == told(partial(json.loads, said))
         assert told(partial(quickjson.loads, said, **kept)) == told(partial(json.loads, said, **kept))
 
