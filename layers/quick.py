@@ -221,6 +221,10 @@ if not TYPE_CHECKING:
                 raise ValueError(f"{text!r} is not a valid {cls.__qualname__}")
             return cls.__members__[text]
 
+        @property
+        def value(self) -> str:
+            return str(self)
+
     def dataclass(kind: type | None = None, /, **options: bool) -> Any:
         """As `dataclasses.dataclass`; the options are `_declare`'s."""
         return _declare(kind, **options) if kind else lambda kind: _declare(kind, **options)

@@ -279,6 +279,7 @@ def test_texts_of_a_class() -> None:
         assert made("yes") is made.YES
         assert (made.YES, f"{made.NO}", made.NO.short, made.YES.upper()) == ("yes", "no", "n", "YES")
         assert isinstance(made.YES, made)
+        assert (made.YES.value, type(made.YES.value), str(made.NO)) == ("yes", str, "no")
         assert {made.YES: 1}["yes"] == 1
         for wrong in ("maybe", "YES", "", None):
             with pytest.raises(ValueError, match=r"is not a valid .*Word"):
