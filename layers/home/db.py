@@ -32,6 +32,8 @@ PATIENCE = 60.0
 """Seconds that a transaction waits for those of other processes, which take well below one."""
 FRESH = 600.0
 """Seconds within which a further use of a record or an image is not worth writing down."""
+LITTLE = 1 << 19
+"""Bytes of a log that a process which ends leaves as it is: that saves two syncs, and takes who comes next 0.2 ms."""
 WORTH = 1 << 20
 """Bytes of unused pages for which the file is written anew."""
 
@@ -176,6 +178,14 @@ class Database:
                     abandoned.append(self._connection)
                 self._connection = None
 
+    def leave(self) -> None:
+        """End with the process: what the log holds is moved into the tables by the next who comes, if it is little."""
+        with self._turn:
+            if self._connection is not None and self._log_size() < LITTLE:
+                abandoned.append(self._connection)
+                self._connection = None
+        self.close()
+
     def _connect(self) -> sqlite3.Connection:
         if self._connection is not None and self._pid == os.getpid():
             return self._connection
@@ -197,8 +207,13 @@ class Database:
 
     def _has_log(self) -> bool:
         """True if there is more than what the file itself says: transactions that were not moved into it yet."""
-        log = self.path.with_name(f"{self.path.name}-wal")
-        return log.exists() and log.stat().st_size > 0
+        return self._log_size() > 0
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -303,7 +303,10 @@ class Store:
 def close(session: Session, db: Database) -> None:
     """What remains to be done when a store is closed or its process ends."""
     session.end()
-    db.close()
+    if session.heir is None:
+        db.close()
+    else:
+        db.leave()
 
 
 def finish(end: Callable[[], None]) -> None:
