@@ -145,6 +145,8 @@ class Spawner:
     module: str = "runner.zygote"
     _channel: Socket | None = None
     _pid: int = 0
+    _program: int = -1
+    """The mount that it was executed from, kept open: the kernel makes whoever lets go of it wait."""
     _lock: LockType = field(default_factory=allocate_lock)
 
     def warm(self) -> None:
@@ -160,6 +162,9 @@ class Spawner:
                 self._channel = None
                 with suppress(ChildProcessError):
                     os.waitpid(self._pid, 0)
+            if self._program >= 0:
+                os.close(self._program)
+                self._program = -1
 
     def hush(self) -> None:
         """Let it say nothing any more: its stderr is its maker's, which others may wait to see closed."""
@@ -177,7 +182,7 @@ class Spawner:
             with self._lock:
                 if self._channel is None:
                     return False
-                self._channel.send_with(LITTER + os.fsencode(name), [place, *kept])
+                self._channel.send_with(LITTER + os.fsencode(name), [place, self._program, *kept])
         except (BrokenPipeError, ConnectionResetError):
             return False
         finally:
@@ -224,9 +229,11 @@ class Spawner:
 
     def _connect(self) -> Socket:
         if self._channel is None:
+            if self._program < 0:
+                self._program = _sealed()
             ours, theirs = Socket.pair()
             with theirs:
-                self._pid = _launch(theirs.fileno(), self.module)
+                self._pid = _launch(self._program, theirs.fileno(), self.module)
             self._channel = ours
         return self._channel
 
@@ -237,12 +244,11 @@ def _in_memory(text: bytes) -> int:
     return descriptor
 
 
-def _launch(channel: int, module: str) -> int:
-    """Exec our interpreter from a read-only mount, with `channel` and nothing else of ours."""
-    python = str(Path(sys.executable).resolve())
+def _sealed() -> int:
+    """Our interpreter on a read-only mount of its own. Raises SandboxUnavailable."""
     try:
         # By its path: /proc/self/exe lies on a mount of the namespace that this process has left.
-        sealed = copy_mount(AT_FDCWD, os.fsencode(python))
+        sealed = copy_mount(AT_FDCWD, os.fsencode(os.path.realpath(sys.executable)))
         change_mount(sealed, add=RDONLY)
         sealed, low = fcntl.fcntl(sealed, fcntl.F_DUPFD_CLOEXEC, 10), sealed  # out of the way of CHANNEL
         os.close(low)
@@ -250,6 +256,11 @@ def _launch(channel: int, module: str) -> int:
         raise SandboxUnavailable(
             f"this process may not make mounts ({problem.strerror})", "run as root, or with CAP_SYS_ADMIN"
         ) from problem
+    return sealed
+
+
+def _launch(program: int, channel: int, module: str) -> int:
+    """Exec our interpreter, with `channel` and nothing else of ours."""
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_DUP2, channel, CHANNEL),
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -259,8 +270,6 @@ def _launch(channel: int, module: str) -> int:
         os.fstat(2)
     except OSError:
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
-    try:
-        arguments = [python, "-I", "-S", "-X", "utf8", "-c", _BOOT.format(module), _HOME]
-        return os.posix_spawn(f"/proc/self/fd/{sealed}", arguments, {}, file_actions=actions, setsid=True)
-    finally:
-        os.close(sealed)
+    python = os.path.realpath(sys.executable)
+    arguments = [python, "-I", "-S", "-X", "utf8", "-c", _BOOT.format(module), _HOME]
+    return os.posix_spawn(f"/proc/self/fd/{program}", arguments, {}, file_actions=actions, setsid=True)

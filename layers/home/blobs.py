@@ -102,7 +102,7 @@ class Blobs:
     def read(self, digest: Digest, *, limit: int = 4 << 20) -> bytes:
         """A small document, verified. Raises BlobMissing, and BlobMismatch if the disk lied or it is too large."""
         with self.open(digest) as source:
-            data = source.read(limit + 1)
+            data = source.read(min(limit, os.fstat(source.fileno()).st_size) + 1)
         met = hexdigest(data, digest.algorithm)
         if len(data) > limit or met != digest.hex:
             wanted = Descriptor("application/octet-stream", digest, min(len(data), limit))
