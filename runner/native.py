@@ -106,7 +106,8 @@ class Native:
             return Running(birth, spare.cgroup, undo.pop_all())
 
     def expect(self, sandbox: Sandbox) -> None:
-        """A command of this kind will be started: have a process made for it. Raises SandboxUnavailable, …Broken."""
+        """A command of this kind will be started: have made what it needs. Raises SandboxUnavailable, …Broken."""
+        self.owners.ask(sandbox.userns)
         self.spares.prepare(Kind.of(sandbox), 1)
 
     def exec_in(
@@ -183,6 +184,10 @@ class Native:
                 running.wait()
                 raise
             return running.wait()
+
+    def presume(self, ids: Ids | None, place: Path) -> Ids | None:
+        """The numbers that `settle` will most likely come to; see `Owners.presume`."""
+        return self.owners.presume(ids, place)
 
     def settle(self, ids: Ids | None, place: Path) -> Footing:
         """What can be had of a user namespace for files on the disk of `place`; see `runner.Runtime`."""

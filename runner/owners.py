@@ -14,7 +14,7 @@ from runner.rootless import STANDING, alone
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from runner.spawner import Spawner
+    from runner.spawner import Sown, Spawner
 
 EMPTY = frozenset({"/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd"})
 """Where something may be mounted below /proc without hiding anything of it."""
@@ -38,9 +38,19 @@ class Owners:
     """The user namespaces by which mounts of this process are mapped, each made once; threads may share one."""
 
     spawner: Spawner
+    _asked: dict[Ids, Sown] = field(default_factory=dict)
     _made: dict[Ids, int] = field(default_factory=dict)
     _settled: dict[tuple[Ids, Path], Footing] = field(default_factory=dict)
     _turn: LockType = field(default_factory=allocate_lock)
+
+    def ask(self, ids: Ids | None) -> None:
+        """Have made what `mapping` will give, and do not wait for it. Raises SandboxUnavailable."""
+        if ids is None or not ids.moves:
+            return
+        key = replace(ids, lenient=False)
+        with self._turn:
+            if key not in self._made and key not in self._asked:
+                self._asked[key] = self._ask(key)
 
     def mapping(self, ids: Ids | None) -> int | None:
         """A namespace for idmapped mounts, if anybody has another number outside. The descriptor stays ours."""
@@ -49,8 +59,17 @@ class Owners:
         key = replace(ids, lenient=False)
         with self._turn:
             if key not in self._made:
-                self._made[key] = self.spawner.namespace(lines(for_mounts(ids.uids)), lines(for_mounts(ids.gids)))
+                self._made[key] = (self._asked.pop(key, None) or self._ask(key)).namespace()
             return self._made[key]
+
+    def _ask(self, ids: Ids) -> Sown:
+        return self.spawner.map(lines(for_mounts(ids.uids)), lines(for_mounts(ids.gids)))
+
+    def presume(self, ids: Ids | None, place: Path) -> Ids | None:
+        """The numbers that `settle` will most likely come to, found without waiting."""
+        if ids is None or nested() or STANDING in os.environ or (ids, place) in self._settled:
+            return self.settle(ids, place).ids
+        return ids
 
     def settle(self, ids: Ids | None, place: Path) -> Footing:
         """What can be had of `ids` for files on the disk of `place`, found once by trying.

@@ -107,6 +107,17 @@ class Sown:
         """The sockets of its births and of its own words, for a conversation of another kind; the caller owns them."""
         return self._reply, self._status
 
+    def namespace(self) -> int:
+        """Of MAP: the namespace that was made, as a descriptor. Raises SandboxUnavailable, SandboxBroken."""
+        with self._status as status, self._reply as reply:
+            _, given = reply.receive_with(_LARGEST, 1)
+            if given:
+                return given[0]
+            if told := _told(status)[0]:
+                step, number, _ = marshal.loads(told)
+                raise SandboxBroken(f"user namespace, {os.fsdecode(step)}", number)
+            raise SandboxUnavailable(_DEAD, _LOOK)
+
     def _born(self, undo: ExitStack) -> tuple[bytes, list[int]]:
         """What the spawner says of its birth; nothing if it could not be made."""
         born, given = self._reply.receive_with(_LARGEST, 1)
@@ -189,7 +200,7 @@ class Spawner:
             os.close(place)
         return True
 
-    def sow(self, seed: Seed, descriptors: Sequence[int]) -> "Sown":
+    def sow(self, seed: Seed, descriptors: Sequence[int]) -> Sown:
         """Have a process made that will wait for its job; does not wait for it.
 
         `descriptors` follow `runner.job` from FIRST_JOIN on; they stay the caller's. Raises SandboxUnavailable.
@@ -204,17 +215,9 @@ class Spawner:
             undo.pop_all()
             return Sown(reply, status)
 
-    def namespace(self, uid_map: bytes, gid_map: bytes) -> int:
-        """A descriptor of a new user namespace with these maps. Raises SandboxUnavailable, SandboxBroken."""
-        sown = self.sow(Seed(kind=MAP, uid_map=uid_map, gid_map=gid_map), [])
-        with sown._status as status, sown._reply as reply:
-            _, given = reply.receive_with(_LARGEST, 1)
-            if given:
-                return given[0]
-            if told := _told(status)[0]:
-                step, number, _ = marshal.loads(told)
-                raise SandboxBroken(f"user namespace, {os.fsdecode(step)}", number)
-            raise SandboxUnavailable(_DEAD, _LOOK)
+    def map(self, uid_map: bytes, gid_map: bytes) -> Sown:
+        """Have a user namespace made with these maps; does not wait for it. Raises SandboxUnavailable."""
+        return self.sow(Seed(kind=MAP, uid_map=uid_map, gid_map=gid_map), [])
 
     def _send(self, message: bytes, descriptors: list[int]) -> None:
         with self._lock:

@@ -87,9 +87,9 @@ def expect(runtime: Native, settings: Settings, ids: Ids | None, place: Path) ->
     if settings.network.startswith(SHARED) or settings.companion:
         return
     with suppress(RunnerError):
-        footing = runtime.settle(ids, place)
+        likely = runtime.presume(ids, place)
         capabilities = frozenset(settings.capabilities)
-        runtime.expect(Sandbox(Path("/"), settings.command, capabilities=capabilities, **_walls(settings, footing.ids)))
+        runtime.expect(Sandbox(Path("/"), settings.command, capabilities=capabilities, **_walls(settings, likely)))
 
 
 def _walls(settings: Settings, ids: Ids | None, network: int | None = None) -> dict[str, Any]:

@@ -11,20 +11,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from builder.containers import journal, line
 from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
 from builder.containers.foreground import Foreground
 from builder.containers.health import Health
 from builder.containers.loop import Loop, Timer
-from builder.containers.memory import Hunger
-from builder.containers.orders import Desk
 from builder.containers.restart import pause
 from builder.containers.sandboxes import entering, expect, numbers, order
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, State, Status
-from builder.containers.switchboard import Switchboard
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
@@ -34,7 +30,11 @@ from runner import Exit, Footing, Ids, RunnerError
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from builder.containers.journal import Nowhere, Writer
+    from builder.containers.memory import Hunger
+    from builder.containers.orders import Desk
     from builder.containers.prober import Prober
+    from builder.containers.switchboard import Switchboard
     from layers import Store, Workspace
     from runner.native import Native
     from runner.running import Running
@@ -52,7 +52,7 @@ def supervise(
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
-    `ids` are its numbers, if they have been drawn already.
+    `ids` are its numbers, if they have been drawn, and its process is expected already.
 
     Raises ContainerState if somebody else runs it, ContainerMissing if somebody removed it; AccountMissing,
     SandboxBroken, LimitUnavailable, NetworkUnavailable, NetworkError, CommandRefused if it cannot begin.
@@ -65,10 +65,11 @@ def supervise(
         settings = container.settings
         if not settings.remove:
             stack.callback(discard, container.folder / "files")
-        ids = ids or numbers(store, settings, stack, warn)
-        footing = runtime.settle(ids, store.root)
         stack.callback(runtime.rest)
-        expect(runtime, settings, ids, store.root)
+        if ids is None:
+            ids = numbers(store, settings, stack, warn)
+            expect(runtime, settings, ids, store.root)
+        footing = runtime.settle(ids, store.root)
         attached = store.snapshots.attach(
             settings.chain, container.folder, ids=footing.mapping, volatile=settings.remove
         )
@@ -107,12 +108,24 @@ class Supervisor:
     hunger: Hunger | None = None
     others: dict[str, Running] = field(default_factory=dict)
     """Commands of `exec -d`, by the ids of their events."""
+    log: Writer | Nowhere = field(init=False)
+    board: Switchboard = field(init=False)
+    desk: Desk | None = None
 
     def __post_init__(self) -> None:
+        self.state = replace(self.container.state(), restarts=0, error="")
+
+    def sit_down(self) -> None:
+        """Be there for everybody else; done while the process of the command builds its walls, for it takes as long."""
+        if self.desk is not None:
+            return
+        from builder.containers import journal, line
+        from builder.containers.orders import Desk
+        from builder.containers.switchboard import Switchboard
+
         self.log = journal.writer(self.container)
         self.board = Switchboard(self.loop, self.said, input_ends=self.settings.input_ends)
         self.desk = Desk(self, line.listen(self.container.folder))
-        self.state = replace(self.container.state(), restarts=0, error="")
         if self.footing.why:
             self.said(2, f"pybuild: {self.footing.why}\n".encode())
 
@@ -138,8 +151,9 @@ class Supervisor:
 
     def close(self) -> None:
         """Let go of everything."""
-        self.desk.close()
-        self.log.close()
+        if self.desk is not None:
+            self.desk.close()
+            self.log.close()
         self.loop.close()
 
     def live(self) -> State:
@@ -186,7 +200,7 @@ class Supervisor:
                 fill(self.container, self.work.root, self.footing)
             first = self.beside(networks) if settings.companion else None
             sandbox = order(self.container, self.work.root, self.footing.ids, sharing, first)
-            running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire)
+            running = self.runtime.start(sandbox, streams.given, tty=settings.tty, wire=wire, meanwhile=self.sit_down)
             streams.started()
             if running.refused:
                 raise CommandRefused(settings.name, running.refused, running.wait().code)
@@ -200,7 +214,8 @@ class Supervisor:
             self.record(status=status, pid=0, finished=now(), exit_code=code, error=str(error))
             raise
         finally:
-            self.board.unplug()
+            if self.desk is not None:
+                self.board.unplug()
             streams.close()
         self.running = None
         if self.foreground is not None:
@@ -225,6 +240,8 @@ class Supervisor:
         words = check.words(self.settings.shell) if check is not None else ()
         health = replace(self.state.health or Health(), status="starting", streak=0) if words else None
         self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False, exit_code=0)
+        from builder.containers.memory import Hunger
+
         self.hunger = Hunger(self, running)
         if check is not None and health is not None:
             from builder.containers.prober import Prober

@@ -99,7 +99,7 @@ def test_owners_by_the_map_of_a_user_namespace(tmp_path: Path) -> None:
             )
             high = lines(Ids.auto().uids)  # no number for the host's root: read-only, says the kernel's log
             with pytest.raises(OSError, match="the kernel gave a read-only overlay"):
-                mounts.overlay(lowers, target, upper=upper, work=work, ids=spawner.namespace(high, high))
+                mounts.overlay(lowers, target, upper=upper, work=work, ids=spawner.map(high, high).namespace())
             spawner.close()
             lowers[1].rename(disk / "gone")  # as a directory that is made anew
             lowers[1].mkdir()
