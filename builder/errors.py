@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.span import Span
-
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from builder.span import Span
     from runner import Exit
 
 

@@ -21,11 +21,10 @@ class Name:
         self._module, self._name = module, name
 
     def _itself(self) -> Any:
-        from importlib import import_module
-
         if isinstance(sys.modules.get(self._module), Later):  # it is wanted as soon as that
             del sys.modules[self._module]
-        return getattr(import_module(self._module), self._name)
+        __import__(self._module)
+        return getattr(sys.modules[self._module], self._name)
 
     def __call__(self, *words: Any, **named: Any) -> Any:
         return self._itself()(*words, **named)

@@ -107,11 +107,13 @@ def labels(files: tuple[str, ...]) -> dict[str, str]:
 
 def healthcheck(options: Mapping[str, Any], runtime: Mapping[str, Any]) -> Healthcheck | None:
     """The image's health check and what the options change of it. Raises click.UsageError."""
-    from builder.containers.health import SECOND, Healthcheck
-
     times = {name: options[f"health_{name}"] for name in HEALTH}
     command, retries = options["health_cmd"], options["health_retries"]
     asked = command is not None or retries is not None or any(value is not None for value in times.values())
+    if not (asked or options["no_healthcheck"] or runtime.get("Healthcheck")):
+        return None
+    from builder.containers.health import SECOND, Healthcheck
+
     if options["no_healthcheck"]:
         if asked:
             raise click.UsageError("--no-healthcheck conflicts with --health-* options")

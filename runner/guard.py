@@ -3,7 +3,6 @@
 The program is of BPF_PROG_TYPE_CGROUP_DEVICE; see the kernel's cgroup-v1/devices.rst and cgroup-v2.rst.
 """
 
-import ctypes
 import itertools
 import os
 import struct
@@ -12,6 +11,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from layers.foreign import addressof, text
 from runner.devices import ALL, DEFAULT, Rule
 from runner.linux import call
 
@@ -60,10 +60,9 @@ def _check(rule: Rule) -> Code:
 
 @cache
 def _loaded(rules: tuple[Rule, ...]) -> int:
-    code, license_name = ctypes.create_string_buffer(program(rules)), ctypes.create_string_buffer(b"Apache-2.0")
-    where = ctypes.addressof
+    code, license_name = text(program(rules)), text(b"Apache-2.0\0")
     order = struct.pack(
-        "=IIQQIIQII16sII", 15, (len(code) - 1) // 8, where(code), where(license_name), *([0] * 5), b"", 0, 6
+        "=IIQQIIQII16sII", 15, len(code) // 8, addressof(code), addressof(license_name), *([0] * 5), b"", 0, 6
     )
     return call("bpf", 5, order, len(order))
 

@@ -5,19 +5,16 @@ Thin and typed: every function does one call and raises OSError with the call's 
 a mount that was never on a path cannot be raced for. Page references: the man pages of the calls, and mount_setattr(2).
 """
 
-import ctypes
 import errno
 import fcntl
 import os
 import struct
 
+from layers.foreign import Array, addressof, c_char, c_int, c_long, function, get_errno, text
 from runner.syscalls import table
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
-_locked = ctypes.PyDLL(None, use_errno=True).syscall  # keeps the interpreter's lock, which a cloned child must hold
-_locked.restype = ctypes.c_long
+_syscall = function("syscall")
+_locked = function("syscall", locked=True)  # a cloned child must hold the interpreter's lock
 _NUMBERS = table()
 
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -33,15 +30,15 @@ PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 38, 47
 PR_SET_NAME, PR_SET_SECUREBITS, NO_SETUID_FIXUP = 15, 28, 0x4
 O_PATH = 0o10000000
 
-Argument = int | bytes | ctypes.Array[ctypes.c_char] | None
+Argument = int | bytes | Array[c_char] | None
 
 
 def call(name: str, *arguments: Argument) -> int:
     """Make the system call `name`; its result, or OSError."""
-    words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
-    result: int = _syscall(ctypes.c_long(_NUMBERS[name]), *words)
+    words = [c_long(word) if isinstance(word, int) else word for word in arguments]
+    result: int = _syscall(c_long(_NUMBERS[name]), *words)
     if result < 0:
-        number = ctypes.get_errno()
+        number = get_errno()
         raise OSError(number, os.strerror(number), name)
     return result
 
@@ -51,17 +48,15 @@ def clone(flags: int, *, into_cgroup: int | None = None) -> tuple[int, int]:
 
     With CLONE_PARENT it is a sibling, not a child.
     """
-    pidfd = ctypes.c_int(-1)
+    pidfd = c_int(-1)
     if into_cgroup is not None:
         flags |= CLONE_INTO_CGROUP
     ends = 0 if flags & CLONE_PARENT else 17  # the signal of its end is its sibling's then, else SIGCHLD
     # struct clone_args: flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid set_tid_size cgroup
-    order = struct.pack(
-        "=11Q", flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, ends, 0, 0, 0, 0, 0, into_cgroup or 0
-    )
-    pid: int = _locked(ctypes.c_long(_NUMBERS["clone3"]), order, ctypes.c_long(len(order)))
+    order = struct.pack("=11Q", flags | CLONE_PIDFD, addressof(pidfd), 0, 0, ends, 0, 0, 0, 0, 0, into_cgroup or 0)
+    pid: int = _locked(c_long(_NUMBERS["clone3"]), order, c_long(len(order)))
     if pid < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "clone3")
+        raise OSError(get_errno(), os.strerror(get_errno()), "clone3")
     return pid, pidfd.value
 
 
@@ -70,11 +65,11 @@ def clone_sibling() -> tuple[int, int]:
 
     The older call, for a system-call filter that is in force already may not know the newer one.
     """
-    pidfd = ctypes.c_int(-1)
-    words = [CLONE_PARENT | CLONE_PIDFD, 0, ctypes.addressof(pidfd), 0, 0]
-    pid: int = _locked(ctypes.c_long(_NUMBERS["clone"]), *map(ctypes.c_long, words))
+    pidfd = c_int(-1)
+    words = [CLONE_PARENT | CLONE_PIDFD, 0, addressof(pidfd), 0, 0]
+    pid: int = _locked(c_long(_NUMBERS["clone"]), *map(c_long, words))
     if pid < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "clone")
+        raise OSError(get_errno(), os.strerror(get_errno()), "clone")
     return pid, pidfd.value
 
 
@@ -173,7 +168,7 @@ def set_domainname(name: bytes) -> None:
 
 def filesystem(descriptor: int) -> int:
     """The magic number of the file system that an open file lies on; see statfs(2)."""
-    answer = ctypes.create_string_buffer(120)
+    answer = text(120)
     call("fstatfs", descriptor, answer)
     return int(struct.unpack_from("@l", answer.raw)[0])
 
@@ -227,8 +222,8 @@ def set_capabilities(mask: int, permitted: int | None = None, inheritable: int =
 
 def install_filter(program: bytes) -> None:
     """seccomp(2): from now on every system call passes `program` (an array of struct sock_filter)."""
-    code = ctypes.create_string_buffer(program, len(program))
-    call("seccomp", 1, 0, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+    code = text(program)
+    call("seccomp", 1, 0, struct.pack("@HP", len(program) // 8, addressof(code)))
 
 
 def close_from(first: int) -> None:

@@ -1,28 +1,16 @@
 """Limits of a single process (setrlimit(2)), by docker's names."""
 
-import resource
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from runner.errors import LimitUnavailable
 
-NUMBERS: Mapping[str, int] = {
-    "core": resource.RLIMIT_CORE,
-    "cpu": resource.RLIMIT_CPU,
-    "data": resource.RLIMIT_DATA,
-    "fsize": resource.RLIMIT_FSIZE,
-    "locks": 10,  # RLIMIT_LOCKS, that Linux keeps and no longer minds
-    "memlock": resource.RLIMIT_MEMLOCK,
-    "msgqueue": resource.RLIMIT_MSGQUEUE,
-    "nice": resource.RLIMIT_NICE,
-    "nofile": resource.RLIMIT_NOFILE,
-    "nproc": resource.RLIMIT_NPROC,
-    "rss": resource.RLIMIT_RSS,
-    "rtprio": resource.RLIMIT_RTPRIO,
-    "rttime": resource.RLIMIT_RTTIME,
-    "sigpending": resource.RLIMIT_SIGPENDING,
-    "stack": resource.RLIMIT_STACK,
-}
+NAMES = (
+    *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice"),
+    *("nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
+)
+LOCKS = 10
+"""RLIMIT_LOCKS, that Linux keeps and no longer minds."""
 SYS_RESOURCE = 24
 
 
@@ -30,8 +18,8 @@ def parse(text: str) -> tuple[str, int, int]:
     """`name=soft[:hard]`, -1 for no limit. Raises ValueError."""
     name, _, rest = text.partition("=")
     soft, colon, hard = rest.partition(":")
-    if name not in NUMBERS:
-        raise ValueError(f"{text!r}: {name!r} is no ulimit; there are {', '.join(NUMBERS)}")
+    if name not in NAMES:
+        raise ValueError(f"{text!r}: {name!r} is no ulimit; there are {', '.join(NAMES)}")
     try:
         low = int(soft)
         high = int(hard) if colon else low
@@ -44,11 +32,16 @@ def parse(text: str) -> tuple[str, int, int]:
     return name, low, high
 
 
-def orders(ulimits: Iterable[tuple[str, int, int]]) -> list[tuple[int, int, int]]:
+def orders(ulimits: Collection[tuple[str, int, int]]) -> list[tuple[int, int, int]]:
     """What a job says of them: (resource, soft, hard). Raises LimitUnavailable for what this process cannot grant."""
+    if not ulimits:
+        return []
+    import resource
+
     told = []
     for name, soft, hard in ulimits:
-        most = resource.getrlimit(NUMBERS[name])[1]
+        number = LOCKS if name == "locks" else getattr(resource, f"RLIMIT_{name.upper()}")
+        most = resource.getrlimit(number)[1]
         above = most != resource.RLIM_INFINITY and (hard == -1 or hard > most)
         if above and not _may_raise():
             raise LimitUnavailable(
@@ -61,7 +54,7 @@ def orders(ulimits: Iterable[tuple[str, int, int]]) -> list[tuple[int, int, int]
                 f"ulimit {name}={hard}", "", f"is more than this kernel gives anybody ({ceiling}, fs.nr_open)",
                 "ask for less, or raise the sysctl fs.nr_open",
             )  # fmt: skip
-        told.append((NUMBERS[name], soft, hard))
+        told.append((number, soft, hard))
     return told
 
 

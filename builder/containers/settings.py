@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from builder.containers.health import Healthcheck
 from builder.containers.restart import RestartPolicy
 from builder.networks.wish import Publish, Wish
 from layers import Chain, Digest
@@ -15,6 +14,8 @@ from runner import Device, Ids, Limits, Rule
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import Any
+
+    from builder.containers.health import Healthcheck
 
 TEXTS = (
     *("diff_ids", "args", "entrypoint", "cmd", "capabilities", "shell", "further_groups", "mask", "unmask"),
@@ -158,6 +159,8 @@ class Settings:
         value["limits"] = Limits.read(value["limits"])
         value["restart"] = RestartPolicy(**value.get("restart", {}))
         if check := value.get("healthcheck"):
+            from builder.containers.health import Healthcheck
+
             value["healthcheck"] = Healthcheck(**{**check, "test": tuple(check["test"])})
         if (ids := value.get("userns")) is not None:
             value["userns"] = Ids.from_json(ids)

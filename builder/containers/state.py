@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from builder.containers.health import Health
 from layers.quick import StrEnum, asdict, dataclass
 from layers.quickjson import dumps, loads
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from builder.containers.health import Health
 
 
 class Status(StrEnum):
@@ -48,8 +51,11 @@ class State:
         if not text:
             return cls()
         value = loads(text)
-        health = value.get("health")
-        return cls(**{**value, "status": Status(value["status"]), "health": Health.of(health) if health else None})
+        if value.get("health"):
+            from builder.containers.health import Health
+
+            value["health"] = Health.of(value["health"])
+        return cls(**{**value, "status": Status(value["status"])})
 
     def text(self) -> str:
         """As a store keeps it."""

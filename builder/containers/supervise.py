@@ -15,7 +15,6 @@ from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
 from builder.containers.foreground import Foreground
-from builder.containers.health import Health
 from builder.containers.loop import Loop, Timer
 from builder.containers.restart import pause
 from builder.containers.sandboxes import entering, expect, numbers, order
@@ -30,6 +29,7 @@ from runner import Exit, Footing, Ids, RunnerError
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from builder.containers.health import Health
     from builder.containers.journal import Nowhere, Writer
     from builder.containers.memory import Hunger
     from builder.containers.orders import Desk
@@ -238,7 +238,11 @@ class Supervisor:
         self.board.plug(running, streams)
         check = self.settings.healthcheck
         words = check.words(self.settings.shell) if check is not None else ()
-        health = replace(self.state.health or Health(), status="starting", streak=0) if words else None
+        health = None
+        if words:
+            from builder.containers.health import Health
+
+            health = replace(self.state.health or Health(), status="starting", streak=0)
         self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False, exit_code=0)
         from builder.containers.memory import Hunger
 

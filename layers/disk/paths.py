@@ -193,18 +193,15 @@ class Root:
 @cache
 def _openat2() -> Callable[[int, bytes, int, int, int], int] | None:
     """openat2(2) as a function that returns a descriptor or -errno; None where it cannot be called."""
-    import ctypes
+    import struct
 
-    class OpenHow(ctypes.Structure):
-        _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+    from layers.foreign import c_long, function, get_errno
 
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
-    syscall.restype = ctypes.c_long
-    number, size = ctypes.c_long(_SYS_OPENAT2), ctypes.c_size_t(ctypes.sizeof(OpenHow))
-    by_reference, get_errno = ctypes.byref, ctypes.get_errno
+    syscall, number, how = function("syscall"), c_long(_SYS_OPENAT2), struct.Struct("=3Q")  # struct open_how
+    size = c_long(how.size)
 
     def call(at: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
-        result: int = syscall(number, at, path, by_reference(OpenHow(flags, mode, resolve)), size)
+        result = syscall(number, c_long(at), path, how.pack(flags, mode, resolve), size)
         return result if result >= 0 else -get_errno()
 
     probe = call(os.open("/", os.O_PATH | os.O_CLOEXEC), b".", os.O_PATH | os.O_CLOEXEC, 0, _IN_ROOT)
