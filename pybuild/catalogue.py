@@ -10,13 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from layers.quick import dataclass
-
 STORELESS = frozenset({"parse", "check", "tags", "digest", "delete", "catalog", "login", "logout"})
 """Commands that put nothing into the store and take nothing out of it: anybody may, with the rights that they have."""
 
 
-@dataclass(frozen=True, slots=True)
 class Listed:
     """One command: `module:attribute`, its summary, and how the roof has to treat it.
 
@@ -26,12 +23,17 @@ class Listed:
     declared: what is usually said to it is read without click (`pybuild.declared`).
     """
 
-    target: str
-    summary: str
-    sandbox: bool = False
-    failure: int = 1
-    helped: bool = False
-    declared: bool = False
+    def __init__(  # noqa: PLR0917 a table of them is made at each start
+        self,
+        target: str,
+        summary: str,
+        sandbox: bool = False,
+        failure: int = 1,
+        helped: bool = False,
+        declared: bool = False,
+    ) -> None:
+        self.target, self.summary, self.sandbox = target, summary, sandbox
+        self.failure, self.helped, self.declared = failure, helped, declared
 
     @property
     def files(self) -> bool:

@@ -108,12 +108,21 @@ class Context:
         return Native(_spawner)
 
     def sweep(self) -> None:
-        """Remove what killed processes left behind: scratch directories, leases, cgroups."""
-        from builder import networks
+        """Remove what killed processes left behind: scratch directories, leases, cgroups, addresses."""
+        self.tidy()
+        self.release()
+
+    def tidy(self) -> None:
+        """Of that, what is in nobody's way: scratch directories, leases, cgroups."""
         from runner.sweep import sweep
 
         self.store.sweep()
         sweep()
+
+    def release(self) -> None:
+        """Of that, what others may need: addresses."""
+        from builder import networks
+
         if networks.leased(self.store.root) and STANDING not in os.environ:  # else they are not ours
             from builder.networks import leases
             from builder.networks.book import Networks

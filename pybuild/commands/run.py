@@ -59,7 +59,7 @@ def run(
     from builder.containers import Containers
 
     book = Containers(context.store)
-    context.sweep()
+    context.release()
     book.forsaken()
     with context.store.lease():
         wanted = settings(context, image, command, options, detach=detach)
@@ -71,6 +71,7 @@ def run(
     streams = attached(options["attach"])
     try:
         if detach:
+            context.tidy()
             print(container.id, flush=True)
             begin(context, container)
             return 0
@@ -106,7 +107,15 @@ def stay(
         from builder.containers.supervise import supervise
 
         foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
-        state = supervise(context.store, context.runtime, container, foreground=foreground, ids=ids, warn=exits.warn)
+        state = supervise(
+            context.store,
+            context.runtime,
+            container,
+            foreground=foreground,
+            ids=ids,
+            started=context.tidy,
+            warn=exits.warn,
+        )
     if state.oom_killed:
         exits.warn("memory ran out and the kernel killed a process: raise --memory")
     if container.settings.remove:
