@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from layers.compiled import Entry
 
 STANDARD = dict.fromkeys(
-    "__future__ _weakrefset contextlib copyreg ctypes._endian enum fnmatch functools heapq json.decoder json.encoder "
-    "json.scanner keyword operator pathlib re._casefix re._compiler re._constants re._parser reprlib signal struct "
-    "threading tty types warnings weakref".split(),
+    "__future__ _weakrefset collections.abc contextlib copyreg ctypes._endian enum fnmatch functools heapq "
+    "json.decoder json.encoder json.scanner keyword operator pathlib re._casefix re._compiler re._constants re._parser "
+    "reprlib signal struct threading tty types warnings weakref".split(),
     False,
 ) | dict.fromkeys("collections ctypes importlib json re".split(), True)
 """Modules of Python's own library, and whether it is a package."""

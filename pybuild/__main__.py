@@ -14,7 +14,11 @@ import sys
 
 from layers import compiled
 
+GARBAGE = 1_000_000
+"""Objects between two looks for cycles; Python's own choice is 700."""
+
 compiled.lead()
+gc.set_threshold(GARBAGE)  # a short life makes little garbage: looking for it costs more than it gives
 
 from pybuild.catalogue import Listed, chosen, route  # noqa: E402 (it is found there, too)
 from pybuild.later import lean  # noqa: E402
@@ -27,13 +31,10 @@ WANTED = "PYBUILD_ROOTLESS_WANTED"
 """Set where a process shall know users by other numbers (`runner.remap`)."""
 DETACHED = frozenset({"-d", "--detach"})
 """Where one of these is said, it is mostly another process that needs a sandbox; ours is made then when it does."""
-GARBAGE = 1_000_000
-"""Objects between two looks for cycles; Python's own choice is 700."""
 
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    gc.set_threshold(GARBAGE)  # a short life makes little garbage: looking for it costs more than it gives
     if isinstance(sys.stdout, io.TextIOWrapper):  # names in images are bytes, and leave as they came
         sys.stdout.reconfigure(errors="surrogateescape")
     words = sys.argv[1:]

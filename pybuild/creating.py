@@ -73,7 +73,7 @@ def settings(
     """What `docker create` would make of the same flags and image. Raises UsageError and what a pull raises."""
     from builder.containers import Settings
     from builder.containers.container import now
-    from builder.containers.control import number_of
+    from builder.containers.signals import number_of
     from builder.emulation import is_foreign
     from builder.process import DEFAULT_PATH, assignments, command
     from runner.cgroups import check

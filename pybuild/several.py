@@ -28,7 +28,7 @@ def each(names: Sequence[str], action: Callable[[str], object], *, results: bool
 
 def signal_number(name: str | None) -> int | None:
     """The number of --signal. Raises click.UsageError."""
-    from builder.containers.control import number_of
+    from builder.containers.signals import number_of
 
     try:
         return None if name is None else number_of(name)

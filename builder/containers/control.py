@@ -26,17 +26,6 @@ HARD = 10.0
 LOOK = 0.005
 
 
-def number_of(text: str) -> int:
-    """A signal by number or name, with or without SIG. Raises ValueError."""
-    if text.isdigit() and 1 <= int(text) <= 64:
-        return int(text)
-    try:
-        name = f"SIG{text.upper().removeprefix('SIG')}"
-        return int(vars(signal)["" if name.startswith("SIG_") else name])
-    except KeyError:
-        raise ValueError(f"{text!r} is no signal") from None
-
-
 def order(container: Container, do: str, **words: Any) -> dict[str, Any]:
     """Ask whoever runs it. Raises ContainerState if nobody does, or if that cannot be done now."""
     found = line.call(container.folder)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from builder.containers.control import number_of
+from builder.containers.signals import number_of
 
 
 def test_names_with_and_without_sig() -> None:
