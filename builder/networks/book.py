@@ -7,7 +7,6 @@ and none are always there; the folder of `bridge` is made when it is first used.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 POOLS = (*(IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32)), *IPv4Network("192.168.0.0/16").subnets(4))
 """Where docker takes subnets from, in its order."""
-VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-INTERFACE = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}")
+VALID = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+INTERFACE = r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}"
 BRIDGE, HOST, NONE = "bridge", "host", "none"
 FIXED = (Network(id="0" * 63 + "1", name=HOST, driver="host"), Network(id="0" * 63 + "2", name=NONE, driver="null"))
 UNUSED = Network(id="0" * 63 + "3", name=BRIDGE)
@@ -113,12 +112,14 @@ class Networks:
         options: Mapping[str, str] | None = None,
     ) -> Network:
         """Make one. Raises NetworkError with what does not fit."""
-        if not VALID.fullmatch(name):
+        import re
+
+        if not re.fullmatch(VALID, name):
             raise NetworkError(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* is allowed")
         options = dict(options or {})
         if unknown := [key for key in options if key not in KNOWN]:
             raise NetworkError(f"--opt {unknown[0]}: not known; {', '.join(KNOWN)} are")
-        if NAME in options and not INTERFACE.fullmatch(options[NAME]):
+        if NAME in options and not re.fullmatch(INTERFACE, options[NAME]):
             raise NetworkError(f"--opt {NAME}={options[NAME]}: an interface is named by 15 characters at most")
         draft = Network(
             id="", name=name, subnet=subnet, gateway=gateway, span=span, internal=internal, labels=dict(labels or {}),

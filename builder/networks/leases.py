@@ -9,7 +9,6 @@ at a time.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from _socket import if_nametoindex
@@ -21,6 +20,7 @@ from pathlib import Path
 from builder.networks.errors import NetworkError
 from layers.disk import locks
 from layers.quick import asdict, dataclass, field, replace
+from layers.quickjson import dumps, loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Lease:
     @classmethod
     def read(cls, path: Path) -> Lease:
         """A lease on disk. Raises FileNotFoundError, ValueError."""
-        value: dict[str, Any] = json.loads(path.read_bytes())
+        value: dict[str, Any] = loads(path.read_bytes())
         for key in ("aliases", "gateways"):
             value[key] = tuple(value[key])
         value["elements"] = tuple((host, protocol, port) for host, protocol, port in value["elements"])
@@ -82,7 +82,7 @@ class Lease:
 
     def write(self, held: int) -> None:
         """Put it into its open file."""
-        data = json.dumps(asdict(self)).encode()
+        data = dumps(asdict(self)).encode()
         os.pwrite(held, data, 0)
         os.ftruncate(held, len(data))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Interface
 from pathlib import Path
 
 from layers.quick import asdict, dataclass, field
+from layers.quickjson import dumps, loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class Network:
     @classmethod
     def read(cls, path: Path) -> Network:
         """The network on disk."""
-        return cls(**json.loads(path.read_bytes()))
+        return cls(**loads(path.read_bytes()))
 
     def write(self, path: Path) -> None:
         """Put it on disk, whole or not at all."""
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(asdict(self)))
+        draft.write_text(dumps(asdict(self)))
         draft.replace(path)
 
     def describe(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _socket as socket
 import errno
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -78,6 +77,8 @@ def exposed(text: str) -> list[str]:
 
 
 def _range(text: str, whole: str) -> tuple[int, int]:
+    import re
+
     if not re.fullmatch("[0-9]{1,5}(-[0-9]{1,5})?", text):
         raise ValueError(f"invalid port {whole!r}: {text!r} is neither a port nor a range of ports")
     low, _, high = text.partition("-")

@@ -7,7 +7,6 @@ to each other share a network (`--network container:NAME`), publish ports, or ar
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from builder.networks.errors import NetworkError
 from builder.networks.housed import tellable
 from builder.networks.leases import Lease
 from layers.quick import asdict
+from layers.quickjson import dumps
 
 if TYPE_CHECKING:
     from builder.networks.wish import Member, Wish
@@ -80,7 +80,7 @@ class Usermode:
                 inner=INTERFACE,
                 ports=ports.bindings(self.held),
             )
-            (self.folder / FILE).write_text(json.dumps(asdict(lease)))
+            (self.folder / FILE).write_text(dumps(asdict(lease)))
 
     def close(self) -> None:
         """It ends."""

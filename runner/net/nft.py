@@ -6,12 +6,17 @@ written: what they drop stays dropped, and `raise_table` names them.
 """
 
 import os
-import signal
 from collections.abc import Iterable
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from runner.errors import NetworkUnavailable
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the same without enumerations
 
 PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 INSTALL = "install the package nftables, or use --network host or none"
