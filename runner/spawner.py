@@ -194,7 +194,7 @@ class Spawner:
                 if self._channel is None:
                     return False
                 self._channel.send_with(LITTER + os.fsencode(name), [place, self._program, *kept])
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:  # it was killed
             return False
         finally:
             os.close(place)

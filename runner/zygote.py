@@ -85,7 +85,7 @@ class Zygote:
         data = extra[0][2]
         descriptors = list(struct.unpack(f"{len(data) // 4}i", data))
         if message.startswith(LITTER):
-            with suppress(OSError):  # the lock that came with it is open then: whoever sweeps tries again
+            with suppress(OSError):  # what could not be removed is nobody's once its lock is open: the next sweep tries
                 remove(message[len(LITTER) :], descriptors[0])
             for descriptor in descriptors:
                 os.close(descriptor)

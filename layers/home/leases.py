@@ -183,15 +183,17 @@ class Session:
                 self._broom.join()
                 self._broom = None
             waiting, self._waiting = self._waiting, []
-            with suppress(StoreFull), self._db.write() as db:  # leases of a session without a directory are dead, too
-                db.execute("DELETE FROM lease WHERE session = ?", (self._id,))
-            if self.heir is None or not self.heir(self.scratch, self._id, self._lock):
+            undo = self.undo.pop_all()
+            inherited = self.heir is not None and self.heir(self.scratch, self._id, self._lock)
+            if not inherited:
                 for work in waiting:
                     with suppress(OSError):
                         work()
-                self.undo.close()
+                undo.close()
+            with suppress(StoreFull), self._db.write() as db:  # leases of a session without a directory are dead, too
+                db.execute("DELETE FROM lease WHERE session = ?", (self._id,))
+            if not inherited:
                 discard(self.scratch / self._id)
-            self.undo.pop_all()
             os.close(self._lock)
             self._id = ""
             self._claimed = (EVERYTHING[0], set())
