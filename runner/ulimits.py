@@ -38,9 +38,10 @@ def orders(ulimits: Collection[tuple[str, int, int]]) -> list[tuple[int, int, in
         return []
     import resource
 
+    numbers = {name: getattr(resource, f"RLIMIT_{name.upper()}", LOCKS) for name in NAMES}
     told = []
     for name, soft, hard in ulimits:
-        number = LOCKS if name == "locks" else getattr(resource, f"RLIMIT_{name.upper()}")
+        number = numbers[name]
         most = resource.getrlimit(number)[1]
         above = most != resource.RLIM_INFINITY and (hard == -1 or hard > most)
         if above and not _may_raise():
