@@ -234,3 +234,13 @@ def immutable(path: Path) -> Iterator[None]:
             yield
         finally:
             fcntl.ioctl(file, 0x40086602, flags)
+
+
+def test_nothing_is_seen_of_one_that_removed_itself_and_soon_nothing_is_left(shared_pybuild: Pybuild) -> None:
+    name, scratch = f"edge-{os.urandom(4).hex()}", shared_pybuild.root / "scratch"
+    before = {entry.name for entry in scratch.iterdir()}
+    for _ in range(3):  # the name is free at once
+        shared_pybuild("run", "--rm", "--name", name, "busybox", "sh", "-c", "mkdir -p /a/b && echo x > /a/b/c")
+        assert name not in shared_pybuild.text("ps", "-a", "--format", "{{.Names}}")
+        shared_pybuild("inspect", name, code=1)
+    assert soon(lambda: not {entry.name for entry in scratch.iterdir()} - before)

@@ -175,3 +175,63 @@ def test_a_sweeper_between_mkdir_and_open_does_no_harm(tmp_path: Path, monkeypat
     os.close(held)
     assert (tmp_path / name).is_dir()
     assert swept[0].name != name
+
+
+def test_who_inherits_gets_the_directory_and_its_lock(tmp_path: Path) -> None:
+    given: list[tuple[Path, str, int]] = []
+
+    def inherit(folder: Path, name: str, lock: int) -> bool:
+        given.append((folder, name, os.dup(lock)))
+        return True
+
+    store = Store.open(tmp_path / "store")
+    store.session.claim(ONE)
+    store.session.heir = inherit
+    undone: list[int] = []
+    store.session.undo.callback(undone.append, 1)
+    path = store.session.path
+    store.close()
+    ((folder, name, lock),) = given
+    assert (folder / name, undone) == (path, []), "its mounts go with the process"
+    with Store.open(tmp_path / "store") as other:
+        assert leased(other) == set()
+        assert other.sweep() == 0, "somebody is at it"
+        os.close(lock)
+        assert other.sweep() == 1, "who inherited was killed"
+    assert gone(path)
+
+
+def test_what_nobody_inherits_is_removed_as_ever(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    store.session.heir = lambda *_: False
+    path = store.session.path
+    undone: list[int] = []
+    store.session.undo.callback(undone.append, 1)
+    store.close()
+    assert gone(path)
+    assert undone == [1]
+
+
+def test_a_short_log_is_left_and_what_it_says_counts(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from layers import Digest, Store
+store = Store.open(Path(sys.argv[1]))
+store.session.heir = lambda *_: False
+with store.db.write() as db:
+    db.executemany("INSERT INTO lease VALUES ('a', 1, ?)", [(f"{number:0{sys.argv[2]}}",) for number in range(10)])
+store.close()
+os._exit(0)
+"""
+    log, words = tmp_path / "store/db.sqlite-wal", [sys.executable, "-c", script, str(tmp_path / "store")]
+    with Store.open(tmp_path / "store"):
+        pass
+    assert not log.exists()
+    subprocess.run([*words, "9"], check=True)
+    assert log.stat().st_size > 0
+    with Store.open(tmp_path / "store") as store:
+        assert len(leased(store)) == 10
+    assert not log.exists(), "who closes it last has moved it"
+    subprocess.run([*words, "99999"], check=True)
+    assert not log.exists(), "it was long"
