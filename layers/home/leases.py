@@ -170,8 +170,9 @@ class Session:
         try:
             yield lease
         finally:
-            with suppress(StoreFull), self._db.write() as db:  # it lives as long as the session, then
-                db.execute("DELETE FROM lease WHERE session = ? AND holder = ?", (session, holder))
+            if lease.held:
+                with suppress(StoreFull), self._db.write() as db:  # it lives as long as the session, then
+                    db.execute("DELETE FROM lease WHERE session = ? AND holder = ?", (session, holder))
 
     def end(self) -> None:
         """Drop the leases and the scratch directory."""
@@ -207,11 +208,14 @@ class Lease:
         self._session = session
         self._holder = holder
         self._known: set[Digest] = set()
+        self.held = False
+        """Whether there may be a row of it."""
 
     def add(self, *digests: Digest) -> None:
         """Lease these as well; look whether they are here only afterwards."""
         if fresh := set(digests) - self._known:
             rows = [(self._session, self._holder, str(digest)) for digest in fresh]
+            self.held = True
             with self._db.write() as db:
                 db.executemany("INSERT OR IGNORE INTO lease VALUES (?, ?, ?)", rows)
             self._known |= fresh
