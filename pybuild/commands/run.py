@@ -94,6 +94,11 @@ def stay(
     """Run it here, its streams ours (all, or those that are named); its exit code."""
     from builder.containers import Containers
     from builder.containers.sandboxes import expect, numbers
+    from layers import LayerError
+
+    def tidy() -> None:
+        with suppress(LayerError, OSError):  # the next one tries again
+            context.tidy()
 
     stdin = stdin and (not streams or "stdin" in streams)
     if container.settings.tty and stdin and not sys.stdin.isatty():
@@ -113,7 +118,7 @@ def stay(
             container,
             foreground=foreground,
             ids=ids,
-            started=context.tidy,
+            started=tidy,
             warn=exits.warn,
         )
     if state.oom_killed:
