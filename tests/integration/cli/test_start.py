@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.networks import leased
 from tests.support.command import Pybuild
+from tests.support.soon import soon
 
 pytestmark = pytest.mark.root
 OURS = ("builder", "layers", "pybuild", "registry", "runner")
@@ -75,6 +77,7 @@ def test_ps(shared_pybuild: Pybuild, tmp_path: Path) -> None:
 def test_run(shared_pybuild: Pybuild, tmp_path: Path) -> None:
     words = ("run", "--rm", "--network", "none", "busybox", "true")
     shared_pybuild(*words)  # its layers are indexed now
+    assert soon(lambda: not leased(shared_pybuild.root)), "nobody is in a network of which we would have to look"
     found = loaded(shared_pybuild, tmp_path, *words)
     never = NEVER | SPARED | COSTLY
     never |= {"threading", "subprocess", "hashlib", "ipaddress", "csv", "zlib", "base64", "layers.tar"}
