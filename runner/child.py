@@ -9,12 +9,10 @@ filter and capabilities follows seccomp(2): without no_new_privs it needs CAP_SY
 import errno
 import fcntl
 import marshal
-import mmap
 import os
 import resource
 import select
 import struct
-import termios
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 
 from runner.covers import STRICT
@@ -52,7 +50,7 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # the same without enumerations
 
-TIOCGPTPEER, TIOCSPTLCK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x5441, 0x40045431, 0x8913, 0x8914
+TIOCSCTTY, TIOCGPTPEER, TIOCSPTLCK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x540E, 0x5441, 0x40045431, 0x8913, 0x8914
 AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = 2, 1, 2, 5
 KEPT = 3  # the only descriptor beside 0, 1 and 2 that lives until the command does: how failures are told
 TOLD = 4  # and for ENTER, until its birth: how our maker is told of it
@@ -161,7 +159,7 @@ class Child:
         os.close(TOLD)
         os.setsid()
         if self.job.tty:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            fcntl.ioctl(0, TIOCSCTTY, 0)
         control(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def _be_root(self) -> None:
@@ -188,8 +186,7 @@ class Child:
             os._exit(0)
         data = extra[0][2]
         order, *self.given = struct.unpack(f"{len(data) // 4}i", data)
-        with mmap.mmap(order, 0, prot=mmap.PROT_READ) as text:
-            self.job = self.orders.load(text[:])
+        self.job = self.orders.load(os.pread(order, os.fstat(order).st_size, 0))
 
     def _loopback(self) -> None:
         self.at = "loopback"
@@ -226,7 +223,7 @@ class Child:
             root = os.open(b"/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self._open_terminal(open_in(root, b"dev/pts", O_PATH | os.O_DIRECTORY, resolve=STRICT))
         if self.seed.kind == START:
-            fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+            fcntl.ioctl(self.slave, TIOCSCTTY, 0)
         teller = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(self.status))
         teller.sendmsg([b"tty"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", self.master))])
         teller.close()
