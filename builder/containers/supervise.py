@@ -15,7 +15,6 @@ from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
 from builder.containers.foreground import Foreground
-from builder.containers.loop import Loop, Timer
 from builder.containers.restart import pause
 from builder.containers.sandboxes import entering, expect, numbers, order
 from builder.containers.settings import Settings
@@ -31,6 +30,7 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from builder.containers.health import Health
     from builder.containers.journal import Nowhere, Writer
+    from builder.containers.loop import Loop, Timer
     from builder.containers.memory import Hunger
     from builder.containers.orders import Desk
     from builder.containers.prober import Prober
@@ -97,7 +97,6 @@ class Supervisor:
     foreground: Foreground | None
     started: Callable[[], None]
     warn: Callable[[str], None]
-    loop: Loop = field(default_factory=Loop)
     running: Running | None = None
     state: State = field(default_factory=State)
     stopped: bool = False
@@ -108,6 +107,9 @@ class Supervisor:
     hunger: Hunger | None = None
     others: dict[str, Running] = field(default_factory=dict)
     """Commands of `exec -d`, by the ids of their events."""
+    missed: int = 0
+    """A signal that came before there was a loop."""
+    loop: Loop = field(init=False)
     log: Writer | Nowhere = field(init=False)
     board: Switchboard = field(init=False)
     desk: Desk | None = None
@@ -120,14 +122,18 @@ class Supervisor:
         if self.desk is not None:
             return
         from builder.containers import journal, line
+        from builder.containers.loop import Loop
         from builder.containers.orders import Desk
         from builder.containers.switchboard import Switchboard
 
+        self.loop = Loop()
         self.log = journal.writer(self.container)
         self.board = Switchboard(self.loop, self.said, input_ends=self.settings.input_ends)
         self.desk = Desk(self, line.listen(self.container.folder))
         if self.footing.why:
             self.said(2, f"pybuild: {self.footing.why}\n".encode())
+        if self.missed:
+            self.pass_on(self.missed)
 
     @property
     def settings(self) -> Settings:
@@ -154,7 +160,7 @@ class Supervisor:
         if self.desk is not None:
             self.desk.close()
             self.log.close()
-        self.loop.close()
+            self.loop.close()
 
     def live(self) -> State:
         """From the first start to the last end."""
@@ -294,6 +300,9 @@ class Supervisor:
 
     def pass_on(self, number: int) -> None:
         """A signal that we got is the command's; or it ends us, and the container goes on without us."""
+        if self.desk is None:
+            self.missed = number
+            return
         if self.foreground is not None and not self.foreground.proxy:
             self.loop.later(0, lambda: self.leave(128 + number))
         elif self.running is not None:
