@@ -187,10 +187,9 @@ def make_files_as(uid: int, gid: int) -> None:
 
 def rewrite(start: int, end: int, text: bytes) -> None:
     """Name this thread, and write over our own arguments, which lie from `start` to `end`."""
-    name = ctypes.create_string_buffer(text[:15])
-    call("prctl", PR_SET_NAME, name, 0, 0, 0)
+    call("prctl", PR_SET_NAME, text[:15], 0, 0, 0)
     if end > start > 0:
-        ctypes.memmove(start, text[: end - start - 1].ljust(end - start, b"\0"), end - start)
+        (c_char * (end - start)).from_address(start).raw = text[: end - start - 1].ljust(end - start, b"\0")
 
 
 def keep_bounding(mask: int) -> None:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def is_short(text: str) -> bool:
+    """Whether it may be the beginning of an id."""
+    return 2 <= len(text) <= 64 and HEX.issuperset(text)
+
+
 class Images:
     """The images of one store."""
 
@@ -45,7 +50,7 @@ class Images:
         Raises BlobMissing, NameAmbiguous, PlatformMissing, ReferenceInvalid.
         """
         if text.startswith("sha256:"):
-            if len(text) < len("sha256:") + 64 and re.match(SHORT_ID, start := text.removeprefix("sha256:")):
+            if len(text) < len("sha256:") + 64 and is_short(start := text.removeprefix("sha256:")):
                 if found := self._by_prefix(start, platform):
                     return found
                 raise BlobMissing(f"image {text}", self._where)
@@ -58,7 +63,7 @@ class Images:
                 return found
         except ReferenceInvalid as error:
             invalid = error
-        if 2 <= len(text) <= 64 and HEX.issuperset(text):
+        if is_short(text):
             if found := self._by_prefix(text, platform):
                 return found
         elif invalid is not None:
