@@ -12,7 +12,16 @@ import io
 import os
 import sys
 
-from layers import compiled
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the same without enumerations
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ctrl-c while we load would show where we are
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from layers import compiled  # noqa: E402 (the lines above are for it, too)
 
 GARBAGE = 1_000_000
 """Objects between two looks for cycles; Python's own choice is 700."""
@@ -23,7 +32,6 @@ gc.set_threshold(GARBAGE)  # a short life makes little garbage: looking for it c
 from pybuild.catalogue import Listed, chosen, route  # noqa: E402 (it is found there, too)
 from pybuild.later import lean  # noqa: E402
 
-TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import NoReturn
 

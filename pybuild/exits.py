@@ -14,6 +14,12 @@ from collections.abc import Callable
 
 from pybuild.declared import click
 
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the same without enumerations
+
 INTERRUPTED = 130
 USAGE = 2
 CREATING = ("run", "create")
@@ -32,6 +38,8 @@ STYLES = {"error:": "red", "warning:": "yellow", "-->": "cyan", "why:": "magenta
 def conclude(action: Callable[[], object], *, failure: int, debug: bool) -> int:
     """Run a command; tell its error, if any, on stderr; its exit code (what it returned, if that is a number)."""
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # until now it ended us without a word
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         value = action()
         sys.stdout.flush()
         return value if isinstance(value, int) else 0

@@ -154,6 +154,7 @@ def linger(book: Networks, network: Network) -> None:
     Whoever keeps it is a process of its own; if that is killed, the bridge is swept like all that does not live.
     """
     from runner.leaving import leave
+    from runner.net import bridge
 
     path = _lingering(book, network)
     if path.exists():
@@ -165,6 +166,8 @@ def linger(book: Networks, network: Network) -> None:
         with alone():
             if locks.stands(held, path):
                 release(book, network, path)
+            elif not book.store.root.exists():  # whoever removed it could not know
+                bridge.take_down(network.bridge())
 
     try:
         leave(stay, [held])

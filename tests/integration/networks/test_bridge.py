@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +222,15 @@ def test_whoever_keeps_a_bridge_may_be_killed(place: Town) -> None:
     place.pybuild("network", "rm", "kept")  # at once, bridge and all
     assert place.tables() == []
     place.pybuild("network", "create", "--subnet", "10.78.0.0/24", "kept")
+
+
+def test_the_bridge_of_a_store_that_was_deleted_goes(place: Town, tmp_path: Path) -> None:
+    other = replace(place.pybuild, root=tmp_path / "other")
+    other.base("busybox")
+    other("run", "--rm", "busybox", "true")
+    assert place.tables()
+    shutil.rmtree(other.root)
+    assert soon(lambda: not place.tables() and not place.interfaces())
 
 
 def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(place: Town) -> None:
