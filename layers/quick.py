@@ -204,7 +204,16 @@ if not TYPE_CHECKING:
     class NamedTuple(metaclass=Named):
         """As `typing.NamedTuple`."""
 
-    class StrEnum(str):
+    class Many(type):
+        """Of `StrEnum`: a class below is all its values, in order."""
+
+        def __iter__(cls) -> Any:
+            return iter(cls.__members__.values())
+
+        def __len__(cls) -> int:
+            return len(cls.__members__)
+
+    class StrEnum(str, metaclass=Many):
         """As `enum.StrEnum`: texts that are declared in a class below, one value each."""
 
         __slots__ = ()

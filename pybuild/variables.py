@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def written(file: str) -> list[str]:
     lines = [line.removesuffix("\r").lstrip() for line in text.split("\n")]
     found = [line for line in lines if line and not line.startswith("#")]
     for line in found:
-        if re.search(r"\s", line.partition("=")[0]):
+        if any(map(str.isspace, line.partition("=")[0])):
             raise click.UsageError(f"{file}: the name {line.partition('=')[0]!r} has blanks in it")
     return found
 

@@ -279,6 +279,7 @@ def test_texts_of_a_class() -> None:
         assert made("yes") is made.YES
         assert (made.YES, f"{made.NO}", made.NO.short, made.YES.upper()) == ("yes", "no", "n", "YES")
         assert isinstance(made.YES, made)
+        assert ([*made], len(made), "no" in [*made]) == ([made.YES, made.NO], 2, True)
         assert (made.YES.value, type(made.YES.value), str(made.NO)) == ("yes", str, "no")
         assert {made.YES: 1}["yes"] == 1
         for wrong in ("maybe", "YES", "", None):
