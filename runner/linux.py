@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import struct
+from _thread import _count
 
 from layers.foreign import Array, addressof, c_char, c_int, c_long, function, get_errno, text
 from runner.syscalls import table
@@ -176,6 +177,11 @@ def filesystem(descriptor: int) -> int:
 def control(option: int, *arguments: int) -> int:
     """prctl(2)."""
     return call("prctl", option, *(*arguments, 0, 0, 0, 0)[:4])
+
+
+def has_threads() -> bool:
+    """Whether this process has other threads. Python counts those of a parent, too, after a fork."""
+    return bool(_count()) and len(os.listdir("/proc/self/task")) > 1
 
 
 def make_files_as(uid: int, gid: int) -> None:

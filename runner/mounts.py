@@ -8,7 +8,7 @@ on its lowers (redirect_dir, metacopy, index, xino) are always off: the upper di
 
 import errno
 import os
-from _thread import _count, allocate_lock
+from _thread import allocate_lock
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,7 +56,7 @@ def enter() -> None:
     """
     if os.getpid() in _entered:
         return
-    if _count():
+    if linux.has_threads():
         raise SandboxUnavailable(
             "a mount namespace of its own must be entered before threads start", "call enter() first"
         )

@@ -9,12 +9,11 @@ locks (flock(2)) on files in the runtime directory, so nothing has to run in bet
 import atexit
 import fcntl
 import os
-from _thread import _count
 from contextlib import suppress
 from pathlib import Path
 
 from runner.errors import SandboxUnavailable
-from runner.linux import CLONE_NEWUSER, setns, unshare
+from runner.linux import CLONE_NEWUSER, has_threads, setns, unshare
 
 OWNER = "PYBUILD_ROOTLESS_UID"
 """The variable that tells our own further processes that they are inside, and whose."""
@@ -42,7 +41,7 @@ def enter() -> None:
     inside = uid == 0 and OWNER in os.environ
     if _held or STANDING in os.environ or (uid == 0 and not inside):
         return
-    if _count() and not inside:
+    if not inside and has_threads():
         raise SandboxUnavailable("who is not root must enter a user namespace before threads start", "do that first")
     folder = _folder(int(os.environ[OWNER]) if inside else uid)
     turn = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -58,17 +58,17 @@ class Stubs:
             there = os.stat(stub.name, dir_fd=stub.parent, follow_symlinks=False)
             if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
                 return  # the command has put something of its own here
-            if stat.S_ISDIR(there.st_mode):
-                try:
+            try:
+                if stat.S_ISDIR(there.st_mode):
                     os.rmdir(stub.name, dir_fd=stub.parent)
-                except OSError as problem:
-                    if problem.errno == errno.ENOTEMPTY:
-                        return  # the command has filled it, so it is the command's now
-                    raise
-            elif there.st_size == 0:
-                os.unlink(stub.name, dir_fd=stub.parent)
-            else:
-                return
+                elif there.st_size == 0:
+                    os.unlink(stub.name, dir_fd=stub.parent)
+                else:
+                    return
+            except OSError as problem:
+                if problem.errno in (errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR):
+                    return  # somebody has filled it, or put something else there since we looked: it is not ours now
+                raise
             os.utime(b"/proc/self/fd/%d" % stub.parent, ns=stub.times)
 
 

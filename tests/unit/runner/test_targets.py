@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -108,3 +109,23 @@ def test_any_path_stays_inside_and_leaves_nothing(root: int, inside: Path, outsi
         else:
             assert found == str(inside) or found.startswith(f"{inside}/")
     assert (sorted(inside.rglob("*")), sorted(outside.rglob("*")), len(os.listdir("/proc/self/fd"))) == before
+
+
+@pytest.mark.parametrize("directory", [True, False])
+def test_what_is_swapped_while_it_is_looked_at_stays(
+    root: int, inside: Path, directory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = inside / "made"
+    look = os.stat
+
+    def swap(path: bytes, **more: Any) -> os.stat_result:
+        seen = look(path, **more)
+        if path == b"made":
+            made.rename(inside / "before")
+            made.symlink_to("etc") if directory else made.mkdir()
+        return seen
+
+    with Stubs() as stubs:
+        os.close(find(root, b"made", directory=directory, stubs=stubs))
+        monkeypatch.setattr(os, "stat", swap)
+    assert made.exists()
