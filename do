@@ -53,6 +53,8 @@ venv() {
         [ -x .venv/bin/python ] || python3 -m venv .venv
         .venv/bin/python -m pip install -q --upgrade 'pip>=25.1' </dev/null >&2
         .venv/bin/python -m pip install -q --editable . --group dev </dev/null >&2
+        # Nobody here needs it, and until Python 3.12 it is part of every start; where it is not there, that is said.
+        .venv/bin/python -m pip uninstall -q -y setuptools </dev/null >/dev/null 2>&1
         touch $stamp
     fi
     # pip compiles what it installs, but not an editable tree; without this every start would compile it again.
