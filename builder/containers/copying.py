@@ -169,8 +169,7 @@ def spread(source: Root, path: str, into: int, *, owner: Owner) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     try:
-        for name in os.listdir(outof):
-            _one(outof, os.fsencode(name), into, os.fsencode(name), owner)
+        _all(outof, into, owner)
         _attributes(into, os.fstat(outof), owner)
     finally:
         os.close(outof)
@@ -180,11 +179,16 @@ def _contents(source: Root, path: str, target: Root, dest: str, owner: Owner) ->
     outof = source.open(path, os.O_RDONLY | os.O_DIRECTORY)
     into = target.open(dest, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for name in os.listdir(outof):
-            _one(outof, os.fsencode(name), into, os.fsencode(name), owner)
+        _all(outof, into, owner)
     finally:
         os.close(outof)
         os.close(into)
+
+
+def _all(outof: int, into: int, owner: Owner) -> None:
+    """Copy every name of an open directory into another one."""
+    for name in os.listdir(outof):
+        _one(outof, os.fsencode(name), into, os.fsencode(name), owner)
 
 
 def _directory(outof: int, into: int, name: bytes, owner: Owner) -> None:
@@ -198,8 +202,7 @@ def _directory(outof: int, into: int, name: bytes, owner: Owner) -> None:
     except OSError as error:
         raise PathInvalid(f"{os.fsdecode(name)} is no directory: a directory cannot be copied over it") from error
     try:
-        for child in os.listdir(outof):
-            _one(outof, os.fsencode(child), made, os.fsencode(child), owner)
+        _all(outof, made, owner)
         _attributes(made, os.fstat(outof), owner)
     finally:
         os.close(made)

@@ -71,12 +71,9 @@ def inspect(
             failed = True
             tell(f"error: {error.message}")
     if template and template != "json":
-        from pybuild.formats.table import unescaped
-        from pybuild.formats.template import Template
+        from pybuild.formats.described import render
 
-        parsed = Template(unescaped(template))
-        for value in (*found, *elsewhere):
-            click.echo(parsed.render(value))
+        render((*found, *elsewhere), template)
     elif template == "json":
         for value in (*found, *elsewhere):
             click.echo(json.dumps(value, ensure_ascii=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -136,25 +135,9 @@ def list_(context: Context, quiet: bool, no_trunc: bool, filters: Sequence[str],
 def inspect(context: Context, names: Sequence[str], template: str | None, verbose: bool) -> int:
     """Show all that is known of networks and who is in them, as JSON."""
     from builder.networks.errors import NetworkMissing
-    from pybuild.exits import tell
+    from pybuild.formats.described import describe
 
-    found, failed = [], False
-    for name in names:
-        try:
-            found.append(described(context, name))
-        except NetworkMissing as error:
-            failed = True
-            tell(f"error: {error}")
-    if template and template != "json":
-        from pybuild.formats.table import unescaped
-        from pybuild.formats.template import Template
-
-        parsed = Template(unescaped(template))
-        for value in found:
-            click.echo(parsed.render(value))
-    else:
-        click.echo(json.dumps(found, indent=None if template else 4, ensure_ascii=False))
-    return int(failed)
+    return describe(names, lambda name: described(context, name), NetworkMissing, template)
 
 
 @network.command(epilog="\b\nExample:\n  pybuild network rm back")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -90,25 +89,9 @@ def list_(context: Context, quiet: bool, filters: Sequence[str], template: str |
 def inspect(context: Context, names: Sequence[str], template: str | None) -> int:
     """Show all that is known of volumes, as JSON."""
     from builder.containers.volumes import VolumeMissing
-    from pybuild.exits import tell
+    from pybuild.formats.described import describe
 
-    found, failed = [], False
-    for name in names:
-        try:
-            found.append(_book(context).get(name).describe())
-        except VolumeMissing as error:
-            failed = True
-            tell(f"error: {error}")
-    if template and template != "json":
-        from pybuild.formats.table import unescaped
-        from pybuild.formats.template import Template
-
-        parsed = Template(unescaped(template))
-        for value in found:
-            click.echo(parsed.render(value))
-    else:
-        click.echo(json.dumps(found, indent=None if template else 4, ensure_ascii=False))
-    return int(failed)
+    return describe(names, lambda name: _book(context).get(name).describe(), VolumeMissing, template)
 
 
 @volume.command(epilog="\b\nExample:\n  pybuild volume rm data")
