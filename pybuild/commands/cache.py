@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
 
 from pybuild import units
+from pybuild.asking import removing
 from pybuild.formats import filters as wanted
 from pybuild.formats.table import emit
 from pybuild.wiring import Context
@@ -89,10 +89,7 @@ def prune(
 
     chosen = wanted.parse(filters, FILTERS)
     if not force and not dry_run:
-        if not sys.stdin.isatty():
-            raise click.UsageError("this removes results of builds; say --force where nobody can be asked")
-        if not click.confirm("This removes results that builds have kept. Go on?", err=True):
-            raise click.ClickException("nothing was removed")
+        removing("results that builds have kept")
     if chosen.keys() - {"until", "unused-for"}:
         if keep_storage is not None:
             raise click.UsageError("--keep-storage goes with filters of age only")

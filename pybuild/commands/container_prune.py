@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild import units
+from pybuild.asking import removing
 from pybuild.formats import filters as wanted
 from pybuild.wiring import Context
 
@@ -32,10 +32,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
 
     rules = chosen(wanted.parse(filters, FILTERS), None)
     if not force:
-        if not sys.stdin.isatty():
-            raise click.UsageError("this removes every container that does not run; say --force where nobody is asked")
-        if not click.confirm("This removes every container that does not run. Go on?", err=True):
-            raise click.ClickException("nothing was removed")
+        removing("every container that does not run")
     book = Containers(context.store)
     gone, freed = [], 0
     for one in idle(context, rules):

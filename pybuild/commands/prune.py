@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pybuild import units
+from pybuild.asking import removing
 from pybuild.formats import filters as wanted
 from pybuild.wiring import Context
 
@@ -78,12 +78,9 @@ def prune(
             raise click.UsageError(f"--keep-storage: {error}") from error
     if not force and not dry_run:
         what = "every image that no container uses, and the build cache" if everything else "images without a name"
-        if not sys.stdin.isatty():
-            raise click.UsageError(f"this removes {what}; say --force where nobody can be asked")
         what += ", and every container that does not run" if containers else ""
         what += ", and every volume without a name that no container refers to" if volumes else ""
-        if not click.confirm(f"This removes {what}. Go on?", err=True):
-            raise click.ClickException("nothing was removed")
+        removing(what)
     if not dry_run:
         from layers.home import room
         from runner.sweep import sweep

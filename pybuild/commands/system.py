@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from pybuild import __version__, units
+from pybuild.asking import removing
 from pybuild.commands.events import events
 from pybuild.formats.table import emit
 from pybuild.wiring import Context
@@ -90,10 +91,7 @@ def prune_(context: click.Context, everything: bool, force: bool, volumes: bool,
         what = "all containers that do not run, networks without containers, "
         what += "images without a container and the build cache" if everything else "and images without a name"
         what += ", and volumes without a name" if volumes else ""
-        if not sys.stdin.isatty():
-            raise click.UsageError(f"this removes {what}; say --force where nobody can be asked")
-        if not click.confirm(f"This removes {what}. Go on?", err=True):
-            raise click.ClickException("nothing was removed")
+        removing(what)
     context.invoke(prune, everything=everything, force=True, containers=True, volumes=volumes, filters=filters)
     for name in unused(context.obj, rules):
         click.echo(f"Deleted network: {name}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from pybuild.asking import removing
 from pybuild.formats import filters as wanted
 from pybuild.variables import pairs
 from pybuild.wiring import Context
@@ -132,10 +132,7 @@ def prune(context: Context, everything: bool, force: bool, filters: Sequence[str
     everything = everything or any(map(wanted.boolean, rules.get("all", ())))
     if not force:
         what = f"all volumes{'' if everything else ' without a name'} that no container refers to, with their files"
-        if not sys.stdin.isatty():
-            raise click.UsageError(f"this removes {what}; say --force where nobody can be asked")
-        if not click.confirm(f"This removes {what}. Go on?", err=True):
-            raise click.ClickException("nothing was removed")
+        removing(what)
     gone, freed = unused(context, rules, everything=everything)
     EventLog(context.store.root).append("volume", "prune", "", {"reclaimed": str(freed)})
     if gone:
