@@ -24,7 +24,7 @@ from bench.floor import plain_put
 from bench.profile import native_diff, where_time_goes
 from bench.tools import Docker, Podman, Pybuild, Tool, ToolFailed, buildah, newest_docker
 from bench.workload import Workload
-from runner import mounts
+from runner import private
 from tests.support.bases import rootfs
 from tests.support.registry import registry_server
 
@@ -47,7 +47,7 @@ def main() -> int:
     cases = [case for case in CASES if "build" in asked.parts and (not asked.only or case.name in asked.only)]
     for package in ("builder", "layers", "pybuild", "registry", "runner"):  # as an installation would
         compileall.compile_dir(PAGE.parent.parent / package, quiet=1)
-    mounts.enter()  # what tools leave mounted is theirs and ours alone, and goes with this process
+    private.enter()  # what tools leave mounted is theirs and ours alone, and goes with this process
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pb-bench-", dir="/var/tmp")))
         tools = _tools(folder, stack, asked.tools)

@@ -3,6 +3,10 @@
 Python looks through directories for each module, asks the disk about two files and reads one: 0.05 ms, a hundred times
 over at each start. Here one file holds what those files hold, and of a module only its source is asked for, by size and
 times: what is not just as it was is left to Python. `layers.compiling` writes the file.
+
+It knows courses, too: all that a command loads, in the order in which Python has done with it. A course is run through
+in one go (`hasten`), which spares half of what is left: 0.025 ms for each, with which Python sees that somebody else
+is not just loading the same. What a course does not know is loaded when it is needed, as ever.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import errno
 import marshal
 import os
 import sys
-from _frozen_importlib import ModuleSpec  # importlib.machinery's, which is loaded already
+from _frozen_importlib import ModuleSpec, module_from_spec  # importlib's, which is loaded already
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader, cache_from_source
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -21,12 +25,15 @@ if TYPE_CHECKING:
 
     Entry = tuple[int, int, int, int, int, bool]
     """Where its code begins, its length; what `state` says of its source; whether it is a package."""
+    Table = dict[str, Entry]
+    Courses = dict[str, tuple[int, int, tuple[str, ...]]]
+    """Where the codes of all modules of one begin, their length; the modules."""
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGES = ("builder", "layers", "pybuild", "registry", "runner")
 PLACE = cache_from_source(f"{ROOT}/layers/ours.py").removesuffix(".pyc") + ".bundle"
 LIBRARY = os.path.dirname(os.__file__)
-HEAD = b"%b %b %b 2\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
+HEAD = b"%b %b %b 3\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
 """How the file begins: which Python understands it, for which trees it is (code knows its files), its format."""
 LENGTH = 8
 """Bytes of the number that follows: how long the table is, after which the code begins."""
@@ -35,8 +42,8 @@ LENGTH = 8
 class Bundle:
     """A finder (importlib.abc.MetaPathFinder) of the modules that are in the file."""
 
-    def __init__(self, descriptor: int, table: dict[str, Entry], begin: int) -> None:
-        self.descriptor, self.table, self.begin = descriptor, table, begin
+    def __init__(self, descriptor: int, table: Table, courses: Courses, begin: int) -> None:
+        self.descriptor, self.table, self.courses, self.begin = descriptor, table, courses, begin
         self.file = os.fstat(descriptor)
         self.missed = False
         """Whether something of ours was asked for that it has not, or not as it is now."""
@@ -53,7 +60,8 @@ class Bundle:
             head = os.pread(descriptor, start, 0)
             length = int.from_bytes(head[len(HEAD) :], "little")
             if head.startswith(HEAD):
-                return cls(descriptor, marshal.loads(os.pread(descriptor, length, start)), start + length)
+                table, courses = marshal.loads(os.pread(descriptor, length, start))
+                return cls(descriptor, table, courses, start + length)
         except (EOFError, TypeError, ValueError):  # torn by a power cut
             pass
         os.close(descriptor)
@@ -76,11 +84,39 @@ class Bundle:
             spec.submodule_search_locations = [folder]
         return spec
 
+    def run(self, course: str) -> None:
+        """Load what is on a course and not here yet. What one of its modules raises is raised."""
+        if course not in self.courses:
+            return
+        begin, length, names = self.courses[course]
+        here = sys.modules
+        specs = [None if name in here else self.find_spec(name) for name in names]
+        try:
+            codes = marshal.loads(self.read(begin, length))
+        except (EOFError, OSError, TypeError, ValueError):
+            return
+        for name, spec, code in zip(names, specs, codes, strict=True):
+            parent, _, own = name.rpartition(".")
+            if spec is None or (parent and parent not in here):
+                continue
+            here[name] = module = module_from_spec(spec)
+            try:
+                exec(code, module.__dict__)
+            except BaseException:
+                del here[name]
+                raise
+            if parent:
+                setattr(here[parent], own, module)
+
     def code(self, name: str) -> bytes:
-        """A module's code, as `marshal` has it. Raises OSError if the file was closed, as a child of ours may have."""
+        """A module's code, as `marshal` has it. Raises OSError as `read`."""
+        begin, length, *_ = self.table[name]
+        return self.read(begin, length)
+
+    def read(self, begin: int, length: int) -> bytes:
+        """A part of the codes. Raises OSError if the file was closed, as a child of ours may have."""
         if not os.path.samestat(os.fstat(self.descriptor), self.file):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        begin, length, *_ = self.table[name]
         return os.pread(self.descriptor, length, self.begin + begin)
 
 
@@ -119,6 +155,12 @@ def lead() -> None:
     """Have our modules found in the file from now on, if there is one."""
     if (bundle := Bundle.open()) is not None:
         sys.meta_path.insert(0, bundle)
+
+
+def hasten(course: str) -> None:
+    """Load all that is on a course, if there is a file that knows it."""
+    if (bundle := leading()) is not None:
+        bundle.run(course)
 
 
 def leading() -> Bundle | None:

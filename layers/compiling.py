@@ -1,13 +1,16 @@
 """Writes the file of `layers.compiled`: under the conditions of Python's own, and beside them (`__pycache__`).
 
 A command adds what it had to load from elsewhere (`keep`); `python -m layers.compiling` writes everything there is of
-ours. Of Python's own modules those are in it that `run` loads.
+ours. Of Python's own modules those are in it that `run` loads. A module that says `COURSE = (...)`, names of what it
+will surely need later, is the head of a course: a process that loads just that shows what is on it. Other heads among
+them are those whose courses come before.
 """
 
 from __future__ import annotations
 
 import marshal
 import os
+import subprocess
 import sys
 from _frozen_importlib_external import SourceFileLoader
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ from layers.compiled import HEAD, LENGTH, PACKAGES, PLACE, ROOT, Bundle, leading
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from layers.compiled import Entry
+    from layers.compiled import Courses, Table
 
 STANDARD = dict.fromkeys(
     "__future__ _weakrefset collections.abc contextlib copyreg ctypes._endian enum fnmatch functools heapq "
@@ -26,6 +29,20 @@ STANDARD = dict.fromkeys(
     False,
 ) | dict.fromkeys("collections ctypes importlib json re".split(), True)
 """Modules of Python's own library, and whether it is a package."""
+
+
+SIGN = "COURSE"
+LOADING = f"""
+import sys
+sys.path.insert(0, sys.argv[1])
+head = sys.argv[2]
+__import__(head)
+names = sys.modules[head].{SIGN}
+for name in names:
+    __import__(name)
+print(*[name for name in names if hasattr(sys.modules[name], "{SIGN}")])
+print(*sys.modules)
+"""
 
 
 def keep() -> None:
@@ -46,8 +63,8 @@ def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str =
 
     Raises OSError.
     """
-    table: dict[str, Entry] = {}
-    codes: list[bytes] = []
+    table: Table = {}
+    codes: dict[str, bytes] = {}
     begin = 0
     known = {} if older is None else older.table
     for name, package in {**{name: entry[5] for name, entry in known.items()}, **modules}.items():
@@ -60,15 +77,48 @@ def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str =
         else:
             continue  # it has gone, or is being written just now
         table[name] = (begin, len(code), *then, package)
-        codes.append(code)
+        codes[name] = code
         begin += len(code)
-    head = marshal.dumps(table)
+    courses: Courses = {}
+    for head, (names, together) in _courses(table, codes, older).items():
+        codes[f"{head}.{SIGN}"] = together
+        courses[head] = begin, len(together), names
+        begin += len(together)
+    directory = marshal.dumps((table, courses))
     fresh = f"{place}.{os.getpid()}"
     with open(fresh, "wb") as file:
-        file.writelines((HEAD, len(head).to_bytes(LENGTH, "little"), head, *codes))
+        file.writelines((HEAD, len(directory).to_bytes(LENGTH, "little"), directory, *codes.values()))
         file.flush()
         os.fsync(file.fileno())  # else a power cut could leave it torn, under its name
     os.replace(fresh, place)
+
+
+def _courses(
+    table: Table, codes: Mapping[str, bytes], older: Bundle | None
+) -> dict[str, tuple[tuple[str, ...], bytes]]:
+    """The modules of every course, and their code as one; those of the older file whose modules are as they were."""
+    loaded = {name: marshal.loads(code) for name, code in codes.items()}
+    found: dict[str, tuple[tuple[str, ...], bytes]] = {}
+    before: dict[str, list[str]] = {}
+    for head in [name for name, code in loaded.items() if SIGN in code.co_names]:
+        begin, length, names = (0, 0, ()) if older is None else older.courses.get(head, (0, 0, ()))
+        if (
+            older is not None
+            and names
+            and all(table.get(one, ())[1:] == older.table[one][1:] for one in (head, *names))
+        ):
+            found[head] = names, older.read(begin, length)
+        else:
+            words = [sys.executable, "-c", LOADING, ROOT, head]
+            said = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True).stdout
+            heads, _, modules = said.partition("\n")
+            before[head] = heads.split()
+            found[head] = tuple(name for name in modules.split() if name in table and name not in STANDARD), b""
+    for head, heads_before in before.items():
+        gone = {name for one in heads_before for name in found.get(one, ((), b""))[0]}
+        names = tuple(name for name in found[head][0] if name not in gone)
+        found[head] = names, marshal.dumps(tuple(loaded[name] for name in names))
+    return found
 
 
 def everything() -> dict[str, bool]:

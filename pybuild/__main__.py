@@ -35,8 +35,6 @@ from pybuild.later import lean  # noqa: E402
 if TYPE_CHECKING:
     from typing import NoReturn
 
-WANTED = "PYBUILD_ROOTLESS_WANTED"
-"""Set where a process shall know users by other numbers (`runner.remap`)."""
 DETACHED = frozenset({"-d", "--detach"})
 """Where one of these is said, it is mostly another process that needs a sandbox; ours is made then when it does."""
 
@@ -47,19 +45,15 @@ def main() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
     words = sys.argv[1:]
     listed = chosen(route(words))
-    lean("pathlib")
     if listed is not None and "--help" not in words:
-        if listed.helped:
-            from layers.helper import start
+        prepare(listed, sandbox=listed.sandbox and DETACHED.isdisjoint(words))
+    lean("pathlib")
+    if listed is not None and listed.declared and "--help" not in words:
+        compiled.hasten(listed.target.partition(":")[0])
+        from pybuild.usual import run_usual
 
-            start()
-        if listed.sandbox or (listed.files and (os.geteuid() or WANTED in os.environ)):
-            prepare(listed, sandbox=listed.sandbox and DETACHED.isdisjoint(words))
-        if listed.declared:
-            from pybuild.usual import run_usual
-
-            if (code := run_usual(words, listed)) is not None:
-                leave(code)
+        if (code := run_usual(words, listed)) is not None:
+            leave(code)
     lean("click")
     from pybuild.cli import run
 
@@ -68,11 +62,20 @@ def main() -> None:
 
 def prepare(listed: Listed, *, sandbox: bool) -> None:
     """Get what a command needs before anything else, or end with the reason why that cannot be had."""
-    from pybuild.wiring import prepare_rights, prepare_sandbox
+    if listed.helped:
+        from layers.helper import start
+
+        start()
+    if sandbox:
+        compiled.hasten("pybuild.first")
+    from pybuild import first
+
+    if not sandbox and not (listed.files and first.has_to_enter()):
+        return
     from runner.errors import RunnerError
 
     try:
-        (prepare_sandbox if sandbox else prepare_rights)()
+        (first.begin if sandbox else first.be_root)()
     except RunnerError as problem:
         from pybuild.exits import conclude
 

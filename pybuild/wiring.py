@@ -1,14 +1,14 @@
 """Which implementation stands behind which face: the only file that picks.
 
 A `Context` is made before every command and makes its parts when they are first asked for, so a command pays for what
-it uses. What has to happen before the first thread (`prepare_sandbox`) is called by `pybuild.__main__`.
+it uses. What has to happen before the first thread (`pybuild.first`) is called by `pybuild.__main__`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 
 from layers.quick import dataclass
@@ -36,30 +36,18 @@ else:
 _spawner: Spawner | None = None
 
 
-def prepare_rights() -> None:
-    """Be root, if only in a user namespace, so that files of everybody in images can be kept and removed."""
-    from runner import rootless
-
-    rootless.enter()
-
-
 def prepare_sandbox() -> None:
-    """Enter a private mount namespace and start the spawner; once, while this process is small and single-threaded.
+    """Have a spawner, from the beginning of this process (`pybuild.first`) or from now on, while there are no threads.
 
-    The spawner gets ready on another processor while this one reads Dockerfiles; if nothing is to be run after all,
-    it ends with us.
+    Raises SandboxUnavailable and what else `begin` raises.
     """
     global _spawner  # noqa: PLW0603 (the one thing that must exist before everything else)
-    if _spawner is not None:
-        return
-    from runner import SandboxUnavailable, mounts
-    from runner.spawner import Spawner
+    if _spawner is None:
+        from pybuild.first import begin, begun
+        from runner.spawner import Spawner
 
-    prepare_rights()
-    mounts.enter()
-    _spawner = Spawner()
-    with suppress(SandboxUnavailable):  # said again, and aloud, when something is to be run
-        _spawner.warm()
+        begin()
+        _spawner = Spawner(launched=begun())
 
 
 def bequeath(folder: Path, name: str, lock: int) -> bool:

@@ -1,9 +1,8 @@
-"""Mounts of this process: a private namespace for them, and overlays.
+"""Mounts of this process, in the namespace that it has for them (`runner.private`), and overlays.
 
-`enter` is called once, before threads start: from then on no mount of ours is seen by the host, and the kernel takes
-all of them away with the process, even after SIGKILL. `overlay` prefers the mount API by descriptor (no limit on the
-length of paths) and falls back to mount(2) with short names. Options that make an overlay's upper directory depend
-on its lowers (redirect_dir, metacopy, index, xino) are always off: the upper directory must be readable on its own.
+`overlay` prefers the mount API by descriptor (no limit on the length of paths) and falls back to mount(2) with short
+names. Options that make an overlay's upper directory depend on its lowers (redirect_dir, metacopy, index, xino) are
+always off: the upper directory must be readable on its own.
 """
 
 import errno
@@ -17,9 +16,6 @@ from runner import linux
 from runner.errors import SandboxUnavailable
 from runner.linux import (
     AT_FDCWD,
-    CLONE_NEWNS,
-    MS_REC,
-    MS_SLAVE,
     NODEV,
     NOEXEC,
     NOSUID,
@@ -32,42 +28,20 @@ from runner.linux import (
     map_owners,
     mount,
     new_mount,
-    unshare,
 )
 from runner.loops import attach as attach_loop
 from runner.owners import nested
+from runner.private import entered
 from runner.targets import Stubs, find
 
 MOST_LOWERS = 500  # OVL_MAX_STACK of the kernel
 SWITCHES = {b"redirect_dir": b"off", b"metacopy": b"off", b"index": b"off", b"xino": b"off"}
-_entered: set[int] = set()
 MOST_VIEWS = 64
 """Mounts of lower directories that are kept for the next overlay."""
 _views: dict[tuple[Path, int], int] = {}
 _views_turn = allocate_lock()
 _uppers: dict[Path, int] = {}
 """Mounts of upper directories, by where their overlays are mounted: let go of with them, for the same reason."""
-
-
-def enter() -> None:
-    """Give this process a private mount namespace, once.
-
-    Raises SandboxUnavailable without the right to, or with threads.
-    """
-    if os.getpid() in _entered:
-        return
-    if linux.has_threads():
-        raise SandboxUnavailable(
-            "a mount namespace of its own must be entered before threads start", "call enter() first"
-        )
-    try:
-        unshare(CLONE_NEWNS)
-        mount(None, b"/", None, MS_REC | MS_SLAVE)
-    except PermissionError as problem:
-        raise SandboxUnavailable(
-            "this process may not make a mount namespace", "run as root, or with CAP_SYS_ADMIN"
-        ) from problem
-    _entered.add(os.getpid())
 
 
 def overlay(
@@ -133,7 +107,7 @@ def memory(target: Path) -> None:
 
     Raises SandboxUnavailable before `enter`, as the host would see it.
     """
-    if os.getpid() not in _entered:
+    if not entered():
         raise SandboxUnavailable(
             "a mount for this process alone needs a mount namespace of its own", "call enter() first"
         )
@@ -156,7 +130,7 @@ def shown(sources: Iterable[tuple[Path, str]], root: int) -> Iterator[None]:
 
     Raises OSError; SandboxUnavailable before `enter`, as the host would see it.
     """
-    if os.getpid() not in _entered:
+    if not entered():
         raise SandboxUnavailable("what a container has mounted is shown to one process only", "call enter() first")
     with ExitStack() as undo:
         for source, path in sources:

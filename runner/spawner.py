@@ -1,14 +1,10 @@
-"""Our end of the spawner: a small process, made by exec, that makes the steps.
+"""Our end of the spawner, the small process that makes the steps: what it is told, and what it answers.
 
-Exec and not fork: a threaded interpreter cannot be forked safely, a small one clones faster, and only so can its
-executable be a read-only mount of its own, which a hostile image that runs "/proc/self/exe" cannot write through. It
-is started without waiting for it, so its start overlaps with other work; the first job waits in the socket.
+Nobody waits until it is ready: the first job waits in the socket.
 """
 
-import fcntl
 import marshal
 import os
-import sys
 from _thread import LockType, allocate_lock
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -17,14 +13,11 @@ from pathlib import Path
 from layers.quick import dataclass, field
 from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.job import HUSH, LITTER, MAP, REFUSED, Job, Seed
-from runner.linux import AT_FDCWD, RDONLY, change_mount, copy_mount
+from runner.launch import Launched, launch
 from runner.sockets import Socket
 
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
-_HOME = str(Path(__file__).resolve().parent.parent)
 _LARGEST = 4096  # bytes of an answer
 _DEAD, _LOOK = "the process that starts sandboxes has died", "look for its message above or in the kernel log"
-CHANNEL = 3  # where runner.zygote finds its socket
 
 
 @dataclass(slots=True)
@@ -150,15 +143,19 @@ def _told(status: Socket) -> tuple[bytes, list[int]]:
 class Spawner:
     """Starts its process when first needed, again if it was lost, and ends it on `close`. Threads may share it.
 
-    `module` is whose `serve` the process runs.
+    `module` is whose `serve` the process runs; `launched` one that runs it already.
     """
 
     module: str = "runner.zygote"
-    _channel: Socket | None = None
-    _pid: int = 0
-    _program: int = -1
-    """The mount that it was executed from, kept open: the kernel makes whoever lets go of it wait."""
+    launched: Launched | None = None
+    _lost: int = -1
+    """The executable of a process that was lost, for the next."""
     _lock: LockType = field(default_factory=allocate_lock)
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 while there is none."""
+        return 0 if self.launched is None else self.launched.pid
 
     def warm(self) -> None:
         """Start the process now, so that it is ready when the first job comes."""
@@ -168,20 +165,16 @@ class Spawner:
     def close(self) -> None:
         """End the process and everything it has started."""
         with self._lock:
-            if self._channel is not None:
-                self._channel.close()
-                self._channel = None
-                with suppress(ChildProcessError):
-                    os.waitpid(self._pid, 0)
-            if self._program >= 0:
-                os.close(self._program)
-                self._program = -1
+            self._lose()
+            if self._lost >= 0:
+                os.close(self._lost)
+                self._lost = -1
 
     def hush(self) -> None:
         """Let it say nothing any more: its stderr is its maker's, which others may wait to see closed."""
         with self._lock:
-            if self._channel is not None:
-                self._channel.send(HUSH)
+            if self.launched is not None:
+                self.launched.channel.send(HUSH)
 
     def bequeath(self, folder: Path, name: str, kept: Sequence[int]) -> bool:
         """Have a directory in `folder` removed, mostly after we have ended; False if there is nobody who would.
@@ -191,9 +184,10 @@ class Spawner:
         place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with self._lock:
-                if self._channel is None:
+                if self.launched is None:
                     return False
-                self._channel.send_with(LITTER + os.fsencode(name), [place, self._program, *kept])
+                words = LITTER + os.fsencode(name)
+                self.launched.channel.send_with(words, [place, self.launched.program, *kept])
         except OSError:  # it was killed
             return False
         finally:
@@ -224,55 +218,25 @@ class Spawner:
             try:
                 self._connect().send_with(message, descriptors)
             except (BrokenPipeError, ConnectionResetError):
-                if self._channel is not None:
-                    self._channel.close()
-                    self._channel = None
-                    os.waitpid(self._pid, 0)
+                self._lose()
                 self._connect().send_with(message, descriptors)
 
     def _connect(self) -> Socket:
-        if self._channel is None:
-            if self._program < 0:
-                self._program = _sealed()
-            ours, theirs = Socket.pair()
-            with theirs:
-                self._pid = _launch(self._program, theirs.fileno(), self.module)
-            self._channel = ours
-        return self._channel
+        if self.launched is None:
+            self.launched = launch(self.module, self._lost)
+        return self.launched.channel
+
+    def _lose(self) -> None:
+        """Let the process end, or see that it has."""
+        if self.launched is not None:
+            gone, self.launched = self.launched, None
+            self._lost = gone.program
+            gone.channel.close()
+            with suppress(ChildProcessError):
+                os.waitpid(gone.pid, 0)
 
 
 def _in_memory(text: bytes) -> int:
     descriptor = os.memfd_create("job")
     os.write(descriptor, text)
     return descriptor
-
-
-def _sealed() -> int:
-    """Our interpreter on a read-only mount of its own. Raises SandboxUnavailable."""
-    try:
-        # By its path: /proc/self/exe lies on a mount of the namespace that this process has left.
-        sealed = copy_mount(AT_FDCWD, os.fsencode(os.path.realpath(sys.executable)))
-        change_mount(sealed, add=RDONLY)
-        sealed, low = fcntl.fcntl(sealed, fcntl.F_DUPFD_CLOEXEC, 10), sealed  # out of the way of CHANNEL
-        os.close(low)
-    except OSError as problem:
-        raise SandboxUnavailable(
-            f"this process may not make mounts ({problem.strerror})", "run as root, or with CAP_SYS_ADMIN"
-        ) from problem
-    return sealed
-
-
-def _launch(program: int, channel: int, module: str) -> int:
-    """Exec our interpreter, with `channel` and nothing else of ours."""
-    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_DUP2, channel, CHANNEL),
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-    ]
-    try:
-        os.fstat(2)
-    except OSError:
-        actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
-    python = os.path.realpath(sys.executable)
-    arguments = [python, "-I", "-S", "-X", "utf8", "-c", _BOOT.format(module), _HOME]
-    return os.posix_spawn(f"/proc/self/fd/{program}", arguments, {}, file_actions=actions, setsid=True)

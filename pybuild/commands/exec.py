@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from builder.containers.foreground import Foreground
     from runner import Sandbox
 
-
+COURSE = (
+    "pybuild.first",
+    "pybuild.usual",
+    "layers.home.store",
+    "runner.native",
+    "runner.cgroups",
+    "runner.guard",
+    "builder.containers.control",
+    "builder.containers.foreground",
+    "builder.containers.sandboxes",
+    "builder.containers.loop",
+    "builder.containers.switchboard",
+)
+"""What it loads in any case (`layers.compiled`)."""
 REFUSED = 126
 """The exit code where docker's runtime would not begin the command."""
 

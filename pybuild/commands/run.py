@@ -22,6 +22,22 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # the same without enumerations
 
+COURSE = (
+    "pybuild.first",
+    "pybuild.usual",
+    "layers.home.store",
+    "layers.home.images",
+    "layers.oci.image",
+    "layers.snapshot.overlay",
+    "layers.snapshot.mountings",
+    "runner.native",
+    "runner.cgroups",
+    "runner.guard",
+    "runner.mounts",
+    "builder.containers.foreground",
+    "builder.containers.supervise",
+)
+"""All that a container needs to start (`layers.compiled`); what it needs later is loaded while it starts."""
 MOST = 1 << 16
 """Bytes of what a monitor says that are told."""
 EPILOG = """

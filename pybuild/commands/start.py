@@ -14,6 +14,21 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from builder.containers import Containers
 
+COURSE = (
+    "pybuild.first",
+    "pybuild.usual",
+    "pybuild.several",
+    "layers.home.store",
+    "layers.snapshot.overlay",
+    "layers.snapshot.mountings",
+    "runner.native",
+    "runner.cgroups",
+    "runner.guard",
+    "runner.mounts",
+    "builder.containers.supervise",
+)
+"""What it loads in any case (`layers.compiled`)."""
+
 
 @click.command(epilog="\b\nExamples:\n  pybuild start web\n  pybuild start -ai crashed")
 @click.argument("containers", nargs=-1, metavar="[CONTAINER...]")

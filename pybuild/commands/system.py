@@ -152,12 +152,12 @@ def info(context: Context) -> None:
 
     from layers import LayerError
     from layers.disk.owners import numbers
-    from runner import SandboxUnavailable, mounts
+    from runner import SandboxUnavailable, private
     from runner.hierarchy import discover
     from runner.rootless import owner
 
     with suppress(SandboxUnavailable):  # how layers are mounted is found by mounting, where nobody sees it
-        mounts.enter()
+        private.enter()
     try:
         ways = context.store.snapshots.how()
     except LayerError as error:

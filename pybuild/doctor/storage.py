@@ -96,10 +96,10 @@ def _overlay(root: Path) -> Callable[[], str]:
     def probe() -> str:
         import shutil
 
-        from runner import RunnerError, mounts
+        from runner import RunnerError, mounts, private
 
         try:
-            mounts.enter()
+            private.enter()
         except RunnerError as error:
             raise Lacking(str(error)) from error
         top, one, two, upper, work, target = _folders(root, "one two upper work target")
@@ -122,9 +122,9 @@ def _descriptors(root: Path) -> Callable[[], str]:
     def probe() -> str:
         import shutil
 
-        from runner import linux, mounts
+        from runner import linux, private
 
-        mounts.enter()
+        private.enter()
         top, one, two = _folders(root, "one two")
         try:
             context = linux.call("fsopen", b"overlay", 1)
@@ -143,10 +143,10 @@ def _erofs(context: Context, *, loops: bool) -> Callable[[], str]:
         from layers.snapshot.index import index
         from layers.snapshot.inodes import Inodes
         from layers.views.tree import Tree
-        from runner import RunnerError, mounts
+        from runner import RunnerError, mounts, private
 
         try:
-            mounts.enter()
+            private.enter()
         except RunnerError as error:
             raise Lacking(str(error)) from error
         with context.store.scratch() as scratch:

@@ -14,7 +14,7 @@ from pathlib import Path
 from layers import BlobMissing, Chain, Descriptor, Store, prune
 from layers.home.ingest import receive
 from layers.oci import mediatypes
-from runner import mounts
+from runner import private
 from tests.support.modes import MODES
 from tests.support.stored import new_image, new_layer, tar_of
 
@@ -98,7 +98,7 @@ class Churn:
 
 def main() -> None:
     root, seed, rounds = sys.argv[1:]
-    mounts.enter()
+    private.enter()
     churn = Churn(Path(root), int(seed))
     for number in range(int(rounds)):
         churn.round()

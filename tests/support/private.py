@@ -15,9 +15,9 @@ def privately(body: Callable[[], None]) -> None:
         os.close(reader)
         failure = ""
         try:
-            from runner import mounts
+            from runner import private
 
-            mounts.enter()
+            private.enter()
             body()
         except BaseException:  # all of it is for the parent to tell
             failure = traceback.format_exc()

@@ -127,7 +127,7 @@ def test_control_groups_are_out_of_reach(attack: Attack) -> None:  # 20, 21
 def test_the_programs_of_others_cannot_be_read_or_steered(attack: Attack) -> None:  # 41
     """Even with the right to trace: there is nobody to be seen but oneself."""
     more = DEFAULT_CAPABILITIES | {"SYS_PTRACE"}
-    host = [str(os.getpid()), str(attack.native.spawner._pid), "2"]
+    host = [str(os.getpid()), str(attack.native.spawner.pid), "2"]
     for pid in host:
         for what in ("attach", "memory"):
             found = attack("attacker", what, pid, capabilities=more)

@@ -16,7 +16,7 @@ from layers.snapshot.erofs import Image
 from layers.snapshot.index import EMBEDDED, Tar, index
 from layers.snapshot.inodes import Inodes
 from layers.snapshot.superblock import BLOCK, CannotIndex, devices
-from runner import mounts
+from runner import mounts, private
 from tests.support.command import Pybuild
 from tests.support.members import Member, file, hard, layer, noted
 from tests.support.modes import MODES, Looping
@@ -209,7 +209,7 @@ def test_an_index_whose_tar_is_gone_says_which(disk: Path) -> None:
 
 def test_loop_devices_are_gone_with_their_process(disk: Path) -> None:
     def child(ready: int) -> None:
-        mounts.enter()
+        private.enter()
         store = Store.open(disk / "store", mounter=Looping())
         chain = chain_of(*(layer(store, file(name, LARGE + name.encode())) for name in "abc"))
         with store.snapshots.view(chain) as root:

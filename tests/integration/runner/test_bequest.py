@@ -45,17 +45,17 @@ def test_it_is_removed_when_we_have_gone(tmp_path: Path) -> None:
     spawner = Spawner()
     spawner.warm()
     path, lock = left(tmp_path)
-    os.kill(spawner._pid, signal.SIGSTOP)
+    os.kill(spawner.pid, signal.SIGSTOP)
     assert spawner.bequeath(tmp_path, path.name, [lock])
     os.close(lock)
-    pid, channel = spawner._pid, spawner._channel
-    assert channel is not None
-    channel.close()
+    assert spawner.launched is not None
+    pid = spawner.pid
+    spawner.launched.channel.close()
     assert path.exists()
     os.kill(pid, signal.SIGCONT)
     assert os.waitpid(pid, 0)[1] == 0
     assert not path.exists()
-    spawner._channel = None
+    spawner.launched = None
     spawner.close()
 
 
@@ -64,7 +64,7 @@ def test_nobody_inherits_of_who_has_no_spawner(tmp_path: Path) -> None:
     path, lock = left(tmp_path)
     assert not spawner.bequeath(tmp_path, path.name, [lock])
     spawner.warm()
-    os.kill(spawner._pid, signal.SIGKILL)
+    os.kill(spawner.pid, signal.SIGKILL)
     assert soon(lambda: not spawner.bequeath(tmp_path, path.name, [lock]))
     assert (path / "a/b/file").exists()
     os.close(lock)

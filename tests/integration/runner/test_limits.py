@@ -178,9 +178,9 @@ def test_descriptors_do_not_pile_up(walled: Walled) -> None:
 
 def test_a_spawner_that_was_killed_is_started_again(walled: Walled) -> None:
     walled("true")
-    spawner = walled.native.spawner._pid
+    spawner = walled.native.spawner.pid
     assert Path(f"/proc/{spawner}/cmdline").read_bytes().find(b"runner.zygote") > 0
     os.kill(spawner, 9)
     os.waitid(os.P_PID, spawner, os.WEXITED | os.WNOWAIT)
     assert walled("exit 4").exit.code == 4
-    assert walled.native.spawner._pid != spawner
+    assert walled.native.spawner.pid != spawner

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import SandboxUnavailable, mounts
+from runner import SandboxUnavailable, mounts, private
 from runner.ids import FIRST, Ids, lines
 from runner.linux import set_capabilities
 from runner.owners import Owners
@@ -159,7 +159,7 @@ def test_nobody_else_sees_our_mounts(tmp_path: Path) -> None:
     before = Path("/proc/self/mountinfo").read_bytes()
 
     def body() -> None:
-        mounts.enter()  # a second time is nothing
+        private.enter()  # a second time is nothing
         mounts.overlay(lowers, target, upper=upper, work=work)
         assert Path("/proc/1/mountinfo").read_bytes().count(bytes(target)) == 0
         assert Path("/proc/self/mountinfo").read_bytes().count(bytes(target)) == 1
@@ -176,7 +176,7 @@ def test_threads_come_later() -> None:
     thread.start()
     try:
         with pytest.raises(SandboxUnavailable, match="before threads start"):
-            mounts.enter()
+            private.enter()
     finally:
         release.set()
         thread.join()
@@ -187,8 +187,8 @@ def test_without_rights_it_says_what_would_help() -> None:
         set_capabilities(0)
         with pytest.raises(SandboxUnavailable, match="run as root"):
             Spawner().warm()
-        mounts._entered.clear()
+        private._entered.clear()
         with pytest.raises(SandboxUnavailable, match="run as root"):
-            mounts.enter()
+            private.enter()
 
     privately(body)

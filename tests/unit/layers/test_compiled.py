@@ -137,7 +137,7 @@ def test_what_was_loaded_is_added_to_what_is_known(place: str, monkeypatch: pyte
     older = Bundle.open(place)
     assert older is not None
     before = older.table["layers.quick"]
-    older.table = {"layers.quick": before, "layers.gone": (0, 1, 2, 3, 4, False)}
+    older.table, older.courses = {"layers.quick": before, "layers.gone": (0, 1, 2, 3, 4, False)}, {}
     monkeypatch.setattr(compiling, "leading", lambda: older)
     monkeypatch.setattr(compiling.write, "__defaults__", (None, place))
     compiling.keep()
@@ -155,3 +155,104 @@ def test_who_has_closed_it_finds_modules_where_they_are(tree: Path) -> None:
     closed = "lead()\nimport os; os.closerange(3, 100); other = os.open(os.devnull, os.O_RDONLY)\n"
     assert len(look(tree, LOOK.replace("lead()\n", closed, 1))) == 5
     assert len(look(tree, LOOK.replace("lead()\n", closed.replace("os.devnull", "sys.executable"), 1))) == 5
+
+
+COURSE = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+from layers.compiled import hasten, lead, leading
+lead()
+import layers.errors
+try:
+    hasten("layers.head")
+    print("done", *[name for name in sys.modules if name.startswith("layers.")])
+    import layers.head, layers.tail, layers.oci.digest
+    for name in ("layers.head", "layers.oci", "layers.oci.digest", "layers.tail"):
+        module = sys.modules[name]
+        print(name, type(module.__loader__).__name__, module.__file__, module.__cached__, module.__spec__.name,
+              getattr(module, "__path__", None), module.__package__)
+    print(layers.tail is layers.head.tail(), layers.oci.digest.Digest.__module__)
+except ValueError as error:
+    print("raised", error, "layers.tail" in sys.modules, "layers.head" in sys.modules)
+print(leading() is not None and leading().missed)
+"""
+HEAD = """
+import layers.oci.digest
+COURSE = ("layers.tail",)
+def tail():
+    import layers.tail
+    return layers.tail
+"""
+
+
+@pytest.fixture
+def course(tree: Path) -> Path:
+    """An installation with a course."""
+    (tree / "layers/head.py").write_text(HEAD)
+    (tree / "layers/tail.py").write_text("import layers.head\nassert layers.head.tail\n")
+    return tree
+
+
+def test_a_course_is_what_python_would_load(course: Path) -> None:
+    plain = look(course, COURSE)
+    write(course)
+    ours = look(course, COURSE)
+    assert plain[0].split()[-1] == "layers.errors", "who has no file hastens nothing"
+    assert ours[0].split()[-4:] == ["layers.quick", "layers.oci.digest", "layers.head", "layers.tail"]
+    assert [line.replace("SourceFileLoader", "Loader", 1) for line in plain[1:]] == ours[1:]
+    assert ours[-2:] == ["True layers.oci.digest", "False"]
+
+
+def test_who_has_changed_since_is_loaded_as_it_is(course: Path) -> None:
+    write(course)
+    (course / "layers/tail.py").write_text("import layers.head\nassert callable(layers.head.tail)\n")
+    said = look(course, COURSE)
+    assert said[0].split()[-1] == "layers.head", "what was good is hastened"
+    assert said[4].startswith("layers.tail SourceFileLoader")
+    assert said[-1] == "True"
+
+
+def test_a_failure_on_a_course_is_told_and_leaves_nothing_half_done(course: Path) -> None:
+    (course / "layers/tail.py").write_text("import sys\nif len(sys.argv) > 1: raise ValueError('no')\n")
+    script = """
+import sys; sys.path[:0] = [sys.argv.pop(1)]
+from layers import compiling
+compiling.LOADING = compiling.LOADING.replace("head = sys.argv[2]", "head = sys.argv[2]; sys.argv[1:] = []")
+compiling.write(compiling.everything())
+"""
+    look(course, script)
+    assert look(course, COURSE)[0] == "raised no False True"
+
+
+def test_a_course_that_cannot_be_read_is_not_run(course: Path) -> None:
+    write(course)
+    closed = "lead()\nimport os; os.closerange(3, 100)\n"
+    said = look(course, COURSE.replace("lead()\n", closed, 1))
+    assert said[0].split()[-1] == "layers.errors"
+    assert said[-1] == "False"
+
+
+def test_a_course_is_found_anew_only_if_one_on_it_changed(course: Path) -> None:
+    """In this tree's process: what `write` asks a further process for."""
+    script = """
+import sys; sys.path[:0] = [sys.argv[1]]
+from layers import compiling
+from layers.compiled import Bundle
+asked = []
+real = compiling.subprocess.run
+compiling.subprocess.run = lambda words, **more: (asked.append(words[-1]), real(words, **more))[1]
+def again():
+    compiling.write(compiling.everything(), Bundle.open())
+    print(len(asked), *Bundle.open().courses["layers.head"][2][-2:])
+again(); again()
+open(sys.argv[1] + "/layers/home/db.py", "a").write("\\n")
+again()
+open(sys.argv[1] + "/layers/tail.py", "a").write("import layers.oci.image\\n")
+again()
+"""
+    assert look(course, script) == [
+        "1 layers.head layers.tail",
+        "1 layers.head layers.tail",
+        "1 layers.head layers.tail",
+        "2 layers.oci.image layers.tail",
+    ]
