@@ -5,11 +5,13 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 
-from runner import seccomp, ulimits
+from runner import ulimits
 from runner.capabilities import mask
 from runner.errors import SandboxUnavailable
+from runner.filters import USUAL
 from runner.ids import Ids, here
-from runner.sandbox import Identity, Sandbox
+from runner.sandbox import DEFAULT_CAPABILITIES, Identity, Sandbox
+from runner.syscalls import MACHINE
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -48,6 +50,10 @@ def _filter(sandbox: Sandbox, capabilities: frozenset[str]) -> bytes:
         return b""
     if sandbox.filter is not None:
         return sandbox.filter
+    if capabilities == DEFAULT_CAPABILITIES and not sandbox.i386 and MACHINE in USUAL:
+        return USUAL[MACHINE]
+    from runner import seccomp
+
     return seccomp.of_386(capabilities) if sandbox.i386 else seccomp.program(capabilities)
 
 
