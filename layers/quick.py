@@ -3,28 +3,29 @@
 To the type checker these names are those of `dataclasses`, and it proves that nobody changes what is frozen. At run
 time they are ours, and know just what is used here. The library's writes and compiles the methods of each class when
 it is declared, 0.3 ms every time, which each start of the command would pay for all of them, after 5 ms for
-`dataclasses` and all that imports. Here a class takes 0.02 ms, and its methods are compiled when they are first called,
-`__init__` when there have been a few values. What is frozen can be hashed and is trusted to stay as it is: to enforce
-that makes values four times as slow to make.
+`dataclasses` and all that imports. Here a class takes 0.01 ms: its fields are looked at when they are asked for, its
+methods compiled when they were called a few times. What is frozen can be hashed and is trusted to stay as it is: to
+enforce that makes values four times as slow to make. With `slots` a class is made twice: that is for those of which
+there are thousands of values.
 
 This stands on nothing, so `runner`, which knows nothing else of `layers`, may use it as well.
 """
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "NamedTuple", "StrEnum", "asdict", "dataclass", "field", "fields", "is_dataclass", "replace"]
+__all__ = ["MISSING", "StrEnum", "asdict", "dataclass", "field", "fields", "is_dataclass", "replace"]
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
     from enum import StrEnum
-    from typing import Any, NamedTuple
+    from typing import Any
 else:
     MISSING = type("MISSING", (), {"__repr__": lambda self: "MISSING"})()
 
 FEW = 24
-"""Values of a class before its `__init__` is compiled, which takes as long as making two dozen without."""
+"""Calls of a method before it is compiled, which takes as long as two dozen without."""
 COMPARISONS = {"__eq__": "==", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="}
 
 
@@ -43,6 +44,83 @@ class Field:
         self.__dict__ = told
 
 
+class Plan:
+    """What a class declares. It stands for its fields until somebody asks for them, or makes the first value."""
+
+    places: tuple[str, ...]
+    """Names of the fields that are given by place."""
+    names: frozenset[str]
+    """Of those that are given at all."""
+    usual: dict[str, Any]
+    makers: dict[str, Callable[[], Any]]
+    """What others are if they are not given, or what makes that."""
+    count: int
+    """How many a value has from the beginning."""
+    open: bool
+    """Whether a value keeps all of them in its `__dict__`."""
+
+    def __init__(self, kind: type, own: dict[str, Any], *, kw_only: bool) -> None:
+        self.kind, self.own, self.kw_only = kind, own, kw_only
+        self.settled = False
+
+    def __get__(self, value: object, owner: type) -> dict[str, Field]:
+        return self.settle()
+
+    def settle(self) -> dict[str, Field]:
+        """Find the fields, and give our place in the class to them; several threads may."""
+        every: dict[str, Field] = {}
+        for base in reversed(self.kind.__mro__[1:]):
+            if "__fields__" in base.__dict__:
+                every |= base.__fields__  # type: ignore[attr-defined]
+        for name, value in self.own.items():
+            every[name] = one = value if type(value) is Field else Field(default=value)
+            one.name, one.kw_only = name, one.kw_only or self.kw_only
+        self.places = tuple(one.name for one in every.values() if one.init and not one.kw_only)
+        self.names = frozenset(one.name for one in every.values() if one.init)
+        self.usual = {name: one.default for name, one in every.items() if one.default is not MISSING}
+        self.makers = {name: one.default_factory for name, one in every.items() if one.default_factory is not MISSING}
+        self.count = len(self.names | self.usual.keys() | self.makers.keys())
+        self.open = not any(base.__dict__.get("__slots__") for base in self.kind.__mro__)
+        if type(self.kind.__dict__["__match_args__"]) is Places:
+            setattr(self.kind, "__match_args__", self.places)  # noqa: B010 (mypy knows it as constant)
+        setattr(self.kind, "__fields__", every)  # noqa: B010
+        self.settled = True
+        return every
+
+    def fill(self, it: Any, words: tuple[Any, ...], named: dict[str, Any]) -> bool:
+        """Do what `__init__` does, slowly but at once; False if the arguments do not fit: the compiled one says why."""
+        if not self.settled:
+            self.settle()
+        given = {**dict(zip(self.places, words, strict=False)), **named}
+        if len(given) < len(words) + len(named) or not given.keys() <= self.names:
+            return False
+        every = self.usual | given
+        for name, make in self.makers.items():
+            if name not in given:
+                every[name] = make()
+        if len(every) < self.count:
+            return False
+        if self.open:
+            it.__dict__.update(every)
+        else:
+            for name, value in every.items():
+                setattr(it, name, value)
+        if hasattr(it, "__post_init__"):
+            it.__post_init__()
+        return True
+
+
+class Places:
+    """Stands for the names of fields by place, as a pattern takes them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __get__(self, value: object, owner: type) -> tuple[str, ...]:
+        self.plan.settle()
+        return self.plan.places
+
+
 def _declare(
     kind: type,
     /,
@@ -55,37 +133,34 @@ def _declare(
 ) -> type:
     """The class, with all methods of a dataclass that it has not written itself."""
     told = kind.__dict__
-    every: dict[str, Field] = {}
-    for base in reversed(kind.__mro__[1:]):
-        every |= base.__dict__.get("__fields__", {})
-    own = [name for name, hint in told.get("__annotations__", {}).items() if "ClassVar" not in str(hint)]
-    for name in own:
-        value = told.get(name, MISSING)
-        every[name] = one = value if type(value) is Field else Field(default=value)
-        one.name, one.kw_only = name, one.kw_only or kw_only
-
-    few = FEW
-    positions = tuple(one.name for one in every.values() if one.init and not one.kw_only)
+    hints = told.get("__annotations__", {}).items()
+    own = {name: told.get(name, MISSING) for name, hint in hints if "ClassVar" not in str(hint)}
+    plan, few = Plan(kind, own, kw_only=kw_only), FEW
 
     def __init__(self: Any, /, *words: Any, **named: Any) -> None:
         nonlocal few
         few -= 1
-        if few < 0 or not _filled(self, every, positions, words, named):
-            compiled = _compiled(kind, "__init__")
-            setattr(kind, compiled.__name__, compiled)
+        if few < 0 or not plan.fill(self, words, named):
+            compiled = _compiled(plan.kind, "__init__")
+            setattr(plan.kind, compiled.__name__, compiled)
             compiled(self, *words, **named)
 
     def later(name: str) -> Callable[..., Any]:
-        """What compiles the method when it is first called, and gives its place to that."""
+        """What gives its place to the method, compiled, when it was called a few times."""
+        left = FEW
 
-        def method(self: Any, /, *words: Any, **named: Any) -> Any:
-            compiled = _compiled(kind, name)
-            setattr(kind, name, compiled)
-            return compiled(self, *words, **named)
+        def method(self: Any, /, *words: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left >= 0 and name in SLOWLY:
+                return SLOWLY[name](plan.kind, self, *words)
+            compiled = _compiled(plan.kind, name)
+            setattr(plan.kind, name, compiled)
+            return compiled(self, *words)
 
         return method
 
-    made: dict[str, Any] = {"__fields__": every, "__match_args__": positions, "__init__": __init__, "__repr__": _repr}
+    made: dict[str, Any] = {"__fields__": plan, "__match_args__": Places(plan), "__init__": __init__, "__repr__": _repr}
     if eq:
         made["__eq__"] = later("__eq__")
     if order:
@@ -101,11 +176,11 @@ def _declare(
         made["__slots__"] = tuple(name for name in own if name not in inherited)
         gone = {*own, "__dict__", "__weakref__"}
         kept = {name: value for name, value in told.items() if name not in gone}
-        kind = type(kind)(kind.__name__, kind.__bases__, kept | made)
-        return kind
-    for name in own:
-        if type(told.get(name)) is Field:
-            made[name] = every[name].default
+        plan.kind = type(kind)(kind.__name__, kind.__bases__, kept | made)
+        return plan.kind
+    for name, one in own.items():
+        if type(one) is Field:
+            made[name] = one.default
     for name, value in made.items():
         if value is MISSING:
             delattr(kind, name)
@@ -119,35 +194,25 @@ def _repr(self: Any) -> str:
     return f"{self.__class__.__qualname__}({shown})"
 
 
-def _filled(
-    self: Any, every: dict[str, Field], positions: tuple[str, ...], words: tuple[Any, ...], named: dict[str, Any]
-) -> bool:
-    """Do what `__init__` does, slowly but at once; False if the arguments do not fit: the compiled one says why."""
-    given = dict(zip(positions, words, strict=False)) | named
-    if len(given) < len(words) + len(named):
-        return False
-    for name, one in every.items():
-        if one.init and name in given:
-            value = given.pop(name)
-        elif one.default_factory is not MISSING:
-            value = one.default_factory()
-        elif one.default is not MISSING:
-            value = one.default
-        elif one.init:
-            return False
-        else:
-            continue
-        setattr(self, name, value)
-    if given:
-        return False
-    if hasattr(self, "__post_init__"):
-        self.__post_init__()
-    return True
+def _hash(kind: Any, it: Any) -> int:
+    counted = (one.name for one in kind.__fields__.values() if (one.compare if one.hash is None else one.hash))
+    return hash(tuple([getattr(it, name) for name in counted]))
+
+
+def _equal(kind: Any, it: Any, other: Any) -> Any:
+    if other.__class__ is not it.__class__:
+        return NotImplemented
+    compared = [one.name for one in kind.__fields__.values() if one.compare]
+    return [getattr(it, name) for name in compared] == [getattr(other, name) for name in compared]
+
+
+SLOWLY: dict[str, Callable[..., Any]] = {"__hash__": _hash, "__eq__": _equal}
+"""Methods that are not compiled for a few values."""
 
 
 def _compiled(kind: type, name: str) -> Callable[..., Any]:
     """A method of this class, written from its fields."""
-    every: list[Field] = [*kind.__dict__["__fields__"].values()]
+    every: list[Field] = [*kind.__fields__.values()]  # type: ignore[attr-defined]
     known: dict[str, Any] = {"MISSING": MISSING}
     if name == "__init__":
         source = _initialiser(every, known, also=hasattr(kind, "__post_init__"))
@@ -184,25 +249,6 @@ def _initialiser(every: list[Field], known: dict[str, Any], *, also: bool) -> st
 
 if not TYPE_CHECKING:
     field = Field
-
-    class Named(type):
-        """Of `NamedTuple`: what is declared below it is a tuple whose places have names."""
-
-        def __new__(cls, name: str, bases: tuple[type, ...], told: dict[str, Any]) -> type:
-            if not bases:
-                return super().__new__(cls, name, bases, told)
-            from collections import namedtuple
-
-            places = told["__annotations__"]
-            usual = [told[place] for place in places if place in told]
-            made = namedtuple(name, places, defaults=usual, module=told["__module__"])
-            own = {key: value for key, value in told.items() if key not in places and key != "__qualname__"}
-            for key, value in own.items():
-                setattr(made, key, value)
-            return made
-
-    class NamedTuple(metaclass=Named):
-        """As `typing.NamedTuple`."""
 
     class Many(type):
         """Of `StrEnum`: a class below is all its values, in order."""

@@ -19,7 +19,7 @@ STANDING = "PYBUILD_ROOTLESS_STANDING"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """root: where the store lies. debug: errors come with a traceback. color: stderr may be coloured."""
 

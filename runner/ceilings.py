@@ -10,7 +10,7 @@ UNLIMITED = 1 << 62
 """More bytes than any limit; version 1 writes "none" as the largest multiple of a page."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """One line to write.
 

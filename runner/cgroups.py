@@ -38,7 +38,7 @@ UNIFIED_NAMES = {"blkio": "io"}
 """What version 2 calls some controllers."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Cgroup:
     """The groups of one sandbox: version-1 directories by controller, and one of version 2.
 

@@ -25,7 +25,7 @@ OURS = (b"proc", b"sys", b"dev")
 """Directories that every sandbox covers with file systems of its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Detached:
     """A root: the directory in which places are made, the mount that the command gets, what was made."""
 

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from layers.quick import NamedTuple
+from layers.quicktuple import NamedTuple
 
 
 class Rule(NamedTuple):

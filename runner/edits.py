@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runner.sandbox import Mount
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Edits:
     """What a sandbox gets for some devices: nodes, mounts, variables, further groups."""
 

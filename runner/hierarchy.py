@@ -13,7 +13,7 @@ from layers.quick import dataclass
 CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "cpuset", "freezer", "devices", "blkio", "net_cls")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hierarchy:
     """Our own group: for each version-1 controller, and in the version-2 tree, with the top of each mount."""
 

@@ -13,7 +13,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from layers.quick import NamedTuple, dataclass
+from layers.quick import dataclass
+from layers.quicktuple import NamedTuple
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Range(NamedTuple):
 Ranges = tuple[Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ids:
     """The maps of users and groups. `lenient`: where this cannot be had, the numbers of the host will do."""
 

@@ -30,7 +30,7 @@ RATES = ("rbps", "wbps", "riops", "wiops")
 """Bytes read and written a second, operations read and written a second: the words of io.max."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """Ceilings of one sandbox; None means "no ceiling of ours".
 
@@ -115,7 +115,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Usage:
     """What a sandbox used, all its processes together; None where this kernel does not count it.
 

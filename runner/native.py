@@ -39,7 +39,7 @@ OUR_DEV = ("pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr", "ptmx", "c
 """Names in /dev that stay as they are."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Native:
     """The runtime of this machine; threads may share one. A `runner.Runtime`."""
 

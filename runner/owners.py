@@ -20,7 +20,7 @@ EMPTY = frozenset({"/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd"})
 """Where something may be mounted below /proc without hiding anything of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Footing:
     """What was settled: the numbers of users, None for the host's; what maps mounts; and why it is less than asked."""
 
@@ -33,7 +33,7 @@ class Footing:
         return (uid, gid) if self.ids is None else self.ids.outside(uid, gid)
 
 
-@dataclass(slots=True)
+@dataclass
 class Owners:
     """The user namespaces by which mounts of this process are mapped, each made once; threads may share one."""
 

@@ -22,7 +22,7 @@ GLANCE = 0.1
 """Seconds between two looks at the stop event."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Running:
     """A command behind walls that has begun. `wait` must be called once, by one thread; the rest from anywhere."""
 
@@ -84,7 +84,7 @@ class Running:
             self._undo.close()
 
 
-@dataclass(slots=True)
+@dataclass
 class Ending:
     """When a command has to go before it wants to: its time is over, or somebody says stop."""
 

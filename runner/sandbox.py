@@ -41,7 +41,7 @@ DEFAULT_CAPABILITIES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Identity:
     """Who the command is, in numbers: user, group, further groups."""
 
@@ -55,7 +55,7 @@ class Identity:
                 raise ValueError(f"{number} is no user or group number (0 to {2**32 - 2})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mount:
     """Something attached at `target`, an absolute path inside the root; missing targets are made and taken away again.
 
@@ -85,7 +85,7 @@ class Mount:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sandbox:
     """One command behind walls.
 
@@ -145,7 +145,7 @@ class Sandbox:
             raise ValueError("a NUL character cannot be passed to a command")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exit:
     """How it ended. code: the command's own, 128+signal, 127 not found, 126 not executable.
 

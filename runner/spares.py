@@ -25,7 +25,7 @@ MOST = 2
 """Processes that wait for commands at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
     """What a process must know before it is made; `network`: whose network namespace it shares, `ids`: its users."""
 
@@ -63,7 +63,7 @@ class Kind:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spare:
     """A process with its control groups, made for commands of one kind, that waits for one.
 
@@ -82,7 +82,7 @@ class Spare:
         self.cgroup.remove()
 
 
-@dataclass(slots=True)
+@dataclass
 class Spares:
     """The processes that wait; threads may share them."""
 

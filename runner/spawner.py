@@ -20,7 +20,7 @@ _LARGEST = 4096  # bytes of an answer
 _DEAD, _LOOK = "the process that starts sandboxes has died", "look for its message above or in the kernel log"
 
 
-@dataclass(slots=True)
+@dataclass
 class Birth:
     """A process that has become its command. The receiver owns the descriptors; `ended` tells its end, once."""
 
@@ -40,7 +40,7 @@ class Birth:
         return code, signalled, moved
 
 
-@dataclass(slots=True)
+@dataclass
 class Sown:
     """A process that is being made, or waits already. Exactly one of `grow`, `take` and `drop` ends it."""
 
@@ -139,7 +139,7 @@ def _told(status: Socket) -> tuple[bytes, list[int]]:
     return answer, given
 
 
-@dataclass(slots=True)
+@dataclass
 class Spawner:
     """Starts its process when first needed, again if it was lost, and ends it on `close`. Threads may share it.
 

@@ -31,7 +31,7 @@ LOOK = 0.05
 """Seconds between two looks for more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """One piece of output. `stream` is stdout or stderr, `time` RFC 3339."""
 
@@ -136,7 +136,7 @@ def split_lines(data: bytes) -> list[bytes]:
     return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Range:
     """Which records are wanted: the last `tail` of those (None: all), within two moments in seconds since the epoch."""
 

@@ -11,7 +11,7 @@ SETTLED = 10.0
 """Seconds after which a run counts as a success: the next pause is the shortest again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RestartPolicy:
     """`name` is one of POLICIES; `maximum` counts the restarts of on-failure, 0 for any number."""
 

@@ -24,7 +24,7 @@ TEXTS = (
 """Settings that are lists of texts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Volume:
     """`-v source:target[:ro]`: a directory or file of the host inside the container; or, `kept`, a volume by name.
 
@@ -41,7 +41,7 @@ class Volume:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Memory:
     """`--tmpfs target:options`: an empty file system of `size` bytes and `inodes` files at most."""
 
@@ -55,7 +55,7 @@ class Memory:
     inodes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All that `run` and `create` can ask for, resolved: no default is left to be looked up later.
 

@@ -28,7 +28,7 @@ LIVE = ACTIVE | {Status.RESTARTING}
 """Somebody runs it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """What a supervisor last said. Times are RFC 3339; `pid` is 0 unless it runs."""
 

@@ -10,7 +10,7 @@ GATEWAY = "host-gateway"
 """What --add-host calls the host as a process in a network of its own sees it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Wish:
     """`network` is a name or an id. `priority`: the default route goes to the highest, of equals to the first."""
 
@@ -22,7 +22,7 @@ class Wish:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Publish:
     """One port of a container; `first` to `last` are the ports of this machine to choose from, 0 means any free one."""
 
@@ -38,7 +38,7 @@ class Publish:
         return f"{self.port}/{self.protocol}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """Who joins networks: a container, or a step of a build, which nobody else sees.
 

@@ -40,7 +40,7 @@ GATHER = 1 << 16
 """Bytes below which writes are gathered: a tar header is no reason for a system call."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Blobs:
     """A content-addressed directory that processes may share."""
 

@@ -26,7 +26,7 @@ LOOK = 0.1
 """Seconds between two looks for news."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """`action` happened to the `kind` (container, image, network …) `id`. `time` is nanoseconds since the epoch."""
 

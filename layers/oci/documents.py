@@ -96,7 +96,7 @@ def read_document(wanted: Descriptor, source: BinaryIO) -> bytes:
     return raw
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """One image: its config and its layers, base first."""
 
@@ -159,7 +159,7 @@ def is_image(manifest: Manifest) -> bool:
     return manifest.config.media_type in mediatypes.CONFIGS and None not in kinds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Index:
     """Several manifests under one name, usually one a platform."""
 
@@ -226,7 +226,7 @@ def runnable(entry: Descriptor) -> bool:
     return entry.platform is not None and entry.platform.os != "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class History:
     """One line of an image's history (OCI image-spec, config.md, "history")."""
 
@@ -247,7 +247,7 @@ class History:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageConfig:
     """The config of an image; `runtime` is its `config` object with the keys of the specification."""
 

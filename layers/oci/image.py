@@ -26,7 +26,7 @@ BASE_DIGEST = "org.opencontainers.image.base.digest"
 """Annotations that say what an image stands on (OCI image-spec, annotations.md)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """An image of the store.
 
@@ -55,7 +55,7 @@ class Image:
         return (*told, *((History(None, None, None, None), diff_id) for diff_id in rest))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewLayer:
     """A layer to put on top: its raw tar, and its size in bytes."""
 

@@ -43,7 +43,7 @@ WORD = r"[A-Za-z0-9_.-]+\Z"
 LADDER = {"arm": ("v8", "v7", "v6", "v5"), "amd64": ("v4", "v3", "v2", "v1")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Platform:
     """One platform; variants that mean the default are dropped (amd64 v1, arm64 v8)."""
 

@@ -20,7 +20,7 @@ HOST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reference:
     """One image name. `tag` and `digest` may both be there: the digest then decides."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layers.oci.digest import Digest
-from layers.quick import NamedTuple
+from layers.quicktuple import NamedTuple
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ class CannotIndex(Exception):
     """Something has no place in an image; the layers must be unpacked."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Device:
     """A raw tar that is a device: its name, its whole blocks, and the block of the address space where it begins."""
 

@@ -25,7 +25,7 @@ class AccountMissing(LayerError):
         self.known = known
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class User:
     """A line of /etc/passwd."""
 
@@ -35,7 +35,7 @@ class User:
     home: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Group:
     """A line of /etc/group."""
 
@@ -44,7 +44,7 @@ class Group:
     members: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Account:
     """Who a process runs as."""
 
@@ -54,7 +54,7 @@ class Account:
     home: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accounts:
     """The users and groups of one file system."""
 

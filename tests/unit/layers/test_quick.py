@@ -7,13 +7,15 @@ import inspect
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from layers import quick
+from layers import quick, quicktuple
 
 TREE = Path(__file__).parents[3]
 PACKAGES = ("builder", "layers", "registry", "runner", "pybuild")
@@ -157,6 +159,51 @@ def test_the_first_values_are_made_as_the_later_ones() -> None:
     assert len({id(value.many) for value in made}) == len(made)
 
 
+def test_the_first_comparisons_are_as_the_later_ones() -> None:
+    @quick.dataclass
+    class Fresh(Base):
+        note: str = quick.field(default="", compare=False)
+
+    class Other(Fresh):
+        pass
+
+    one, same, others = Fresh(1, note="a"), Fresh(1), [Fresh(2), Other(1), 1]
+    for _ in range(2 * quick.FEW):
+        assert one == same
+        assert one not in others
+    assert {hash(Point(1, 2, str(number))) for number in range(2 * quick.FEW)} == {hash((1, 2))}
+
+
+def test_what_a_class_is_made_of_can_be_asked_before_there_is_a_value() -> None:
+    def declared() -> Any:
+        @quick.dataclass
+        class Fresh(Base):
+            name: str = ""
+            more: list[str] = quick.field(default_factory=list)
+
+        return Fresh
+
+    assert [one.name for one in quick.fields(declared())] == ["first", "many", "sum", "name", "more"]
+    assert declared().__match_args__ == ("first", "many", "name", "more")
+    assert (declared().name, hasattr(declared(), "more")) == ("", False)
+    assert quick.is_dataclass(declared())
+    match declared()(5, name="a"):
+        case Base(first, many):
+            assert (first, many) == (5, [])
+
+
+def test_many_threads_may_make_the_first_value() -> None:
+    for _ in range(20):
+
+        @quick.dataclass(kw_only=True)
+        class Fresh(Base):
+            name: str = quick.field(default="a")
+
+        with ThreadPoolExecutor(8) as threads:
+            made = [*threads.map(lambda number, kind=Fresh: kind(number, name="b"), range(16))]
+        assert [(one.sum, one.name) for one in made] == [(number + 1, "b") for number in range(16)]
+
+
 def test_a_class_inherits_fields() -> None:
     value = Derived(1, last=Point(3))
     assert repr(value) == "Derived(first=1, many=[], sum=2, last=Point(x=3, y=0))"
@@ -245,15 +292,23 @@ def test_tuples_whose_places_have_names_are_those_of_typing() -> None:
 
         return Place
 
-    ours, theirs = declared(quick.NamedTuple), declared(NamedTuple)
+    ours, theirs = declared(quicktuple.NamedTuple), declared(NamedTuple)
     for made in (ours, theirs):
         place = made(1)
         assert (place, place.both, made.first().column, made(column=2, row=1)) == ((1, 3), 4, 3, (1, 2))
         assert place._replace(row=5) == (5, 3)
         with pytest.raises(AttributeError):
             place.row = 2
-        with pytest.raises(TypeError):
-            made()
+        for words, named in [((), {}), ((1, 2, 3), {}), ((1,), {"row": 1}), ((1,), {"depth": 1})]:
+            with pytest.raises(TypeError):
+                made(*words, **named)
+        assert (copy(place), place._asdict()) == (place, {"row": 1, "column": 3})
+        assert type(copy(place)) is type(made._make([1, 2])) is made
+        with pytest.raises((TypeError, ValueError)):
+            place._replace(depth=1)
+        match place:
+            case made(row, column):
+                assert (row, column) == (1, 3)
     assert repr(ours(1)) == repr(theirs(1))
     for name in ("_fields", "_field_defaults", "__doc__", "__module__", "__name__", "__slots__"):
         assert getattr(ours, name) == getattr(theirs, name), name
