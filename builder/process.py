@@ -169,6 +169,8 @@ def is_loopback_resolver(line: str) -> bool:
 def write(path: Path, text: str) -> None:
     """A small world-readable file, whatever the umask."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    with os.fdopen(fd, "w") as file:
+    try:
         os.fchmod(fd, 0o644)
-        file.write(text)
+        os.write(fd, text.encode(errors="surrogateescape"))
+    finally:
+        os.close(fd)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from runner.errors import SandboxUnavailable
+from runner.files import text
 from runner.sandbox import CAPABILITIES, DEFAULT_CAPABILITIES
 
 ALL = "ALL"
@@ -12,7 +12,7 @@ ALL = "ALL"
 
 def bounds(pid: int | str) -> frozenset[str]:
     """The capabilities that a process and its children can ever have."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in text(f"/proc/{pid}/status").splitlines():
         if line.startswith("CapBnd:"):
             mask = int(line.split()[1], 16)
             return frozenset(name for name, bit in CAPABILITIES.items() if mask >> bit & 1)

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from runner.files import write
+from runner.files import text, write
 from runner.hierarchy import Hierarchy
 
 ASIDE = "pybuild-self"
@@ -39,7 +39,7 @@ def _hand_on(place: Path, wanted: set[str]) -> set[str]:
     for controller in sorted(wanted):
         with suppress(OSError):
             write(place / "cgroup.subtree_control", f"+{controller}")
-    return set((place / "cgroup.subtree_control").read_text().split())
+    return set(text(place / "cgroup.subtree_control").split())
 
 
 def _step_aside(place: Path) -> bool:

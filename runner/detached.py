@@ -47,7 +47,8 @@ def root(sandbox: Sandbox, mapping: int | None, undo: ExitStack, sent: ExitStack
         root = copy_mount(AT_FDCWD, os.fsencode(sandbox.root))
         sent.callback(os.close, root)
         _map(root, mapping)
-    stubs = undo.enter_context(Stubs((sandbox.userns or Ids.same()).outside(0, 0)))
+    owner = (sandbox.userns or Ids.same()).outside(0, 0)
+    stubs = undo.enter_context(Stubs(owner, kept=sandbox.disposable))
     for name in OURS:
         os.close(find(root, name, directory=True, stubs=stubs))
     return Detached(root, mount, stubs)

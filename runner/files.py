@@ -15,10 +15,13 @@ def write(path: Path, value: str) -> None:
 
 
 def text(path: Path | str) -> str:
-    """A small file of the kernel's. Raises OSError."""
+    """A file of the kernel's, which gives a page at a time; names of files in it may be any bytes. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, 1 << 16).decode()
+        parts = []
+        while part := os.read(descriptor, 1 << 16):
+            parts.append(part)
+        return os.fsdecode(b"".join(parts))
     finally:
         os.close(descriptor)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from layers.quick import dataclass
+from runner.files import text
 
 CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "cpuset", "freezer", "devices", "blkio", "net_cls")
 
@@ -73,4 +74,4 @@ def read(groups: str, mounts: str) -> Hierarchy:
 
 def discover() -> Hierarchy:
     """As the kernel tells it for this process, now."""
-    return read(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
+    return read(text("/proc/self/cgroup"), text("/proc/self/mountinfo"))

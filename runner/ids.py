@@ -11,10 +11,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from layers.quick import dataclass
 from layers.quicktuple import NamedTuple
+from runner.files import text
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Ids:
         """Those of a running process, seen from here. Raises FileNotFoundError if there is none."""
         if os.readlink(f"/proc/{pid}/ns/user") == os.readlink("/proc/self/ns/user"):
             return cls.same()  # of its own namespace a process is told what it is in the one around that
-        uids, gids = (read(Path(f"/proc/{pid}/{kind}_map").read_text()) for kind in ("uid", "gid"))
+        uids, gids = (read(text(f"/proc/{pid}/{kind}_map")) for kind in ("uid", "gid"))
         return cls(uids, gids)
 
     @classmethod
@@ -173,7 +173,7 @@ def across(ranges: Ranges, number: int) -> int | None:
 def here(uid: int, gid: int) -> None:
     """See that somebody is there in our own namespace. Raises KeyError."""
     for kind, number, name in (("uid", uid, "user"), ("gid", gid, "group")):
-        _found(read(Path(f"/proc/self/{kind}_map").read_text()), number, name)
+        _found(read(text(f"/proc/self/{kind}_map")), number, name)
 
 
 def _found(ranges: Ranges, number: int, kind: str) -> int:

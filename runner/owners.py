@@ -9,6 +9,7 @@ from pathlib import Path
 
 from layers.quick import dataclass, field, replace
 from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
+from runner.files import text
 from runner.ids import ALL, Ids, for_mounts, lines, read
 from runner.rootless import STANDING, alone
 
@@ -100,7 +101,7 @@ class Owners:
         if nested():
             what = "whoever is not root on the host is in a user namespace of their own already"
             raise SandboxUnavailable(what, "a build cannot have yet other owners there: leave --userns out")
-        if hidden := covered(Path("/proc/self/mountinfo").read_text()):
+        if hidden := covered(text("/proc/self/mountinfo")):
             what = f"a user namespace can have no /proc of its own, as {hidden} is hidden here"
             raise SandboxUnavailable(what, "--userns host does without")
         try:
@@ -120,7 +121,7 @@ class Owners:
 @cache
 def nested() -> bool:
     """Whether this process is in a user namespace; asked after it has entered its own (`runner.rootless`)."""
-    return read(Path("/proc/self/uid_map").read_text()) != ALL
+    return read(text("/proc/self/uid_map")) != ALL
 
 
 def _single() -> str:

@@ -134,6 +134,8 @@ class Sandbox:
     companion: int | None = None
     """A process (pidfd) whose namespace of processes it has; and that of users, with `userns` as its numbers."""
     privileged: bool = False
+    disposable: bool = False
+    """Its root is thrown away when it has ended: places to mount on that are made in it may stay."""
 
     def __post_init__(self) -> None:
         if not self.args:

@@ -3,6 +3,7 @@
 `find` walks a path by descriptor, so links lead nowhere but into the root. `Stubs` makes the missing ones before a
 command starts and takes them away after it, so that they never become part of a layer: a stub is removed only if it
 is still the very object that was made (its inode is held open) and still empty, and the parent gets its times back.
+A root that goes as a whole when the command has ended may keep them.
 """
 
 import errno
@@ -26,10 +27,11 @@ class _Stub:  # no dataclass: the spawner loads this module, and would load all 
 
 
 class Stubs:
-    """What was made below one root, owned by `owner`. A context manager; leaving it removes the stubs again."""
+    """What was made below one root, owned by `owner`. A context manager; leaving it removes the stubs if not `kept`."""
 
-    def __init__(self, owner: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, owner: tuple[int, int] = (0, 0), *, kept: bool = False) -> None:
         self.owner = owner
+        self.kept = kept
         self.made: list[_Stub] = []
 
     def __enter__(self) -> "Stubs":
@@ -40,7 +42,8 @@ class Stubs:
 
     def remember(self, parent: int, name: bytes, itself: int, before: os.stat_result) -> None:
         """Take note of a directory or file that was just made in `parent`; `before` is how `parent` was."""
-        self.made.append(_Stub(os.dup(parent), name, os.dup(itself), (before.st_atime_ns, before.st_mtime_ns)))
+        if not self.kept:
+            self.made.append(_Stub(os.dup(parent), name, os.dup(itself), (before.st_atime_ns, before.st_mtime_ns)))
 
     def remove(self) -> None:
         """Take away, children first, what is still ours and empty."""

@@ -73,6 +73,7 @@ def order(
         stop_signal=settings.stop_signal,
         sysctls=settings.sysctls,
         companion=companion,
+        disposable=settings.remove,
         **_walls(settings, ids, sharing[0] if sharing is not None else None),
         **rights(settings),
         **lending(settings.platform, ids),

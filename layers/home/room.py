@@ -76,8 +76,8 @@ def mounted(path: Path) -> Path:
 def save_up(root: Path) -> None:
     """Have the reserve complete, if there is room for that and as much again."""
     for number in range(RESERVE):
-        path = root / "reserve" / str(number)
-        if not path.exists() and not is_full(root):
+        if not os.path.exists(f"{root}/reserve/{number}") and not is_full(root):
+            path = root / "reserve" / str(number)
             try:
                 path.parent.mkdir(exist_ok=True)
                 with path.open("xb") as file:

@@ -60,7 +60,7 @@ def head(devices: Sequence[Device], *, root: int, inodes: int, blocks: int, meta
 def devices(image: Path) -> list[DiffID]:
     """The tars that an image needs as further devices, in its order. Raises OSError, CannotIndex if it is damaged."""
     try:
-        with image.open("rb") as file:
+        with open(image, "rb", buffering=0) as file:
             head = file.read(_SLOTS_AT)
             count, first = _DEVICES.unpack_from(head, _DEVICES_AT)
             slots = os.pread(file.fileno(), count * _SLOT.size, first * _SLOT.size)

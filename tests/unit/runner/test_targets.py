@@ -73,6 +73,15 @@ def test_stubs_vanish_with_times_restored(root: int, inside: Path) -> None:
     assert (inside / "etc").stat().st_mtime_ns == 2
 
 
+def test_kept_stubs_stay_and_nothing_is_held_open(root: int, inside: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with Stubs((1, 2), kept=True) as stubs:
+        os.close(find(root, b"etc/a/b", directory=False, stubs=stubs))
+        assert len(os.listdir("/proc/self/fd")) == before
+    assert (inside / "etc/a/b").is_file()
+    assert (inside / "etc/a").stat().st_uid == 1
+
+
 def test_what_has_been_filled_or_replaced_stays(root: int, inside: Path) -> None:
     with Stubs() as stubs:
         for path, directory in ((b"a/b", True), (b"file", False), (b"other", False), (b"gone/x", True)):
