@@ -66,8 +66,7 @@ class Parameter:
         told = note.named
         spelt = [word for word in note.words if not word.isidentifier()]
         self.spelt = [word for word in spelt if "/" not in word]
-        longest = max((word.partition("/")[0] for word in spelt), key=lambda word: word.startswith("--"), default="")
-        self.name = next(filter(str.isidentifier, note.words), longest.lstrip("-").replace("-", "_").lower())
+        self.name = next(filter(str.isidentifier, note.words), "") or spoken(spelt)
         self.is_flag = told.get("is_flag", len(self.spelt) < len(spelt))
         self.many = told.get("multiple", False)
         self.usual = told.get("default", () if self.many else False if self.is_flag else None)
@@ -75,7 +74,7 @@ class Parameter:
         self.callback = told.get("callback")
         self.count = told.get("nargs", 1)
         self.required = told.get("required", self.count == 1)
-        if told.get("envvar", "") in os.environ:
+        if "envvar" in told and told["envvar"] in os.environ:
             raise Unsure
 
     def valued(self, text: str) -> Any:
@@ -100,6 +99,12 @@ class Parameter:
             return self.callback(None, None, value)
         except Exception as problem:  # click says it with the option
             raise Unsure from problem
+
+
+def spoken(spelt: Sequence[str]) -> str:
+    """The name that click takes from how an option is spelt: from the first long one."""
+    longest = next((word for word in spelt if word.startswith("--")), spelt[0])
+    return longest.partition("/")[0].lstrip("-").replace("-", "_").lower()
 
 
 class Declared:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pybuild import units
 from pybuild.declared import click
+from pybuild.limiting import sized
 from pybuild.options import together
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -76,7 +76,7 @@ def log(driver: str, opts: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"{flag}: nothing is kept with --log-driver none")
         if key == "max-size":
             try:
-                size = 0 if value == "-1" else units.parse_size(value)
+                size = 0 if value == "-1" else sized(value)
             except ValueError as error:
                 raise click.UsageError(f"{flag}: {error}") from error
         elif key == "max-file":
@@ -113,6 +113,7 @@ def healthcheck(options: Mapping[str, Any], runtime: Mapping[str, Any]) -> Healt
     if not (asked or options["no_healthcheck"] or runtime.get("Healthcheck")):
         return None
     from builder.containers.health import SECOND, Healthcheck
+    from pybuild.units import parse_period
 
     if options["no_healthcheck"]:
         if asked:
@@ -127,7 +128,7 @@ def healthcheck(options: Mapping[str, Any], runtime: Mapping[str, Any]) -> Healt
     for name, text in times.items():
         flag = f"--health-{name.replace('_', '-')}"
         try:
-            value = 0 if text is None else int(units.parse_period(text) * SECOND)
+            value = 0 if text is None else int(parse_period(text) * SECOND)
         except ValueError as error:
             raise click.UsageError(f"{flag}: {error}") from error
         if 0 < value < SECOND // 1000:

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 
-from pybuild import units
 from pybuild.declared import click
 from pybuild.options import together
 
@@ -46,7 +45,14 @@ def whole(text: str) -> int:
         raise ValueError(f"{text!r} is no number") from None
 
 
-SIZE = typed(units.parse_size)
+def sized(text: str) -> int:
+    """A number of bytes, as `512m`. Raises ValueError."""
+    from pybuild.units import parse_size
+
+    return parse_size(text)
+
+
+SIZE = typed(sized)
 BYTES, NUMBER, LIST = "BYTES", "NUMBER", "LIST"
 RATES: Mapping[str, tuple[str, bool]] = {  # option: word of io.max, whether its number is a size
     "device_read_bps": ("rbps", True),
@@ -94,8 +100,8 @@ def limits(options: Mapping[str, Any], **more: Any) -> Limits:
 
     swap, classid = options["memory_swap"], options["net_classid"]
     rates = [
-        (word, *on_device(name, text, units.parse_size if sized else whole))
-        for name, (word, sized) in RATES.items()
+        (word, *on_device(name, text, sized if in_bytes else whole))
+        for name, (word, in_bytes) in RATES.items()
         for text in options[name]
     ]
     names = (
@@ -111,7 +117,7 @@ def limits(options: Mapping[str, Any], **more: Any) -> Limits:
     possible(chosen)
     return Limits(
         **chosen,
-        memory_swap=None if swap in (None, "0") else -1 if swap == "-1" else units.parse_size(swap),
+        memory_swap=None if swap in (None, "0") else -1 if swap == "-1" else sized(swap),
         pids=None if options["pids_limit"] in (None, 0, -1) else options["pids_limit"],
         blkio_weight=options["blkio_weight"] or None,
         blkio_weight_devices=tuple(

@@ -8,12 +8,13 @@ from pathlib import Path
 from pybuild.declared import click
 from pybuild.hardware import DIRECTORIES, devices, everything, named
 from pybuild.limiting import ValueRefused
-from pybuild.mounting import memory, mount, volume
 from pybuild.options import together
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import Any
+
+    from builder.containers import Memory, Volume
 
 OPTIONS = (
     click.option(
@@ -73,9 +74,7 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
     privileged = options["privileged"]
     edits = named(options["devices"], options)
     mounts = [
-        *map(volume, options["volumes"]),
-        *map(memory, options["tmpfs"]),
-        *map(mount, options["mounts"]),
+        *mounted(options),
         *(Volume(str(one.source), one.target, one.readonly) for one in edits.mounts),
     ]
     found = [*devices(options["devices"]), *edits.devices]
@@ -103,6 +102,15 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
         "privileged": privileged,
         **secured,
     }
+
+
+def mounted(options: Mapping[str, Any]) -> list[Volume | Memory]:
+    """What -v, --tmpfs and --mount say. Raises ValueError."""
+    if not (options["volumes"] or options["tmpfs"] or options["mounts"]):
+        return []
+    from pybuild.mounting import memory, mount, volume
+
+    return [*map(volume, options["volumes"]), *map(memory, options["tmpfs"]), *map(mount, options["mounts"])]
 
 
 def sysctl(text: str, network: str) -> tuple[str, str]:

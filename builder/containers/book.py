@@ -13,7 +13,6 @@ from builder.containers.settings import Settings
 from builder.containers.state import LIVE, Status
 from builder.containers.telling import tell
 from layers import NameAmbiguous
-from layers.disk import durable
 from layers.disk.removal import remove
 from layers.quick import dataclass, replace
 
@@ -78,7 +77,7 @@ class Containers:
         made.folder.mkdir(mode=0o700)
         try:
             if not settings.remove:
-                durable.sync(self.folder)
+                sync(self.folder)
             with self._with_volumes(settings) as wanted, self.store.db.write(durable=not settings.remove) as db:
                 name = settings.name
                 while not name:
@@ -159,7 +158,7 @@ class Containers:
         container.record(replace(state, status=Status.REMOVING))
         grave = self.folder / f".{container.id}"
         container.folder.rename(grave)
-        durable.sync(self.folder)  # else a power cut could leave it under its name, half removed
+        sync(self.folder)  # else a power cut could leave it under its name, half removed
         try:
             remove(os.fspath(grave))
         except OSError as error:
@@ -171,6 +170,13 @@ class Containers:
     def _forget(self, container: Container) -> None:
         with self.store.db.write() as db:
             db.execute("DELETE FROM container WHERE id = ?", (container.id,))
+
+
+def sync(folder: Path) -> None:
+    """See that what was made or named there lasts."""
+    from layers.disk import durable
+
+    durable.sync(folder)
 
 
 def checked(name: str) -> None:

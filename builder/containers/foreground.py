@@ -10,7 +10,6 @@ from contextlib import suppress
 from builder.containers.keys import DETACH_KEYS, Keys
 from builder.containers.line import DETACH, END_OF_INPUT, INPUT, PIECE
 from builder.containers.terminal import Raw, resize, to_ours
-from runner.leaving import fork, part
 from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -71,6 +70,8 @@ class Foreground:
         Only the child is left with what was open: locks, mounts, the spawner's channel. It has no thread but this one,
         and speaks to nobody.
         """
+        from runner.leaving import fork, part
+
         sys.stdout.flush()
         runtime.spawner.hush()
         if fork():

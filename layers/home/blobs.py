@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from functools import cached_property, partial
 from pathlib import Path
 
-from layers.disk import durable
 from layers.errors import BlobMismatch, BlobMissing
 from layers.home import room
 from layers.oci.descriptor import Descriptor
@@ -73,6 +72,8 @@ class Blobs:
         files = {digest: self._identity(digest) for digest in relied}
         if relied and all(file and self._settled.get(digest) == file for digest, file in files.items()):
             return
+        from layers.disk import durable
+
         for algorithm in os.scandir(self.root):
             durable.sync(Path(algorithm.path))
         self._settled.update(files)
@@ -148,6 +149,8 @@ class Blobs:
     def _part(self, directory: Path, undo: ExitStack) -> tuple[int, Path | None]:
         """A new file, and its name if it has one; closed by `undo`."""
         if not directory.exists():
+            from layers.disk import durable
+
             durable.make(directory)
         name = None
         try:
@@ -300,5 +303,7 @@ class BlobWriter:
             freed = os.fstat(part).st_blocks * 512
             raise room.full(self._blobs.root.parent, needed=self.size, freed=freed) from error
         if (count := self._written - self._begun) >= STRETCH:
+            from layers.disk import durable
+
             durable.begin(part, self.kept + self._begun, count)
             self._begun = self._written

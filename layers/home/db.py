@@ -22,12 +22,15 @@ from pathlib import Path
 
 from layers.errors import LayerError, StoreFormat
 from layers.home import room
-from layers.home.schema import APPLICATION, VERSION, upgrade
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import Any
 
+APPLICATION = 0x70796264
+"""SQLite's application_id: "pybd", so that file(1) and we can tell whose database this is."""
+VERSION = 4
+"""Of the stores that this program writes (SQLite's user_version): as many as `layers.home.schema` has steps."""
 PATIENCE = 60.0
 """Seconds that a transaction waits for those of other processes, which take well below one."""
 FRESH = 600.0
@@ -69,6 +72,7 @@ class Database:
         if self.barred is not None:
             raise self.barred
         from layers.disk import locks
+        from layers.home.schema import upgrade
 
         with room.full_disk_explained(self.path.parent), locks.alone(self.path.with_name("locks") / "schema"):
             if self._version() == VERSION:  # another process was faster

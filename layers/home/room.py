@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from layers.disk.owners import nested
 from layers.errors import StoreFull
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -28,6 +27,8 @@ FEW = 16
 
 def free(root: Path) -> int:
     """Bytes that this process may write there, at most: file systems keep some back without saying how many."""
+    from layers.disk.owners import nested
+
     found = os.statvfs(root)
     return found.f_frsize * (found.f_bavail if os.geteuid() or nested() else found.f_bfree)
 

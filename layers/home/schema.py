@@ -1,8 +1,8 @@
 """The tables of a store, as the steps that made them: one function for each version, never changed once released.
 
 A new store takes all the steps, an older one those that it lacks, in one transaction: so there is one road, and a table
-is written down once. To change a table or add one, append a function to STEPS (and to tests/unit/layers/schemas the
-text that `.schema` printed before, which proves the step).
+is written down once. To change a table or add one, append a function to STEPS, count it in `layers.home.db` (and put
+into tests/unit/layers/schemas the text that `.schema` printed before, which proves the step).
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from layers.home.db import APPLICATION
 from layers.quickjson import loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from sqlite3 import Connection
-
-APPLICATION = 0x70796264
-"""SQLite's application_id: "pybd", so that file(1) and we can tell whose database this is."""
 
 
 def tables(db: Connection) -> None:
@@ -88,8 +86,6 @@ def containers(db: Connection) -> None:
 
 STEPS: tuple[Callable[[Connection], None], ...] = (tables, use_of_images, what_was_served, containers)
 """Step N makes a store of version N - 1 one of version N; version 0 is an empty file."""
-VERSION = len(STEPS)
-"""Of the stores that this program writes (SQLite's user_version)."""
 
 
 def upgrade(db: Connection, version: int) -> None:
@@ -97,4 +93,4 @@ def upgrade(db: Connection, version: int) -> None:
     for step in STEPS[version:]:
         step(db)
     db.execute(f"PRAGMA application_id={APPLICATION}")
-    db.execute(f"PRAGMA user_version={VERSION}")
+    db.execute(f"PRAGMA user_version={len(STEPS)}")

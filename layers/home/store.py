@@ -31,7 +31,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 
-from layers.disk import durable, locks
+from layers.disk import locks
 from layers.errors import ArchiveInvalid, LayerError, StoreFormat, StoreFull, StoreReadOnly
 from layers.home.db import Database
 from layers.home.leases import Lease, Session, sweep
@@ -331,6 +331,7 @@ def opened(kept: bytes) -> bytes:
 
 def lay_out(root: Path) -> None:
     """Make the directories of a new store, unless `root` holds something else. Raises StoreFormat."""
+    from layers.disk import durable
     from layers.disk.scatter import scatter
 
     try:

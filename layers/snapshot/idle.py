@@ -9,9 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from layers.home.leases import discard
-
-OVERLAY = ("trusted.overlay.", "user.overlay.")
-"""Names of overlayfs's own marks."""
+from layers.snapshot.overlay import OVERLAY
 
 
 def shrink(folder: Path, lowers: Iterable[Path]) -> None:

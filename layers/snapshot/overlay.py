@@ -11,7 +11,6 @@ from layers.errors import SnapshotMissing
 from layers.home.leases import discard
 from layers.oci.chain import Chain
 from layers.quick import dataclass, field
-from layers.snapshot.idle import OVERLAY, shrink
 from layers.snapshot.lowers import Lowers, timed
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from layers.oci.digest import DiffID
     from layers.snapshot.snapshots import Workspace
     from layers.views.changes import Change
+
+OVERLAY = ("trusted.overlay.", "user.overlay.")
+"""Names of overlayfs's own marks."""
 
 
 @dataclass
@@ -108,6 +110,8 @@ class OverlaySnapshots:
                 if volatile:  # who removes itself goes as it is
                     self._store.session.put_by(work.mounted.pop_all().close)
             if not volatile:
+                from layers.snapshot.idle import shrink
+
                 shrink(folder, lowers)
 
     def commit(self, work: Workspace, diff_id: DiffID) -> None:
