@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from layers.quick import dataclass
+from pybuild.first import begin, begun
 from pybuild.later import Later
 from pybuild.settings import STANDING, Settings
 
@@ -43,7 +44,6 @@ def prepare_sandbox() -> None:
     """
     global _spawner  # noqa: PLW0603 (the one thing that must exist before everything else)
     if _spawner is None:
-        from pybuild.first import begin, begun
         from runner.spawner import Spawner
 
         begin()
@@ -54,6 +54,7 @@ def bequeath(folder: Path, name: str, lock: int) -> bool:
     """Leave a directory and the mounts of this process to the spawner, which ends after it; False if it cannot be."""
     from runner.mounts import held
 
+    prepare_sandbox()
     return _spawner is not None and _spawner.bequeath(folder, name, [lock, *held()])
 
 
@@ -81,7 +82,7 @@ class Context:
 
         mounter: Any = Later("runner.mounts")  # most commands mount nothing
         store = Store.open(self.settings.root, mounter=mounter, owners=os.environ.get(STANDING, ""))
-        if self.ends and _spawner is not None:
+        if self.ends and begun() is not None:
             store.session.heir = bequeath
         return store
 
