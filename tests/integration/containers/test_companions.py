@@ -46,20 +46,20 @@ def test_they_end_together_and_one_alone(detached: Detached, shared_pybuild: Pyb
     assert "sleep 2000" not in shared_pybuild.text("exec", first, "ps"), "what it left behind goes with its groups"
     shared_pybuild("start", second)
     shared_pybuild("restart", "-t", "0", first)
-    soon(lambda: inspected(second)["State"]["Status"] == "exited")
+    assert soon(lambda: inspected(second)["State"]["Status"] == "exited")
     assert inspected(second)["State"]["ExitCode"] == 137
     shared_pybuild("start", second)
     assert namespace(inspected(first)["State"]["Pid"], "pid") == namespace(inspected(second)["State"]["Pid"], "pid")
     assert inspected(second)["HostConfig"]["PidMode"] == f"container:{inspected(first)['Id']}"
     shared_pybuild("kill", first)
-    soon(lambda: inspected(second)["State"]["Status"] == "exited")
+    assert soon(lambda: inspected(second)["State"]["Status"] == "exited")
     assert "is not running" in shared_pybuild("start", second, code=1).stderr
 
 
 def test_with_its_network_and_the_right_to_trace(detached: Detached, shared_pybuild: Pybuild) -> None:
     first = detached("echo secret >/only-here; exec sleep 1000", "--network", "none")
     flags = ("--pid", f"container:{first}", "--network", f"container:{first}", "--cap-add", "SYS_PTRACE", "--init")
-    soon(lambda: shared_pybuild("exec", first, "test", "-s", "/only-here", code=None).returncode == 0)
+    assert soon(lambda: shared_pybuild("exec", first, "test", "-s", "/only-here", code=None).returncode == 0)
     script = "cat /proc/1/root/only-here; [ $(readlink /proc/1/ns/net) = $(readlink /proc/self/ns/net) ] && echo same"
     said = shared_pybuild.text("run", "--rm", *flags, "busybox", "sh", "-c", script)
     assert said.split() == ["secret", "same"]

@@ -20,7 +20,7 @@ ALONE = ("--network", "none")
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it may go while it is being read
         return False
 
 
@@ -34,7 +34,7 @@ def test_processes_among_those_of_the_host_end_with_the_container(
 ) -> None:
     name = detached("sleep 1000 & echo $! >/pid; exec sleep 1000", *ALONE, "--pid", "host")
     first = inspected(name)["State"]["Pid"]
-    soon(lambda: shared_pybuild("exec", name, "test", "-s", "/pid", code=None).returncode == 0)
+    assert soon(lambda: shared_pybuild("exec", name, "test", "-s", "/pid", code=None).returncode == 0)
     other = int(shared_pybuild.text("exec", name, "cat", "/pid"))
     assert alive(first)
     assert alive(other)
@@ -46,9 +46,9 @@ def test_processes_among_those_of_the_host_end_with_the_container(
         supervisor = parent(parent(first))
         assert b"--monitor" in Path(f"/proc/{supervisor}/cmdline").read_bytes()
         os.kill(supervisor, signal.SIGKILL)
-        soon(lambda: not alive(first))
+        assert soon(lambda: not alive(first))
         shared_pybuild("run", "--rm", "--network", "none", "busybox", "true")  # whose start sweeps
-    soon(lambda: not alive(other))
+    assert soon(lambda: not alive(other))
 
 
 def test_names_and_memory_of_the_host(shared_pybuild: Pybuild) -> None:
