@@ -93,9 +93,10 @@ class Bundle:
         specs = [None if name in here else self.find_spec(name) for name in names]
         try:
             codes = marshal.loads(self.read(begin, length))
-        except (EOFError, OSError, TypeError, ValueError):
+            pairs = [*zip(names, specs, codes, strict=True)]
+        except (EOFError, OSError, TypeError, ValueError):  # torn: then each is looked for by itself
             return
-        for name, spec, code in zip(names, specs, codes, strict=True):
+        for name, spec, code in pairs:
             parent, _, own = name.rpartition(".")
             if spec is None or (parent and parent not in here):
                 continue

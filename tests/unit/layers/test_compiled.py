@@ -232,6 +232,16 @@ def test_a_course_that_cannot_be_read_is_not_run(course: Path) -> None:
     assert said[-1] == "False"
 
 
+def test_a_torn_course_is_not_run(course: Path) -> None:
+    bundle = write(course)
+    whole = bundle.read_bytes()
+    for torn in (whole[:-20], whole[:-100] + bytes(100), whole[:-500] + bytes(500)):
+        bundle.write_bytes(torn)
+        said = look(course, COURSE)
+        assert said[0].split()[-1] == "layers.errors"
+        assert len(said) == 7
+
+
 def test_a_course_is_found_anew_only_if_one_on_it_changed(course: Path) -> None:
     """In this tree's process: what `write` asks a further process for."""
     script = """
