@@ -262,7 +262,8 @@ class Images:
             raise PlatformMissing(str(Platform.host()), tuple(str(entry.platform) for entry in here))
         wanted = index.choose(platform)
         if wanted not in here:
-            raise BlobMissing(f"{target.digest} for {platform}", self._where)
+            there = ", ".join(str(entry.platform) for entry in here) or "none"
+            raise BlobMissing(f"the image of {target.digest} for {platform} (of it are here: {there})", self._where)
         return wanted
 
     def _load(self, target: Descriptor, pointer: Descriptor | None = None) -> Image:

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from layers.errors import BlobMissing
+from layers.errors import BlobMissing, PlatformMissing
 from layers.moving.archivewriter import ArchiveWriter, path_of
 from layers.moving.dockerarchive import DockerArchive, is_plain
 from layers.moving.layout import check_version
 from layers.moving.local import LocalRepository
 from layers.moving.members import Members, opened
 from layers.moving.names import Names, reference_of
-from layers.moving.repository import ReadOnly
+from layers.moving.repository import ReadOnly, Repository, document
 from layers.moving.rewrite import Packed
 from layers.moving.transfer import copy
+from layers.oci import mediatypes
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
+from layers.oci.documents import ImageConfig, Index, Manifest, is_image, runnable
+from layers.oci.platform import Platform
 from layers.oci.reference import Reference
 from layers.quick import replace
 
@@ -111,18 +114,45 @@ def save(
     return written
 
 
-def load(store: Store, source: BinaryIO) -> list[tuple[Descriptor, tuple[Reference, ...]]]:
+def load(
+    store: Store, source: BinaryIO, platform: Platform | None = None
+) -> list[tuple[Descriptor, tuple[Reference, ...]]]:
     """Take in every image of an archive, compressed or not; what came, with its names.
 
-    Raises ArchiveInvalid, DocumentInvalid, BlobMissing, BlobMismatch.
+    Of each index only the image of `platform`, if one is given. Raises ArchiveInvalid, DocumentInvalid, BlobMissing,
+    BlobMismatch, and PlatformMissing before anything is named.
     """
     local = LocalRepository(store)
     loaded = []
     with opened(source, store.scratch) as members:
         archive = reader(members)
-        for target, names in archive.images():
-            copy(archive, str(target.digest), local, None, every=True, partial=True)
+        images = archive.images()
+        if platform is not None:
+            for target, _ in images:
+                check_platform(archive, target, platform)
+        for target, names in images:
+            whole = platform is None
+            copy(archive, target, local, None, platform=platform, every=whole, partial=True, keep_index=True)
             for name in names:
                 store.images.tag(name, target)
             loaded.append((target, tuple(names)))
     return loaded
+
+
+def check_platform(there: Repository, target: Descriptor, platform: Platform) -> None:
+    """Raises PlatformMissing if what lies at a place, an index or an image, has nothing to run on a platform."""
+    raw = document(there, target)
+    if target.media_type in mediatypes.INDEXES:
+        index = Index.parse(raw, target.media_type)
+        if there.has(index.choose(platform)):
+            return
+        met = [str(one.platform) for one in index.manifests if runnable(one) and there.has(one)]
+    else:
+        manifest = Manifest.parse(raw, target.media_type)
+        if not is_image(manifest):
+            return
+        config = ImageConfig.parse(document(there, manifest.config))
+        if platform.accepts(config.platform):
+            return
+        met = [str(config.platform)]
+    raise PlatformMissing(str(platform), tuple(met))

@@ -12,9 +12,10 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO
 
-from layers.errors import ArchiveInvalid, BlobMismatch, BlobMissing, DocumentInvalid
+from layers.errors import ArchiveInvalid, BlobMismatch, BlobMissing, DocumentInvalid, PlatformMissing
 from layers.moving.members import Shared
 from layers.moving.names import EMPTY, LAYOUT_FILE, Names
 from layers.oci import mediatypes
@@ -22,6 +23,7 @@ from layers.oci.attested import REFERENCE
 from layers.oci.descriptor import Descriptor
 from layers.oci.digest import Digest
 from layers.oci.documents import MAX_DOCUMENT, Index, Manifest
+from layers.oci.platform import Platform
 from layers.oci.reference import Reference
 from layers.tar.entry import Entry, EntryType
 from layers.tar.header import BLOCK, header
@@ -180,28 +182,36 @@ class ArchiveWriter:
         self._at += len(data)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        """docker's list of images: each manifest that came, with the names of what leads to it."""
+        """docker's list of images: each that was named, of an index one, for a name means one image to who reads it."""
         for target, names in self._tagged.values():
-            for manifest in self._manifests(target):
-                if absent := [layer for layer in manifest.layers if layer.digest not in self._placed]:
-                    what = f"layer {absent[0].digest} may not be distributed and did not come"
-                    raise DocumentInvalid("archive for docker", f"{what}, but docker needs every layer")
-                yield {
-                    "Config": path_of(manifest.config.digest),
-                    "RepoTags": [name.familiar for name in names if name.tag],
-                    "Layers": [path_of(layer.digest) for layer in manifest.layers],
-                }
+            if (manifest := self._image(target)) is None:
+                continue
+            if absent := [layer for layer in manifest.layers if layer.digest not in self._placed]:
+                what = f"layer {absent[0].digest} may not be distributed and did not come"
+                raise DocumentInvalid("archive for docker", f"{what}, but docker needs every layer")
+            yield {
+                "Config": path_of(manifest.config.digest),
+                "RepoTags": [name.familiar for name in names if name.tag],
+                "Layers": [path_of(layer.digest) for layer in manifest.layers],
+            }
 
-    def _manifests(self, target: Descriptor) -> Iterator[Manifest]:
+    def _image(self, target: Descriptor) -> Manifest | None:
+        """A manifest that came; of an index the one for this machine, else the first."""
         raw = self._documents.get(target.digest)
         if raw is None:
-            return
-        if target.media_type in mediatypes.INDEXES:
-            for entry in Index.parse(raw, target.media_type).manifests:
-                if REFERENCE not in entry.annotations:  # docker would take statements for an image
-                    yield from self._manifests(entry)
-        elif target.media_type in mediatypes.MANIFESTS:
-            yield Manifest.parse(raw, target.media_type)
+            return None
+        if target.media_type in mediatypes.MANIFESTS:
+            return Manifest.parse(raw, target.media_type)
+        if target.media_type not in mediatypes.INDEXES:
+            return None
+        came = [
+            entry
+            for entry in Index.parse(raw, target.media_type).manifests
+            if self.has(entry) and REFERENCE not in entry.annotations  # docker would take statements for an image
+        ]
+        with suppress(PlatformMissing):
+            return self._image(Index.build(came).choose(Platform.host()))
+        return self._image(came[0]) if came else None
 
 
 def path_of(digest: Digest) -> str:
