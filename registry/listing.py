@@ -11,6 +11,7 @@ import io
 import json
 import re
 import secrets
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlencode, urljoin
 
@@ -25,6 +26,8 @@ PAGE = 1000
 MOST = 8 << 20
 """Bytes of one page that are read."""
 PAGES = 10_000
+WHOLE = 128 << 20
+"""Bytes that all names of a list may take in memory: a registry may go on for ever."""
 LINK = re.compile(r'<([^<>]*)>((?:[^,"]|"[^"]*")*)')
 NEXT = re.compile(r';\s*rel\s*=\s*"?next"?\s*(?:;|\Z)')
 """One link of a Link header with its parameters, and the parameter that makes it the next page (RFC 8288)."""
@@ -116,10 +119,14 @@ def names(  # noqa: PLR0917 only for the two above
 ) -> tuple[str, ...]:
     """All pages of a list as one, sorted, each name once. Raises RegistryError."""
     found: set[str] = set()
+    held = 0
     for page in pages(client, host, place, key, path, scopes, what):
-        if not page - found:
+        if not (new := page - found):
             break
-        found |= page
+        found |= new
+        held += sum(map(sys.getsizeof, new))
+        if held > WHOLE:
+            raise ProtocolViolation(host, f"{what}: the names are more than {WHOLE >> 20} MiB")
     return tuple(sorted(found))
 
 

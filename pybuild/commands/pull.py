@@ -16,29 +16,55 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="\b\nExamples:\n  pybuild pull debian:12\n  pybuild pull --platform linux/arm64 localhost:5000/app\n"
-    "  pybuild pull oci-archive:app.tar"
+    "  pybuild pull --all-tags localhost:5000/app\n  pybuild pull oci-archive:app.tar"
 )
 @click.argument("image")
-@click.option("-a", "--all-platforms", is_flag=True, help="Every image of an index.")
+@click.option("-a", "--all-tags", is_flag=True, help="Every tag of the repository.")
+@click.option("--all-platforms", is_flag=True, help="Every image of an index.")
 @click.option("--platform", metavar="PLATFORM", help="Which image of an index, by default this machine's.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the reference.")
+@click.option("--disable-content-trust", is_flag=True, hidden=True)
 @connection
 @mirrors
 @click.pass_obj
-def pull(context: Context, image: str, all_platforms: bool, platform: str | None, quiet: bool) -> None:
+def pull(
+    context: Context,
+    image: str,
+    all_tags: bool,
+    all_platforms: bool,
+    platform: str | None,
+    quiet: bool,
+    disable_content_trust: bool,
+) -> int:
     """Fetch IMAGE into the store, every byte verified."""
     from layers import Platform
-    from layers.moving.places import Places
-    from layers.moving.transfer import copy
     from layers.oci.address import Address, Kind
 
+    wanted = Platform.parse(platform) if platform else None
     address = Address.parse(image, bare=Kind.REGISTRY)
     if address.kind is not Kind.REGISTRY:
-        bring(context, address, Platform.parse(platform) if platform else None, every=all_platforms, quiet=quiet)
-        return
+        if all_tags:
+            raise click.UsageError(f"--all-tags is for repositories of registries; copy takes {address.kind.value}:")
+        bring(context, address, wanted, every=all_platforms, quiet=quiet)
+        return 0
+    if all_tags:
+        return many(context, image.removeprefix("docker://"), wanted, every=all_platforms, quiet=quiet)
     reference = context.sources.named(image.removeprefix("docker://"))
-    wanted = str(reference.digest) if reference.digest else str(reference.tag)
     before = context.store.images.target(reference)
+    found = fetch(context, reference, wanted, every=all_platforms, quiet=quiet)
+    if quiet:
+        click.echo(str(reference))
+        return 0
+    status(reference.familiar, same=before is not None and before.digest == found.digest)
+    return 0
+
+
+def fetch(context: Context, reference: Reference, platform: Platform | None, *, every: bool, quiet: bool) -> Descriptor:
+    """Take in what a reference names at its registry, and tell of it; what that is."""
+    from layers.moving.places import Places
+    from layers.moving.transfer import copy
+
+    wanted = str(reference.digest or reference.tag)
     with context.store.lease(), bars(context.settings.color, quiet=quiet, verb="pulled") as progress:
         if not quiet:
             click.echo(f"{wanted}: pulling from {reference.familiar_repository}")
@@ -47,8 +73,8 @@ def pull(context: Context, image: str, all_platforms: bool, platform: str | None
             wanted,
             context.store.repository(),
             str(reference),
-            platform=Platform.parse(platform) if platform else None,
-            every=all_platforms,
+            platform=platform,
+            every=every,
             keep_index=True,
             progress=progress,
             places=Places(context.store),
@@ -57,15 +83,45 @@ def pull(context: Context, image: str, all_platforms: bool, platform: str | None
     if not runs(context, reference):
         click.echo(f"note: {reference.familiar} cannot be run: it is an artifact, or lacks layers", err=True)
     mismatch(context, reference, found, platform)
+    if not quiet:
+        click.echo(f"Digest: {found.digest}")
+    return found
+
+
+def many(context: Context, name: str, platform: Platform | None, *, every: bool, quiet: bool) -> int:
+    """Every tag of a repository: one that is no image, or none for the platform, is told of and the others come."""
+    from layers import LayerError, Reference
+    from layers.oci.address import Address, Kind
+    from pybuild.addressing import listing
+    from pybuild.exits import tell
+
+    plain = Reference.parse(name, default_tag=False)
+    if plain.tag or plain.digest:
+        raise click.UsageError(f"--all-tags takes a repository, without a tag or digest: {plain.familiar_repository}")
+    repository, failed, new = context.sources.named(name).repository, False, False
+    for tag in listing(context, Address(Kind.REGISTRY, "", repository)).tags():
+        reference = Reference.parse(f"{repository}:{tag}")
+        before = context.store.images.target(reference)
+        try:
+            found = fetch(context, reference, platform, every=every, quiet=quiet)
+        except LayerError as error:
+            failed = True
+            tell(f"error: {reference.familiar}: {error}")
+            continue
+        new = new or before is None or before.digest != found.digest
     if quiet:
-        click.echo(str(reference))
-        return
-    click.echo(f"Digest: {found.digest}")
-    same = before is not None and before.digest == found.digest
-    click.echo(f"Status: {'Image is up to date' if same else 'Downloaded newer image'} for {reference.familiar}")
+        click.echo(repository)
+    elif not failed:
+        status(plain.familiar_repository, same=not new)
+    return int(failed)
 
 
-def mismatch(context: Context, reference: Reference, found: Descriptor, platform: str | None) -> None:
+def status(name: str, *, same: bool) -> None:
+    """docker's last line."""
+    click.echo(f"Status: {'Image is up to date' if same else 'Downloaded newer image'} for {name}")
+
+
+def mismatch(context: Context, reference: Reference, found: Descriptor, wanted: Platform | None) -> None:
     """Tell if the one image that a name has is for another platform than was wanted."""
     from layers import BlobMissing, Platform
     from layers.oci.mediatypes import INDEXES
@@ -73,7 +129,7 @@ def mismatch(context: Context, reference: Reference, found: Descriptor, platform
 
     if found.media_type in INDEXES:
         return  # the image was chosen from it
-    wanted = Platform.parse(platform) if platform else Platform.host()
+    wanted = wanted or Platform.host()
     try:
         there = context.store.images.get(str(found.digest)).config.platform
     except BlobMissing:

@@ -71,6 +71,23 @@ def test_answers_that_are_no_list(body: bytes, link: str, said: str) -> None:
         listing(host).tags()
 
 
+class Endless(dict[str, tuple[bytes, str]]):
+    """Pages of a registry that never comes to its end."""
+
+    def __missing__(self, last: str) -> tuple[bytes, str]:
+        number = int(last or 0)
+        names = page(*(f"{name:0100}" for name in range(number, number + 100)))
+        return names, f'</v2/app/tags/list?last={number + 100}>; rel="next"'
+
+
+def test_a_list_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.listing.WHOLE", 1 << 20)
+    rude = Rude(Endless())
+    with serving(rude) as host, pytest.raises(ProtocolViolation, match="more than 1 MiB"):
+        listing(host).tags()
+    assert len(rude.asked) < 100  # it asks no further than what it keeps
+
+
 def manifest(word: str) -> Manifest:
     return Manifest.build(Descriptor.of(b"{}", mediatypes.OCI_EMPTY), (), annotations={"word": word})
 

@@ -1,0 +1,119 @@
+"""Images of several platforms through save, load and pull: all of them, or the one that is asked for."""
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layers import Platform, Reference, Store
+from layers.oci.documents import Index
+from layers.quick import replace
+from tests.support.command import Pybuild
+from tests.support.registry import RegistryServer
+from tests.support.stored import new_image, new_layer
+
+HOST, OTHER = Platform.host(), Platform.of("linux", "riscv64")
+
+
+@pytest.fixture
+def pybuild(tmp_path: Path) -> Pybuild:
+    """A store with the index "many:1" of two platforms, the host's last, and "lone:1" for the host."""
+    with Store.open(tmp_path / "store") as store:
+        images = [
+            (new_image(store, [new_layer(store, {"which": str(one).encode()})], platform=one), one)
+            for one in (OTHER, HOST)
+        ]
+        entries = [replace(image.target, platform=one) for image, one in images]
+        index = Index.build(entries)
+        store.blobs.keep(index.raw, index.media_type)
+        store.images.learn(index.descriptor, [one.digest for one in entries])
+        store.images.tag(Reference.parse("many:1"), index.descriptor)
+        new_image(store, [new_layer(store, {"lone": b"1"})], "lone:1")
+    return Pybuild(tmp_path / "store")
+
+
+def listed(path: Path) -> list[dict[str, Any]]:
+    """manifest.json of an archive, with the architecture of each config."""
+    with tarfile.open(path) as tar:
+
+        def read(name: str) -> Any:
+            return json.loads(tar.extractfile(name).read())  # type: ignore[union-attr]
+
+        return [{**line, "arch": read(line["Config"])["architecture"]} for line in read("manifest.json")]
+
+
+def archs(pybuild: Pybuild, name: str) -> set[str]:
+    """Of which platforms the store has the image."""
+    return {
+        one.architecture
+        for one in (HOST, OTHER)
+        if pybuild("inspect", "--type", "image", "--platform", str(one), name, code=None).returncode == 0
+    }
+
+
+def test_an_archive_names_one_image_for_who_knows_no_indexes(pybuild: Pybuild, tmp_path: Path) -> None:
+    pybuild("save", "-o", tmp_path / "all.tar", "many:1")
+    [line] = listed(tmp_path / "all.tar")
+    assert (line["arch"], line["RepoTags"]) == (HOST.architecture, ["many:1"])
+    other = Pybuild(tmp_path / "other")
+    assert other.text("load", "-i", tmp_path / "all.tar") == "Loaded image: many:1"
+    assert archs(other, "many:1") == {HOST.architecture, OTHER.architecture}, "the layout beside it has all of them"
+
+
+def test_save_of_one_platform(pybuild: Pybuild, tmp_path: Path) -> None:
+    pybuild("save", "--platform", str(OTHER), "-o", tmp_path / "one.tar", "many:1")
+    [line] = listed(tmp_path / "one.tar")
+    assert (line["arch"], line["RepoTags"]) == (OTHER.architecture, ["many:1"])
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        assert sum(member.isfile() for member in tar) == 6  # a layer, a config, a manifest, and what names them
+    other = Pybuild(tmp_path / "other")
+    other("load", "-i", tmp_path / "one.tar")
+    assert archs(other, "many:1") == {OTHER.architecture}
+    for name, wanted in (("many:1", "linux/s390x"), ("lone:1", str(OTHER))):
+        refused = pybuild("save", "--platform", wanted, "-o", tmp_path / "none.tar", name, code=1).stderr
+        assert f"no image for platform {wanted}; available: " in refused
+    assert not (tmp_path / "none.tar").exists()
+
+
+@pytest.mark.parametrize("kind", ["docker", "oci"])
+def test_load_of_one_platform(pybuild: Pybuild, tmp_path: Path, kind: str) -> None:
+    pybuild("save", "--format", kind, "-o", tmp_path / "all.tar", "many:1", "lone:1")
+    other = Pybuild(tmp_path / "other")
+    refused = other("load", "--platform", str(OTHER), "-i", tmp_path / "all.tar", code=1).stderr
+    assert f"no image for platform {OTHER}; available: {HOST}" in refused
+    assert other.text("images", "-q") == "", "one image is for the host alone, so nothing was named"
+    pybuild("save", "--format", kind, "-o", tmp_path / "many.tar", "many:1")
+    assert other.text("load", "--platform", str(OTHER), "-i", tmp_path / "many.tar") == "Loaded image: many:1"
+    assert archs(other, "many:1") == {OTHER.architecture}
+    other("save", "-o", tmp_path / "again.tar", "many:1")
+    third = Pybuild(tmp_path / "third")
+    refused = third("load", "--platform", str(HOST), "-i", tmp_path / "again.tar", code=1).stderr
+    assert f"no image for platform {HOST}; available: {OTHER}" in refused
+    refused = other("save", "--platform", str(HOST), "-o", tmp_path / "x.tar", "many:1", code=1).stderr
+    assert f"of it are here: {OTHER}" in refused
+
+
+def test_pull_of_all_tags(pybuild: Pybuild, own_registry: RegistryServer, tmp_path: Path) -> None:
+    name = own_registry.reference("app")
+    for tag in ("1", "2"):
+        pybuild("push", "-q", "lone:1", f"{name}:{tag}")
+    other = Pybuild(tmp_path / "other")
+    assert "without a tag" in other("pull", "-a", f"{name}:1", code=2).stderr
+    assert "--all-tags is for repositories" in other("pull", "-a", "oci:x", code=2).stderr
+    lines = other.text("pull", "--all-tags", name).splitlines()
+    assert [line for line in lines if not line.startswith("Digest: ")] == [
+        f"1: pulling from {name}",
+        f"2: pulling from {name}",
+        f"Status: Downloaded newer image for {name}",
+    ]
+    assert other.text("pull", "-a", name).endswith(f"Status: Image is up to date for {name}")
+    # A tag that is nothing for this machine does not keep the others away.
+    pybuild("copy", "--all", "many:1", f"docker://{name}:0")
+    failed = other("pull", "-a", "-q", "--platform", "linux/s390x", name, code=1)
+    assert failed.stdout == f"{name}\n"
+    assert f"error: {name}:0: no image for platform linux/s390x" in failed.stderr
+    assert other.text("pull", "-aq", "--all-platforms", name) == name
+    assert set(other.text("images", "--format", "{{.Tag}}", name).split()) == {"0", "1", "2"}
+    assert "not" in other("pull", "-a", own_registry.reference("none"), code=1).stderr
