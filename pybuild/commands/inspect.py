@@ -54,6 +54,8 @@ def inspect(
     """
     from layers.oci.address import Address, Kind
     from pybuild.exits import tell
+    from pybuild.formats.described import render
+    from pybuild.formats.template import compact
 
     if raw or config:
         for name in names:
@@ -71,17 +73,12 @@ def inspect(
             failed = True
             tell(f"error: {error.message}")
     if template and template != "json":
-        from pybuild.formats.described import render
-
         render((*found, *elsewhere), template)
-    elif template == "json":
-        for value in (*found, *elsewhere):
-            click.echo(json.dumps(value, ensure_ascii=False))
-    else:
-        for value in elsewhere:
-            click.echo(json.dumps(value, indent=4, ensure_ascii=False))
-        if found or not elsewhere:
-            click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+        return int(failed)
+    for value in elsewhere:
+        click.echo(compact(value) if template else json.dumps(value, indent=4, ensure_ascii=False))
+    if found or not elsewhere:
+        click.echo(compact(found) if template else json.dumps(found, indent=4, ensure_ascii=False))
     return int(failed)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pybuild.asking import removing
 from pybuild.formats import filters as wanted
 from pybuild.variables import pairs
 from pybuild.wiring import Context
@@ -104,7 +105,7 @@ def list_(context: Context, quiet: bool, no_trunc: bool, filters: Sequence[str],
 
     rules = wanted.parse(filters, FILTERS)
     used = _used(context) if "dangling" in rules else frozenset()
-    found = [one for one in _book(context).list() if _passes(one, rules, used)]
+    found = [one for one in _book(context).list() if wanted.fits(rules, one.labels, partial(_matches, one, used))]
     if quiet:
         for one in found:
             click.echo(one.id if no_trunc else one.id[:12])
@@ -170,7 +171,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
     """Remove all networks that no container, running or not, is meant to be in."""
     rules = wanted.parse(filters, ("until", "label", "label!"))
     if not force:
-        click.confirm("This will remove all networks that no container uses. Go on?", abort=True, err=True)
+        removing("all networks that no container, running or not, is meant to be in")
     if gone := unused(context, rules):
         click.echo("Deleted Networks:")
         for name in gone:
@@ -184,16 +185,14 @@ def unused(context: Context, rules: dict[str, list[str]]) -> list[str]:
     from pybuild import units
 
     try:
-        before = [units.parse_moment(text) for text in rules.get("until", ())]
+        moments = {text: units.parse_moment(text) for text in rules.get("until", ())}
     except ValueError as error:
         raise click.UsageError(f"--filter until: {error}") from error
     book, used, gone = _book(context), _used(context), []
     for one in book.made():
-        if one.predefined or one.id in used or not wanted.labelled(one.labels, rules.get("label", ())):
-            continue
-        if any(wanted.labelled(one.labels, [text]) for text in rules.get("label!", ())):
-            continue
-        if any(datetime.fromisoformat(one.created).timestamp() > moment for moment in before):
+        made = datetime.fromisoformat(one.created).timestamp()
+        old = all(made <= moment for moment in moments.values())
+        if one.predefined or one.id in used or not old or not wanted.fits(rules, one.labels):
             continue
         try:
             at_home(partial(book.remove, one))
@@ -305,26 +304,20 @@ def described(context: Context, name: str) -> dict[str, Any]:
     return found
 
 
-def _passes(one: Network, rules: dict[str, list[str]], used: frozenset[str]) -> bool:
-    for key, values in rules.items():
-        match key:
-            case "label":
-                fits = wanted.labelled(one.labels, values)
-            case "name":
-                fits = any(value in one.name for value in values)
-            case "id":
-                fits = any(value in one.id for value in values)
-            case "driver":
-                fits = one.driver in values
-            case "scope":
-                fits = "local" in values
-            case "type":
-                fits = ("builtin" if one.predefined else "custom") in values
-            case _:
-                fits = wanted.boolean(values[0]) == (one.id not in used and not one.predefined)
-        if not fits:
-            return False
-    return True
+def _matches(one: Network, used: frozenset[str], key: str, value: str) -> bool:
+    match key:
+        case "name":
+            return wanted.named(one.name, value)
+        case "id":
+            return wanted.named(one.id, value)
+        case "driver":
+            return one.driver == value
+        case "scope":
+            return value == "local"
+        case "type":
+            return value == ("builtin" if one.predefined else "custom")
+        case _:
+            return wanted.boolean(value) == (one.id not in used and not one.predefined)
 
 
 NAMES = {"list": "ls", "remove": "rm"}

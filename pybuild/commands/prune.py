@@ -68,9 +68,7 @@ def prune(
     from layers import prune as collect
 
     rules = wanted.parse(filters, FILTERS)
-    choice = chosen(rules, until)
-    if volumes and choice["until"] is not None:
-        raise click.UsageError("--volumes has no ages: leave --filter until out, or prune volumes by themselves")
+    choice = chosen(rules, until, volumes=volumes)
     if keep_storage is not None:
         try:
             choice["keep"] = units.parse_size(keep_storage)
@@ -104,11 +102,16 @@ def prune(
     tell(found, len(idle), held, dry=dry_run)
 
 
-def chosen(found: Mapping[str, Sequence[str]], until: str | None) -> dict[str, Any]:
-    """The filters as words of `layers.prune`: of several moments the earliest, of labels all."""
+def chosen(found: Mapping[str, Sequence[str]], until: str | None, *, volumes: bool = False) -> dict[str, Any]:
+    """The filters as words of `layers.prune`: of several moments the earliest, of labels all.
+
+    Raises click.UsageError for what is no moment, and for any where `volumes` would go, too.
+    """
     added = [moment("--filter until", text) for text in found.get("until", ())]
     added += [moment("--until", until)] if until is not None else []
     used = [moment("--filter unused-for", text) for text in found.get("unused-for", ())]
+    if volumes and (added or used):
+        raise click.UsageError("--volumes has no ages: leave such filters out, or prune volumes by themselves")
     return {
         "until": min(added, default=None),
         "unused": min(used, default=None),
@@ -128,7 +131,7 @@ def labels(having: Sequence[str], lacking: Sequence[str]) -> Callable[[Mapping[s
     """Whether an image's labels fit, or None if they do not matter."""
     if not having and not lacking:
         return None
-    return lambda met: wanted.labelled(met, having) and not any(wanted.labelled(met, [one]) for one in lacking)
+    return lambda met: wanted.fits({"label": having, "label!": lacking}, met)
 
 
 def idle_containers(context: Context, choice: Mapping[str, Any]) -> tuple[list[Container], int]:

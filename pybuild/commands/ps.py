@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -91,15 +92,7 @@ def ps(
 
 def fits(container: Container, state: State, rules: dict[str, list[str]]) -> bool:
     """Whether it fits one value of each key; all of the labels."""
-    settings = container.settings
-    for key, values in rules.items():
-        if key == "label":
-            fits = wanted.labelled(settings.labels, values)
-        else:
-            fits = any(_matches(container, state, key, value) for value in values)
-        if not fits:
-            return False
-    return True
+    return wanted.fits(rules, container.settings.labels, partial(_matches, container, state))
 
 
 def _matches(container: Container, state: State, key: str, value: str) -> bool:
@@ -108,7 +101,7 @@ def _matches(container: Container, state: State, key: str, value: str) -> bool:
         case "id":
             return container.id.startswith(value)
         case "name":
-            return value.lstrip("/") in settings.name
+            return wanted.named(settings.name, value) or wanted.named(f"/{settings.name}", value)
         case "status":
             return state.status.value == value
         case "restart-policy":

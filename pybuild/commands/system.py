@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from pybuild import __version__, units
+from pybuild import units
 from pybuild.asking import removing
 from pybuild.commands.events import events
 from pybuild.formats.table import emit
@@ -86,7 +86,7 @@ def prune_(context: click.Context, everything: bool, force: bool, volumes: bool,
     from pybuild.formats import filters as wanted
 
     rules = wanted.parse(filters, ("until", "label", "label!"))
-    chosen(rules, None)  # mistakes are told before anything goes
+    chosen(rules, None, volumes=volumes)  # mistakes are told before anything goes
     if not force:
         what = "all containers that do not run, networks without containers, "
         what += "images without a container and the build cache" if everything else "and images without a name"
@@ -142,42 +142,20 @@ def reading(color: bool) -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-@system.command(epilog="\b\nExample:\n  pybuild system info")
+@system.command(epilog="\b\nExamples:\n  pybuild system info\n  pybuild info --format '{{.CgroupVersion}}'")
+@click.option("-f", "--format", "template", metavar="TEMPLATE", help="A Go template, or json: docker's object.")
 @click.pass_obj
-def info(context: Context) -> None:
+def info(context: Context, template: str | None) -> None:
     """Show facts for a bug report: versions, store, control groups, how layers become directories and why."""
-    import os
-    import platform
-    from contextlib import suppress
+    from pybuild import machine
 
-    from layers import LayerError
-    from layers.disk.owners import numbers
-    from runner import SandboxUnavailable, private
-    from runner.hierarchy import discover
-    from runner.rootless import owner
+    if template is None:
+        for name, value in machine.facts(context).items():
+            click.echo(f"{name:<14}{value}")
+        return
+    from pybuild.formats.described import render
 
-    with suppress(SandboxUnavailable):  # how layers are mounted is found by mounting, where nobody sees it
-        private.enter()
-    try:
-        ways = context.store.snapshots.how()
-    except LayerError as error:
-        ways = f"unknown: {error}"
-
-    there = discover()
-    kinds = [*(["v2"] if there.unified is not None else []), *(["v1"] if there.legacy else [])]
-    rows = {
-        "pybuild": __version__,
-        "python": platform.python_version(),
-        "kernel": os.uname().release,
-        "machine": os.uname().machine,
-        "store": str(context.settings.root),
-        "layers": ways,
-        "cgroups": " and ".join(kinds) or "none",
-        "controllers": " ".join(sorted(there.legacy)) or "of version 2",
-        "user": "root" if owner() is None else f"{owner()}, root in a user namespace of {numbers()} numbers",
-    }
-    for name, value in rows.items():
-        click.echo(f"{name:<14}{value}")
+    render([machine.described(context)], template)
 
 
 system.add_command(events)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import click
 
-from pybuild import __version__
 
-PARTS = ("click", "isal", "lark", "oras", "requests", "rich", "zstandard")
-
-
-@click.command(epilog="\b\nExample:\n  pybuild version")
-def version() -> None:
+@click.command(epilog="\b\nExamples:\n  pybuild version\n  pybuild version --format '{{.Client.Version}}'")
+@click.option("-f", "--format", "template", metavar="TEMPLATE", help="A Go template, or json: docker's object.")
+def version(template: str | None) -> None:
     """Show versions of pybuild and what it stands on."""
-    import os
-    import platform
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
+    from pybuild import machine
 
-    rows = {"pybuild": __version__, "python": platform.python_version(), "kernel": os.uname().release}
-    for name in PARTS:
-        try:
-            rows[name] = installed(name)
-        except PackageNotFoundError:
-            rows[name] = "missing"
-    for name, value in rows.items():
+    found = machine.program()
+    if template is not None:
+        from pybuild.formats.described import render
+
+        render([found], template)
+        return
+    client = found["Client"]
+    rows = {"pybuild": client["Version"], "python": client["PythonVersion"], "kernel": client["KernelVersion"]}
+    for name, value in (rows | machine.parts()).items():
         click.echo(f"{name:<12}{value}")

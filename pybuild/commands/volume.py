@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -61,7 +62,7 @@ def list_(context: Context, quiet: bool, filters: Sequence[str], template: str |
 
     rules = wanted.parse(filters, FILTERS)
     book = _book(context)
-    found = [one for one in book.list() if _passes(book, one, rules)]
+    found = [one for one in book.list() if wanted.fits(rules, one.labels, partial(_matches, book, one))]
     if quiet:
         for one in found:
             click.echo(one.name)
@@ -149,9 +150,9 @@ def unused(
 
     book, gone, freed = _book(context), [], 0
     for one in book.list():
-        if not (everything or one.is_anonymous) or not wanted.labelled(one.labels, rules.get("label", ())):
+        if not (everything or one.is_anonymous) or book.users(one.name):
             continue
-        if any(wanted.labelled(one.labels, [text]) for text in rules.get("label!", ())) or book.users(one.name):
+        if not wanted.fits(rules, one.labels):
             continue
         held = disk_usage(one.mountpoint)
         try:
@@ -170,20 +171,14 @@ def _book(context: Context) -> Volumes:
     return Volumes(context.store)
 
 
-def _passes(book: Volumes, one: LocalVolume, rules: dict[str, list[str]]) -> bool:
-    for key, values in rules.items():
-        match key:
-            case "label":
-                fits = wanted.labelled(one.labels, values)
-            case "name":
-                fits = any(value in one.name for value in values)
-            case "driver":
-                fits = "local" in values
-            case _:
-                fits = wanted.boolean(values[0]) != bool(book.users(one.name))
-        if not fits:
-            return False
-    return True
+def _matches(book: Volumes, one: LocalVolume, key: str, value: str) -> bool:
+    match key:
+        case "name":
+            return wanted.named(one.name, value)
+        case "driver":
+            return value == "local"
+        case _:
+            return wanted.boolean(value) != bool(book.users(one.name))
 
 
 NAMES = {"list": "ls", "remove": "rm"}

@@ -10,7 +10,7 @@ import click
 
 from pybuild.exits import tell
 from pybuild.formats.table import unescaped
-from pybuild.formats.template import Template
+from pybuild.formats.template import Template, compact
 
 
 def describe(
@@ -27,12 +27,12 @@ def describe(
     if template and template != "json":
         render(found, template)
     else:
-        click.echo(json.dumps(found, indent=None if template else 4, ensure_ascii=False))
+        click.echo(compact(found) if template else json.dumps(found, indent=4, ensure_ascii=False))
     return int(failed)
 
 
 def render(values: Iterable[object], template: str) -> None:
-    """Each through a Go template, a line each. Raises click.UsageError for what is none."""
-    parsed = Template(unescaped(template))
+    """Each through a Go template, or as JSON, a line each. Raises click.UsageError for what is no template."""
+    parsed = None if template == "json" else Template(unescaped(template))
     for value in values:
-        click.echo(parsed.render(value))
+        click.echo(parsed.render(value) if parsed else compact(value))

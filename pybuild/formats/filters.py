@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import click
@@ -26,6 +27,32 @@ def labelled(labels: Mapping[str, str], wanted: Iterable[str]) -> bool:
         if key not in labels or (equals and labels[key] != value):
             return False
     return True
+
+
+def fits(
+    rules: Mapping[str, Iterable[str]],
+    labels: Mapping[str, str],
+    matches: Callable[[str, str], bool] = lambda key, value: True,
+) -> bool:
+    """True if something with these labels has all that `label` and nothing that `label!` names, and one value of each
+    other key of the rules fits it, which `matches` knows by key and value.
+    """
+    return all(
+        labelled(labels, values)
+        if key == "label"
+        else not any(labelled(labels, [value]) for value in values)
+        if key == "label!"
+        else any(matches(key, value) for value in values)
+        for key, values in rules.items()
+    )
+
+
+def named(name: str, pattern: str) -> bool:
+    """True if docker's filter of names means this one: a regular expression that is found in it."""
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return pattern in name
 
 
 def boolean(text: str) -> bool:

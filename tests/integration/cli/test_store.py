@@ -45,6 +45,41 @@ def test_filters_of_prune(pybuild: Pybuild) -> None:
     for wrong in (["--filter", "until=soon"], ["--filter", "size=1"], ["--keep-storage", "much"]):
         assert "error:" in pybuild("prune", "--force", *wrong, code=2).stderr
     assert "--force" in pybuild("prune", code=2).stderr
+    for ages in (["--filter", "until=1h"], ["--until", "1h"], ["--filter", "unused-for=1h"]):
+        assert "has no ages" in pybuild("prune", "--force", "--volumes", *ages, code=2).stderr
+    assert "has no ages" in pybuild("system", "prune", "--volumes", "--filter", "until=1h", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["prune"], "images without a name"),
+        (["system", "prune"], "all containers that do not run"),
+        (["container", "prune"], "every container"),
+        (["volume", "prune"], "all volumes without a name"),
+        (["network", "prune"], "all networks"),
+        (["cache", "prune"], "results"),
+    ],
+)
+def test_all_that_removes_asks_in_the_same_words(pybuild: Pybuild, words: list[str], what: str) -> None:
+    asked = pybuild(*words, stdin="n\n")
+    assert asked.stderr.startswith(f"WARNING! This will remove {what}")
+    assert asked.stderr.endswith("Are you sure you want to continue? [y/N] nothing was removed\n")
+    assert asked.stdout == ""
+    assert "say --force" in pybuild(*words, code=2).stderr
+    assert "app" in pybuild.text("images")
+    pybuild(*words, stdin="y\n")
+
+
+def test_versions_and_facts_as_templates(pybuild: Pybuild) -> None:
+    version = pybuild.text("version", "--format", "{{.Client.Version}}")
+    assert version == pybuild.text("info", "-f", "{{.ServerVersion}}") == pybuild.text("version").split()[1]
+    said = json.loads(pybuild.text("version", "--format", "json"))
+    assert said["Server"]["Os"] == "linux" and said["Server"]["Components"]
+    facts = json.loads(pybuild.text("system", "info", "--format", "json"))
+    assert (facts["Images"], facts["Containers"], facts["DockerRootDir"]) == (2, 0, str(pybuild.root))
+    assert "there are .Containers" in pybuild("info", "-f", "{{.Absent}}", code=2).stderr
+    assert json.loads(pybuild.text("inspect", "--format", "json", "app:1"))[0]["RepoTags"] == ["app:1"]
 
 
 def test_disk_usage(pybuild: Pybuild) -> None:
