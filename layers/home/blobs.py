@@ -293,6 +293,10 @@ class BlobWriter:
             self._skip -= here
             view = view[here:]
         try:
+            if len(view) >= GATHER and is_zero(view):  # as in a sparse file: reads the same, and takes no room
+                os.ftruncate(part, os.lseek(part, len(view), os.SEEK_CUR))
+                self._written += len(view)
+                return
             while view:
                 count = os.write(part, view[:PIECE])
                 self._written += count
@@ -307,3 +311,8 @@ class BlobWriter:
 
             durable.begin(part, self.kept + self._begun, count)
             self._begun = self._written
+
+
+def is_zero(view: memoryview) -> bool:
+    """True for zeros only; what is none is seldom looked at beyond its ends."""
+    return not (view[0] or view[-1] or view[len(view) >> 1]) and bytes(view) == bytes(len(view))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from layers import BlobMismatch, BlobMissing, Descriptor, Digest, Store, StoreFormat
 from layers.disk import durable
 from layers.home.blobs import CHUNK, GATHER, Blobs
+from layers.home.ingest import gather
 from tests.support.soon import soon
 
 DATA = b"seven bytes and a few more"
@@ -150,6 +151,30 @@ def test_pieces_of_any_size_come_to_the_same(
             digest, size = writer.commit()
         assert (digest.hex, size) == (hashlib.sha256(whole).hexdigest(), len(whole))
         assert store.blobs.read(digest, limit=1 << 24) == whole
+
+
+@pytest.mark.parametrize("kept", [0, 3 * CHUNK + 5])
+def test_zeros_take_no_room(tmp_path: Path, kept: int) -> None:
+    zeros = bytes(CHUNK)
+    pieces = [b"head", *[zeros] * 8, b"\0" * (CHUNK - 1) + b"x", zeros[:-1] + b"\0", b"middle", *[zeros] * 8]
+    raw = b"".join(pieces)
+    with Store.open(tmp_path / "store") as store:
+        if kept:  # a download that was cut short, and goes on
+            wanted = Descriptor.of(raw, KIND)
+            with pytest.raises(BlobMismatch):
+                gather(store, wanted, lambda at: io.BytesIO(raw[at:kept]))
+            gather(store, wanted, lambda at: io.BytesIO(raw[at:]))
+        else:
+            with store.blobs.writer() as writer:
+                for piece in pieces:
+                    writer.write(piece)
+                with writer.reader() as reader:
+                    assert reader.read() == raw
+                assert writer.commit() == (Digest.of(raw), len(raw))
+        assert store.blobs.read(Digest.of(raw), limit=1 << 25) == raw
+        held = store.blobs.path(Digest.of(raw)).stat()
+        assert held.st_size == len(raw)
+        assert held.st_blocks * 512 < 4 * CHUNK
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
