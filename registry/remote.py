@@ -56,7 +56,12 @@ class RemoteRepository:
     def resolve(self, name: str) -> Descriptor:
         """What a tag, or a digest as text, points to. Raises NotFound and other RegistryErrors."""
         tag = name.rpartition("@")[2] if "@" in name else name
-        answer = self._get("HEAD", f"manifests/{tag}", what=f"cannot resolve {self.name}:{tag}")
+        what = f"cannot resolve {self.name}{'@' if ':' in tag else ':'}{tag}"
+        try:
+            answer = self._get("HEAD", f"manifests/{tag}", what=what)
+        except NotFound as error:
+            error.add_note(f"'pybuild tags docker://{self.name}' lists the tags that are there")
+            raise
         answer.close()
         told = answer.headers.get("docker-content-digest", "")
         length = length_of(answer)

@@ -10,6 +10,8 @@ import click
 
 Row = Mapping[str, Any]
 _GAP = 3
+ACTION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
+"""What is between the texts of a template."""
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -65,8 +67,10 @@ def heading(key: str) -> str:
 
 
 def unescaped(pattern: str) -> str:
-    r"""`\t` and `\n`, which shells do not turn into what they mean."""
-    return pattern.replace("\\t", "\t").replace("\\n", "\n")
+    r"""`\t` and `\n`, which shells do not turn into what they mean; in texts within actions they stay Go's own."""
+    texts = ACTION.split(pattern)
+    texts[::2] = [text.replace("\\t", "\t").replace("\\n", "\n") for text in texts[::2]]
+    return "".join(texts)
 
 
 def truncated(value: str, width: int) -> str:

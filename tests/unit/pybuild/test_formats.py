@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybuild.formats.filters import globbed, labelled, parse
-from pybuild.formats.table import emit, table, truncated
+from pybuild.formats.table import emit, table, truncated, unescaped
 from pybuild.formats.template import Template
 
 VALUE: dict[str, Any] = {
@@ -139,3 +139,8 @@ def test_filters() -> None:
     assert not labelled({}, ["a"])
     assert globbed("docker.io/library/app", ["ap*"])
     assert not globbed("docker.io/library/app", ["lib*"])
+
+
+def test_escapes_of_the_shell_and_of_go() -> None:
+    pattern = unescaped(r'{{.Name}}\t{{range .List}}{{.}}{{"\n"}}{{end}}\n')
+    assert Template(pattern).render(VALUE) == "x\t1\n2\n\n"
