@@ -1,8 +1,8 @@
-"""Options of docker's run and create that are not here, each with the reason, and what does the same."""
+"""Options of other tools that are not here, each with the reason, and what does the same."""
 
 from collections.abc import Mapping
 
-OPTIONS: Mapping[str, str] = {
+CREATING: Mapping[str, str] = {
     "--annotation": "no runtime is called that would be told; --label is kept with the container",
     "--cgroup-parent": "its control groups are made below those of this command; start it in the ones you want",
     "--cpu-rt-period": "Linux gives real-time shares to groups of version 1 only, and distributions leave that out",
@@ -22,3 +22,25 @@ OPTIONS: Mapping[str, str] = {
     "--storage-opt": "what it writes lies on the disk of the store, which has no quotas; --tmpfs PATH:size=64m has one",
     "--use-api-socket": "there is no daemon and no socket of one",
 }
+"""Of docker's run and create."""
+SIGNING = "images are not signed here; 'cosign' does that, and 'pybuild artifact attach' keeps what it makes"
+SECRET = "layers are neither encrypted nor decrypted here"
+MOVING: Mapping[str, str] = {
+    "--decryption-key": SECRET,
+    "--dest-daemon-host": "no daemon is spoken to; copy to docker-archive:FILE, then 'docker load'",
+    "--dest-shared-blob-dir": "a layout has its own blobs here; --dest-shared-blob-dir is for several that share them",
+    "--encrypt-layer": SECRET,
+    "--encryption-key": SECRET,
+    "--sign-by": SIGNING,
+    "--sign-by-sigstore-private-key": SIGNING,
+    "--sign-identity": SIGNING,
+    "--sign-passphrase-file": SIGNING,
+    "--src-daemon-host": "no daemon is spoken to; use 'docker save', then docker-archive:FILE",
+    "--src-shared-blob-dir": "a layout is read with its own blobs only; link the shared ones into its blobs/sha256",
+}
+"""Of skopeo's copy and sync, and of buildah's push and pull."""
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(("run", "create"), CREATING),
+    **dict.fromkeys(("copy", "sync", "push", "pull", "inspect", "delete"), MOVING),
+}
+"""By the name of the command."""

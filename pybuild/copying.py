@@ -6,7 +6,7 @@ archives) are the exception: what goes out of them is compressed, as everybody e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,11 +69,15 @@ def copy(
     form: Form,
     platform: Platform | None = None,
     every: bool = False,
+    also: Sequence[str] = (),
     source_client: Client | None = None,
     target_client: Client | None = None,
     progress: Progress | None = None,
 ) -> Copied:
-    """Copy an image. Raises what the places raise, and DocumentInvalid where the form cannot be had."""
+    """Copy an image, which gets the names `also` besides that of its destination.
+
+    Raises what the places raise, and DocumentInvalid where the form cannot be had.
+    """
     from layers import BlobMissing, DocumentInvalid
     from layers.moving.places import Places
     from layers.moving.rewrite import Rewritten
@@ -102,6 +106,8 @@ def copy(
             if every and origin.kind is Kind.STORE:
                 error.add_note(f"the store has a part of {origin}; 'pybuild pull --all-platforms' fetches the others")
             raise
+        for name in also:
+            here.tag(name, after)
         copied = Copied(after, after.digest, ())
         if isinstance(seen, Rewritten):
             copied = Copied(after, seen.was.get(after.digest, after.digest), tuple(seen.notes))

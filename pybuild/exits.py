@@ -22,8 +22,6 @@ else:
 
 INTERRUPTED = 130
 USAGE = 2
-CREATING = ("run", "create")
-"""Commands of which it is told why an option of docker's is not there."""
 ROOTS = frozenset(
     {
         "builder.errors.BuildError",
@@ -78,10 +76,10 @@ def usage(error: click.ClickException) -> str:
     """What was wrong with the command line, and where its help is."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error.format_message()
-    if isinstance(error, click.NoSuchOption):
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
         from pybuild.absent import OPTIONS
 
-        if (why := OPTIONS.get(error.option_name)) and error.ctx is not None and error.ctx.info_name in CREATING:
+        if why := OPTIONS.get(error.ctx.info_name or "", {}).get(error.option_name):
             return f"error: {error.option_name} is not done here: {why}\nhelp: {error.ctx.command_path} --help"
     lines = [f"error: {error.format_message()}"]
     if isinstance(error, click.UsageError) and error.ctx is not None:

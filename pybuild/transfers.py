@@ -47,85 +47,100 @@ def mirrors(command: Command) -> Command:
 
 
 def connection(command: Command) -> Command:
-    """`--tls-verify`, `--creds`, `--registry-token` and `--authfile`: the command does not see these options."""
+    """Options of the connection to a registry, taken before the command sees them; the context's client is by them."""
 
     @wraps(command)
-    def with_client(
-        *args: Any,
-        tls_verify: bool,
-        no_tls_verify: bool,
-        creds: str | None,
-        registry_token: str | None,
-        authfile: str | None,
-        **options: Any,
-    ) -> Any:
-        tls_verify = tls_verify and not no_tls_verify
-        if creds and registry_token:
-            raise click.UsageError("--creds and --registry-token exclude each other")
-        if not tls_verify or creds or registry_token or authfile:
+    def with_client(*args: Any, no_tls_verify: bool, **options: Any) -> Any:
+        options["tls_verify"] = options["tls_verify"] and not no_tls_verify
+        if wished := wishes(options):
             root: Context = click.get_current_context().obj
-            root.client = client(
-                root, creds=creds, registry_token=registry_token, authfile=authfile, tls_verify=tls_verify
-            )
+            root.client = client(root, **wished)
         return command(*args, **options)
 
-    options = (
-        click.option(
-            "--tls-verify",
-            type=bool,
-            is_flag=False,
-            flag_value="true",
-            default=True,
-            metavar="[=BOOL]",
-            help="Demand TLS and valid certificates; 127.0.0.1 and localhost may always use plain HTTP.",
-        ),
-        click.option("--no-tls-verify", "--insecure", "no_tls_verify", is_flag=True, hidden=True),
-        click.option("--creds", metavar="USER:PASSWORD", help="Instead of what login has remembered."),
-        click.option("--registry-token", metavar="TOKEN", help="A bearer token, sent as it is."),
-        click.option("--authfile", metavar="FILE", help="Read credentials from there (REGISTRY_AUTH_FILE)."),
-    )
-    for option in options:
+    with_client = click.option("--no-tls-verify", "--insecure", "no_tls_verify", is_flag=True, hidden=True)(with_client)
+    for option in reversed(options_of()):
         with_client = option(with_client)
     return with_client  # type: ignore[return-value]
-
-
-def host_of(server: str) -> str:
-    """The registry that a person means by a host, a URL of it, or a repository in it."""
-    return server.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
 def both_ends(command: Command) -> Command:
     """The same for two sides: `--src-creds` and the like become `source_client`, `--dest-creds` `target_client`."""
 
     @wraps(command)
-    def with_clients(*args: Any, authfile: str | None, **options: Any) -> Any:
+    def with_clients(*args: Any, authfile: str | None, retry_times: int | None, **options: Any) -> Any:
         clients: dict[str, Client | None] = {}
-        for side, name in (("src", "source_client"), ("dest", "target_client")):
-            creds, own = options.pop(f"{side}_creds"), options.pop(f"{side}_authfile")
-            verify = options.pop(f"{side}_tls_verify")
-            clients[name] = None
-            if not verify or creds or own or authfile:
-                root: Context = click.get_current_context().obj
-                clients[name] = client(root, creds=creds, authfile=own or authfile, tls_verify=verify)
+        for side, name in (("src_", "source_client"), ("dest_", "target_client")):
+            options[f"{side}authfile"] = options[f"{side}authfile"] or authfile
+            options[f"{side}retry_times"] = retry_times
+            wished = wishes(options, side)
+            clients[name] = client(click.get_current_context().obj, **wished) if wished else None
         return command(*args, **clients, **options)
 
     with_clients = click.option("--authfile", metavar="FILE", help="Read credentials of both sides from there.")(
         with_clients
     )
-    for side, word in (("dest", "DST"), ("src", "SRC")):
-        for option in (
-            click.option(
-                f"--{side}-tls-verify",
-                type=bool,
-                default=True,
-                metavar="BOOL",
-                help=f"Demand TLS and valid certificates of {word}.",
-            ),
-            click.option(f"--{side}-authfile", metavar="FILE", help=f"Read the credentials for {word} from there."),
-            click.option(f"--{side}-creds", metavar="USER:PASSWORD", help=f"For {word}, instead of what login knows."),
-        ):
-            with_clients = option(with_clients)
+    for option in reversed([*options_of("src-", " of SRC"), *options_of("dest-", " of DST"), RETRIES]):
+        with_clients = option(with_clients)
     return with_clients  # type: ignore[return-value]
+
+
+RETRIES = click.option(
+    "--retry-times", type=click.IntRange(0), metavar="N", help="How often a failure that may pass is tried again."
+)
+
+
+def options_of(side: str = "", whose: str = "") -> list[Callable[[Any], Any]]:
+    """skopeo's options of a connection, for one of two sides or for the only one."""
+    found: list[Callable[[Any], Any]] = [
+        click.option(
+            f"--{side}tls-verify",
+            type=bool,
+            is_flag=False,
+            flag_value="true",
+            default=True,
+            metavar="[=BOOL]",
+            help=f"Demand TLS and valid certificates{whose}; 127.0.0.1 and localhost may always use plain HTTP.",
+        ),
+        click.option(f"--{side}creds", metavar="USER:PASSWORD", help=f"Credentials{whose}, not what login remembers."),
+        click.option(f"--{side}username", metavar="NAME", hidden=True),
+        click.option(f"--{side}password", metavar="WORD", hidden=True),
+        click.option(f"--{side}no-creds", is_flag=True, help=f"Be nobody at the registry{whose}."),
+        click.option(f"--{side}registry-token", metavar="TOKEN", help=f"A bearer token{whose}, sent as it is."),
+        click.option(f"--{side}cert-dir", metavar="DIR", help=f"Certificates{whose}, as in containers-certs.d(5)."),
+        click.option(
+            f"--{side}authfile", metavar="FILE", help=f"Read credentials{whose} from there (REGISTRY_AUTH_FILE)."
+        ),
+    ]
+    return found if side else [*found, RETRIES]
+
+
+def wishes(options: dict[str, Any], side: str = "") -> dict[str, Any]:
+    """What one side's options want of a client, taken out of all options; nothing for the usual one.
+
+    Raises click.UsageError for options that exclude each other.
+    """
+    names = (
+        *("tls_verify", "creds", "username", "password", "no_creds", "registry_token", "cert_dir", "authfile"),
+        "retry_times",
+    )
+    said = {name: options.pop(f"{side}{name}") for name in names}
+    flags = side.replace("_", "-")
+    username, password = said.pop("username"), said.pop("password")
+    if username is not None or password is not None:
+        if said["creds"] is not None or username is None or password is None:
+            raise click.UsageError(f"--{flags}username and --{flags}password go together, and without --{flags}creds")
+        said["creds"] = f"{username}:{password}"
+    ways = [name for name in ("creds", "registry_token", "no_creds") if said[name]]
+    if len(ways) > 1:
+        words = [f"--{flags}{name.replace('_', '-')}" for name in ways]
+        raise click.UsageError(f"{' and '.join(words)} exclude each other")
+    found = {name: value for name, value in said.items() if name != "tls_verify" and value not in (None, False)}
+    return found if said["tls_verify"] else {**found, "tls_verify": False}
+
+
+def host_of(server: str) -> str:
+    """The registry that a person means by a host, a URL of it, or a repository in it."""
+    return server.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
 @contextmanager

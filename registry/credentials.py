@@ -54,15 +54,16 @@ def server_of(host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """All sources of one run. `given` beats them all."""
+    """All sources of one run. `given` beats them all; who is `anonymous` asks none of them."""
 
     given: Credential | None = None
     authfile: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    anonymous: bool = False
 
     def find(self, host: str, path: str = "") -> Credential | None:
         """The credential for a repository. Raises CredentialsInvalid for a file or helper that is broken."""
-        if self.given is not None:
+        if self.given is not None or self.anonymous:
             return self.given
         for name, config in self.configs():
             if (found := look_up(config, name, host, path)) is not None:
@@ -98,6 +99,14 @@ class Credentials:
             if gone:
                 write_config(file, config)
             return bool(gone)
+
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts, or repositories, that the file which `login` changes knows. Raises CredentialsInvalid."""
+        file = self.writable
+        if not file.exists():
+            return ()
+        with changing(file) as config:
+            return tuple(dict.fromkeys(map(bare, config.get("auths", {}))))
 
     @property
     def writable(self) -> Path:
@@ -194,12 +203,17 @@ def write_config(file: Path, config: Mapping[str, Any]) -> None:
         raise CredentialsInvalid(str(file), f"cannot be written: {error}") from error
 
 
-def key_matches(key: str, host: str) -> bool:
-    """True if a key of `auths`, in any of the ways that tools write it, is the host itself."""
-    bare = key.removeprefix("https://").removeprefix("http://").rstrip("/")
+def bare(key: str) -> str:
+    """The host, or repository, that a key of `auths` is, in whichever of the ways that tools write it."""
+    found = key.removeprefix("https://").removeprefix("http://").rstrip("/")
     for version in ("/v1", "/v2"):
-        bare = bare.removesuffix(version)
-    return bare == host or (bare in HUB_NAMES and host in HUB_NAMES)
+        found = found.removesuffix(version)
+    return found
+
+
+def key_matches(key: str, host: str) -> bool:
+    """True if a key of `auths` is the host itself."""
+    return bare(key) == host or (bare(key) in HUB_NAMES and host in HUB_NAMES)
 
 
 def helper_for(config: Mapping[str, Any], host: str) -> str:

@@ -35,6 +35,12 @@ class Retry:
     window: float = 60.0
     stop: threading.Event = field(default_factory=threading.Event)
 
+    @classmethod
+    def times(cls, count: int, stop: threading.Event | None = None) -> Retry:
+        """So often again after the first try, with as much more time as that takes."""
+        tries = count + 1
+        return cls(tries=tries, budget=cls().budget * max(1.0, tries / cls().tries), stop=stop or threading.Event())
+
     def again(self, failure: Response | Unavailable, *, tried: int, since: float) -> bool:
         """True after a pause if another try makes sense; `tried` counts those made, `since` is their start."""
         asked: float | None = None

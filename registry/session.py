@@ -64,8 +64,12 @@ class Client:
         """A client for other hosts of the same run: without the `given` credentials, or with more `insecure` hosts."""
         return Client(
             credentials=self.credentials if given else replace(self.credentials, given=None),
-            trust=replace(self.trust, insecure=self.trust.insecure | set(insecure)),
-            transport=None if insecure else self._transport,
+            trust=replace(
+                self.trust,
+                insecure=self.trust.insecure | set(insecure),
+                folder=self.trust.folder if given else "",
+            ),
+            transport=None if insecure or (self.trust.folder and not given) else self._transport,
             retry=self.retry if tries is None else replace(self.retry, tries=tries),
             tell=self.tell,
         )
@@ -241,13 +245,19 @@ def client(
     *,
     creds: str | None = None,
     registry_token: str | None = None,
+    no_creds: bool = False,
     authfile: str | None = None,
+    cert_dir: str | None = None,
+    retry_times: int | None = None,
     tls_verify: bool = True,
     insecure: Collection[str] = (),
     stop: threading.Event | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Client:
-    """The Client that flags and environment ask for; `creds` is USER:PASSWORD, `registry_token` a bearer token."""
+    """The Client that flags and environment ask for; `creds` is USER:PASSWORD, `registry_token` a bearer token.
+
+    `no_creds`: none are looked for. `cert_dir` has certificates for whoever is asked, as `certs.d/HOST` has for one.
+    """
     from pathlib import Path
 
     given = None
@@ -257,9 +267,9 @@ def client(
     elif registry_token is not None:
         given = Credential(registry_token=registry_token)
     return Client(
-        credentials=Credentials(given, Path(authfile) if authfile else None),
-        trust=Trust(frozenset(insecure), everyone=not tls_verify),
-        retry=Retry(stop=stop or threading.Event()),
+        credentials=Credentials(given, Path(authfile) if authfile else None, anonymous=no_creds),
+        trust=Trust(frozenset(insecure), everyone=not tls_verify, folder=cert_dir or ""),
+        retry=Retry(stop=stop or threading.Event()) if retry_times is None else Retry.times(retry_times, stop),
         tell=tell,
     )
 

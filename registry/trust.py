@@ -49,11 +49,15 @@ def literal_kind(netloc: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The rules of one run. `insecure` hosts need no valid certificate and may speak plain HTTP."""
+    """The rules of one run. `insecure` hosts need no valid certificate and may speak plain HTTP.
+
+    `folder` holds certificates for every host, besides those that certs.d has for one.
+    """
 
     insecure: frozenset[str] = frozenset()
     everyone: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    folder: str = ""
 
     def may_be_plain(self, netloc: str) -> bool:
         """True if plain HTTP is acceptable for this registry."""
@@ -87,10 +91,12 @@ class Trust:
                     folder = os.path.isdir(bundle)
                     context.load_verify_locations(**{"capath" if folder else "cafile": bundle})
         home = self.environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-        for place in (f"{home}/containers/certs.d", *CERTIFICATES):
-            own = Path(place, netloc)
-            if not own.is_dir():
-                continue
+        places = [Path(place, netloc) for place in (f"{home}/containers/certs.d", *CERTIFICATES)]
+        if self.folder:
+            with explained(netloc, self.folder, "name a directory with files *.crt, *.cert and *.key"):
+                os.listdir(self.folder)
+            places.append(Path(self.folder))
+        for own in filter(Path.is_dir, places):
             for authority in sorted(own.glob("*.crt")):
                 with explained(netloc, authority, "it must hold certificates as PEM"):
                     context.load_verify_locations(authority)

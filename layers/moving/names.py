@@ -55,8 +55,8 @@ class Names:
                 continue
 
     def listed(self) -> tuple[str, ...]:
-        """Every name, sorted."""
-        return tuple(sorted({name for entry in self.entries() if (name := name_of(entry.annotations))}))
+        """Every name, sorted; whole ones as people write them."""
+        return tuple(sorted({name for entry in self.entries() if (name := familiar(entry.annotations))}))
 
     def resolve(self, name: str, where: str, look: Callable[[Digest], bytes]) -> Descriptor:
         """What a name, `@N` (a place in the list), a digest, or "" (the only image) points to.
@@ -147,6 +147,12 @@ def named(entry: Mapping[str, Any]) -> str | None:
 def name_of(annotations: Mapping[str, Any]) -> str | None:
     """A whole name where there is one, as archives of docker and containerd have; else the ref.name."""
     return annotations.get(FULL_NAME) or annotations.get(REF_NAME) or None
+
+
+def familiar(annotations: Mapping[str, Any]) -> str | None:
+    """The name as docker shows it, without the registry and namespace that go without saying."""
+    whole = reference(annotations[FULL_NAME]) if annotations.get(FULL_NAME) else None
+    return whole.familiar if whole else name_of(annotations)
 
 
 def reference_of(annotations: Mapping[str, str]) -> Reference | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("src")
 @click.argument("dst")
 @click.option("-a", "--all", "every", is_flag=True, help="Every image of an index, and the index itself.")
+@click.option("--multi-arch", type=click.Choice(["system", "all"]), help="skopeo's word for that: all is --all.")
 @click.option("--platform", metavar="PLATFORM", help="Which image of an index, by default this machine's.")
 @click.option("--preserve-digests", is_flag=True, help="Change nothing at all, not even layers that lie uncompressed.")
 @click.option(
@@ -43,6 +45,16 @@ if TYPE_CHECKING:
     help="Of every layer, whatever it was.",
 )
 @click.option("--compress-level", "--dest-compress-level", "level", type=int, metavar="LEVEL")
+@click.option("--dest-compress", is_flag=True, help="Compress layers that lie uncompressed: --compress gzip for those.")
+@click.option("--dest-decompress", is_flag=True, help="The same as --compress none.")
+@click.option(
+    "--dest-oci-accept-uncompressed-layers", "as_they_are", is_flag=True, help="The same as --preserve-digests."
+)
+@click.option(
+    "--additional-tag", "also", multiple=True, metavar="REF", help="One more name in a docker-archive; repeatable."
+)
+@click.option("--remove-signatures", is_flag=True, hidden=True)  # none are ever copied
+@click.option("--dest-precompute-digests", is_flag=True, hidden=True)  # they always are
 @click.option("--digestfile", metavar="FILE", help="Write the digest of the image there.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when all goes well.")
 @both_ends
@@ -52,11 +64,18 @@ def copy(
     src: str,
     dst: str,
     every: bool,
+    multi_arch: str | None,
     platform: str | None,
     preserve_digests: bool,
     kind: str | None,
     codec: str | None,
     level: int | None,
+    dest_compress: bool,
+    dest_decompress: bool,
+    as_they_are: bool,
+    also: Sequence[str],
+    remove_signatures: bool,
+    dest_precompute_digests: bool,
     digestfile: str | None,
     quiet: bool,
     source_client: Client | None,
@@ -70,8 +89,14 @@ def copy(
     from pybuild.copying import RAW, Form
     from pybuild.copying import copy as carry
 
+    every = every or multi_arch == "all"
     if every and platform:
         raise click.UsageError("--all and --platform exclude each other")
+    if dest_compress + dest_decompress + (codec is not None) > 1:
+        raise click.UsageError("--compress, --dest-compress and --dest-decompress exclude each other")
+    raw_only = dest_compress
+    codec = "gzip" if dest_compress else "none" if dest_decompress else codec
+    preserve_digests = preserve_digests or as_they_are
     if preserve_digests and (kind or codec):
         raise click.UsageError("--preserve-digests excludes --format and --compress")
     if kind == "v2s2":
@@ -81,14 +106,17 @@ def copy(
     origin, destination = Address.parse(src), Address.parse(dst)
     if every and destination.kind is Kind.DOCKER_ARCHIVE:
         raise click.UsageError("docker's archives hold one platform: leave --all away, or write oci-archive:FILE")
+    if also and destination.kind is not Kind.DOCKER_ARCHIVE:
+        raise click.UsageError("--additional-tag is for docker-archive:; elsewhere copy once for each name")
     with bars(context.settings.color, quiet=quiet, verb="copied") as progress:
         copied = carry(
             context,
             origin,
             destination,
-            form=Form(codec, level, kind, preserve=preserve_digests),
+            form=Form(codec, level, kind, raw_only=raw_only, preserve=preserve_digests),
             platform=Platform.parse(platform) if platform else None,
             every=every,
+            also=also,
             source_client=source_client,
             target_client=target_client,
             progress=progress,

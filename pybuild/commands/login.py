@@ -18,6 +18,7 @@ from pybuild.wiring import Context
 @click.option("-u", "--username", metavar="NAME")
 @click.option("-p", "--password", metavar="WORD", help="Seen by everyone on this machine; rather use --password-stdin.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--get-login", is_flag=True, help="Only print as whom one is logged in.")
 @click.option("--tls-verify/--no-tls-verify", default=True, help="Demand TLS and valid certificates.")
 @click.option("--authfile", metavar="FILE", help="Keep them there (REGISTRY_AUTH_FILE).")
 @click.pass_obj
@@ -27,6 +28,7 @@ def login(
     username: str | None,
     password: str | None,
     password_stdin: bool,
+    get_login: bool,
     tls_verify: bool,
     authfile: str | None,
 ) -> None:
@@ -34,6 +36,14 @@ def login(
     from pybuild.transfers import client, host_of
     from registry.credentials import Credentials
 
+    host = host_of(server)
+    known = Credentials(authfile=Path(authfile) if authfile else None)
+    if get_login:
+        found = known.find(host)
+        if found is None:
+            raise click.ClickException(f"not logged in to {host}")
+        click.echo(found.username)
+        return
     if password is not None and password_stdin:
         raise click.UsageError("--password and --password-stdin exclude each other")
     if password_stdin:
@@ -42,7 +52,6 @@ def login(
         password = sys.stdin.readline().rstrip("\r\n")
     username = username or click.prompt("Username", err=True)
     password = password or click.prompt("Password", hide_input=True, err=True)
-    host = host_of(server)
     client(context, creds=f"{username}:{password}", tls_verify=tls_verify).check(host)
-    where = Credentials(authfile=Path(authfile) if authfile else None).login(host, username, password)
+    where = known.login(host, username, password)
     click.echo(f"Login Succeeded; kept in {where}")

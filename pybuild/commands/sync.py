@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 @click.option("--include", multiple=True, metavar="REGEX", help="Only tags in which this is found; repeatable.")
 @click.option("--exclude", multiple=True, metavar="REGEX", help="No tags in which this is found; repeatable.")
 @click.option("--keep-going", is_flag=True, help="Go on with the others when one fails; the exit code is 1 then.")
+@click.option(
+    "-f", "--format", "kind", type=click.Choice(["oci", "docker", "v2s2"]), help="Media types of the manifests."
+)
+@click.option("--preserve-digests", is_flag=True, help="Change nothing at all.")
+@click.option("--remove-signatures", is_flag=True, hidden=True)  # none are ever copied
 @click.option("--dry-run", is_flag=True, help="Print what would be copied, and copy nothing.")
 @both_ends
 @click.pass_obj
@@ -46,6 +51,9 @@ def sync(
     include: Sequence[str],
     exclude: Sequence[str],
     keep_going: bool,
+    kind: str | None,
+    preserve_digests: bool,
+    remove_signatures: bool,
     dry_run: bool,
     source_client: Client | None,
     target_client: Client | None,
@@ -58,6 +66,8 @@ def sync(
     from pybuild.syncing import Colliding, directories, filtered, images, ways
     from registry.errors import RegistryError
 
+    if preserve_digests and kind:
+        raise click.UsageError("--preserve-digests excludes --format")
     if origin == target == "dir":
         raise click.UsageError("directories are copied by 'cp -r'; one side of a sync is a registry")
     found = directories(Path(source)) if origin == "dir" else images(context, source, source_client)
@@ -78,7 +88,7 @@ def sync(
                 context,
                 way.origin,
                 way.destination,
-                form=Form(),
+                form=Form(kind="docker" if kind == "v2s2" else kind, preserve=preserve_digests),
                 every=every,
                 source_client=source_client,
                 target_client=target_client,

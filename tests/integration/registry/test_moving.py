@@ -103,7 +103,16 @@ def test_login_push_pull_logout(shared_pybuild: Pybuild, image: str, tmp_path: P
         command("push", image, reference)
         other = Pybuild(tmp_path / "other", {"DOCKER_CONFIG": str(tmp_path / "config")})
         other("pull", "-q", reference)
-        command("logout", server.host)
+        assert command.text("login", "--get-login", server.host) == "ada"
+        place = f"docker://{reference}"
+        anonymous = command("digest", "--no-creds", place, code=1).stderr
+        assert "login" in anonymous
+        assert "exclude each other" in command("digest", "--no-creds", "--creds", "a:b", place, code=2).stderr
+        assert "go together" in command("digest", "--username", "ada", place, code=2).stderr
+        command("logout", "--all")
+        assert "not logged in" in command("login", "--get-login", server.host, code=1).stderr
+        command("digest", "--username", "ada", "--password", "very secret", place)
+        command("copy", "--src-no-creds", place, f"dir:{tmp_path / 'nobody'}", code=1)
         command("push", image, server.reference("private:2"), code=1)
 
 

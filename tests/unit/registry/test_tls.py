@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from layers import Reference
-from registry.errors import ProtocolViolation, Unauthorized, Unavailable, Untrusted
+from registry.errors import CertificatesInvalid, ProtocolViolation, Unauthorized, Unavailable, Untrusted
 from registry.remote import RemoteRepository
 from registry.trust import Trust
 from tests.support.quick import named, noise, quick
@@ -153,3 +153,17 @@ def test_a_connection_that_ends_without_a_word_proves_nothing_and_is_tried_again
     server.rule("GET", "/blobs/", Reply(silent=True))
     trust = Trust(environment={"XDG_CONFIG_HOME": str(tmp_path)})
     assert remote(at(server), trust).open(named(DATA)).read() == DATA
+
+
+def test_a_folder_of_certificates_that_was_named(server: Rude, tmp_path: Path, authority: trustme.CA) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    trust = Trust(environment={"XDG_CONFIG_HOME": str(tmp_path)}, folder=str(folder))
+    with pytest.raises(Untrusted):
+        remote(at(server), trust).has(named(DATA))
+    authority.cert_pem.write_to_path(str(folder / "ca.crt"))
+    assert remote(at(server), trust).has(named(DATA))
+    others = quick(trust=trust).variant(given=False)
+    assert others.trust.folder == "", "hosts that were not named do not see a client's certificate"
+    with pytest.raises(CertificatesInvalid, match=r"absent cannot be used: .*name a directory"):
+        remote(at(server), Trust(environment={}, folder=str(tmp_path / "absent"))).has(named(DATA))

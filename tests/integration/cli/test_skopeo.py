@@ -1,0 +1,52 @@
+"""skopeo's words for copies: its options do the same here, and what cannot be done says why."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from layers import Store
+from tests.support.command import Pybuild
+from tests.support.stored import new_image, new_layer
+
+
+@pytest.fixture
+def pybuild(tmp_path: Path) -> Pybuild:
+    """A store with the image "app:1"."""
+    with Store.open(tmp_path / "store") as store:
+        new_image(store, [new_layer(store, {"file": b"text" * 1000})], "app:1")
+    return Pybuild(tmp_path / "store")
+
+
+def kinds(pybuild: Pybuild, place: str) -> list[str]:
+    """The media types of the layers at a place, the common part left out."""
+    manifest = json.loads(pybuild.text("inspect", "--raw", place))
+    return [layer["mediaType"].rpartition("layer.v1.")[2] for layer in manifest["layers"]]
+
+
+def test_more_names_in_a_docker_archive(pybuild: Pybuild, tmp_path: Path) -> None:
+    place = f"docker-archive:{tmp_path / 'a.tar'}"
+    pybuild("copy", "-q", "--additional-tag", "b:2", "--additional-tag", "c:3", "app:1", f"{place}:app:1")
+    assert pybuild.text("tags", place).split() == ["app:1", "b:2", "c:3"]
+    assert pybuild.text("digest", f"{place}:b:2") == pybuild.text("digest", f"{place}:docker.io/library/c:3")
+    assert "--additional-tag is for" in pybuild("copy", "--additional-tag", "b", "app:1", "dir:x", code=2).stderr
+
+
+def test_forms_of_layers(pybuild: Pybuild, tmp_path: Path) -> None:
+    gzip, plain, kept, tight = (f"oci:{tmp_path / name}:1" for name in ("gzip", "plain", "kept", "tight"))
+    pybuild("copy", "-q", "app:1", gzip)
+    assert kinds(pybuild, gzip) == ["tar+gzip"]
+    pybuild("copy", "-q", "--dest-decompress", gzip, plain)
+    assert kinds(pybuild, plain) == ["tar"]
+    pybuild("copy", "-q", "--dest-oci-accept-uncompressed-layers", "app:1", kept)
+    assert kinds(pybuild, kept) == ["tar"]
+    pybuild("copy", "-q", "--dest-compress", plain, tight)
+    assert kinds(pybuild, tight) == ["tar+gzip"]
+    pybuild("copy", "-q", "--remove-signatures", "--multi-arch", "all", "--retry-times", "3", gzip, plain)
+    assert "exclude" in pybuild("copy", "--dest-compress", "--dest-decompress", gzip, plain, code=2).stderr
+
+
+@pytest.mark.parametrize("option", ["--sign-by", "--encryption-key", "--dest-shared-blob-dir"])
+def test_what_is_not_done_says_why(pybuild: Pybuild, option: str) -> None:
+    refused = pybuild("copy", option, "x", "app:1", "dir:x", code=2).stderr
+    assert refused.startswith(f"error: {option} is not done here: ")
