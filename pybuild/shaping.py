@@ -14,25 +14,36 @@ import click
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Image, ImageConfig, Manifest, NewLayer, Reference
+    from layers import Image, ImageConfig, Manifest, NewLayer
+    from layers.oci.address import Address
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def name_of(_: click.Context, __: click.Parameter, text: str | None) -> Reference | None:
-    """A name that an image can get. Raises ReferenceInvalid."""
-    from layers import Reference, ReferenceInvalid
+def name_of(_: click.Context, __: click.Parameter, text: str | None) -> Address | None:
+    """See `place`."""
+    return place(text)
 
-    reference = Reference.parse(text) if text else None
-    if reference is not None and reference.digest is not None:
-        raise ReferenceInvalid(str(text), "a tag cannot carry a digest")
-    return reference
+
+def place(text: str | None) -> Address | None:
+    """Where an image can be put: under a name in the store, or at another place. Raises ReferenceInvalid."""
+    from layers import ReferenceInvalid
+    from layers.oci.address import Address, Kind
+    from pybuild.addressing import given
+
+    if not text:
+        return None
+    address = Address.parse(text)
+    if address.kind is Kind.STORE and address.reference.digest is not None:
+        raise ReferenceInvalid(text, "a tag cannot carry a digest")
+    given(address)
+    return address
 
 
 def named(command: Command) -> Command:
     """Add --tag: the name of the result."""
-    option = click.option("-t", "--tag", "name", callback=name_of, metavar="NAME[:TAG]", help="Name of the new image.")
-    return option(command)
+    what = "Name of the new image, or another place for it: oci:DIR:NAME, docker://REF, ..."
+    return click.option("-t", "--tag", "name", callback=name_of, metavar="NAME[:TAG]", help=what)(command)
 
 
 def chosen(command: Command) -> Command:
@@ -41,11 +52,24 @@ def chosen(command: Command) -> Command:
     return option(command)
 
 
-def keep(context: Context, manifest: Manifest, config: ImageConfig, name: Reference | None) -> Image:
-    """Keep an image under a name, or none, and print its id."""
-    image = context.store.images.add(manifest, config, [name] if name else [])
+def keep(context: Context, manifest: Manifest, config: ImageConfig, target: Address | None) -> Image:
+    """Keep an image under a name, or none, or send it to another place; print its id."""
+    from layers.oci.address import Kind
+
+    names = [target.reference] if target is not None and target.kind is Kind.STORE else []
+    image = context.store.images.add(manifest, config, names)
+    if target is not None and not names:
+        send(context, image, target)
     click.echo(str(image.id))
     return image
+
+
+def send(context: Context, image: Image, target: Address) -> None:
+    """Copy an image of the store elsewhere, as `copy` does. Raises what the place raises."""
+    from layers.oci.address import Address, Kind
+    from pybuild.copying import Form, copy
+
+    copy(context, Address(Kind.STORE, "", str(image.target.digest)), target, form=Form())
 
 
 def now() -> str:

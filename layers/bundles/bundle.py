@@ -42,6 +42,7 @@ from layers.views.tree import Tree
 
 if TYPE_CHECKING:
     from layers.home.store import Store
+    from layers.oci.digest import Digest
     from layers.oci.image import Image, NewLayer
 
 META = "umoci.json"
@@ -198,16 +199,24 @@ def mapped(toc: Toc, below: Tree, ids: IdMap) -> Toc:
 
 
 def repack(
-    store: Store, bundle: Path, *, masks: Collection[str] = (), volumes: bool = False, warn: Callable[[str], object]
+    store: Store,
+    bundle: Path,
+    *,
+    masks: Collection[str] = (),
+    volumes: bool = False,
+    warn: Callable[[str], object],
+    find: Callable[[Digest], Image] | None = None,
 ) -> tuple[Image, NewLayer | None]:
     """The image that a bundle was made of, and a layer of what changed since; None if nothing did.
 
-    What is at or below a path of `masks`, or in a volume of the image unless `volumes`, counts as unchanged. A file
-    that changes while it is read gives everything a second chance. Raises BundleInvalid, BlobMissing (the image is not
-    here), FileChanged, IdUnmapped, UnsafePath, OSError.
+    `find` knows the image by the digest of its manifest, as the store does. What is at or below a path of `masks`, or
+    in a volume of the image unless `volumes`, counts as unchanged. A file that changes while it is read gives all a
+    second chance. Raises BundleInvalid, BlobMissing (the image is not here), FileChanged, IdUnmapped, UnsafePath,
+    OSError.
     """
     origin = Origin.read(bundle)
-    image = store.images.get(str(origin.manifest.digest))
+    digest = origin.manifest.digest
+    image = store.images.get(str(digest)) if find is None else find(digest)
     before = store.tree(image.chain)
     masked = {normalise(path) for path in (*masks, *(() if volumes else table(image.config.runtime, "Volumes")))}
 

@@ -11,7 +11,7 @@ from pybuild.shaping import chosen, name_of
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Reference
+    from layers.oci.address import Address
 
 
 @click.command(
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @chosen
 @click.pass_obj
 def append(
-    context: Context, base: str, tars: Sequence[str], name: Reference | None, note: bool, platform: str | None
+    context: Context, base: str, tars: Sequence[str], name: Address | None, note: bool, platform: str | None
 ) -> None:
     """Make an image of BASE with each TAR, in any compression or none, as one more layer; print its id.
 

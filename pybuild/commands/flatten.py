@@ -10,7 +10,7 @@ from pybuild.shaping import chosen, named
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Reference
+    from layers.oci.address import Address
 
 
 @click.command(
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @named
 @chosen
 @click.pass_obj
-def flatten(context: Context, image: str, name: Reference | None, platform: str | None) -> None:
+def flatten(context: Context, image: str, name: Address | None, platform: str | None) -> None:
     """Make an image of IMAGE that has the same files in one layer; print its id.
 
     Its history stays as lines without layers, and one line more. An image of one layer is its own result.

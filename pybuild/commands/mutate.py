@@ -11,7 +11,8 @@ from pybuild.shaping import chosen, named
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Reference
+    from layers import Image
+    from layers.oci.address import Address
 
 
 def words(texts: Sequence[str]) -> list[str]:
@@ -55,7 +56,7 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
 @named
 @chosen
 @click.pass_obj
-def mutate(context: Context, /, image: str, name: Reference | None, platform: str | None, **given: Any) -> None:
+def mutate(context: Context, /, image: str, name: Address | None, platform: str | None, **given: Any) -> None:
     """Make an image of IMAGE with another config or other annotations; print its id.
 
     Its layers, and all that is not asked for here, stay byte for byte; nothing asked for gives the same image.
@@ -84,7 +85,7 @@ def mutate(context: Context, /, image: str, name: Reference | None, platform: st
             manifest, config = stack(manifest, config, bring(context, tars), lines)
         result = keep(context, manifest, config, name)
         if given["dest"]:
-            write(context, result.target, name, given["dest"])
+            write(context, result, given["dest"])
 
 
 def changed(runtime: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def port(text: str) -> str:
     return f"{number}/{protocol or 'tcp'}"
 
 
-def write(context: Context, target: Any, name: Reference | None, dest: str) -> None:
+def write(context: Context, image: Image, dest: str) -> None:
     """The image as an archive."""
     from pathlib import Path
 
@@ -137,4 +138,4 @@ def write(context: Context, target: Any, name: Reference | None, dest: str) -> N
     from layers.moving.archive import save
 
     with replacing(Path(dest)) as sink:
-        save(context.store, [(target, (name,) if name else ())], sink, kind="docker")
+        save(context.store, [(image.target, image.references)], sink, kind="docker")

@@ -10,7 +10,7 @@ from pybuild.shaping import chosen, named
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Reference
+    from layers.oci.address import Address
 
 
 @click.command(
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @chosen
 @click.pass_obj
 def rebase(
-    context: Context, image: str, old: str | None, new: str | None, name: Reference | None, platform: str | None
+    context: Context, image: str, old: str | None, new: str | None, name: Address | None, platform: str | None
 ) -> None:
     """Make an image of IMAGE that has the layers of another base below its own; print its id.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +14,8 @@ from pybuild.shaping import name_of
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Reference
+    from layers import Digest, Image
+    from layers.oci.address import Address
 
 
 def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
@@ -30,10 +33,13 @@ def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> st
 
 @click.command(
     epilog="\b\nExamples:\n  pybuild unpack --image app bundle\n  chroot bundle/rootfs apt-get install -y vim\n"
-    "  pybuild repack --image app:vim --mask-path /var/cache --history.comment 'with vim' bundle"
+    "  pybuild repack --image app:vim --mask-path /var/cache --history.comment 'with vim' bundle\n"
+    "  pybuild repack --image oci:layout:vim bundle"
 )
 @click.argument("bundle")
-@click.option("--image", "name", required=True, callback=name_of, metavar="NAME[:TAG]", help="Name of the new image.")
+@click.option(
+    "--image", "name", required=True, callback=name_of, metavar="IMAGE", help="The new image: a name, oci:DIR:NAME, ..."
+)
 @click.option("--mask-path", "masks", multiple=True, metavar="PATH", help="Leave out what changed at or below it.")
 @click.option("--no-mask-volumes", is_flag=True, help="Also take what changed in the image's volumes.")
 @click.option("--refresh-bundle", is_flag=True, help="Let the bundle be of the new image from now on.")
@@ -47,7 +53,7 @@ def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> st
 def repack(
     context: Context,
     bundle: str,
-    name: Reference,
+    name: Address,
     masks: Sequence[str],
     no_mask_volumes: bool,
     refresh_bundle: bool,
@@ -58,10 +64,9 @@ def repack(
 ) -> None:
     """Make an image of BUNDLE: its image's layers and one of what changed since unpack; print its id.
 
-    BUNDLE is ours or umoci's; the image that it was made of must be here. If nothing changed the result is that image.
+    BUNDLE is ours or umoci's; the image that it was made of must be here, or in the layout or repository that --image
+    names. If nothing changed the result is that image.
     """
-    from pathlib import Path
-
     from layers import History
     from layers.bundles.bundle import refresh
     from layers.bundles.bundle import repack as run
@@ -70,7 +75,9 @@ def repack(
 
     store = context.store
     with store.lease():
-        image, layer = run(store, Path(bundle), masks=masks, volumes=no_mask_volumes, warn=warn)
+        image, layer = run(
+            store, Path(bundle), masks=masks, volumes=no_mask_volumes, warn=warn, find=partial(origin, context, name)
+        )
         manifest, config = image.manifest, image.config
         if layer is None:
             click.echo("Nothing changed in the bundle", err=True)
@@ -82,3 +89,25 @@ def repack(
         result = keep(context, manifest, config, name)
         if refresh_bundle:
             refresh(Path(bundle), result)
+
+
+def origin(context: Context, target: Address, digest: Digest) -> Image:
+    """The image that a bundle was made of: of the store, else of the place that the next one goes to.
+
+    Raises BlobMissing and what the place raises.
+    """
+    from layers import BlobMissing
+    from layers.oci.address import Address, Kind
+    from pybuild.subject import elsewhere
+
+    try:
+        return context.store.images.get(str(digest))
+    except BlobMissing as error:
+        if target.kind is Kind.REGISTRY:
+            place = Address(target.kind, "", str(target.reference.pinned(digest)))
+        elif target.kind is Kind.LAYOUT and Path(target.path).exists():
+            place = Address(target.kind, target.path, str(digest))
+        else:
+            error.add_note("the bundle was made of it: 'pybuild pull' brings it here, from where it was unpacked")
+            raise
+    return elsewhere(context.store, str(place))

@@ -10,7 +10,7 @@ from pybuild.shaping import chosen, named
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Reference
+    from layers.oci.address import Address
 
 
 @click.command(
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @chosen
 @click.pass_obj
 def squash(
-    context: Context, image: str, kept: int | None, message: str, name: Reference | None, platform: str | None
+    context: Context, image: str, kept: int | None, message: str, name: Address | None, platform: str | None
 ) -> None:
     """Make an image of IMAGE in which one layer does what its upper ones did one after another; print its id.
 

@@ -213,3 +213,19 @@ def test_runc_runs_it(bundles: tuple[Path, Path], shared_pybuild: Pybuild, tmp_p
     ]  # fmt: skip
     image = shared_pybuild.text("repack", "--image", "ran:1", "--mask-path", "/dev", "--mask-path", "/cache", bundle)
     assert shared_pybuild.text("diff", image).splitlines()[-1] == "A /made/ran"
+
+
+def test_a_layout_is_all_that_is_needed(place: Path, tmp_path: Path) -> None:
+    """As umoci works: from a layout and into it, with a store that knows nothing of the image before and after."""
+    layout = tmp_path / "oci"
+    shutil.copytree(place / "oci", layout)
+    pybuild = Pybuild(tmp_path / "store")
+    pybuild("unpack", "--image", f"oci:{layout}:1", tmp_path / "bundle")
+    (tmp_path / "bundle/rootfs/added").write_text("1")
+    shutil.rmtree(tmp_path / "bundle/rootfs/data")
+    refused = pybuild("repack", "--image", "other:1", tmp_path / "bundle", code=1).stderr
+    assert "is not in the store" in refused and "'pybuild pull' brings it here" in refused
+    pybuild("prune", "-af")
+    pybuild("repack", "--image", f"oci:{layout}:2", tmp_path / "bundle")
+    umoci("unpack", "--image", f"{layout}:2", tmp_path / "again")
+    same(view(tmp_path / "again/rootfs"), view(tmp_path / "bundle/rootfs"), "repacked")

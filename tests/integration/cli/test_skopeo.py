@@ -7,7 +7,7 @@ import pytest
 
 from layers import Store
 from tests.support.command import Pybuild
-from tests.support.stored import new_image, new_layer
+from tests.support.stored import new_image, new_layer, tar_of
 
 
 @pytest.fixture
@@ -50,3 +50,17 @@ def test_forms_of_layers(pybuild: Pybuild, tmp_path: Path) -> None:
 def test_what_is_not_done_says_why(pybuild: Pybuild, option: str) -> None:
     refused = pybuild("copy", option, "x", "app:1", "dir:x", code=2).stderr
     assert refused.startswith(f"error: {option} is not done here: ")
+
+
+def test_images_of_images_go_where_their_names_say(pybuild: Pybuild, tmp_path: Path) -> None:
+    layout, tar = f"oci:{tmp_path / 'layout'}", tmp_path / "layer.tar"
+    tar.write_bytes(tar_of({"more": b"1"}))
+    pybuild("append", "-b", "app:1", "-f", tar, "-t", f"{layout}:appended")
+    pybuild("mutate", "--label", "a=b", "-t", f"{layout}:labelled", f"{layout}:appended")
+    pybuild("flatten", "-t", f"oci-archive:{tmp_path / 'flat.tar'}:flat", f"{layout}:labelled")
+    assert pybuild.text("tags", layout).split() == ["appended", "labelled"]
+    assert kinds(pybuild, f"{layout}:labelled") == ["tar+gzip"] * 2
+    assert kinds(pybuild, f"oci-archive:{tmp_path / 'flat.tar'}") == ["tar+gzip"]
+    assert pybuild.text("images", "--format", "{{.Repository}}").split() == ["<none>"] * 3 + ["app"]
+    wrong = f"{layout}@sha256:{'0' * 64}"
+    assert "only a name can be given" in pybuild("append", "-b", "app:1", "-f", tar, "-t", wrong, code=1).stderr
