@@ -146,6 +146,11 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
 }
 HIDDEN: Mapping[str, Listed] = {
     "container prune": Listed("pybuild.commands.container_prune:prune", "Remove all containers that do not run."),
+    "container inspect": Listed("pybuild.commands.inspect:container", "Show all that is known of containers, as JSON."),
+    "image inspect": Listed("pybuild.commands.inspect:image", "Show all that is known of images, as JSON."),
+    "image prune": Listed("pybuild.commands.image_prune:prune", "Remove images that nobody uses; the cache stays."),
+    "builder prune": Listed("pybuild.commands.cache:prune", "Remove what builds have kept; images stay."),
+    "builder du": Listed("pybuild.commands.cache:listed", "List what builds have kept."),
 }
 """Commands that only a noun leads to."""
 COMMANDS: Mapping[str, Listed] = {name: listed for section in SECTIONS.values() for name, listed in section.items()}
@@ -156,20 +161,20 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "list": "images",
         "rm": "rmi",
         "remove": "rmi",
-        **{
-            name: name
-            for name in ("build", "history", "import", "inspect", "load", "prune", "pull", "push", "save", "tag")
-        },
+        **{name: name for name in ("build", "history", "import", "load", "pull", "push", "save", "tag")},
+        "inspect": "image inspect",
+        "prune": "image prune",
     },
     "container": {
         "ls": "ps",
         "list": "ps",
         "remove": "rm",
+        "inspect": "container inspect",
         "prune": "container prune",
-        **{name: name for name in ("ps", "inspect", *SECTIONS["Containers"], "diff", "export")},
+        **{name: name for name in ("ps", *SECTIONS["Containers"], "diff", "export")},
     },
-    "builder": {"build": "build", "prune": "prune"},
-    "buildx": {"build": "build", "bake": "bake", "f": "bake", "prune": "prune"},
+    "builder": {"build": "build", "prune": "builder prune"},
+    "buildx": {"build": "build", "bake": "bake", "f": "bake", "prune": "builder prune", "du": "builder du"},
 }
 """Docker's nouns, understood but not shown: `image ls` is `images`."""
 

@@ -74,12 +74,25 @@ def listed(context: Context, filters: Sequence[str], template: str | None, quiet
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="Also results that images have, and cache mounts.")
 @FILTER
-@click.option("--keep-storage", metavar="SIZE", help="Leave so much: what was used longest ago goes first.")
+@click.option(
+    "--keep-storage",
+    "--max-used-space",
+    "--reserved-space",
+    metavar="SIZE",
+    help="Leave so much: what was used longest ago goes first.",
+)
+@click.option("--verbose", is_flag=True, hidden=True)
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.pass_obj
 def prune(
-    context: Context, everything: bool, filters: Sequence[str], keep_storage: str | None, force: bool, dry_run: bool
+    context: Context,
+    everything: bool,
+    filters: Sequence[str],
+    keep_storage: str | None,
+    verbose: bool,
+    force: bool,
+    dry_run: bool,
 ) -> None:
     """Remove results that no image needs; images stay, and what a running build uses.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,6 +81,22 @@ def inspect(
     if found or not elsewhere:
         click.echo(compact(found) if template else json.dumps(found, indent=4, ensure_ascii=False))
     return int(failed)
+
+
+def only(kind: str, example: str) -> click.Command:
+    """The command that looks among one kind of things: `image inspect`, `container inspect`."""
+    assert inspect.callback is not None
+    return click.Command(
+        "inspect",
+        callback=partial(inspect.callback, kind=kind),
+        params=[one for one in inspect.params if one.name != "kind"],
+        help=f"Show all that is known of {kind}s, as JSON.",
+        epilog=f"\b\nExample:\n  pybuild {kind} inspect {example}",
+    )
+
+
+image = only("image", "--format '{{.Id}}' app")
+container = only("container", "--format '{{.State.ExitCode}}' crashed")
 
 
 def documents(context: Context, address: Address, *, raw: bool, config: bool, platform: str | None) -> None:

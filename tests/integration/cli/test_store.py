@@ -71,6 +71,28 @@ def test_all_that_removes_asks_in_the_same_words(pybuild: Pybuild, words: list[s
     pybuild(*words, stdin="y\n")
 
 
+def test_prune_of_a_noun_takes_what_the_noun_says(pybuild: Pybuild) -> None:
+    """docker builder prune -af spares images, docker image prune -af the cache."""
+    assert "0123456789ab" in pybuild.text("buildx", "du")
+    assert pybuild.text("image", "prune", "-f", "--filter", "label=a") == "Total reclaimed space: 0B"
+    told = pybuild.text("image", "prune", "-f").splitlines()
+    assert told[0] == "Deleted Images:" and told[1].startswith("deleted: sha256:") and len(told) == 4
+    assert "0123456789ab" in pybuild.text("cache", "ls") and "app" in pybuild.text("images")
+    assert "untagged: app:1" in pybuild.text("image", "prune", "-a", "-f")
+    assert "0123456789ab" in pybuild.text("cache", "ls")
+    with Store.open(pybuild.root) as store:
+        new_image(store, [new_layer(store, {"low": b"low"})], "app:2")
+    for words in (["builder", "prune", "-a", "-f"], ["buildx", "prune", "-a", "-f", "--max-used-space", "1g"]):
+        pybuild(*words)
+        assert "app" in pybuild.text("images")
+    assert "0123456789ab" not in pybuild.text("cache", "ls")
+
+
+def test_inspect_of_a_noun_looks_there_only(pybuild: Pybuild) -> None:
+    assert json.loads(pybuild.text("image", "inspect", "app:1"))[0]["RepoTags"] == ["app:1"]
+    assert "no container 'app:1'" in pybuild("container", "inspect", "app:1", code=1).stderr
+
+
 def test_versions_and_facts_as_templates(pybuild: Pybuild) -> None:
     version = pybuild.text("version", "--format", "{{.Client.Version}}")
     assert version == pybuild.text("info", "-f", "{{.ServerVersion}}") == pybuild.text("version").split()[1]
