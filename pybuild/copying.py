@@ -79,7 +79,6 @@ def copy(
     Raises what the places raise, and DocumentInvalid where the form cannot be had.
     """
     from layers import BlobMissing, DocumentInvalid
-    from layers.moving.places import Places
     from layers.moving.rewrite import Rewritten
     from layers.moving.transfer import copy as transfer
 
@@ -100,7 +99,7 @@ def copy(
                 every=every,
                 keep_index=destination.kind is Kind.STORE,
                 progress=progress,
-                places=Places(context.store),
+                places=context.places,
             )
         except BlobMissing as error:
             if every and origin.kind is Kind.STORE:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from builder.workbench import Workbench
     from layers import Reference, Store
+    from layers.moving.places import Places
     from pybuild.fetching import Fetching
     from registry.remote import RemoteRepository
     from registry.session import Client
@@ -162,6 +163,13 @@ class Context:
     def registry(self, reference: Reference) -> RemoteRepository:
         """The repository that a reference lives in, over HTTP, through mirrors if there are. Raises Blocked."""
         return self.sources.repository(reference)
+
+    @cached_property
+    def places(self) -> Places:
+        """What is known of where blobs are, by all copies of this command."""
+        from layers.moving.places import Places
+
+        return Places(self.store)
 
     def named(self, text: str) -> Reference:
         """The reference that a name means: the usual one if that is here, else by aliases and search registries."""

@@ -9,6 +9,7 @@ from layers.oci.descriptor import Descriptor
 
 if TYPE_CHECKING:
     from layers.home.store import Store
+    from layers.oci.digest import Digest
 
 
 @runtime_checkable
@@ -24,15 +25,25 @@ class Neighbour(Protocol):
 
 
 class Places:
-    """What one store remembers of registries. Memory only: it may be wrong, and is then not believed twice."""
+    """What one store remembers of registries. Memory only: it may be wrong, and is then not believed twice.
+
+    What this process has seen itself is not asked for again: many tags of a repository have most blobs in common.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._seen: set[tuple[str, str, Digest]] = set()
 
     def learn(self, repository: Repository, blob: Descriptor) -> None:
         """A repository has a blob."""
-        if isinstance(repository, Neighbour):
-            self._store.records.keep(self._key(repository, blob), {"path": repository.path})
+        if not isinstance(repository, Neighbour) or self.seen(repository, blob):
+            return
+        self._seen.add((repository.host, repository.path, blob.digest))
+        self._store.records.keep(self._key(repository, blob), {"path": repository.path})
+
+    def seen(self, repository: Repository, blob: Descriptor) -> bool:
+        """True if a repository had the blob a moment ago."""
+        return isinstance(repository, Neighbour) and (repository.host, repository.path, blob.digest) in self._seen
 
     def mount(self, target: Repository, blob: Descriptor) -> bool:
         """Let `target` take a blob over from where its host had it; True if that worked."""

@@ -134,7 +134,8 @@ class _Copy:
 
     def _blob(self, wanted: Descriptor) -> None:
         target = self._target
-        if not (target.has(wanted) or self._mounted(wanted)):
+        seen = self._places is not None and self._places.seen(target, wanted)
+        if not (seen or target.has(wanted) or self._mounted(wanted)):
             if isinstance(target, Shares):
                 with target.turn(wanted, self._pause):
                     if not target.has(wanted):  # another one may have had it just before

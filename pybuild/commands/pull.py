@@ -61,7 +61,6 @@ def pull(
 
 def fetch(context: Context, reference: Reference, platform: Platform | None, *, every: bool, quiet: bool) -> Descriptor:
     """Take in what a reference names at its registry, and tell of it; what that is."""
-    from layers.moving.places import Places
     from layers.moving.transfer import copy
 
     wanted = str(reference.digest or reference.tag)
@@ -77,7 +76,7 @@ def fetch(context: Context, reference: Reference, platform: Platform | None, *, 
             every=every,
             keep_index=True,
             progress=progress,
-            places=Places(context.store),
+            places=context.places,
         )
     context.note("pull", reference.familiar)
     if not runs(context, reference):

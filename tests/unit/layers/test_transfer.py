@@ -27,6 +27,8 @@ from layers import (
     Store,
 )
 from layers.moving.layout import Layout
+from layers.moving.local import LocalRepository
+from layers.moving.places import Places
 from layers.moving.rewrite import Packed
 from layers.moving.transfer import DEPTH, copy
 from layers.oci import mediatypes
@@ -228,3 +230,35 @@ def test_an_artifact_is_copied_as_it_is(here: Layout, there: Layout, tmp_path: P
         copy(here, target, store.repository(), "thing:1")
         assert copy(Packed(store), "thing:1", there, "x") == target
     assert there.has(layer)
+
+
+class Neighbouring(LocalRepository):
+    """A repository of a registry, which notes what it is asked for."""
+
+    host = "registry.test"
+
+    def __init__(self, store: Store, path: str) -> None:
+        super().__init__(store)
+        self.path = path
+        self.asked: set[Digest] = set()
+
+    def has(self, wanted: Descriptor) -> bool:
+        self.asked.add(wanted.digest)
+        return super().has(wanted)
+
+    def mount_from(self, wanted: Descriptor, path: str) -> bool:
+        return False
+
+
+def test_what_one_command_has_seen_is_not_asked_for_again(here: Layout, tmp_path: Path) -> None:
+    made, store = image(here), Store.open(tmp_path / "store")
+    with here.open(made) as stream:
+        manifest = Manifest.parse(stream.read(), made.media_type)
+    blobs = {manifest.config.digest, manifest.layers[0].digest}
+    places = Places(store)
+    first, again, other = (Neighbouring(store, path) for path in ("app", "app", "other"))
+    for there in (first, again, other):
+        copy(here, made, there, "app:1", places=places)
+    assert blobs <= first.asked
+    assert blobs.isdisjoint(again.asked), "a hundred tags of one image are no hundred times its layers"
+    assert blobs <= other.asked, "another repository may not have them"
