@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -151,13 +151,9 @@ def replacing(dest: Path) -> Iterator[BinaryIO]:
         with dest.open("wb") as stream:
             yield stream
         return
-    part = dest.with_name(f".{dest.name}.{os.getpid()}")
-    with ExitStack() as undo:
-        undo.callback(part.unlink, missing_ok=True)
-        if not dest.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(dest.parent))
-        with part.open("w+b") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(dest)
+    from layers.moving import outside
+
+    if not dest.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(dest.parent))
+    with outside.replacing(dest) as stream:
+        yield stream

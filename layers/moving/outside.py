@@ -54,27 +54,42 @@ def keep(target: Path, wanted: Descriptor, source: BinaryIO) -> None:
         if left != 1 or met != str(wanted.digest):
             raise BlobMismatch(wanted, received=wanted.size + 1 - left, digest=met if left else None)
         os.fdatasync(part)
-        if not name.exists():
-            held = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:  # with descriptors of directories Python asks linkat(2) to follow the link in /proc
-                os.link(f"/proc/self/fd/{part}", name.name, src_dir_fd=held, dst_dir_fd=held, follow_symlinks=True)
-            finally:
-                os.close(held)
-        os.replace(name, target)
+        name_it(part, name, target)
 
 
 @contextmanager
-def nameless(directory: Path) -> Iterator[tuple[int, Path]]:
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name when it is complete; whoever is killed before leaves nothing. Raises OSError."""
+    with nameless(target.parent, 0o666) as (part, name), open(os.dup(part), "w+b") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(part)
+        name_it(part, name, target)
+
+
+def name_it(part: int, name: Path, target: Path) -> None:
+    """Let a file of `nameless` take its real name, from whatever has that."""
+    if not name.exists():
+        held = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # with descriptors of directories Python asks linkat(2) to follow the link in /proc
+            os.link(f"/proc/self/fd/{part}", name.name, src_dir_fd=held, dst_dir_fd=held, follow_symlinks=True)
+        finally:
+            os.close(held)
+    os.replace(name, target)
+
+
+@contextmanager
+def nameless(directory: Path, mode: int = 0o644) -> Iterator[tuple[int, Path]]:
     """A file to write, and the name that it gets, or has already, before its real one."""
     name = directory / f".part-{secrets.token_hex(8)}"
     with ExitStack() as undo:
         undo.callback(name.unlink, missing_ok=True)
         try:
-            part = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            part = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
-            part = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            part = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
         undo.callback(os.close, part)
         yield part, name
 

@@ -3,6 +3,9 @@
 import errno
 import io
 import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -84,3 +87,32 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
         outside.open_regular(tmp_path / "loop", "loop", "here")
     with pytest.raises(DocumentInvalid, match="larger than 10"):
         outside.read_small(tmp_path / "large", "large", "here", 10)
+
+
+def test_a_file_takes_its_name_when_it_is_complete(folder: Path) -> None:
+    target = folder / "out.tar"
+    target.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), outside.replacing(target) as sink:
+        sink.write(b"half")
+        sink.flush()
+        _ = 1 / 0
+    assert os.listdir(folder) == ["out.tar"] and target.read_bytes() == b"old"
+    mask = os.umask(0o027)
+    try:
+        with outside.replacing(target) as sink:
+            sink.write(b"new")
+    finally:
+        os.umask(mask)
+    assert os.listdir(folder) == ["out.tar"] and target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_who_is_killed_leaves_nothing_beside_the_file(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from layers.moving import outside\n"
+        "with outside.replacing(Path(sys.argv[1])) as sink:\n"
+        "    sink.write(bytes(1 << 20)); sink.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "out.tar")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert os.listdir(tmp_path) == []
