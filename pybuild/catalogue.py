@@ -150,6 +150,7 @@ HIDDEN: Mapping[str, Listed] = {
     "image inspect": Listed("pybuild.commands.inspect:image", "Show all that is known of images, as JSON."),
     "image prune": Listed("pybuild.commands.image_prune:prune", "Remove images that nobody uses; the cache stays."),
     "builder prune": Listed("pybuild.commands.cache:prune", "Remove what builds have kept; images stay."),
+    "imagetools": Listed("pybuild.commands.imagetools:imagetools", "Put images of registries together."),
     "builder du": Listed("pybuild.commands.cache:listed", "List what builds have kept."),
 }
 """Commands that only a noun leads to."""
@@ -174,7 +175,14 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         **{name: name for name in ("ps", *SECTIONS["Containers"], "diff", "export")},
     },
     "builder": {"build": "build", "prune": "builder prune"},
-    "buildx": {"build": "build", "bake": "bake", "f": "bake", "prune": "builder prune", "du": "builder du"},
+    "buildx": {
+        "build": "build",
+        "bake": "bake",
+        "f": "bake",
+        "prune": "builder prune",
+        "du": "builder du",
+        "imagetools": "imagetools",
+    },
 }
 """Docker's nouns, understood but not shown: `image ls` is `images`."""
 

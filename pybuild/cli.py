@@ -63,6 +63,9 @@ def go_booleans(command: click.Command, words: Sequence[str]) -> list[str]:
 
     Where options end at the first argument (run, create, exec), the words of the container's command stay as they are.
     """
+    if isinstance(command, click.Group):  # `volume prune`: the options are those of the inner command
+        inner = command.commands.get(words[0]) if words else None
+        return list(words) if inner is None else [words[0], *go_booleans(inner, words[1:])]
     told: list[str] = []
     ends = command.context_settings.get("allow_interspersed_args") is False
     known = {name: one for one in command.params if isinstance(one, click.Option) for name in one.opts}

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from layers import Descriptor, Digest, Image, Index, Manifest, Platform, Reference
+from layers.moving.repository import document
 from layers.oci import mediatypes
 from layers.oci.attested import IN_TOTO, PREDICATE, REFERENCE, REFERENCE_TYPE, TYPE
-from layers.oci.documents import encode
+from layers.oci.documents import encode, read_document
 from layers.quick import dataclass, replace
 
 if TYPE_CHECKING:
-    from layers import Store
+    from layers import Repository, Store
 
 STATEMENT = "https://in-toto.io/Statement/v0.1"
 ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
@@ -95,14 +96,15 @@ def purl(reference: Reference) -> str:
     return f"pkg:docker/{quote(path, safe='/:')}" + (f"@{tag}" if tag else "")
 
 
-def attached(store: Store, index: Index, image: Digest) -> Iterator[Mapping[str, Any]]:
-    """The statements of an index about one image, as far as they are here."""
+def attached(there: Repository, index: Index, image: Digest) -> Iterator[Mapping[str, Any]]:
+    """The statements of an index about one image, as far as they are at a place. Raises BlobMismatch."""
     for entry in index.manifests:
-        if entry.annotations.get(REFERENCE) != str(image) or not store.blobs.has(entry.digest):
+        if entry.annotations.get(REFERENCE) != str(image) or not there.has(entry):
             continue
-        manifest = Manifest.parse(store.blobs.read(entry.digest), entry.media_type)
+        manifest = Manifest.parse(document(there, entry.bare), entry.media_type)
         for layer in manifest.layers:
-            if layer.media_type == IN_TOTO and layer.size <= LARGEST and store.blobs.has(layer.digest):
-                statement = json.loads(store.blobs.read(layer.digest))
+            if layer.media_type == IN_TOTO and layer.size <= LARGEST and there.has(layer):
+                with there.open(layer) as stream:
+                    statement = json.loads(read_document(layer, stream, LARGEST))
                 if isinstance(statement, dict):
                     yield statement

@@ -75,15 +75,15 @@ def media_type_of(raw: bytes, what: str) -> str:
     raise DocumentInvalid(what, "neither a manifest nor an index")
 
 
-def check_size(wanted: Descriptor) -> None:
+def check_size(wanted: Descriptor, most: int = MAX_DOCUMENT) -> None:
     """Raises DocumentInvalid for what is too large to be a document, before a byte of it is fetched."""
-    if wanted.size > MAX_DOCUMENT:
-        raise DocumentInvalid(f"document {wanted.digest}", f"larger than {MAX_DOCUMENT} bytes")
+    if wanted.size > most:
+        raise DocumentInvalid(f"document {wanted.digest}", f"larger than {most} bytes")
 
 
-def read_document(wanted: Descriptor, source: BinaryIO) -> bytes:
-    """A document read whole and verified. Raises BlobMismatch, and DocumentInvalid if it is too large."""
-    check_size(wanted)
+def read_document(wanted: Descriptor, source: BinaryIO, most: int = MAX_DOCUMENT) -> bytes:
+    """A document read whole and verified. Raises BlobMismatch, and DocumentInvalid if it has more than `most` bytes."""
+    check_size(wanted, most)
     pieces = []
     left = wanted.size + 1
     while left and (piece := source.read(left)):

@@ -69,6 +69,28 @@ class Labelled(dict[str, Any]):
         self.labels = labels
 
 
+class Folded(dict[str, Any]):
+    """A JSON object whose members a template may write as Go's fields are: `.Digest` for digest."""
+
+    def __contains__(self, name: object) -> bool:
+        return self._key(name) is not None
+
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(self._key(name) or name)
+
+    def _key(self, name: object) -> str | None:
+        if super().__contains__(name):
+            return str(name)
+        return next((key for key in self if isinstance(name, str) and key.lower() == name.lower()), None)
+
+
+def folded(value: Any) -> Any:
+    """A JSON value with all of its objects so."""
+    if isinstance(value, Mapping):
+        return Folded({key: folded(item) for key, item in value.items()})
+    return [folded(item) for item in value] if isinstance(value, list) else value
+
+
 class _Run:
     """One rendering: the dot, the variables, the output."""
 

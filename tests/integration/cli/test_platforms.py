@@ -117,3 +117,49 @@ def test_pull_of_all_tags(pybuild: Pybuild, own_registry: RegistryServer, tmp_pa
     assert other.text("pull", "-aq", "--all-platforms", name) == name
     assert set(other.text("images", "--format", "{{.Tag}}", name).split()) == {"0", "1", "2"}
     assert "not" in other("pull", "-a", own_registry.reference("none"), code=1).stderr
+
+
+def test_imagetools(pybuild: Pybuild, own_registry: RegistryServer, registry: RegistryServer) -> None:
+    """docker buildx imagetools: lists are made at the registry, of what lies there or at another one."""
+    tools = ("buildx", "imagetools")
+    name, other = own_registry.reference("app"), registry.reference("tools")
+    for platform in (HOST, OTHER):
+        pybuild("copy", "-q", "--platform", str(platform), "many:1", f"docker://{name}:{platform.architecture}")
+    parts = [f"{name}:{one.architecture}" for one in (HOST, OTHER)]
+    assert "add --tag" in pybuild(*tools, "create", *parts, code=2).stderr
+    dry = json.loads(pybuild.text(*tools, "create", "--dry-run", *parts))
+    assert [entry["platform"]["architecture"] for entry in dry["manifests"]] == [HOST.architecture, OTHER.architecture]
+    told = pybuild.text(*tools, "create", "-t", f"{name}:all", "-t", f"{other}:all", *parts)
+    digest = told.split()[2]
+    assert told.splitlines()[0].startswith(f"{name}:all: digest: sha256:")
+    assert pybuild.text("digest", f"docker://{other}:all") == digest
+    assert json.loads(pybuild.text(*tools, "inspect", "--raw", f"{other}:all")) == dry
+    assert pybuild.text(*tools, "inspect", "--format", "{{.Manifest.Digest}}", f"{name}:all") == digest
+    other_store = Pybuild(pybuild.root.with_name("other"))
+    other_store("pull", "-q", "--all-platforms", f"{other}:all")
+    assert archs(other_store, f"{other}:all") == {HOST.architecture, OTHER.architecture}
+
+    one = json.loads(
+        pybuild.text(*tools, "create", "--dry-run", "-p", str(OTHER), "--annotation", "index:a=b", f"{name}:all")
+    )
+    assert [entry["platform"]["architecture"] for entry in one["manifests"]] == [OTHER.architecture]
+    assert one["annotations"] == {"a": "b"}
+    kept = pybuild.text(*tools, "create", "--dry-run", "--prefer-index=false", parts[0])
+    assert "config" in json.loads(kept) and "manifests" in json.loads(
+        pybuild.text(*tools, "create", "--dry-run", parts[0])
+    )
+    refused = pybuild(*tools, "create", "--dry-run", "--annotation", "a=b", f"{name}:all", code=2).stderr
+    assert "write index:KEY=VALUE" in refused
+    refused = pybuild(*tools, "create", "--dry-run", "-p", "linux/s390x", f"{name}:all", code=1).stderr
+    assert "no image for platform linux/s390x" in refused
+    pybuild("push", "-q", "lone:1", f"{name}:lone")
+    pybuild(*tools, "create", "--append", "-t", f"{name}:all", f"{name}:lone")
+    assert len(json.loads(pybuild.text(*tools, "inspect", "--raw", f"{name}:all"))["manifests"]) == 3
+    lines = pybuild.text(*tools, "inspect", f"{name}:all").splitlines()
+    assert lines[1] == "MediaType: application/vnd.oci.image.index.v1+json"
+    assert lines[6].split() == ["MediaType:", "application/vnd.oci.image.manifest.v1+json"]
+
+
+def test_gos_booleans_of_inner_commands(pybuild: Pybuild) -> None:
+    assert pybuild.text("volume", "prune", "--force=true") == "Total reclaimed space: 0B"
+    assert "say --force" in pybuild("volume", "prune", "--force=false", code=2).stderr

@@ -252,6 +252,10 @@ def test_through_a_registry(context: Path, pybuild: Pybuild, registry: RegistryS
     other("pull", "--all-platforms", name)
     for command in ("provenance", "sbom"):
         assert other.text(command, name) == pybuild.text(command, name)
+    looked = Pybuild(tmp_path / "none").text(
+        "buildx", "imagetools", "inspect", "--format", "{{json .Provenance}}", name
+    )
+    assert json.loads(looked)["SLSA"] == json.loads(pybuild.text("provenance", name))
 
 
 def test_pushed_later(context: Path, pybuild: Pybuild, registry: RegistryServer, tmp_path: Path) -> None:
