@@ -45,53 +45,75 @@ class Field:
 
 
 class Plan:
-    """What a class declares. It stands for its fields until somebody asks for them, or makes the first value."""
+    """What a class declares. In the class it stands for its fields, which are made when somebody asks for them.
 
-    places: tuple[str, ...]
-    """Names of the fields that are given by place."""
-    names: frozenset[str]
-    """Of those that are given at all."""
+    `names` are those of the fields that are given, `places` those that are given by place; others are as `usual`, or
+    made by one of `makers`. So a value has `count` of them, all in its `__dict__` if that is `open`.
+    """
+
+    fields: dict[str, Field] | None = None
+    places: tuple[str, ...] | None = None
+    """None until there is a value, and nothing of that is known then."""
+    names: set[str]
     usual: dict[str, Any]
     makers: dict[str, Callable[[], Any]]
-    """What others are if they are not given, or what makes that."""
     count: int
-    """How many a value has from the beginning."""
     open: bool
-    """Whether a value keeps all of them in its `__dict__`."""
+    further: bool
+    """Whether it does something itself when it is made."""
 
     def __init__(self, kind: type, own: dict[str, Any], *, kw_only: bool) -> None:
         self.kind, self.own, self.kw_only = kind, own, kw_only
-        self.settled = False
 
     def __get__(self, value: object, owner: type) -> dict[str, Field]:
-        return self.settle()
+        if self.fields is None:
+            every: dict[str, Field] = {}
+            for name, (said, kw_only) in self.declared().items():
+                every[name] = one = said if type(said) is Field else Field(default=said)
+                one.name, one.kw_only = name, one.kw_only or kw_only
+            self.fields = every
+        return self.fields
 
-    def settle(self) -> dict[str, Field]:
-        """Find the fields, and give our place in the class to them; several threads may."""
-        every: dict[str, Field] = {}
+    def declared(self) -> dict[str, tuple[Any, bool]]:
+        """What is said of the fields, those of the bases first, and whether they are given by name only."""
+        found: dict[str, tuple[Any, bool]] = {}
         for base in reversed(self.kind.__mro__[1:]):
-            if "__fields__" in base.__dict__:
-                every |= base.__fields__  # type: ignore[attr-defined]
+            if (plan := base.__dict__.get("__fields__")) is not None:
+                found |= plan.declared()
         for name, value in self.own.items():
-            every[name] = one = value if type(value) is Field else Field(default=value)
-            one.name, one.kw_only = name, one.kw_only or self.kw_only
-        self.places = tuple(one.name for one in every.values() if one.init and not one.kw_only)
-        self.names = frozenset(one.name for one in every.values() if one.init)
-        self.usual = {name: one.default for name, one in every.items() if one.default is not MISSING}
-        self.makers = {name: one.default_factory for name, one in every.items() if one.default_factory is not MISSING}
-        self.count = len(self.names | self.usual.keys() | self.makers.keys())
-        self.open = not any(base.__dict__.get("__slots__") for base in self.kind.__mro__)
-        if type(self.kind.__dict__["__match_args__"]) is Places:
-            setattr(self.kind, "__match_args__", self.places)  # noqa: B010 (mypy knows it as constant)
-        setattr(self.kind, "__fields__", every)  # noqa: B010
-        self.settled = True
-        return every
+            found[name] = value, self.kw_only
+        return found
+
+    def by_place(self) -> tuple[str, ...]:
+        """Names of the fields that are given by place."""
+        if self.places is None:
+            names: set[str] = set()
+            usual: dict[str, Any] = {}
+            makers: dict[str, Callable[[], Any]] = {}
+            places: list[str] = []
+            for name, (value, kw_only) in self.declared().items():
+                given = True
+                if type(value) is Field:
+                    given, kw_only = value.init, kw_only or value.kw_only
+                    if value.default_factory is not MISSING:
+                        makers[name] = value.default_factory
+                    value = value.default
+                if value is not MISSING:
+                    usual[name] = value
+                if given:
+                    names.add(name)
+                    if not kw_only:
+                        places.append(name)
+            self.names, self.usual, self.makers = names, usual, makers
+            self.count = len(names | usual.keys() | makers.keys())
+            self.open = not any(base.__dict__.get("__slots__") for base in self.kind.__mro__)
+            self.further = hasattr(self.kind, "__post_init__")
+            self.places = tuple(places)
+        return self.places
 
     def fill(self, it: Any, words: tuple[Any, ...], named: dict[str, Any]) -> bool:
         """Do what `__init__` does, slowly but at once; False if the arguments do not fit: the compiled one says why."""
-        if not self.settled:
-            self.settle()
-        given = {**dict(zip(self.places, words, strict=False)), **named}
+        given = {**dict(zip(self.places or self.by_place(), words, strict=False)), **named}
         if len(given) < len(words) + len(named) or not given.keys() <= self.names:
             return False
         every = self.usual | given
@@ -105,20 +127,19 @@ class Plan:
         else:
             for name, value in every.items():
                 setattr(it, name, value)
-        if hasattr(it, "__post_init__"):
+        if self.further:
             it.__post_init__()
         return True
 
 
 class Places:
-    """Stands for the names of fields by place, as a pattern takes them."""
+    """Stands in a class for the names of fields by place, as a pattern takes them."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
     def __get__(self, value: object, owner: type) -> tuple[str, ...]:
-        self.plan.settle()
-        return self.plan.places
+        return self.plan.by_place()
 
 
 def _declare(

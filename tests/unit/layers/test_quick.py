@@ -76,7 +76,7 @@ def _field(one: Any) -> tuple[object, ...]:
 
 
 def _methods(kind: type) -> dict[str, object]:
-    found = {name: vars(kind).get(name) for name in ("__match_args__", "__slots__")}
+    found = {name: getattr(kind, name) if name in vars(kind) else None for name in ("__match_args__", "__slots__")}
     names = ("init", "repr", "eq", "hash", "lt", "le", "gt", "ge")
     return found | {name: callable(vars(kind).get(f"__{name}__")) for name in names}
 
