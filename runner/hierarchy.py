@@ -42,6 +42,8 @@ def mounted(groups: str, mounts: str) -> Iterator[tuple[tuple[str, ...], Path, P
         for name in names.split(",") if names else [""]:
             own[name] = path
     for line in mounts.splitlines():
+        if " - cgroup" not in line:
+            continue
         before, _, after = line.partition(" - ")
         fields, kind = before.split(" "), after.split(" ")
         if kind[0] not in ("cgroup", "cgroup2"):

@@ -28,7 +28,8 @@ from layers.snapshot.superblock import CannotIndex
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from layers.home.leases import Lease
+    from collections.abc import Callable
+
     from layers.home.store import Mounter, Store
     from layers.oci.digest import ChainID
     from layers.snapshot.index import Tar
@@ -41,9 +42,10 @@ INDEX = "index"
 class Job:
     """A chain that is wanted as directories: its tables, read when first asked for, perhaps with original times."""
 
-    def __init__(self, store: Store, chain: Chain, lease: Lease, *, original: bool = False) -> None:
+    def __init__(self, store: Store, chain: Chain, hold: Callable[..., None], *, original: bool = False) -> None:
         self.chain = chain
-        self.lease = lease
+        self.hold = hold
+        """Keeps further digests from prune."""
         self._store = store
         self._original = original
 
@@ -113,14 +115,14 @@ class Lowers:
         `original`: files have the times that they had when their layers were made here.
         """
         keys = (self.key(span.key(chain)) for span in self._plan(len(chain)))  # most likely all that is needed
-        with self._store.lease(*chain.diff_ids, *keys) as lease:
+        with self._held(*chain.diff_ids, *keys) as hold:
             if not chain.diff_ids:
                 with self._store.scratch() as empty:
                     os.chmod(empty, 0o755)
                     yield [empty]
                 return
             try:
-                places = self._places(Job(self._store, chain, lease, original=original))
+                places = self._places(Job(self._store, chain, hold, original=original))
             except BlobMissing as error:
                 raise SnapshotMissing(str(chain.id), str(error)) from error
             yield places[::-1]
@@ -154,6 +156,20 @@ class Lowers:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    @contextmanager
+    def _held(self, *digests: Digest) -> Iterator[Callable[..., None]]:
+        """Keep these from prune while inside, and what is handed to what this gives.
+
+        A process that ends with its command lets go of all at once: what it has claimed already is not written again.
+        """
+        session = self._store.session
+        if session.heir is not None:
+            session.claim(*digests)
+            yield session.claim
+            return
+        with session.lease(*digests) as lease:
+            yield lease.add
+
     def _plan(self, depth: int) -> list[Span]:
         return indexed(depth) if self._mountings.possible else unpacked(depth)
 
@@ -167,7 +183,7 @@ class Lowers:
 
     def _all(self, job: Job, spans: Sequence[Span], *, index: bool = True) -> list[Path]:
         keys = [self.key(job.key(span)) for span in spans]
-        job.lease.add(*keys)
+        job.hold(*keys)
         missing = set(self.missing(*keys))
         places = []
         for span, key in zip(spans, keys, strict=True):

@@ -104,7 +104,7 @@ class PlainSnapshots:
                 discard(part)
                 part.mkdir(mode=0o755)
                 try:
-                    Job(self._store, chain, lease, original=original).unpack(Span(0, len(chain)), part)
+                    Job(self._store, chain, lease.add, original=original).unpack(Span(0, len(chain)), part)
                 except BlobMissing as error:
                     raise SnapshotMissing(str(chain.id), str(error)) from error
                 os.rename(part, merged)

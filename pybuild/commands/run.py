@@ -34,6 +34,8 @@ COURSE = (
     "runner.cgroups",
     "runner.guard",
     "runner.mounts",
+    "runner.edits",
+    "builder.containers.signals",
     "builder.containers.foreground",
     "builder.containers.supervise",
 )

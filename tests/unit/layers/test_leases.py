@@ -1,5 +1,6 @@
 """Sessions, leases and locks: what lives as long as its process, and not longer."""
 
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from layers import Digest, Store
+from layers import Chain, Digest, SnapshotMissing, Store
 from layers.disk.scatter import scatter
 from layers.home import leases
 from tests.support.soon import soon
@@ -40,6 +41,27 @@ def test_a_lease_ends_with_its_block_and_a_claim_with_its_session(tmp_path: Path
     with Store.open(tmp_path / "store") as store:
         assert leased(store) == set()
         assert os.listdir(tmp_path / "store/scratch") == []
+
+
+class NoMounts:
+    """Of a kernel that mounts nothing."""
+
+    def image(self, *_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no mounts")
+
+    overlay = unmount = image
+
+
+def test_who_ends_with_a_command_lets_go_of_everything_at_once(tmp_path: Path) -> None:
+    chain = Chain((ONE,))
+    with Store.open(tmp_path / "store", mounter=NoMounts()) as store:
+        for heir, left in ((None, set()), (lambda *_: False, {str(ONE), *map(str, chain.ids)})):
+            store.session.heir = heir
+            with pytest.raises(SnapshotMissing), store.snapshots.view(chain):
+                pass
+            assert leased(store) == left
+    with Store.open(tmp_path / "store") as store:
+        assert leased(store) == set()
 
 
 def test_sessions_lie_apart_where_the_disk_knows_how(tmp_path: Path) -> None:
