@@ -138,19 +138,25 @@ class Containers:
                 raise ContainerState(container.name, f"it is {container.state().status}: stop it first, or use rm -f")
             settings = container.settings
             if settings.remove:
-                self._drop(container)
-            else:
-                self._bury(container)
-        tell(container.folder, settings, "destroy")
-        if (volumes or settings.remove) and any(one.kept for one in settings.volumes):
+                self.drop(container)
+                return
+            self._bury(container)
+        self._gone(container.folder, settings, volumes=volumes)
+
+    def drop(self, container: Container) -> None:
+        """Delete one that promised nobody to last, for who has claimed it; its folder is litter of this process."""
+        settings = container.settings
+        container.folder.rename(self.store.session.file())
+        self._forget(container)
+        self._gone(container.folder, settings, volumes=True)
+
+    def _gone(self, folder: Path, settings: Settings, *, volumes: bool) -> None:
+        """Tell that it was removed, and let go of its volumes."""
+        tell(folder, settings, "destroy")
+        if volumes and any(one.kept for one in settings.volumes):
             from builder.containers.volumes import Volumes
 
             Volumes(self.store).release(settings)
-
-    def _drop(self, container: Container) -> None:
-        """Delete one that promised nobody to last: its folder is litter of this process from now on."""
-        container.folder.rename(self.store.session.file())
-        self._forget(container)
 
     def _bury(self, container: Container) -> None:
         """Delete one, or keep it whole, though dead. Raises ContainerState."""

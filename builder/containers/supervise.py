@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from builder.containers.book import Containers
 from builder.containers.connecting import joined, shared
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
@@ -52,33 +53,36 @@ def supervise(
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
-    `ids` are its numbers, if they have been drawn, and its process is expected already.
+    `ids` are its numbers, if they have been drawn, and its process is expected already. One that was to be removed
+    when it ends is gone then.
 
     Raises ContainerState if somebody else runs it, ContainerMissing if somebody removed it; AccountMissing,
     SandboxBroken, LimitUnavailable, NetworkUnavailable, NetworkError, CommandRefused if it cannot begin.
     """
-    with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine, ExitStack() as stack:
+    with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine:
         if not mine:
             if not container.exists:
                 raise ContainerMissing(container.id[:12])
             raise ContainerState(container.name, "it is running already")
         settings = container.settings
-        if not settings.remove:
-            stack.callback(discard, container.folder / "files")
-        stack.callback(runtime.rest)
-        if ids is None:
-            ids = numbers(store, settings, stack, warn)
-            expect(runtime, settings, ids, store.root)
-        footing = runtime.settle(ids, store.root)
-        attached = store.snapshots.attach(
-            settings.chain, container.folder, ids=footing.mapping, volatile=settings.remove
-        )
-        work = stack.enter_context(attached)
-        supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
-        stack.callback(supervisor.close)
-        state = supervisor.live()
+        with ExitStack() as stack:
+            if not settings.remove:
+                stack.callback(discard, container.folder / "files")
+            stack.callback(runtime.rest)
+            if ids is None:
+                ids = numbers(store, settings, stack, warn)
+                expect(runtime, settings, ids, store.root)
+            footing = runtime.settle(ids, store.root)
+            attached = store.snapshots.attach(
+                settings.chain, container.folder, ids=footing.mapping, volatile=settings.remove
+            )
+            work = stack.enter_context(attached)
+            supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
+            stack.callback(supervisor.close)
+            state = supervisor.live()
         if settings.remove:
             (container.folder / "lock").write_text(str(state.exit_code))
+            Containers(store).drop(container)
         return state
 
 
@@ -182,7 +186,10 @@ class Supervisor:
                     self.record(status=Status.EXITED)
                     return self.state
                 self.again = False
-        self.record(**ended(exit), status=Status.EXITED)
+        if self.settings.remove and not self.board.clients:  # it will be gone before anybody could ask
+            self.state = replace(self.state, **ended(exit), status=Status.EXITED)  # type: ignore[arg-type]
+        else:
+            self.record(**ended(exit), status=Status.EXITED)
         self.die(exit)
         self.loop.run(lambda: not self.board.clients, seconds=LINGER)
         self.board.hand_over()

@@ -110,7 +110,6 @@ def stay(
     proxy: bool,
 ) -> int:
     """Run it here, its streams ours (all, or those that are named); its exit code."""
-    from builder.containers import Containers
     from builder.containers.sandboxes import expect, numbers
     from layers import LayerError
 
@@ -141,8 +140,6 @@ def stay(
         )
     if state.oom_killed:
         exits.warn("memory ran out and the kernel killed a process: raise --memory")
-    if container.settings.remove:
-        Containers(context.store).remove(container)
     return state.exit_code
 
 

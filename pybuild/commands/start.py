@@ -122,9 +122,6 @@ def accompany(context: Context, identity: str, tell: int) -> int:
 
     os.set_inheritable(tell, False)
     os.chdir("/")
-    book = Containers(context.store)
-    container = book.get(identity)
+    container = Containers(context.store).get(identity)
     supervise(context.store, context.runtime, container, started=started, warn=warn)
-    if container.settings.remove:
-        book.remove(container)
     return 0

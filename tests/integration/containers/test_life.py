@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -280,6 +281,33 @@ def test_limits_change_while_it_runs(detached: Detached, shared_pybuild: Pybuild
     shared_pybuild("restart", "-t", "0", name)
     assert shared_pybuild.text("exec", name, "sh", "-c", limits).split() == [str(48 << 20), "50"]
     assert "nothing to update" in shared_pybuild("update", name, code=2).stderr
+
+
+AT_ITS_END = """
+import pybuild.__main__ as program
+from builder.containers.book import Containers
+from layers.disk.locks import is_locked
+
+def look(self, container):
+    print(container.said().status, is_locked(container.folder / "lock"), flush=True)
+    drop(self, container)
+
+drop, Containers.drop = Containers.drop, look
+program.main()
+"""
+
+
+def test_one_that_removes_itself_is_nobody_elses_before_it_has_gone(shared_pybuild: Pybuild) -> None:
+    """Else a reader of its state could take it for one whose supervisor was killed."""
+    name = f"gone-{os.urandom(4).hex()}"
+    words = ("run", "--rm", "--name", name, "--network", "none", "busybox", "sh", "-c", "exit 3")
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ITS_END, *words], env=shared_pybuild.environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.split()) == (3, ["running", "True"]), done.stderr
+    told = shared_pybuild.text("events", "--since", "1m", "--until", "0s", "-f", f"container={name}").splitlines()
+    assert [line.split()[2] for line in told] == ["create", "start", "die", "destroy"]
+    assert "exitCode=3" in told[2]
 
 
 def test_what_runs_in_it_and_what_it_uses(detached: Detached, shared_pybuild: Pybuild, inspected: Inspected) -> None:
