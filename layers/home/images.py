@@ -268,7 +268,8 @@ class Images:
 
     def _load(self, target: Descriptor, pointer: Descriptor | None = None) -> Image:
         """An image that will be used: all that it needs is claimed for this process, and the use is noted."""
-        self._claim(target.digest)
+        children = self._db.rows("SELECT child FROM edge WHERE parent = ?", str(target.digest))
+        self._claim(target.digest, *(Digest.parse(text) for (text,) in children))  # all with one write
         row = self._db.row("SELECT config, used FROM image WHERE manifest = ?", str(target.digest))
         if row is None:
             raise BlobMissing(f"an image with manifest {target.digest}", self._where)
