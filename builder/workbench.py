@@ -10,10 +10,10 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.graph import Step
-    from builder.networks.building import Wire
     from builder.sources.web import Web
     from layers import Repository, Store
     from runner import Exit, Runtime, Sandbox
+    from runner.sandbox import Wire
 
 
 @dataclass(frozen=True, slots=True)

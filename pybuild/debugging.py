@@ -20,12 +20,12 @@ from pybuild.userns import stand
 if TYPE_CHECKING:
     from builder.containers import Container
     from builder.graph import Step
-    from builder.networks.building import Wire
     from builder.trail import Trace
     from layers import Chain, Image
     from pybuild.progress import Renderer
     from pybuild.wiring import Context
     from runner import Exit, Sandbox
+    from runner.sandbox import Wire
 
 SHELLS = ("/bin/bash", "/bin/sh", "/bin/ash", "/busybox/sh", "/bin/busybox")
 HOSTNAME = "debug"

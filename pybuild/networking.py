@@ -149,7 +149,7 @@ def default(asked: Wish) -> Wish:
     """A bridge where one can be had, else this machine's own network, and a word about it."""
     from layers.quick import replace
     from pybuild.exits import warn
-    from runner.net import nft
+    from runner.net import rules_program
     from runner.rootless import owner
 
     why = ""
@@ -161,7 +161,7 @@ def default(asked: Wish) -> Wish:
             usermode.find()
         except NetworkUnavailable as problem:
             why = f"{problem.what}; {problem.fix}"
-    elif not nft.available():
+    elif rules_program() is None:
         why = "nft is not installed"
     if why:
         warn(f"{why}: {NO_BRIDGE}")

@@ -113,7 +113,7 @@ class Context:
         """Of that, what others may need: addresses."""
         from builder import networks
 
-        if networks.leased(self.store.root) and STANDING not in os.environ:  # else they are not ours
+        if networks.forsaken(self.store.root) and STANDING not in os.environ:  # else they are not ours
             from builder.networks import leases
             from builder.networks.book import Networks
             from builder.networks.home import at_home

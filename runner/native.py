@@ -30,6 +30,8 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     import threading
 
+    from runner.sandbox import Wire
+
 DOMAIN = "kernel.domainname"
 """A setting that is made by a call of its own: its file is for the host's root only."""
 PIECE = 1 << 16
@@ -57,7 +59,7 @@ class Native:
         streams: Sequence[int],
         *,
         tty: bool = False,
-        wire: Callable[[int], None] | None = None,
+        wire: Wire | None = None,
         meanwhile: Callable[[], None] | None = None,
     ) -> Running:
         """Begin a command with these descriptors as its stdin, stdout and stderr; with `tty` a terminal replaces them.
@@ -70,6 +72,8 @@ class Native:
             undo.callback(self.spares.remove, spare.cgroup)
             unused = undo.enter_context(ExitStack())
             unused.callback(spare.sown.drop)
+            if wire is not None and (pid := spare.sown.met()):
+                wire = _begun(wire(pid))
             try:
                 mapping = self.owners.mapping(sandbox.userns)
                 where = detached.root(sandbox, mapping, undo, sent)
@@ -110,6 +114,10 @@ class Native:
         self.owners.ask(sandbox.userns)
         self.spares.prepare(Kind.of(sandbox), 1)
 
+    def met(self) -> int:
+        """The number of the process that is expected, if it has been made by now, else 0."""
+        return self.spares.met()
+
     def exec_in(
         self,
         pid: int,
@@ -136,7 +144,7 @@ class Native:
         stop: threading.Event,
         *,
         more: int = 0,
-        wire: Callable[[int], None] | None = None,
+        wire: Wire | None = None,
         meanwhile: Callable[[], None] | None = None,
     ) -> Exit:
         """Run it to its end, its output handed to `output` on this thread; see `runner.Runtime`."""
@@ -196,6 +204,11 @@ class Native:
     def rest(self) -> None:
         """Let go of what was made ready for commands that did not come."""
         self.spares.rest()
+
+
+def _begun(finish: Callable[[], None] | None) -> Wire:
+    """What wires a process that is being wired already."""
+    return lambda _: finish
 
 
 def _nodes(sandbox: Sandbox, sent: ExitStack) -> list[int]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from runner.emulators import Emulator
     from runner.owners import Footing
+
+    Wire = Callable[[int], Callable[[], None] | None]
+    """Gives a process, by its number, a network; what it gives, if anything, returns when that is there."""
 else:
     Protocol = object
 
@@ -167,9 +170,10 @@ class Runtime(Protocol):
     `run` returns when the command and all it has started are gone. `output` is called with 1 or 2 and bytes, in
     order for each stream, on the calling thread. Setting `stop` ends the command: signal, grace, kill. `more` is how
     many commands like it may follow: it may make ready for them, until `rest`. `wire` is called with the process's
-    number when its namespaces are there and before it is the command: to give it a network. `meanwhile` is called once
-    while there is nothing to do but to wait for it. A command that fails is an
-    Exit; SandboxBroken, SandboxUnavailable and LimitUnavailable mean that it never began.
+    number when its namespaces are there, to give it a network; what that gives, if anything, is called before it is
+    told to be the command, for others may do the work meanwhile. `meanwhile` is called once while there is nothing to
+    do but to wait for it. A command that fails is an Exit; SandboxBroken, SandboxUnavailable and LimitUnavailable mean
+    that it never began.
     """
 
     def run(
@@ -179,7 +183,7 @@ class Runtime(Protocol):
         stop: threading.Event,
         *,
         more: int = 0,
-        wire: Callable[[int], None] | None = None,
+        wire: Wire | None = None,
         meanwhile: Callable[[], None] | None = None,
     ) -> Exit:
         """Run it to its end."""

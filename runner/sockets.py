@@ -6,22 +6,35 @@ are the sockets below it.
 
 from __future__ import annotations
 
+import os
 import struct
 from _socket import (
     AF_UNIX,
     CMSG_SPACE,
     MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT,
     SCM_RIGHTS,
     SOCK_SEQPACKET,
     SOL_SOCKET,
     socket,
     socketpair,
 )
+from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import Self
+
+
+@contextmanager
+def _by_descriptor(folder: Path | str) -> Iterator[str]:
+    held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{held}"
+    finally:
+        os.close(held)
 
 
 class Socket(socket):
@@ -40,6 +53,41 @@ class Socket(socket):
         one, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
         return (cls(AF_UNIX, SOCK_SEQPACKET, 0, one.detach()), cls(AF_UNIX, SOCK_SEQPACKET, 0, other.detach()))
 
+    @classmethod
+    def listening(cls, folder: Path, name: str) -> Self:
+        """One whom others call by its name in a folder; what has the name goes.
+
+        A socket's path has only 107 bytes, so a descriptor leads there.
+        """
+        with suppress(FileNotFoundError):
+            os.unlink(folder / name)
+        line = cls.new()
+        try:
+            with _by_descriptor(folder) as place:
+                line.bind(f"{place}/{name}")
+            line.listen(64)
+            line.setblocking(False)
+        except BaseException:
+            line.close()
+            raise
+        return line
+
+    @classmethod
+    def calling(cls, folder: Path | str, name: str, patience: float) -> Self | None:
+        """One that is connected to who listens there, and waits so many seconds for answers; None if nobody does."""
+        line = cls.new()
+        try:
+            line.settimeout(patience)
+            with _by_descriptor(folder) as place:
+                line.connect(f"{place}/{name}")
+        except (FileNotFoundError, ConnectionRefusedError):
+            line.close()
+            return None
+        except BaseException:
+            line.close()
+            raise
+        return line
+
     def __enter__(self) -> Self:
         return self
 
@@ -56,9 +104,13 @@ class Socket(socket):
         packed = struct.pack(f"{len(descriptors)}i", *descriptors)
         self.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, packed)] if packed else [])
 
-    def receive_with(self, size: int, most: int) -> tuple[bytes, list[int]]:
-        """A message of `size` bytes at most, empty at the end, and up to `most` descriptors, which are ours then."""
-        message, extra, _, _ = self.recvmsg(size, CMSG_SPACE(4 * most), MSG_CMSG_CLOEXEC)
+    def receive_with(self, size: int, most: int, *, wait: bool = True) -> tuple[bytes, list[int]]:
+        """A message of `size` bytes at most, empty at the end, and up to `most` descriptors, which are ours then.
+
+        Raises BlockingIOError if there is none and waiting was not wished.
+        """
+        flags = MSG_CMSG_CLOEXEC | (0 if wait else MSG_DONTWAIT)
+        message, extra, _, _ = self.recvmsg(size, CMSG_SPACE(4 * most), flags)
         given: list[int] = []
         for level, kind, data in extra:
             if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):

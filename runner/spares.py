@@ -116,6 +116,11 @@ class Spares:
             with suppress(OSError):  # the next start of pybuild tries again (`runner.sweep`)
                 cgroup.remove()
 
+    def met(self) -> int:
+        """The number of the only one that waits, if it has been made by now, else 0."""
+        with self._turn:
+            return self.waiting[0].sown.met() if len(self.waiting) == 1 else 0
+
     def remove(self, cgroup: Cgroup) -> None:
         """Take groups away: later while more is expected, for the kernel makes whoever does it wait."""
         with self._turn:

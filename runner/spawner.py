@@ -16,6 +16,10 @@ from runner.job import HUSH, LITTER, MAP, REFUSED, Job, Seed
 from runner.launch import Launched, launch
 from runner.sockets import Socket
 
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from runner.sandbox import Wire
+
 _LARGEST = 4096  # bytes of an answer
 _DEAD, _LOOK = "the process that starts sandboxes has died", "look for its message above or in the kernel log"
 
@@ -46,27 +50,31 @@ class Sown:
 
     _reply: Socket
     _status: Socket
+    _pid: int = 0
+    """0 until it has told of its birth."""
+    _pidfd: int = -1
+
+    def met(self) -> int:
+        """Its number, if its namespaces are there by now, else 0."""
+        return self._born(wait=False)
 
     def grow(
         self,
         job: Job,
         descriptors: Sequence[int],
-        wire: Callable[[int], None] | None = None,
+        wire: "Wire | None" = None,
         meanwhile: Callable[[], None] | None = None,
     ) -> Birth:
         """Let it become its command; returns when it has. Raises SandboxBroken with the step that failed.
 
         `descriptors` follow `runner.job` from STDIN on; they stay the caller's. `wire` is called with its number when
-        its namespaces are there, before it is told what to become; what that raises ends it. `meanwhile` is called when
-        it was told.
+        its namespaces are there, and what that gives before it is told what to become; what these raise ends it.
+        `meanwhile` is called when it was told.
         """
         with ExitStack() as undo, self._status as status:
-            undo.callback(self._reply.close)
-            born, given = b"", list[int]()
-            if wire is not None:
-                born, given = self._born(undo)
-                if born:
-                    wire(marshal.loads(born)[1])
+            undo.callback(self._forget)
+            if wire is not None and (pid := self._born(wait=True)) and (finish := wire(pid)) is not None:
+                finish()
             order = _in_memory(job.dump())
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):  # it could not be made: it has said why
@@ -75,8 +83,7 @@ class Sown:
                 os.close(order)
             if meanwhile is not None:
                 meanwhile()
-            if not born:
-                born, given = self._born(undo)
+            pid = self._born(wait=True)
             master, refused = None, ""
             while told := _told(status):
                 answer, more = told
@@ -91,10 +98,10 @@ class Sown:
                         break
                     raise SandboxBroken(step, number, os.fsdecode(detail))
                 break
-            if not born:
+            if not pid:
                 raise SandboxUnavailable(_DEAD, _LOOK)
             undo.pop_all()
-            return Birth(marshal.loads(born)[1], given[0], self._reply, master, refused)
+            return Birth(pid, self._pidfd, self._reply, master, refused)
 
     def take(self) -> tuple[Socket, Socket]:
         """The sockets of its births and of its own words, for a conversation of another kind; the caller owns them."""
@@ -111,16 +118,25 @@ class Sown:
                 raise SandboxBroken(f"user namespace, {os.fsdecode(step)}", number)
             raise SandboxUnavailable(_DEAD, _LOOK)
 
-    def _born(self, undo: ExitStack) -> tuple[bytes, list[int]]:
-        """What the spawner says of its birth; nothing if it could not be made."""
-        born, given = self._reply.receive_with(_LARGEST, 1)
-        for one in given:
-            undo.callback(os.close, one)
-        return born, given
+    def _born(self, *, wait: bool) -> int:
+        """Its number, which the spawner tells when it is there; 0 if it could not be made, or is not yet."""
+        with suppress(BlockingIOError):
+            if not self._pid:
+                born, given = self._reply.receive_with(_LARGEST, 1, wait=wait)
+                if born:
+                    self._pid, self._pidfd = marshal.loads(born)[1], given[0]
+        return self._pid
+
+    def _forget(self) -> None:
+        self._reply.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
 
     def drop(self) -> None:
         """It is not needed; returns when it has gone."""
         self._status.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
         with self._reply as reply:
             while True:
                 answer, given = reply.receive_with(_LARGEST, 1)

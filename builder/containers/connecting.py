@@ -21,9 +21,11 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import Any
 
+    from builder.networks.asked import Asked
     from builder.networks.leases import Lease
     from builder.networks.network import Network
     from layers import Store
+    from runner.sandbox import Wire
 
 SHARED = "container:"
 FILE = "network.json"
@@ -39,17 +41,38 @@ def wishes(container: Container) -> tuple[Wish, ...]:
     return tuple(Wish(**{**wish, "aliases": tuple(wish["aliases"])}) for wish in found)
 
 
+def ask(store: Store, container: Container, warn: Callable[[str], None]) -> Asked | None:
+    """Have its network made ready, if there is somebody who does that; for `joined`, or to be closed."""
+    if owner() is not None or not (wished := wishes(container)):
+        return None
+    from builder.networks.asked import Asked
+
+    return Asked.of(store, _member(container, wished), warn)
+
+
 @contextmanager
-def joined(store: Store, container: Container, warn: Callable[[str], None]) -> Iterator[Callable[[int], None] | None]:
+def joined(
+    store: Store, container: Container, warn: Callable[[str], None], asked: Asked | None = None
+) -> Iterator[Wire | None]:
     """What wires it to its networks, which are being made ready on entering and left on leaving; None without any."""
-    settings = container.settings
-    wished = wishes(container)
-    if not wished:
+    if asked is not None:
+        try:
+            yield asked.wire
+        finally:
+            asked.leave()  # whoever asked waits until it has
+        return
+    if not (wished := wishes(container)):
         yield None
         return
     from builder.networks.home import network_for
 
-    member = Member(
+    with closing(network_for(store, _member(container, wished), warn, folder=container.folder)) as network:
+        yield network.wire
+
+
+def _member(container: Container, wished: tuple[Wish, ...]) -> Member:
+    settings = container.settings
+    return Member(
         wishes=wished,
         published=settings.published,
         hosts=container.folder / "files/hosts",
@@ -58,8 +81,6 @@ def joined(store: Store, container: Container, warn: Callable[[str], None]) -> I
         hostname=settings.hostname,
         gateways=tuple(name for name, address in settings.hosts if address == GATEWAY),
     )
-    with closing(network_for(store, member, warn, folder=container.folder)) as network:
-        yield network.wire
 
 
 @contextmanager
@@ -208,7 +229,7 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
         raise NetworkError(f"container {container.name} is connected to network {network.name} already")
     state = container.state()
     if state.pid:
-        from builder.networks.joining import plug
+        from builder.networks.joining import wanted
 
         own = container.settings
         draft = Lease(
@@ -216,8 +237,8 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
             hostname=own.hostname, aliases=wish.aliases, hosts=str(container.folder / "files/hosts"),
         )  # fmt: skip
         with leases.alone():
-            there = bridge.interfaces(state.pid)
-            inner = next(name for name in (f"eth{at}" for at in range(len(there) + 1)) if name not in there)
+            taken = bridge.interfaces(state.pid)
+            inner = next(name for name in (f"eth{at}" for at in range(len(taken) + 1)) if name not in taken)
             network, lease, held = leases.reserve(book, network, draft, wish.ip, wish.ip6)
             try:
                 for sentence in bridge.set_up(network.bridge()):
@@ -225,7 +246,8 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
                 lease = replace(lease, inner=inner)
                 lease.write(held)
                 first = all(found is None for _, _, found in endpoints(store, container))
-                bridge.plug(network.bridge(), state.pid, plug(lease, default=first))
+                with bridge.namespace(state.pid) as netns:
+                    bridge.plug(network.bridge(), netns, wanted(lease, default=first))
             except BaseException:
                 leases.release(book, network, book.place(network) / "leases" / lease.ip)
                 raise
@@ -258,7 +280,8 @@ def disconnect(store: Store, network: Network, container: Container) -> None:
                 rest_of = [lease for one, lease in members if one.id != network.id]
                 ways = next((IPv4Address(one.gateway) for one in rest_of if one.gateway), None)
                 ways6 = next((IPv6Address(one.gateway6) for one in rest_of if one.gateway6), None)
-                bridge.unplug(state.pid, mine.outer, ways, ways6)
+                bridge.unplug(mine.outer)
+                bridge.redirect(state.pid, ways, ways6)
                 leases.release(book, network, book.place(network) / "leases" / mine.ip)
                 names.tell(book, network)
                 names.forget(book, mine.hosts)

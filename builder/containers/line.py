@@ -2,14 +2,11 @@
 
 A packet (SOCK_SEQPACKET) from a client is an order in JSON, `{"do": "pause"}`; the answer is `{"ok": true}` or an
 error. After `attach` packets are streams: their first byte says which. The folder is its owner's alone, and so is the
-socket. It is named by way of the folder's descriptor, for a socket's path has only 107 bytes.
+socket.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from layers.quickjson import dumps, loads
@@ -30,45 +27,14 @@ PATIENCE = 10.0
 """Seconds within which an order is answered."""
 
 
-@contextmanager
-def _place(folder: Path) -> Iterator[str]:
-    held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{held}/{NAME}"
-    finally:
-        os.close(held)
-
-
 def listen(folder: Path) -> Socket:
     """The end of whoever runs the container in `folder`; holds its lock, so what is there is of one that died."""
-    with suppress(FileNotFoundError):
-        (folder / NAME).unlink()
-    line = Socket.new()
-    try:
-        with _place(folder) as path:
-            line.bind(path)
-        line.listen(64)
-        line.setblocking(False)
-    except BaseException:
-        line.close()
-        raise
-    return line
+    return Socket.listening(folder, NAME)
 
 
 def call(folder: Path) -> Socket | None:
     """A client's end; None if nobody runs the container."""
-    line = Socket.new()
-    try:
-        line.settimeout(PATIENCE)
-        with _place(folder) as path:
-            line.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError):
-        line.close()
-        return None
-    except BaseException:
-        line.close()
-        raise
-    return line
+    return Socket.calling(folder, NAME, PATIENCE)
 
 
 def ask(line: Socket, order: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from builder.containers.book import Containers
-from builder.containers.connecting import joined, shared
+from builder.containers.connecting import ask, joined, shared
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
 from builder.containers.foreground import Foreground
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from builder.containers.orders import Desk
     from builder.containers.prober import Prober
     from builder.containers.switchboard import Switchboard
+    from builder.networks.asked import Asked
     from layers import Store, Workspace
     from runner.native import Native
     from runner.running import Running
@@ -48,13 +49,14 @@ def supervise(
     *,
     foreground: Foreground | None = None,
     ids: Ids | None = None,
+    asked: Asked | None = None,
     started: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
-    `ids` are its numbers, if they have been drawn, and its process is expected already. One that was to be removed
-    when it ends is gone then.
+    `ids` are its numbers, if they have been drawn, and its process is expected already; `asked` is who makes its
+    network ready, if somebody was asked, and is the caller's. One that was to be removed when it ends is gone then.
 
     Raises ContainerState if somebody else runs it, ContainerMissing if somebody removed it; AccountMissing,
     SandboxBroken, LimitUnavailable, NetworkUnavailable, NetworkError, CommandRefused if it cannot begin.
@@ -72,12 +74,16 @@ def supervise(
             if ids is None:
                 ids = numbers(store, settings, stack, warn)
                 expect(runtime, settings, ids, store.root)
+            if asked is None and (asked := ask(store, container, warn)) is not None:
+                stack.callback(asked.close)
             footing = runtime.settle(ids, store.root)
             attached = store.snapshots.attach(
                 settings.chain, container.folder, ids=footing.mapping, volatile=settings.remove
             )
             work = stack.enter_context(attached)
-            supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn)
+            if asked is not None:
+                asked.meet(runtime.met())
+            supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn, asked)
             stack.callback(supervisor.close)
             state = supervisor.live()
         if settings.remove:
@@ -90,7 +96,8 @@ def supervise(
 class Supervisor:
     """A container's life, from its start to the end after which nobody starts it again.
 
-    `stopped`: somebody asked for the end. `again`: somebody asked for a start after the end. `asked`: by which word.
+    `neighbour`: who makes its network ready for the first run, if somebody does. `stopped`: somebody asked for the end.
+    `again`: somebody asked for a start after the end. `asked`: by which word.
     """
 
     store: Store
@@ -101,6 +108,7 @@ class Supervisor:
     foreground: Foreground | None
     started: Callable[[], None]
     warn: Callable[[str], None]
+    neighbour: Asked | None
     running: Running | None = None
     state: State = field(default_factory=State)
     stopped: bool = False
@@ -176,6 +184,9 @@ class Supervisor:
                 again, self.again = self.again, False
                 if not again and (self.stopped or not self.settings.restart.wants(exit.code, self.state.restarts)):
                     break
+                if self.neighbour is not None:
+                    self.neighbour.close()
+                    self.neighbour = None
                 wait = 0.0 if again else pause(wait, time.monotonic() - begun)
                 restarts = 0 if again else self.state.restarts + 1
                 self.record(**ended(exit), status=Status.RESTARTING, restarts=restarts)
@@ -205,7 +216,7 @@ class Supervisor:
         settings = self.settings
         streams = Streams(stdin=settings.interactive, terminal=settings.tty)
         try:
-            wire = networks.enter_context(joined(self.store, self.container, self.warn))
+            wire = networks.enter_context(joined(self.store, self.container, self.warn, self.neighbour))
             sharing = networks.enter_context(shared(self.store, self.container))
             if settings.volumes and not self.state.started:
                 from builder.containers.volumes import fill
@@ -276,6 +287,8 @@ class Supervisor:
         """Its command has ended; output may still come."""
         assert self.running is not None
         self.loop.forget(self.running.fileno())
+        if self.neighbour is not None:
+            self.neighbour.leave()
         self.board.drain()
         if self.hunger is not None:
             self.hunger.end()

@@ -11,8 +11,8 @@ from layers.quick import dataclass
 
 if TYPE_CHECKING:
     from builder.graph import Step
-    from builder.networks.building import Wire
     from runner import Exit, Sandbox
+    from runner.sandbox import Wire
 
 LOOK_SECONDS = 0.1
 """How often Python looks at signals: one that comes just before a wait without end is not seen."""

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from layers import Store
     from runner.envoy import Errand
     from runner.net.household import Household
+    from runner.sandbox import Wire
 
-Wire = Callable[[int], None]
-"""What gives a process, by its number, a network; before it becomes its command."""
 ALONE = ("host", "none")
 """Networks that nobody has to join."""
 BRIDGE = "bridge"

@@ -54,6 +54,9 @@ class Joining:
             raise
         if member.published and not outward:
             warn("ports are not published: the container is in internal networks only")
+        self._begin()
+
+    def _begin(self) -> None:
         self._thread = threading.Thread(target=self._prepare, name="pybuild-networks")
         self._thread.start()
 
@@ -83,38 +86,51 @@ class Joining:
 
     def wire(self, pid: int) -> None:
         """Give the process its interfaces, eth0 and on; then its ports and names. Raises NetworkUnavailable."""
-        from runner.net import bridge, nft
+        from runner.net import bridge
 
         self._thread.join()
+        self._ready()
+        with bridge.namespace(pid) as netns, leases.alone():
+            self.plug(netns)
+            self.name()
+
+    def _ready(self) -> None:
         for sentence in self._told:
             self.warn(sentence)
         if self._failed is not None:
             raise self._failed
+
+    def plug(self, netns: int) -> None:
+        """Wire a namespace, and lead the ports there; alone. Raises NetworkUnavailable."""
+        from runner.net import bridge, nft
+
         outward = max(
             (at for at, (network, _, _) in enumerate(self.made) if not network.internal),
             key=lambda at: self.member.wishes[at].priority,
             default=-1,
         )
-        with leases.alone():
-            for at, (network, lease, held) in enumerate(self.made):
-                gateways = self.member.gateways if at == max(self.door, 0) else ()
-                lease = replace(lease, inner=f"eth{at}", gateways=gateways)
-                if at == self.door:
-                    lease = replace(lease, ports=ports.bindings(self.held), elements=tuple(self._elements()))
-                self.made[at] = network, lease, held
-                lease.write(held)
-                bridge.plug(network.bridge(), pid, plug(lease, default=at == outward))
-                if lease.elements:
-                    targets = {False: ip_address(lease.ip), True: ip_address(lease.ip6 or lease.ip)}
-                    nft.publish(
-                        network.bridge().table,
-                        [
-                            (*element, targets[":" in element[0]], one.publish.port)
-                            for element, one in zip(lease.elements, self.held, strict=True)
-                        ],
-                    )
-            for network in {network.id: network for network, _, _ in self.made}.values():
-                names.tell(self.book, network)
+        for at, (network, lease, held) in enumerate(self.made):
+            gateways = self.member.gateways if at == max(self.door, 0) else ()
+            lease = replace(lease, inner=f"eth{at}", gateways=gateways)
+            if at == self.door:
+                lease = replace(lease, ports=ports.bindings(self.held), elements=tuple(self._elements()))
+            self.made[at] = network, lease, held
+            lease.write(held)
+            bridge.plug(network.bridge(), netns, wanted(lease, default=at == outward))
+            if lease.elements:
+                targets = {False: ip_address(lease.ip), True: ip_address(lease.ip6 or lease.ip)}
+                nft.publish(
+                    network.bridge().table,
+                    [
+                        (*element, targets[":" in element[0]], one.publish.port)
+                        for element, one in zip(lease.elements, self.held, strict=True)
+                    ],
+                )
+
+    def name(self) -> None:
+        """Tell the names, to all who shall know them; alone."""
+        for network in {network.id: network for network, _, _ in self.made}.values():
+            names.tell(self.book, network)
 
     def _elements(self) -> list[tuple[str, str, int]]:
         return [
@@ -128,24 +144,29 @@ class Joining:
         if made:
             with leases.alone():
                 ends = frozenset(lease.outer for _, lease, _ in made)
-                for network in self.book.made():  # it may have been connected to others, too, while it ran
-                    mine = [
-                        lease
-                        for lease in leases.every(self.book, network)
-                        if lease.outer in ends or (lease.container and lease.container == self.member.container)
-                    ]
-                    if mine and self.lingers and self.member.container:
-                        leases.linger(self.book, network)
-                    for lease in mine:
-                        leases.release(self.book, network, self.book.place(network) / "leases" / lease.ip)
-                    if mine:
-                        names.tell(self.book, network)
-                for _, _, held in made:
-                    os.close(held)
+                leave(self.book, ends, self.member.container, lingers=self.lingers)
+            for _, _, held in made:
+                os.close(held)
         self._undo.close()
 
 
-def plug(lease: Lease, *, default: bool) -> Plug:
+def leave(book: Networks, ends: frozenset[str], container: str, *, lingers: bool = True) -> None:
+    """Give back what somebody has, by the outer `ends` or the id of a container; alone."""
+    for network in book.made():  # it may have been connected to others, too, while it ran
+        mine = [
+            lease
+            for lease in leases.every(book, network)
+            if lease.outer in ends or (lease.container and lease.container == container)
+        ]
+        if mine and lingers and container:
+            leases.linger(book, network)
+        for lease in mine:
+            leases.release(book, network, book.place(network) / "leases" / lease.ip)
+        if mine:
+            names.tell(book, network)
+
+
+def wanted(lease: Lease, *, default: bool) -> Plug:
     """What the kernel is asked for."""
     from runner.net.bridge import Plug
 

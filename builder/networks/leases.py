@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from _socket import if_nametoindex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 
 LOCK = Path("/run/pybuild-networks.lock")
 """One for the host, for bridges and subnets are the host's; there only while somebody holds it. Without root: ours."""
-LINGER = 3.0
-"""Seconds that a bridge stays after its last container."""
+LONGEST = len("255.255.255.255")
 MOST = 1 << 20
 """Addresses that are tried at most."""
 
@@ -151,10 +149,10 @@ def linger(book: Networks, network: Network) -> None:
     """Keep the bridge of a network for a while after its last container: the next start needs it, and need not wait
     until the kernel has removed one; alone.
 
-    Whoever keeps it is a process of its own; if that is killed, the bridge is swept like all that does not live.
+    Whoever keeps it is a process of its own (`builder.networks.keeper`); if that is killed, the bridge is swept like
+    all that does not live.
     """
     from runner.leaving import leave
-    from runner.net import bridge
 
     path = _lingering(book, network)
     if path.exists():
@@ -162,12 +160,9 @@ def linger(book: Networks, network: Network) -> None:
     held = _open(path, Lease(network=network.id, address="", gateway="", mac="", outer=""))
 
     def stay() -> None:
-        time.sleep(LINGER)
-        with alone():
-            if locks.stands(held, path):
-                release(book, network, path)
-            elif not book.store.root.exists():  # whoever removed it could not know
-                bridge.take_down(network.bridge())
+        from builder.networks.keeper import Keeper
+
+        Keeper(book, network, path, held).stay()
 
     try:
         leave(stay, [held])
@@ -298,7 +293,7 @@ def _drawn(network: Network, folder: Path, others: Sequence[Lease], *, given: bo
     never = {subnet.network_address, subnet.broadcast_address, IPv4Address(network.gateway)}
     memory = folder.parent / "last"
     try:
-        begin = int(IPv4Address(memory.read_text())) - first + 1 if taken else 0
+        begin = int(IPv4Address(memory.read_text().strip())) - first + 1 if taken else 0
     except (FileNotFoundError, ValueError):
         begin = 0
     for at in range(count):
@@ -306,9 +301,18 @@ def _drawn(network: Network, folder: Path, others: Sequence[Lease], *, given: bo
         if address in never or str(address) in taken:
             continue
         if given or not network.ipv6 or _free6(network, address, others):
-            memory.write_text(str(address))
+            _remember(memory, str(address))
             return address
     raise NetworkError(f"no address of network {network.name} ({span}) is free")
+
+
+def _remember(memory: Path, address: str) -> None:
+    """In place: the disk makes us wait for a file that is cut off and written anew."""
+    held = os.open(memory, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(held, address.ljust(LONGEST).encode(), 0)
+    finally:
+        os.close(held)
 
 
 def _free6(network: Network, address: IPv4Address, others: Sequence[Lease]) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from builder.contexts.contexts import Contexts
-    from builder.networks.building import Building, Wire
+    from builder.networks.building import Building
     from builder.secrets import Secret
     from builder.times import Times
     from builder.workbench import Workbench
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from layers.making.packing import Form
     from runner import Device, Emulator, Exit, Usage
     from runner.edits import Edits
+    from runner.sandbox import Wire
 
 HOSTNAME = "buildkitsandbox"
 """What BuildKit calls it; programs that keep the name of their build host make the same bytes."""

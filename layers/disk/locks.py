@@ -35,7 +35,7 @@ def stands(held: int, path: Path) -> bool:
     return False
 
 
-def is_locked(path: Path) -> bool:
+def is_locked(path: Path | str) -> bool:
     """True if a process holds the lock on this file or directory."""
     with suppress(FileNotFoundError):
         held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -110,6 +110,7 @@ def stay(
     proxy: bool,
 ) -> int:
     """Run it here, its streams ours (all, or those that are named); its exit code."""
+    from builder.containers.connecting import ask
     from builder.containers.sandboxes import expect, numbers
     from layers import LayerError
 
@@ -123,6 +124,9 @@ def stay(
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
     with ExitStack() as held:
         ids = numbers(context.store, container.settings, held, exits.warn)
+        asked = ask(context.store, container, exits.warn)
+        if asked is not None:
+            held.callback(asked.close)
         held.callback(context.runtime.rest)
         expect(context.runtime, container.settings, ids, context.store.root)
         from builder.containers.foreground import Foreground  # while its process is being made
@@ -135,6 +139,7 @@ def stay(
             container,
             foreground=foreground,
             ids=ids,
+            asked=asked,
             started=tidy,
             warn=exits.warn,
         )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from layers.quick import dataclass
 from runner.errors import NetworkUnavailable
 from runner.ids import read
 from runner.linux import CLONE_NEWNET, setns
-from runner.net import nft
+from runner.net import nft, rules_program
 from runner.net.rtnetlink import Netlink
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -149,6 +149,8 @@ def set_up(bridge: Bridge) -> list[str]:
 
 def take_down(bridge: Bridge) -> None:
     """Remove it and its rules, both at once, for the kernel takes its time; nothing happens if they have gone."""
+    import threading
+
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -158,7 +160,7 @@ def take_down(bridge: Bridge) -> None:
             failed.append(problem)
 
     rules = threading.Thread(target=work, name="pybuild-rules")
-    if nft.available():
+    if rules_program() is not None:
         rules.start()
     try:
         with Netlink() as kernel:
@@ -171,71 +173,86 @@ def take_down(bridge: Bridge) -> None:
         raise failed[0]
 
 
-def plug(bridge: Bridge, pid: int, end: Plug) -> None:
-    """Wire the network namespace of a process to a bridge; returns when packets pass. Raises NetworkUnavailable."""
+@contextmanager
+def namespace(pid: int) -> Iterator[int]:
+    """The network namespace of a process. Raises NetworkUnavailable if that has gone."""
     try:
         netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with Netlink() as here, within(netns, calmed) as there:
-                master = here.link(bridge.name)
-                if master is None:
-                    raise NetworkUnavailable(f"the bridge {bridge.name} has gone", "try again")
-                here.add_veth(end.outer, master.index, master.mtu, peer=end.inner, mac=end.mac, netns=netns)
-                outer, inner = here.link(end.outer), there.link(end.inner)
-                assert outer is not None
-                assert inner is not None
-                here.hairpin(outer.index)
-                there.add_address(inner.index, end.address)
-                if end.address6 is not None:
-                    from runner.net import ipv6
+    except OSError as problem:
+        raise _unavailable("the process has no network", problem) from problem
+    try:
+        yield netns
+    finally:
+        os.close(netns)
 
-                    within(netns, lambda: ipv6.enable(end.inner))
-                    there.add_address(inner.index, end.address6)
-                there.up(inner.index)
-                for gateway in (end.gateway, end.gateway6):
-                    if gateway is not None:
-                        there.add_default_route(gateway)
-                _carrier(here, end.outer)
-                _carrier(there, end.inner)
-        finally:
-            os.close(netns)
+
+def plug(bridge: Bridge, netns: int, end: Plug) -> None:
+    """Wire a network namespace to a bridge; returns when packets pass. Raises NetworkUnavailable."""
+    try:
+        with Netlink() as here, within(netns, calmed) as there:
+            master = here.link(bridge.name)
+            if master is None:
+                raise NetworkUnavailable(f"the bridge {bridge.name} has gone", "try again")
+            here.add_veth(end.outer, master.index, master.mtu, peer=end.inner, mac=end.mac, netns=netns)
+            outer, inner = here.link(end.outer), there.link(end.inner)
+            assert outer is not None
+            assert inner is not None
+            here.hairpin(outer.index)
+            there.add_address(inner.index, end.address)
+            if end.address6 is not None:
+                from runner.net import ipv6
+
+                within(netns, lambda: ipv6.enable(end.inner))
+                there.add_address(inner.index, end.address6)
+            there.up(inner.index)
+            for gateway in (end.gateway, end.gateway6):
+                if gateway is not None:
+                    there.add_default_route(gateway)
+            _carrier(here, end.outer)
+            _carrier(there, end.inner)
     except OSError as problem:
         raise _unavailable(f"{end.inner} cannot be made", problem) from problem
 
 
-def unplug(pid: int, outer: str, gateway: IPv4Address | None, gateway6: IPv6Address | None = None) -> None:
-    """Take a pair away while the process goes on; its default routes are led to the gateways, if it lost them."""
+def unplug(outer: str) -> None:
+    """Take a pair away, if it is there."""
     with Netlink() as kernel:
         if link := kernel.link(outer):
             kernel.remove(link.index)
+
+
+def bare(pid: int) -> None:
+    """Take away all interfaces of a process but loopback, which somebody else may have begun to make."""
+    with namespace(pid) as netns, within(netns, Netlink) as there:
+        for link in there.links().values():
+            if link.name != "lo":
+                there.remove(link.index)
+
+
+def redirect(pid: int, gateway: IPv4Address | None, gateway6: IPv6Address | None) -> None:
+    """Lead the default routes of a process to the gateways, if it has lost them with a pair."""
     if gateway is None and gateway6 is None:
         return
-    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with within(netns, Netlink) as there:
-            if gateway is not None and there.uplink() is None:
-                there.add_default_route(gateway)
-            if gateway6 is not None:
-                with suppress(FileExistsError):
-                    there.add_default_route(gateway6)
-    finally:
-        os.close(netns)
+    with namespace(pid) as netns, within(netns, Netlink) as there:
+        if gateway is not None and there.uplink() is None:
+            there.add_default_route(gateway)
+        if gateway6 is not None:
+            with suppress(FileExistsError):
+                there.add_default_route(gateway6)
 
 
 def interfaces(pid: int) -> frozenset[str]:
     """Names of the interfaces that a process sees."""
-    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with within(netns, Netlink) as there:
-            return frozenset(there.links())
-    finally:
-        os.close(netns)
+    with namespace(pid) as netns, within(netns, Netlink) as there:
+        return frozenset(there.links())
 
 
 def within(netns: int, action: Callable[[], T]) -> T:
     """What `action` gives inside a network namespace, which only a thread of its own enters."""
     found: list[T] = []
     failed: list[BaseException] = []
+    over = allocate_lock()
+    over.acquire()
 
     def work() -> None:
         try:
@@ -243,10 +260,12 @@ def within(netns: int, action: Callable[[], T]) -> T:
             found.append(action())
         except BaseException as problem:
             failed.append(problem)
+        finally:
+            over.release()
 
-    thread = threading.Thread(target=work, name="pybuild-netns")
-    thread.start()
-    thread.join()
+    start_new_thread(work, ())
+    with over:
+        pass
     if failed:
         raise failed[0]
     return found[0]
@@ -271,7 +290,11 @@ def calm() -> None:
 def _set(name: str, value: str) -> None:
     """A setting below /proc/sys/net; a kernel without IPv6 has nothing to switch off."""
     try:
-        Path("/proc/sys/net", name).write_text(value)
+        held = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(held, value.encode())
+        finally:
+            os.close(held)
     except FileNotFoundError:
         if not name.startswith("ipv6"):
             raise

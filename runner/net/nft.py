@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from runner.errors import NetworkUnavailable
+from runner.net import rules_program
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # the same without enumerations
 
-PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 INSTALL = "install the package nftables, or use --network host or none"
 
 RULES = """
@@ -140,20 +140,9 @@ def _key(host: str, protocol: str, port: int) -> str:
     return f"any {{ {protocol} . {port}" if host in ("", "::") else f"at {{ {host} . {protocol} . {port}"
 
 
-def available() -> bool:
-    """Whether there is a program to make rules with."""
-    return program() is not None
-
-
-def program() -> str | None:
-    """nft(8), which lies where an ordinary user's PATH does not look."""
-    places = f"{os.environ.get('PATH', '')}:{PLACES}".split(":")
-    return next((path for place in places if place and os.access(path := f"{place}/nft", os.X_OK)), None)
-
-
 def run(commands: str) -> str:
     """One transaction: all of it or nothing; what it prints. Raises NetworkUnavailable."""
-    if (path := program()) is None:
+    if (path := rules_program()) is None:
         raise NetworkUnavailable("bridge networks need nft", INSTALL)
     with ExitStack() as held:
         streams = [os.memfd_create(name) for name in ("commands", "output", "errors")]

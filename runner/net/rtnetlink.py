@@ -25,6 +25,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_OPERSTATE, IFLA_LINKINFO,
     18,
     28,
 )
+IFLA_EXT_MASK, SKIP_STATISTICS = 29, 8
 IFLA_PROTINFO, NESTED, BRPORT_HAIRPIN = 12, 0x8000, 4
 INFO_KIND, INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
@@ -127,8 +128,9 @@ class Netlink:
 
     def link(self, name: str) -> Link | None:
         """One interface, or None."""
+        bare = attribute(IFLA_EXT_MASK, number(SKIP_STATISTICS))
         try:
-            for part in self._ask(GETLINK, ACK, interface() + attribute(IFLA_IFNAME, text(name))):
+            for part in self._ask(GETLINK, ACK, interface() + attribute(IFLA_IFNAME, text(name)) + bare):
                 found = _link(part)
         except OSError:
             return None

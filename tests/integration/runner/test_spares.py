@@ -1,7 +1,7 @@
 """What is made ready for commands to come: it serves them, differs in nothing, and goes when it is not needed."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from runner import Limits, Sandbox
 from runner.native import Native
 from runner.spares import MOST
 from runner.spawner import Spawner
+from tests.support.soon import soon
 from tests.support.walls import PATH, busybox
 
 pytestmark = pytest.mark.root
@@ -89,3 +90,36 @@ def test_the_spawner_takes_them_along_and_the_next_command_has_a_new_one(native:
     native.spawner.close()
     native.rest()
     assert said(native, root, "echo here", more=0) == "here\n"
+
+
+def test_who_waits_is_known_by_number_and_wired_before_all_else(native: Native, tmp_path: Path) -> None:
+    sandbox = Sandbox(busybox(tmp_path / "root"), ("true",), PATH)
+    assert native.met() == 0
+    native.expect(sandbox)
+    assert soon(native.met)
+    pid = native.met()
+    heard: list[tuple[str, int]] = []
+
+    def wire(pid: int) -> Callable[[], None]:
+        heard.append(("begun", pid))
+        return lambda: heard.append(("ready", pid))
+
+    with Path("/dev/null").open("r+b") as nothing:
+        running = native.start(
+            sandbox, [nothing.fileno()] * 3, wire=wire, meanwhile=lambda: heard.append(("told", pid))
+        )
+    assert running.pid == pid
+    assert running.wait().code == 0
+    assert heard == [("begun", pid), ("ready", pid), ("told", pid)]
+    assert native.met() == 0
+
+
+def test_nothing_stays_open_of_one_that_was_known(native: Native, tmp_path: Path) -> None:
+    sandbox = Sandbox(busybox(tmp_path / "root"), ("true",), PATH)
+    counts = []
+    for _ in range(3):
+        native.expect(sandbox)
+        assert soon(native.met)
+        native.rest()
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert counts[1] == counts[2]

@@ -1,0 +1,262 @@
+"""Whoever keeps a bridge makes it ready for others, who do without as soon as it does not answer."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from builder.networks import asked
+from builder.networks.asked import LINE, Asked
+from builder.networks.wish import Member, Wish
+from layers import Store
+from layers.disk.locks import is_locked
+from runner.net.bridge import within
+from runner.sockets import Socket
+from tests.support.soon import soon
+from tests.support.town import Place, Town
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
+T = TypeVar("T")
+ONCE = ("run", "--rm", "busybox", "true")
+
+
+class Caller:
+    """Somebody on the machine who wants a process to be on the default bridge."""
+
+    def __init__(self, place: Town, folder: Path, name: str) -> None:
+        self.place = place
+        self.hosts = folder / name
+        self.hosts.write_text("127.0.0.1\tlocalhost\n")
+        self.process = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
+        mine = os.readlink("/proc/self/ns/net")
+        self.inside = Place(f"/proc/{self.process.pid}/ns/net")
+        assert soon(lambda: _else(self.inside, mine))
+        self.told: list[str] = []
+        self.asked: list[Asked] = []
+        self.store = Store.open(place.pybuild.root)
+        self.member = Member(
+            wishes=(Wish(network="bridge"),), hosts=self.hosts, container=name * 8, name=name, hostname=name
+        )
+
+    def there(self, action: Callable[[], T]) -> T:
+        """What it gives on the machine."""
+        netns = os.open(self.place.machine.path, os.O_RDONLY)
+        try:
+            return within(netns, action)
+        finally:
+            os.close(netns)
+
+    def ask(self) -> Asked:
+        """Begin."""
+        found = self.there(lambda: Asked.of(self.store, self.member, self.told.append))
+        assert found is not None
+        self.asked.append(found)
+        return found
+
+    def address(self) -> str:
+        """What its process has."""
+        return self.inside.shell("ip -4 -o address show eth0").split()[3]
+
+    def close(self) -> None:
+        """It leaves, and its process ends."""
+        self.process.kill()
+        self.process.wait()
+        for one in self.asked:
+            self.there(one.close)
+
+
+def _else(place: Place, mine: str) -> bool:
+    with suppress(FileNotFoundError):
+        return os.readlink(place.path) != mine
+    return False
+
+
+@contextmanager
+def calling(place: Town, folder: Path, name: str = "somebody") -> Iterator[Caller]:
+    """A caller whose process ends with us."""
+    found = Caller(place, folder, name)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def leases(place: Town) -> set[str]:
+    """Names of all leases."""
+    return {path.name for path in place.pybuild.root.glob("networks/*/leases/*")}
+
+
+@pytest.fixture
+def keeper(place: Town) -> int:
+    """Who keeps the default bridge, and answers."""
+    place.pybuild(*ONCE)
+    (folder,) = place.pybuild.root.glob("networks/*/leases")
+    assert soon((folder.parent / LINE).exists)
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # it has just been closed
+            if descriptor.readlink() == folder / "linger":
+                return int(descriptor.parts[2])
+    raise AssertionError("nobody")
+
+
+def kill(pid: int) -> None:
+    """End it, now."""
+    os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_it_does_the_work(place: Town, keeper: int, tmp_path: Path) -> None:
+    with calling(place, tmp_path) as caller:
+        it = caller.ask()
+        it.meet(caller.process.pid)
+        it.wire(caller.process.pid)()
+        assert it.instead is None
+        assert not caller.told
+        ip = caller.address().partition("/")[0]
+        assert f"{ip}\tsomebody\n" in caller.hosts.read_text()
+        assert "default via 172.17.0.1" in caller.inside.shell("ip route")
+        (path,) = place.pybuild.root.glob(f"networks/*/leases/{ip}")
+        assert is_locked(path)
+        it.leave()
+        it.close()
+        it.close()  # once more is well
+        assert leases(place) == {"linger"}
+        assert Path(f"/proc/{keeper}").exists()
+
+
+def test_a_lease_is_its_owners_alone(place: Town, keeper: int, tmp_path: Path) -> None:
+    """It outlives who drew it, so its address is nobody else's."""
+    with calling(place, tmp_path) as caller:
+        it = caller.ask()
+        it.wire(caller.process.pid)()
+        mine = caller.address().partition("/")[0]
+        kill(keeper)
+        shown = place.pybuild.text("run", "--rm", "busybox", "ip", "-4", "-o", "a", "show", "eth0").split()[3]
+        assert shown != caller.address()
+        assert mine in leases(place)
+        caller.there(it.close)
+        assert mine not in leases(place)
+
+
+@pytest.mark.parametrize("moment", ["asked", "met", "wired"])
+def test_it_may_be_killed_at_any_moment(place: Town, keeper: int, tmp_path: Path, moment: str) -> None:
+    with calling(place, tmp_path) as caller:
+        it = caller.ask()
+        if moment != "asked":
+            it.meet(caller.process.pid)
+        if moment == "wired":
+            it.wire(caller.process.pid)()
+            kill(keeper)
+        else:
+            kill(keeper)
+            caller.there(it.wire(caller.process.pid))
+            assert it.instead is not None
+        ip = caller.address().partition("/")[0]
+        assert caller.hosts.read_text().count(f"{ip}\tsomebody\n") == 1
+        assert caller.inside.shell("ip -o link").count(": eth") == 1
+        caller.there(it.close)
+        assert ip not in leases(place)
+
+
+@pytest.mark.parametrize("moment", ["asked", "met"])
+@pytest.mark.usefixtures("keeper")
+def test_who_hangs_up_has_nothing(place: Town, tmp_path: Path, moment: str) -> None:
+    with calling(place, tmp_path) as caller:
+        it = caller.ask()
+        assert soon(lambda: len(leases(place)) == 2)
+        if moment == "met":
+            it.meet(caller.process.pid)
+            assert soon(lambda: "eth0" in caller.inside.shell("ip -o link"))
+        it.close()
+        assert soon(lambda: leases(place) <= {"linger"})
+
+
+@pytest.mark.usefixtures("keeper")
+def test_what_a_killed_one_has_left_goes_with_the_bridge(place: Town, tmp_path: Path) -> None:
+    with calling(place, tmp_path) as caller:
+        it = caller.ask()
+        it.wire(caller.process.pid)()
+        assert len(leases(place)) == 2
+        it.line.close()
+        for one in it.held:
+            os.close(one)
+        it.end, it.held = "", []
+    assert soon(lambda: not leases(place))
+    assert soon(lambda: not place.tables() and not place.interfaces())
+
+
+@pytest.mark.usefixtures("keeper")
+def test_another_program_is_not_served(place: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with calling(place, tmp_path) as caller:
+        elsewhere = Asked.of(caller.store, caller.member, caller.told.append)  # not on the machine
+        assert elsewhere is not None
+        assert elsewhere.line.recv(1) == b""
+        elsewhere.close()
+        monkeypatch.setattr(asked, "PROGRAM", ("/another", 1))
+        it = caller.ask()
+        caller.there(it.wire(caller.process.pid))
+        assert it.instead is not None
+        assert caller.address()
+        caller.there(it.close)
+        assert leases(place) <= {"linger"}
+
+
+@pytest.mark.usefixtures("keeper")
+def test_nonsense_ends_nothing(place: Town, tmp_path: Path) -> None:
+    (folder,) = (path.parent for path in place.pybuild.root.glob("networks/*/config.json"))
+    for said in ((b"leave",), (b"names",), (b"",), (b"wire",), (b"\xff" * 100,), (b"i\1\0\0\0",)):
+        line = Socket.calling(folder, LINE, 60.0)
+        assert line is not None
+        with line:
+            for one in said:
+                line.send(one)
+            assert line.recv(1) == b""
+    with calling(place, tmp_path) as caller:
+        it = caller.ask()
+        it.wire(caller.process.pid)()
+        assert it.instead is None
+        it.close()
+
+
+@pytest.mark.usefixtures("keeper")
+def test_eight_at_once_have_eight_addresses(place: Town, tmp_path: Path) -> None:
+    """Each stays until all eight are there, however long a busy machine takes to start them."""
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    meeting.chmod(0o777)
+    stay = "touch /meeting/$(hostname); until [ $(ls /meeting | wc -l) = 8 ]; do sleep 0.05; done"
+
+    def one(_: int) -> str:
+        words = ("busybox", "timeout", "60", "sh", "-c", f"ip -4 -o a show eth0; {stay}")
+        return place.pybuild.text("run", "--rm", "-v", f"{meeting}:/meeting", *words).split()[3]
+
+    with ThreadPoolExecutor(8) as crew:
+        assert len(set(crew.map(one, range(8)))) == 8
+    assert leases(place) <= {"linger"}
+
+
+@pytest.mark.usefixtures("keeper")
+def test_a_container_goes_through_its_life(place: Town) -> None:
+    """Whom it asked is long gone when it is started again, or ends."""
+    place.pybuild("network", "create", "other")
+    place.pybuild("run", "-d", "--name", "lives", "busybox", "sleep", "1000")
+    place.pybuild("network", "connect", "other", "lives")
+    assert len(leases(place) - {"linger"}) == 2
+    place.pybuild("restart", "-t", "0", "lives")
+    assert len(leases(place) - {"linger"}) == 2
+    place.pybuild("rm", "-f", "lives")
+    assert leases(place) <= {"linger"}
+
+
+@pytest.mark.usefixtures("keeper")
+def test_what_does_not_begin_has_left(place: Town) -> None:
+    place.pybuild("run", "--rm", "busybox", "no-such-program", code=127)
+    assert leases(place) <= {"linger"}
+    place.pybuild("run", "--rm", "--ip", "172.17.0.9", "busybox", "true", code=125)
+    assert soon(lambda: leases(place) <= {"linger"})
