@@ -241,7 +241,7 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
             inner = next(name for name in (f"eth{at}" for at in range(len(taken) + 1)) if name not in taken)
             network, lease, held = leases.reserve(book, network, draft, wish.ip, wish.ip6)
             try:
-                for sentence in bridge.set_up(network.bridge()):
+                for sentence in bridge.set_up(network.bridge(), book.place(network)):
                     warn(sentence)
                 lease = replace(lease, inner=inner)
                 lease.write(held)

@@ -182,10 +182,12 @@ class Networks:
             removal.remove(os.fspath(self.place(network)))
 
     def tidy(self) -> None:
-        """Bridges that are only kept for who might come go now."""
+        """Bridges that are only kept for who might come go now, and those of stores that were deleted."""
         from builder.networks import leases
+        from runner.net import bridge
 
         with leases.alone():
+            bridge.clear()
             for network in self.made():
                 leases.part(self, network)
 

@@ -80,7 +80,7 @@ class Joining:
                     )
                     network, lease, held = leases.reserve(self.book, network, draft, wish.ip, wish.ip6)
                     self.made.append((network, lease, held))
-                    self._told += bridge.set_up(network.bridge())
+                    self._told += bridge.set_up(network.bridge(), self.book.place(network))
         except BaseException as problem:
             self._failed = problem
 

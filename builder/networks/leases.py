@@ -260,7 +260,10 @@ def _free(book: Networks, network: Network, folder: Path) -> Network:
     from runner.net import bridge
     from runner.net.rtnetlink import Netlink
 
-    if network.chosen and not _files(folder) and not bridge.is_up(network.bridge()):
+    if _files(folder):
+        return network
+    bridge.clear()
+    if network.chosen and not bridge.is_up(network.bridge()):
         with Netlink() as kernel:
             subnet = IPv4Network(network.subnet)
             if any(taken.overlaps(subnet) for taken in kernel.taken()):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CARRIER = 1.0
 """Seconds to wait at most until both ends of a pair carry packets; a SYN that is sent before is lost for a second."""
+OURS = "network of pybuild: "
+"""How the remark on a bridge begins; its folder follows."""
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 USUAL_MTU = 1500
 ELSEWHERE = "use --network host or none"
@@ -83,8 +85,11 @@ def is_up(bridge: Bridge) -> bool:
         return link is not None and link.on
 
 
-def set_up(bridge: Bridge) -> list[str]:
-    """Make it unless it is there; sentences that its user should read. Raises NetworkUnavailable."""
+def set_up(bridge: Bridge, home: Path) -> list[str]:
+    """Make it unless it is there; sentences that its user should read. Raises NetworkUnavailable.
+
+    `home` is the folder of its network, which is named by its id; when that has gone, so shall the bridge (`clear`).
+    """
     told = []
     try:
         with Netlink() as kernel:
@@ -102,6 +107,7 @@ def set_up(bridge: Bridge) -> list[str]:
                 kernel.add_bridge(bridge.name, mtu, mac_of(bridge.gateway))
                 link = kernel.link(bridge.name)
                 assert link is not None
+                kernel.remark(link.index, f"{OURS}{home.absolute()}")
             if bridge.six is None:
                 _set(f"ipv6/conf/{bridge.name}/disable_ipv6", "1")
             else:
@@ -147,15 +153,34 @@ def set_up(bridge: Bridge) -> list[str]:
     return told
 
 
+def clear() -> None:
+    """Take down bridges that nobody is on and whose networks were deleted with their stores, unnoticed, for what kept
+    them had been killed. They would be there for ever, and nobody else could have their subnets.
+    """
+    with Netlink() as kernel:
+        links = kernel.links().values()
+    masters = {link.master for link in links}
+    for link in links:
+        home = Path(link.alias.removeprefix(OURS))
+        if link.alias.startswith(OURS) and link.index not in masters and not home.exists():
+            from runner.net import ipv6
+
+            _take_down(link.name, nft.table_of(home.name), six=ipv6.has(link.name))
+
+
 def take_down(bridge: Bridge) -> None:
     """Remove it and its rules, both at once, for the kernel takes its time; nothing happens if they have gone."""
+    _take_down(bridge.name, bridge.table, six=bridge.six is not None)
+
+
+def _take_down(name: str, table: str, *, six: bool) -> None:
     import threading
 
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            nft.drop_table(bridge.table, six=bridge.six is not None)
+            nft.drop_table(table, six=six)
         except BaseException as problem:
             failed.append(problem)
 
@@ -164,7 +189,7 @@ def take_down(bridge: Bridge) -> None:
         rules.start()
     try:
         with Netlink() as kernel:
-            if link := kernel.link(bridge.name):
+            if link := kernel.link(name):
                 kernel.remove(link.index)
     finally:
         if rules.ident is not None:

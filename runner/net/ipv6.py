@@ -25,6 +25,13 @@ def enable(name: str) -> None:
         (SETTINGS / "conf" / name / key).write_text(value)
 
 
+def has(name: str) -> bool:
+    """Whether it is switched on for an interface of this network namespace."""
+    with suppress(FileNotFoundError):
+        return (SETTINGS / "conf" / name / "disable_ipv6").read_text().strip() == "0"
+    return False
+
+
 def forward() -> list[str]:
     """Let this machine forward it; sentences about what was changed.
 

@@ -25,6 +25,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_OPERSTATE, IFLA_LINKINFO,
     18,
     28,
 )
+IFLA_IFALIAS, LONGEST_ALIAS = 20, 255
 IFLA_EXT_MASK, SKIP_STATISTICS = 29, 8
 IFLA_PROTINFO, NESTED, BRPORT_HAIRPIN = 12, 0x8000, 4
 INFO_KIND, INFO_DATA, VETH_INFO_PEER = 1, 2, 1
@@ -47,6 +48,8 @@ class Link:
     mtu: int
     mac: str
     master: int
+    alias: str
+    """A remark that whoever made it has left on it."""
 
 
 def attribute(kind: int, *parts: bytes) -> bytes:
@@ -175,6 +178,11 @@ class Netlink:
         """Switch an interface on."""
         self._tell(NEWLINK, 0, interface(index, IFF_UP, IFF_UP))
 
+    def remark(self, index: int, alias: str) -> None:
+        """Leave a remark on an interface; one that is too long is left out."""
+        if len(data := os.fsencode(alias)) <= LONGEST_ALIAS:
+            self._tell(NEWLINK, 0, interface(index) + attribute(IFLA_IFALIAS, data))
+
     def remove(self, index: int) -> None:
         """Take an interface away."""
         self._tell(DELLINK, 0, interface(index))
@@ -242,4 +250,5 @@ def _link(part: bytes) -> Link:
         struct.unpack("=I", known.get(IFLA_MTU, bytes(4)))[0],
         known.get(IFLA_ADDRESS, b"").hex(":"),
         struct.unpack("=I", known.get(IFLA_MASTER, bytes(4)))[0],
+        os.fsdecode(known.get(IFLA_IFALIAS, b"").rstrip(b"\0")),
     )

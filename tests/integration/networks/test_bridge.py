@@ -233,6 +233,43 @@ def test_the_bridge_of_a_store_that_was_deleted_goes(place: Town, tmp_path: Path
     assert soon(lambda: not place.tables() and not place.interfaces())
 
 
+@pytest.mark.parametrize("later", [("run", "--rm", "busybox", "true"), ("network", "prune", "-f")])
+def test_the_next_takes_away_the_bridge_of_a_deleted_store_that_nobody_kept(
+    place: Town, tmp_path: Path, later: tuple[str, ...]
+) -> None:
+    place.pybuild("run", "--rm", "busybox", "true")
+    place.pybuild("network", "prune", "-f")
+    other = replace(place.pybuild, root=tmp_path / "other")
+    other.base("busybox")
+    other("network", "create", "--subnet", "172.17.0.0/16", "--ipv6", "same")  # as the default has here
+    other("run", "--rm", "--network", "same", "busybox", "true")
+    pid = keeper(other.root)
+    os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: not Path(f"/proc/{pid}").exists())
+    before = set(place.tables()), place.interfaces()
+    assert len(before[0]) == 2  # for both kinds of addresses
+    shutil.rmtree(other.root)
+    place.pybuild(*later)
+    assert not before[0] & set(place.tables())
+    assert not before[1] & place.interfaces()
+
+
+def test_a_bridge_that_somebody_is_on_stays_wherever_its_store_is(place: Town, tmp_path: Path) -> None:
+    other = replace(place.pybuild, root=tmp_path / "other")
+    other.base("busybox")
+    other("network", "create", "--subnet", "10.79.0.0/24", "apart")
+    other("run", "-d", "--name", "there", "--network", "apart", "busybox", "sleep", "1000")
+    try:
+        other.root.rename(tmp_path / "elsewhere")  # as seen from where it is not mounted
+        before = place.interfaces()
+        place.pybuild("run", "--rm", "busybox", "true")
+        assert before <= place.interfaces()
+    finally:
+        (tmp_path / "elsewhere").rename(other.root)
+        other("rm", "-f", "there")
+        other("network", "rm", "apart")
+
+
 def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(place: Town) -> None:
     first = serving(place, "doomed", "-p", "8088:80")
     monitors = [
