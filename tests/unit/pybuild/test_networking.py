@@ -14,7 +14,8 @@ from runner.net import nft
 def test_without_nft_a_container_has_the_network_of_this_machine_and_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(nft, "program", lambda: None)
+    monkeypatch.setattr("runner.net.rules_program", lambda: None)
+    monkeypatch.setattr(nft, "rules_program", lambda: None)
     assert networking.default(Wish(network="default")) == Wish(network="host")
     assert "nft is not installed" in capsys.readouterr().err
     monkeypatch.setattr("runner.rootless.owner", lambda: 1000)
@@ -27,7 +28,7 @@ def test_without_nft_a_container_has_the_network_of_this_machine_and_is_told(
 
 
 def test_with_nft_and_root_it_has_a_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nft, "program", lambda: "/usr/sbin/nft")
+    monkeypatch.setattr("runner.net.rules_program", lambda: "/usr/sbin/nft")
     assert networking.default(Wish(network="default", priority=3)) == Wish(network="bridge", priority=3)
 
 
