@@ -18,6 +18,8 @@ from runner.linux import call
 ACCESS = {"m": 1, "r": 2, "w": 4}  # BPF_DEVCG_ACC_*
 KINDS = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
 EVERY = sum(ACCESS.values())
+ATTEMPTS = 5
+"""Of having a program looked at, which the kernel breaks off when a signal comes (EAGAIN)."""
 
 Code = list[tuple[int, int, int, int, int]]  # opcode, destination, source, offset, immediate
 
@@ -64,6 +66,9 @@ def _loaded(rules: tuple[Rule, ...]) -> int:
     order = struct.pack(
         "=IIQQIIQII16sII", 15, len(code) // 8, addressof(code), addressof(license_name), *([0] * 5), b"", 0, 6
     )
+    for _ in range(ATTEMPTS - 1):
+        with suppress(BlockingIOError):
+            return call("bpf", 5, order, len(order))
     return call("bpf", 5, order, len(order))
 
 

@@ -1,8 +1,11 @@
 """The program that guards devices, run by a small interpreter of its machine."""
 
+import errno
+import os
 import struct
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,3 +98,22 @@ def test_the_last_rule_that_speaks_of_a_use_decides(
 def test_what_allows_everything_is_alone() -> None:
     assert allowing([Rule("c", 10), Rule("a")]) == (Rule("a"),)
     assert allowing([Rule("c", 10)]) == (*DEFAULT, Rule("c", 10))
+
+
+@pytest.mark.parametrize("interrupted", [0, 2, guard.ATTEMPTS - 1, guard.ATTEMPTS])
+def test_a_signal_meanwhile_leaves_nobody_unguarded(interrupted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel looks at programs for long, and breaks off when a signal comes."""
+    told = [*[errno.EAGAIN] * interrupted, 0]
+
+    def call(*_: object) -> int:
+        if number := told.pop(0):
+            raise OSError(number, os.strerror(number))
+        return 7
+
+    monkeypatch.setattr(guard, "call", call)
+    if interrupted == guard.ATTEMPTS:
+        with pytest.raises(BlockingIOError):
+            guard._loaded.__wrapped__(DEFAULT)
+    else:
+        assert guard._loaded.__wrapped__(DEFAULT) == 7
+        assert not told
