@@ -87,7 +87,7 @@ def supervise(
             stack.callback(supervisor.close)
             state = supervisor.live()
         if settings.remove:
-            (container.folder / "lock").write_text(str(state.exit_code))
+            container.leave_code(state.exit_code)
             Containers(store).drop(container)
         return state
 
