@@ -15,15 +15,15 @@ from pybuild.options import together
 from pybuild.userns import OPTIONS as OF_USERS
 from pybuild.userns import hand_over, ids
 from pybuild.variables import pairs, variables
-from pybuild.walling import walled, walls
+from pybuild.walling import mounted, walled, walls
 from pybuild.wiring import Context
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
-    from builder.containers import Settings, Volume
+    from builder.containers import Memory, Settings, Volume
     from layers import Image
 
 
@@ -67,15 +67,9 @@ creation = together(*OPTIONS, limited, walled)
 """Adds the options to a command."""
 
 
-def settings(
-    context: Context, name: str, words: tuple[str, ...], options: dict[str, Any], *, detach: bool = False
-) -> Settings:
-    """What `docker create` would make of the same flags and image. Raises UsageError and what a pull raises."""
+def outline(context: Context, options: dict[str, Any]) -> Settings:
+    """What the options say of a container whatever its image is: its walls among it. Raises UsageError."""
     from builder.containers import Settings
-    from builder.containers.container import now
-    from builder.containers.signals import number_of
-    from builder.emulation import is_foreign
-    from builder.process import DEFAULT_PATH, assignments, command
     from runner.cgroups import check
 
     if options["cidfile"] and os.path.lexists(options["cidfile"]):
@@ -85,6 +79,64 @@ def settings(
             raise click.UsageError(f"--{flag}: longer than the {most} bytes that Linux keeps")
     if options["workdir"] and not options["workdir"].startswith("/"):
         raise click.UsageError(f"--workdir {options['workdir']}: it needs to be an absolute path")
+    wished = networking.wishes(options)
+    try:
+        limits = limits_of(options, oom_policy=options["oom_policy"])
+        hosts = tuple(networking.host(word) for word in options["hosts"])
+        walled_in = walls(options, wished[0].network)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    check(limits)
+    return Settings(
+        id="",
+        name=options["name"] or "",
+        created="",
+        image="",
+        image_name="",
+        diff_ids=(),
+        path="",
+        args=(),
+        env={**variables(options), **walled_in.pop("env")},
+        cwd=options["workdir"] or "",
+        user=options["user"] or "",
+        hostname=sharing.host_name(options),
+        shares=sharing.shares(options),
+        companion=sharing.companion(context, options),
+        labels={**lifecycle.labels(options["label_files"]), **pairs("--label", options["labels"])},
+        tty=options["tty"],
+        interactive=options["interactive"],
+        remove=options["remove"],
+        init=options["init"],
+        network=wished[0].network,
+        networks=wished,
+        hosts=hosts,
+        shm_size=0 if options["ipc"] == "none" else options["shm_size"] or 64 << 20,
+        limits=limits,
+        userns=ids(options),
+        oom_hook=options["oom_hook"] or "",
+        **walled_in,
+    )
+
+
+def settings(
+    context: Context,
+    asked: Settings,
+    name: str,
+    words: tuple[str, ...],
+    options: dict[str, Any],
+    *,
+    detach: bool = False,
+) -> Settings:
+    """What `docker create` would make of these options, `asked` their outline, and an image.
+
+    Raises UsageError and what a pull raises.
+    """
+    from builder.containers import Volume
+    from builder.containers.container import now
+    from builder.containers.signals import number_of
+    from builder.emulation import is_foreign
+    from builder.process import DEFAULT_PATH, assignments, command
+
     image = found(context, name, options)
     runtime = image.config.runtime
     entrypoint = None if options["entrypoint"] is None else tuple(word for word in [options["entrypoint"]] if word)
@@ -92,60 +144,33 @@ def settings(
     if not argv:
         raise click.UsageError(f"image {name} has neither a command nor an entrypoint: say what to run")
     try:
-        limits = limits_of(options, oom_policy=options["oom_policy"])
-        hosts = tuple(networking.host(word) for word in options["hosts"])
         stop_signal = number_of(str(options["stop_signal"] or runtime.get("StopSignal") or "TERM"))
+        mounts = mounted(options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    check(limits)
-    networked = networking.networking(context, options, runtime.get("ExposedPorts") or {})
-    try:
-        walled_in = walls(options, networked["network"])
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    walled_in["volumes"] += further_volumes(context, options, walled_in, runtime.get("Volumes") or {})
+    volumes = (*(one for one in mounts if isinstance(one, Volume)), *asked.volumes)
+    tmpfs = tuple(one for one in mounts if not isinstance(one, Volume))
     used_entrypoint = tuple(runtime.get("Entrypoint") or ()) if entrypoint is None else entrypoint
-    return Settings(
-        id="",
-        name=options["name"] or "",
+    return replace(
+        asked,
         created=now(),
         image=str(image.id),
         image_name=name,
         diff_ids=tuple(str(diff_id) for diff_id in image.chain.diff_ids),
         path=argv[0],
         args=argv[1:],
-        env={
-            "PATH": DEFAULT_PATH,
-            **assignments(runtime.get("Env") or ()),
-            **variables(options),
-            **walled_in.pop("described"),
-        },
-        cwd=options["workdir"] or str(runtime.get("WorkingDir") or "/"),
-        user=options["user"] or str(runtime.get("User") or "") or kept(options),
-        hostname=sharing.host_name(options),
-        shares=sharing.shares(options),
-        companion=sharing.companion(context, options),
+        env={"PATH": DEFAULT_PATH, **assignments(runtime.get("Env") or ()), **asked.env},
+        cwd=asked.cwd or str(runtime.get("WorkingDir") or "/"),
+        user=asked.user or str(runtime.get("User") or "") or kept(options),
         entrypoint=used_entrypoint,
         cmd=argv[len(used_entrypoint) :],
-        labels={
-            **(runtime.get("Labels") or {}),
-            **lifecycle.labels(options["label_files"]),
-            **pairs("--label", options["labels"]),
-        },
-        tty=options["tty"],
-        interactive=options["interactive"],
-        remove=options["remove"],
-        init=options["init"],
-        **networked,
-        hosts=hosts,
+        labels={**(runtime.get("Labels") or {}), **asked.labels},
+        **networking.networking(context, options, asked.networks, runtime.get("ExposedPorts") or {}),
         stop_signal=stop_signal,
-        shm_size=0 if options["ipc"] == "none" else options["shm_size"] or 64 << 20,
-        limits=limits,
-        userns=ids(options),
         platform=str(image.config.platform) if is_foreign(image.config.platform) else "",
         **lifecycle.settings(options, runtime, detach=detach),
-        oom_hook=options["oom_hook"] or "",
-        **walled_in,
+        volumes=volumes + further_volumes(context, options, (*volumes, *tmpfs), runtime.get("Volumes") or {}),
+        tmpfs=tmpfs,
     )
 
 
@@ -173,7 +198,7 @@ def named_in(path: str | None) -> Iterator[Callable[[str], object]]:
 
 
 def further_volumes(
-    context: Context, options: dict[str, Any], asked: dict[str, Any], image: Mapping[str, Any]
+    context: Context, options: dict[str, Any], asked: Iterable[Volume | Memory], image: Mapping[str, Any]
 ) -> tuple[Volume, ...]:
     """Those of --volumes-from, and new ones for VOLUMEs of the image, where nothing else was asked for.
 
@@ -182,7 +207,7 @@ def further_volumes(
     from builder.containers import Containers, Volume
 
     taken: set[str] = set()
-    for one in (*asked["volumes"], *asked["tmpfs"]):
+    for one in asked:
         if one.target in taken:
             raise click.UsageError(f"two mounts have the target {one.target}: leave one of them out")
         taken.add(one.target)

@@ -43,13 +43,19 @@ SHARED = "container:"
 NO_BRIDGE = "the container has this machine's own network (as with --network host)"
 
 
-def networking(context: Context, options: Mapping[str, Any], image_ports: Mapping[str, Any]) -> dict[str, Any]:
+def wishes(options: Mapping[str, Any]) -> tuple[Wish, ...]:
+    """The networks that are asked for, at least one. Raises UsageError."""
+    first, *more = [wish(text) for text in options["networks"]] or [wish("default")]
+    return (default(first) if first.network == "default" else first, *more)
+
+
+def networking(
+    context: Context, options: Mapping[str, Any], wished: Sequence[Wish], image_ports: Mapping[str, Any]
+) -> dict[str, Any]:
     """Fields of the container's settings. Raises UsageError and what looking a network up raises."""
     from pybuild.exits import warn
 
-    asked = [wish(text) for text in options["networks"]] or [wish("default")]
-    if asked[0].network == "default":
-        asked[0] = default(asked[0])
+    asked = [*wished]
     mode = asked[0].network
     alone = mode in ALONE or mode.startswith(SHARED)
     if alone and len(asked) > 1:

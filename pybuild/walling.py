@@ -63,7 +63,7 @@ walled = together(*OPTIONS)
 
 
 def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
-    """The fields of a container's settings that the options decide, and `described`, variables that come with devices.
+    """The fields of a container's settings that the options decide; `env` and `volumes` are those that devices bring.
 
     Raises ValueError.
     """
@@ -73,10 +73,6 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
 
     privileged = options["privileged"]
     edits = named(options["devices"], options)
-    mounts = [
-        *mounted(options),
-        *(Volume(str(one.source), one.target, one.readonly) for one in edits.mounts),
-    ]
     found = [*devices(options["devices"]), *edits.devices]
     if privileged:
         asked = {device.target for device in found}
@@ -84,8 +80,7 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
     secured = security(options["security"], privileged=privileged)
     add = [*options["cap_add"], *(["ALL"] if privileged else [])]
     return {
-        "volumes": tuple(one for one in mounts if isinstance(one, Volume)),
-        "tmpfs": tuple(one for one in mounts if not isinstance(one, Volume)),
+        "volumes": tuple(Volume(str(one.source), one.target, one.readonly) for one in edits.mounts),
         "readonly": options["readonly"],
         "devices": tuple(found),
         "device_rules": (
@@ -94,7 +89,7 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
         ),
         "capabilities": tuple(sorted(tweaked(add, options["cap_drop"]))),
         "further_groups": (*options["group_add"], *map(str, edits.groups)),
-        "described": edits.env,
+        "env": edits.env,
         "sysctls": (
             *([("kernel.domainname", options["domainname"])] if options["domainname"] else []),
             *(sysctl(text, network) for text in options["sysctls"]),
@@ -105,7 +100,7 @@ def walls(options: Mapping[str, Any], network: str) -> dict[str, Any]:
 
 
 def mounted(options: Mapping[str, Any]) -> list[Volume | Memory]:
-    """What -v, --tmpfs and --mount say. Raises ValueError."""
+    """What -v, --tmpfs and --mount say; directories of the host are made for it. Raises ValueError."""
     if not (options["volumes"] or options["tmpfs"] or options["mounts"]):
         return []
     from pybuild.mounting import memory, mount, volume

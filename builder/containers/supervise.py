@@ -49,14 +49,13 @@ def supervise(
     *,
     foreground: Foreground | None = None,
     ids: Ids | None = None,
-    asked: Asked | None = None,
     started: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
-    `ids` are its numbers, if they have been drawn, and its process is expected already; `asked` is who makes its
-    network ready, if somebody was asked, and is the caller's. One that was to be removed when it ends is gone then.
+    `ids` are its numbers, if they have been drawn, and its process is expected already. One that was to be removed
+    when it ends is gone then.
 
     Raises ContainerState if somebody else runs it, ContainerMissing if somebody removed it; AccountMissing,
     SandboxBroken, LimitUnavailable, NetworkUnavailable, NetworkError, CommandRefused if it cannot begin.
@@ -74,7 +73,7 @@ def supervise(
             if ids is None:
                 ids = numbers(store, settings, stack, warn)
                 expect(runtime, settings, ids, store.root)
-            if asked is None and (asked := ask(store, container, warn)) is not None:
+            if (asked := ask(store, container, warn)) is not None:
                 stack.callback(asked.close)
             footing = runtime.settle(ids, store.root)
             attached = store.snapshots.attach(

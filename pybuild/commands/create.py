@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pybuild.creating import creation, named_in, settings
+from pybuild.creating import creation, named_in, outline, settings
 from pybuild.wiring import Context
 
 
@@ -22,8 +22,9 @@ def create(context: Context, /, image: str, command: tuple[str, ...], **options:
     """Make a container of IMAGE without starting it; prints its id."""
     from builder.containers import Containers
 
+    asked = outline(context, options)
     with context.store.lease():
-        wanted = settings(context, image, command, options)
+        wanted = settings(context, asked, image, command, options)
         with named_in(options["cidfile"]) as name:
             container = Containers(context.store).create(wanted)
             name(container.id)

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack, suppress
 
 from pybuild import exits
-from pybuild.creating import creation, named_in, settings
+from pybuild.creating import creation, named_in, outline, settings
 from pybuild.declared import click
 from pybuild.lifecycle import KEYS, PROXY, attached
 from pybuild.userns import stand, standing
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import signal
     from typing import Any
 
-    from builder.containers import Container
+    from builder.containers import Container, Settings
+    from runner import Ids
 else:
     import _signal as signal  # the same without enumerations
 
@@ -76,42 +77,56 @@ def run(
     """
     from builder.containers import Containers
 
+    asked = outline(context, options)
+    if not detach:
+        stand(asked.userns)
     book = Containers(context.store)
-    context.release()
-    book.forsaken()
-    with context.store.lease():
-        wanted = settings(context, image, command, options, detach=detach)
-        if not detach:
-            stand(wanted.userns)
-        with named_in(options["cidfile"]) as name:
-            container = book.create(wanted)
-            name(container.id)
-    streams = attached(options["attach"])
-    try:
-        if detach:
-            context.tidy()
-            print(container.id, flush=True)
-            begin(context, container)
-            return 0
-        return stay(context, container, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
-    except BaseException:
-        if container.settings.remove and container.exists:
-            book.remove(container)
-        raise
+    with ExitStack() as held:
+        numbers = None if detach else expected(context, asked, held)
+        context.release()
+        book.forsaken()
+        with context.store.lease():
+            wanted = settings(context, asked, image, command, options, detach=detach)
+            with named_in(options["cidfile"]) as name:
+                container = book.create(wanted)
+                name(container.id)
+        streams = attached(options["attach"])
+        try:
+            if detach:
+                context.tidy()
+                print(container.id, flush=True)
+                begin(context, container)
+                return 0
+            return stay(context, container, numbers, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
+        except BaseException:
+            if container.settings.remove and container.exists:
+                book.remove(container)
+            raise
+
+
+def expected(context: Context, asked: Settings, held: ExitStack) -> Ids | None:
+    """The numbers of a container's users; and its process is being made from now on, while all else is looked up."""
+    from builder.containers.sandboxes import expect, numbers
+
+    ids = numbers(context.store, asked, held, exits.warn)
+    held.callback(context.runtime.rest)
+    expect(context.runtime, asked, ids, context.store.root)
+    return ids
 
 
 def stay(
     context: Context,
     container: Container,
+    ids: Ids | None,
     streams: frozenset[str] = frozenset(),
     *,
     stdin: bool,
     keys: bytes,
     proxy: bool,
 ) -> int:
-    """Run it here, its streams ours (all, or those that are named); its exit code."""
-    from builder.containers.connecting import ask
-    from builder.containers.sandboxes import expect, numbers
+    """Run it here, as it is expected, its streams ours (all, or those that are named); its exit code."""
+    from builder.containers.foreground import Foreground
+    from builder.containers.supervise import supervise
     from layers import LayerError
 
     def tidy() -> None:
@@ -122,27 +137,10 @@ def stay(
     if container.settings.tty and stdin and not sys.stdin.isatty():
         raise click.UsageError("the input device is not a TTY: leave -t out")
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
-    with ExitStack() as held:
-        ids = numbers(context.store, container.settings, held, exits.warn)
-        asked = ask(context.store, container, exits.warn)
-        if asked is not None:
-            held.callback(asked.close)
-        held.callback(context.runtime.rest)
-        expect(context.runtime, container.settings, ids, context.store.root)
-        from builder.containers.foreground import Foreground  # while its process is being made
-        from builder.containers.supervise import supervise
-
-        foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
-        state = supervise(
-            context.store,
-            context.runtime,
-            container,
-            foreground=foreground,
-            ids=ids,
-            asked=asked,
-            started=tidy,
-            warn=exits.warn,
-        )
+    foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
+    state = supervise(
+        context.store, context.runtime, container, foreground=foreground, ids=ids, started=tidy, warn=exits.warn
+    )
     if state.oom_killed:
         exits.warn("memory ran out and the kernel killed a process: raise --memory")
     return state.exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from pybuild.declared import click
 from pybuild.lifecycle import KEYS, PROXY
@@ -64,7 +65,7 @@ def start(
     book = Containers(context.store)
     if monitor is not None:
         return accompany(context, containers[0], monitor)
-    from pybuild.commands.run import begin, stay  # whose options a monitor needs not
+    from pybuild.commands.run import begin, expected, stay  # whose options a monitor needs not
 
     context.sweep()
     if everything:
@@ -82,7 +83,9 @@ def start(
 
             return join(found, stdin=interactive, keys=keys, proxy=proxy)
         stand(found.settings.userns)
-        return stay(context, found, stdin=interactive, keys=keys, proxy=proxy)
+        with ExitStack() as held:
+            ids = expected(context, found.settings, held)
+            return stay(context, found, ids, stdin=interactive, keys=keys, proxy=proxy)
 
     def one(name: str) -> None:
         found = book.get(name)
