@@ -21,7 +21,7 @@ SHELL = "/bin/sh"
 
 
 class Hunger:
-    """Does a container's --oom-policy and --on-oom while it runs; nothing is watched if neither was asked for.
+    """Does a container's --oom-policy and --on-oom while it runs, if either was asked for.
 
     What the kernel tells comes in a thread of its own, and is dealt with on the supervisor's loop.
     """
@@ -33,14 +33,13 @@ class Hunger:
         self._heard: deque[Pressure] = deque()
         self._bell = -1
         self._watch: Watch | None = None
-        freeze = boss.settings.limits.oom_policy == "freeze"
-        if running.cgroup is None or not (freeze or boss.settings.oom_hook):
+        if running.cgroup is None:
             return
         from runner.pressure import Watch
 
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         boss.loop.watch(self._bell, self._hear)
-        self._watch = Watch(running.cgroup, self._told, freeze=freeze)
+        self._watch = Watch(running.cgroup, self._told, freeze=boss.settings.limits.oom_policy == "freeze")
         self._watch.__enter__()
 
     def end(self) -> None:

@@ -267,9 +267,10 @@ class Supervisor:
 
             health = replace(self.state.health or Health(), status="starting", streak=0)
         self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False, exit_code=0)
-        from builder.containers.memory import Hunger
+        if self.settings.limits.oom_policy == "freeze" or self.settings.oom_hook:
+            from builder.containers.memory import Hunger
 
-        self.hunger = Hunger(self, running)
+            self.hunger = Hunger(self, running)
         if check is not None and health is not None:
             from builder.containers.prober import Prober
 
