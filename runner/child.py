@@ -135,6 +135,8 @@ class Child:
         close_from(TOLD + 1 if told >= 0 else KEPT + 1)
         os.umask(0o022)
         self._limit()
+        if job.until_wired:
+            self._wait_for_network()
         self._give_up_rights()
         self.at = "exec"
         if seed.kind == START:
@@ -187,6 +189,12 @@ class Child:
         data = extra[0][2]
         order, *self.given = struct.unpack(f"{len(data) // 4}i", data)
         self.job = self.orders.load(os.pread(order, os.fstat(order).st_size, 0))
+
+    def _wait_for_network(self) -> None:
+        """Which others were making while we built; there is none if the other end closes."""
+        self.at = "network"
+        if not os.read(self.status, 1):
+            os._exit(0)
 
     def _loopback(self) -> None:
         self.at = "loopback"

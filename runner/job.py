@@ -96,6 +96,7 @@ class Job(Record):
     ulimits: list[tuple[int, int, int]]  # resource, soft, hard
     tty: bool
     init: bool
+    until_wired: bool = False  # whether it waits for a word that its network is there, before it gives rights away
     capabilities: int  # a mask
     filter: bytes  # BPF, empty for none
     no_new_privileges: bool

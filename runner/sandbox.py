@@ -170,8 +170,8 @@ class Runtime(Protocol):
     `run` returns when the command and all it has started are gone. `output` is called with 1 or 2 and bytes, in
     order for each stream, on the calling thread. Setting `stop` ends the command: signal, grace, kill. `more` is how
     many commands like it may follow: it may make ready for them, until `rest`. `wire` is called with the process's
-    number when its namespaces are there, to give it a network; what that gives, if anything, is called before it is
-    told to be the command, for others may do the work meanwhile. `meanwhile` is called once while there is nothing to
+    number when its namespaces are there, to give it a network; what that gives, if anything, is called while it is
+    becoming the command, which it is not before that has returned. `meanwhile` is called once while there is nothing to
     do but to wait for it. A command that fails is an Exit; SandboxBroken, SandboxUnavailable and LimitUnavailable mean
     that it never began.
     """

@@ -68,13 +68,18 @@ class Sown:
         """Let it become its command; returns when it has. Raises SandboxBroken with the step that failed.
 
         `descriptors` follow `runner.job` from STDIN on; they stay the caller's. `wire` is called with its number when
-        its namespaces are there, and what that gives before it is told what to become; what these raise ends it.
-        `meanwhile` is called when it was told.
+        its namespaces are there, and what that gives while it is becoming that, which it is not before all is there;
+        what these raise ends it. `meanwhile` is called when it was told.
         """
         with ExitStack() as undo, self._status as status:
             undo.callback(self._forget)
-            if wire is not None and (pid := self._born(wait=True)) and (finish := wire(pid)) is not None:
+            finish = None
+            if wire is not None and (pid := self._born(wait=True)):
+                finish = wire(pid)
+            if finish is not None and job.sysctls:  # some are of interfaces
                 finish()
+                finish = None
+            job.until_wired = finish is not None
             order = _in_memory(job.dump())
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):  # it could not be made: it has said why
@@ -83,6 +88,10 @@ class Sown:
                 os.close(order)
             if meanwhile is not None:
                 meanwhile()
+            if finish is not None:
+                finish()
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    status.send(b"w")
             pid = self._born(wait=True)
             master, refused = None, ""
             while told := _told(status):
@@ -149,10 +158,9 @@ class Sown:
 def _told(status: Socket) -> tuple[bytes, list[int]]:
     """The next word of a child; empty when it has become its command, or has gone."""
     try:
-        answer, given = status.receive_with(_LARGEST, 1)
-    except ConnectionResetError:  # it went without having read its job
-        return b"", []
-    return answer, given
+        return status.receive_with(_LARGEST, 1)
+    except ConnectionResetError:  # it went without having read all; what it has said is there
+        return status.receive_with(_LARGEST, 1)
 
 
 @dataclass

@@ -1,15 +1,21 @@
 """What is made ready for commands to come: it serves them, differs in nothing, and goes when it is not needed."""
 
+import marshal
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from runner import Limits, Sandbox
+from runner import Limits, NetworkUnavailable, Sandbox, SandboxBroken
+from runner.job import Job
 from runner.native import Native
+from runner.running import Running
+from runner.sockets import Socket
 from runner.spares import MOST
-from runner.spawner import Spawner
+from runner.spawner import Sown, Spawner
 from tests.support.soon import soon
 from tests.support.walls import PATH, busybox
 
@@ -92,8 +98,21 @@ def test_the_spawner_takes_them_along_and_the_next_command_has_a_new_one(native:
     assert said(native, root, "echo here", more=0) == "here\n"
 
 
-def test_who_waits_is_known_by_number_and_wired_before_all_else(native: Native, tmp_path: Path) -> None:
-    sandbox = Sandbox(busybox(tmp_path / "root"), ("true",), PATH)
+Wire = Callable[[int], Callable[[], None]]
+
+
+def started(native: Native, sandbox: Sandbox, wire: Wire, told: Callable[[], None] = lambda: None) -> Running:
+    """A command that is wired, its streams nowhere."""
+    with Path("/dev/null").open("r+b") as nothing:
+        return native.start(sandbox, [nothing.fileno()] * 3, wire=wire, meanwhile=told)
+
+
+@pytest.mark.parametrize("sysctls", [(), (("net.ipv4.ip_unprivileged_port_start", "7"),)])
+def test_who_waits_is_known_by_number_and_wired_as_soon_as_can_be(
+    native: Native, tmp_path: Path, sysctls: tuple[tuple[str, str], ...]
+) -> None:
+    """Settings of the network are made when it is there, all else meanwhile."""
+    sandbox = Sandbox(busybox(tmp_path / "root"), ("true",), PATH, sysctls=sysctls)
     assert native.met() == 0
     native.expect(sandbox)
     assert soon(native.met)
@@ -104,14 +123,60 @@ def test_who_waits_is_known_by_number_and_wired_before_all_else(native: Native, 
         heard.append(("begun", pid))
         return lambda: heard.append(("ready", pid))
 
-    with Path("/dev/null").open("r+b") as nothing:
-        running = native.start(
-            sandbox, [nothing.fileno()] * 3, wire=wire, meanwhile=lambda: heard.append(("told", pid))
-        )
+    running = started(native, sandbox, wire, lambda: heard.append(("told", pid)))
     assert running.pid == pid
     assert running.wait().code == 0
-    assert heard == [("begun", pid), ("ready", pid), ("told", pid)]
+    assert [pid for _, pid in heard] == [pid] * 3
+    assert [word for word, _ in heard] == (["begun", "ready", "told"] if sysctls else ["begun", "told", "ready"])
     assert native.met() == 0
+
+
+def test_nothing_runs_before_its_network_is_there(native: Native, tmp_path: Path) -> None:
+    root = busybox(tmp_path / "root")
+    sandbox = Sandbox(root, ("sh", "-c", "test -e /there || touch /early"), PATH)
+
+    def late() -> None:
+        time.sleep(0.3)
+        (root / "there").touch()
+
+    assert started(native, sandbox, lambda _: late).wait().code == 0
+    assert not (root / "early").exists()
+
+
+def test_nothing_runs_whose_network_cannot_be_had(native: Native, tmp_path: Path) -> None:
+    root = busybox(tmp_path / "root")
+    sandbox = Sandbox(root, ("touch", "/ran"), PATH)
+
+    def refuse() -> None:
+        raise NetworkUnavailable("it is too late", "come earlier")
+
+    before = children()
+    with pytest.raises(NetworkUnavailable):
+        started(native, sandbox, lambda _: refuse)
+    assert soon(lambda: children() == before), "its process has gone"
+    assert not (root / "ran").exists()
+
+
+def test_what_breaks_is_told_by_one_that_has_not_read_all() -> None:
+    """Its end resets the connection on which it has told why."""
+    (reply, far_reply), (status, far_status) = Socket.pair(), Socket.pair()
+    with far_reply, far_status:
+        pidfd = os.pidfd_open(os.getpid())
+        far_reply.send_with(marshal.dumps(("born", os.getpid())), [pidfd])
+        os.close(pidfd)
+
+        def break_down() -> None:
+            far_status.send(marshal.dumps(("walls", 40, b"/proc")))
+            far_status.close()
+
+        with pytest.raises(SandboxBroken, match="/proc"):
+            Sown(reply, status).grow(Job(), [], meanwhile=break_down)
+
+
+def children() -> set[str]:
+    """Processes of the spawners of this process."""
+    mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {one for child in mine for one in Path(f"/proc/{child}/task/{child}/children").read_text().split()}
 
 
 def test_nothing_stays_open_of_one_that_was_known(native: Native, tmp_path: Path) -> None:
