@@ -162,6 +162,7 @@ def linger(book: Networks, network: Network) -> None:
     def stay() -> None:
         from builder.networks.keeper import Keeper
 
+        os.umask(0o077)  # nobody else may ask it
         Keeper(book, network, path, held).stay()
 
     try:

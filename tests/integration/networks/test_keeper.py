@@ -255,6 +255,26 @@ def test_a_container_goes_through_its_life(place: Town) -> None:
 
 
 @pytest.mark.usefixtures("keeper")
+def test_only_its_owner_may_ask(place: Town) -> None:
+    (line,) = place.pybuild.root.glob(f"networks/*/{LINE}")
+    assert line.stat().st_mode & 0o077 == 0
+
+
+def test_names_are_told_to_those_who_are_there(place: Town) -> None:
+    place.pybuild("network", "create", "club")
+    place.pybuild("run", "--rm", "--network", "club", "busybox", "true")
+    for name in ("first", "second"):
+        place.pybuild("run", "-d", "--name", name, "--network", "club", "busybox", "sleep", "1000")
+    there = "until grep -q second /etc/hosts; do sleep 0.05; done; cut -f 2 /etc/hosts | grep -e first -e second"
+    assert place.pybuild.text("exec", "first", "sh", "-c", there).split()[::2] == ["first", "second"]
+    place.pybuild("rm", "-f", "second")
+    assert "second" not in place.pybuild.text("exec", "first", "cat", "/etc/hosts")
+    assert place.pybuild.text("exec", "first", "hostname", "-i")
+    place.pybuild("rm", "-f", "first")
+    place.pybuild("network", "rm", "club")
+
+
+@pytest.mark.usefixtures("keeper")
 def test_what_does_not_begin_has_left(place: Town) -> None:
     place.pybuild("run", "--rm", "busybox", "no-such-program", code=127)
     assert leases(place) <= {"linger"}
