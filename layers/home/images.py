@@ -192,6 +192,11 @@ class Images:
                 forget(db, text)
         return tuple(Reference.parse(name, default_tag=False) for (name,) in sorted(dropped))
 
+    def drop(self, manifest: Digest) -> None:
+        """Forget one image of an index, whose names stay for the others."""
+        with self._db.write(durable=True) as db:
+            forget(db, str(manifest))
+
     # -- inside ----------------------------------------------------------------------------------
 
     def _names(self) -> dict[str, tuple[Reference, ...]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -10,28 +11,40 @@ import click
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Image, Reference
+    from layers import Descriptor, Image, Platform, Reference
 
 
 class InUse(click.ClickException):
     """Something still needs the image."""
 
 
-@click.command(epilog="\b\nExamples:\n  pybuild rmi app:old\n  pybuild rmi -f 3f5a9c")
-@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@click.command(
+    epilog="\b\nExamples:\n  pybuild rmi app:old\n  pybuild rmi -f 3f5a9c\n  pybuild rmi --platform linux/arm64 app"
+)
+@click.argument("names", nargs=-1, metavar="IMAGE...")
 @click.option("-f", "--force", is_flag=True, help="Even if it has several names or a stopped container uses it.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Every image.")
+@click.option("--platform", "platforms", multiple=True, metavar="PLATFORM", help="Only this image of an index.")
 @click.option("--no-prune", is_flag=True, help="Accepted; there are no hidden parents here.")
 @click.pass_obj
-def rmi(context: Context, names: Sequence[str], force: bool, no_prune: bool) -> int:
+def rmi(
+    context: Context, names: Sequence[str], force: bool, everything: bool, platforms: Sequence[str], no_prune: bool
+) -> int:
     """Remove images. A name that is one of several is only taken away; the bytes go with 'pybuild prune'."""
-    from layers import BlobMissing, NameAmbiguous, ReferenceInvalid
+    from layers import BlobMissing, NameAmbiguous, Platform, PlatformMissing, ReferenceInvalid
     from pybuild.exits import tell
 
+    if everything == bool(names) or (everything and platforms):
+        raise click.UsageError("name the IMAGEs to remove, or say --all")
+    only = [Platform.parse(word) for words in platforms for word in words.split(",")]
     failed = False
-    for name in names:
+    for name in every(context) if everything else names:
         try:
-            remove(context, name, force=force)
-        except (BlobMissing, NameAmbiguous, ReferenceInvalid) as error:
+            if only:
+                thin(context, name, only, force=force)
+            else:
+                remove(context, name, force=force)
+        except (BlobMissing, NameAmbiguous, PlatformMissing, ReferenceInvalid) as error:
             if not (force and isinstance(error, BlobMissing)):
                 failed = True
             tell(f"error: {error}")
@@ -41,25 +54,99 @@ def rmi(context: Context, names: Sequence[str], force: bool, no_prune: bool) -> 
     return int(failed)
 
 
+def every(context: Context) -> Iterator[str]:
+    """What is left to be removed: names first, then images that have none."""
+    for reference, _ in context.store.images.names():
+        if context.store.images.target(reference) is not None:  # it may have gone with another one
+            yield str(reference)
+    for image in context.store.images.list():
+        yield str(image.id)
+
+
 def remove(context: Context, name: str, *, force: bool) -> None:
-    """Remove one; tell what went as docker does. Raises InUse, BlobMissing, NameAmbiguous, ReferenceInvalid."""
+    """Remove one; tell what went as docker does. Raises InUse, BlobMissing, NameAmbiguous, ReferenceInvalid.
+
+    A name takes along every image that it alone leads to: of an index those of all platforms.
+    """
     images = context.store.images
-    image = images.get(name)
-    names = images.names_of(image.id)
-    reference = next((one for one in names if one == parsed(name)), None)
-    if reference is not None and any(holds(one, reference) for one in names):
-        images.untag(reference)
-        context.note("untag", str(image.id), reference.familiar)
-        click.echo(f"Untagged: {reference.familiar}")
+    reference = parsed(name)
+    if reference is not None and (target := dict(images.names()).get(reference)) is not None:
+        found = [one for one in members(context, target) if not held(context, one, reference)]
+        if not found:
+            images.untag(reference)
+            context.note("untag", str(target.digest), reference.familiar)
+            click.echo(f"Untagged: {reference.familiar}")
+            return
+    else:
+        found = [images.get(name)]
+        if len(names := images.names_of(found[0].id)) > 1 and not force:
+            told = ", ".join(one.familiar for one in names)
+            raise InUse(f"image {found[0].id.short} has several names ({told}); remove them, or use -f")
+    for image in found:
+        unused(context, image, name, force=force)
+    for image in found:
+        delete(context, image)
+
+
+def thin(context: Context, name: str, platforms: Sequence[Platform], *, force: bool) -> None:
+    """Remove the images of some platforms of an index; its name stays for the others, if there are any.
+
+    Raises InUse, PlatformMissing and what `remove` raises.
+    """
+    images = context.store.images
+    found = [images.get(name, platform) for platform in platforms]
+    target = found[0].target
+    going = {image.id for image in found}
+    if all(one.id in going for one in members(context, target)):
+        remove(context, name, force=force)
         return
-    if reference is None and len(names) > 1 and not force:
-        held = ", ".join(one.familiar for one in names)
-        raise InUse(f"image {image.id.short} has several names ({held}); remove them, or use -f")
+    for image in found:
+        unused(context, image, name, force=force)
+        others = [one for one in images.names_of(image.id) if images.target(one) != target]
+        if others and not force:
+            told = ", ".join(one.familiar for one in others)
+            raise InUse(f"image {image.id.short} is also that of {told}; remove them, or use -f")
+    for image in found:
+        images.drop(image.manifest.descriptor.digest)
+        context.note("delete", str(image.id))
+        click.echo(f"Deleted: {image.id} ({image.config.platform})")
+
+
+def members(context: Context, target: Descriptor) -> list[Image]:
+    """The images that are here of what a name points to; none of an artifact."""
+    from layers import BlobMissing, Index
+    from layers.oci.mediatypes import INDEXES
+
+    images = context.store.images
+    if target.media_type not in INDEXES:
+        try:
+            return [images.get(str(target.digest))]
+        except BlobMissing:
+            return []
+    found: dict[object, Image] = {}
+    for entry in Index.parse(context.store.blobs.read(target.digest), target.media_type).manifests:
+        with suppress(BlobMissing):
+            image = images.get(str(entry.digest))
+            found.setdefault(image.id, image)
+    return list(found.values())
+
+
+def held(context: Context, image: Image, going: Reference) -> bool:
+    """Whether an image has a name of its own besides the one that goes."""
+    return any(holds(one, going) for one in context.store.images.names_of(image.id))
+
+
+def unused(context: Context, image: Image, name: str, *, force: bool) -> None:
+    """Raises InUse for an image that a container needs."""
     users = containers(context, image)
     if users and (not force or any(running for _, running in users)):
         told = ", ".join(f"{who} ({'running' if running else 'stopped'})" for who, running in users)
         raise InUse(f"image {name} is used by container {told}; remove the container first")
-    for dropped in images.remove(image.id):
+
+
+def delete(context: Context, image: Image) -> None:
+    """Take an image away, with all its names."""
+    for dropped in context.store.images.remove(image.id):
         context.note("untag", str(image.id), dropped.familiar)
         click.echo(f"Untagged: {dropped.familiar}")
     context.note("delete", str(image.id))

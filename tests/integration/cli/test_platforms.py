@@ -163,3 +163,31 @@ def test_imagetools(pybuild: Pybuild, own_registry: RegistryServer, registry: Re
 def test_gos_booleans_of_inner_commands(pybuild: Pybuild) -> None:
     assert pybuild.text("volume", "prune", "--force=true") == "Total reclaimed space: 0B"
     assert "say --force" in pybuild("volume", "prune", "--force=false", code=2).stderr
+
+
+def test_a_name_takes_the_images_of_all_platforms_along(pybuild: Pybuild) -> None:
+    pybuild("tag", "many:1", "many:2")
+    assert pybuild.text("rmi", "many:1") == "Untagged: many:1"
+    assert archs(pybuild, "many:2") == {HOST.architecture, OTHER.architecture}
+    lines = pybuild.text("rmi", "many:2").splitlines()
+    assert lines[0] == "Untagged: many:2"
+    assert len(lines) == 3 and all(line.startswith("Deleted: sha256:") for line in lines[1:])
+    assert pybuild.text("images", "-a", "--format", "{{.Repository}}:{{.Tag}}") == "lone:1"
+
+
+def test_rmi_of_one_platform(pybuild: Pybuild) -> None:
+    assert str(OTHER) in pybuild.text("rmi", "--platform", str(OTHER), "many:1")
+    assert archs(pybuild, "many:1") == {HOST.architecture}
+    assert pybuild.text("system", "check").endswith("no damage")
+    assert "of it are here" in pybuild("rmi", "--platform", str(OTHER), "many:1", code=1).stderr
+    assert "no image for platform" in pybuild("rmi", "--platform", "linux/s390x", "many:1", code=1).stderr
+    assert pybuild.text("rmi", "--platform", str(HOST), "many:1").startswith("Untagged: many:1\nDeleted: ")
+    assert "name the IMAGEs" in pybuild("rmi", code=2).stderr
+    pybuild("tag", "lone:1", "lone:2")
+    assert pybuild.text("rmi", "--all").splitlines()[:2] == ["Untagged: lone:1", "Untagged: lone:2"]
+    assert pybuild.text("images", "-aq") == ""
+
+
+def test_a_list_of_foreign_platforms_can_be_removed_by_name(pybuild: Pybuild) -> None:
+    pybuild("rmi", "--platform", str(HOST), "many:1")
+    assert pybuild.text("rmi", "many:1").startswith("Untagged: many:1\nDeleted: ")
