@@ -112,7 +112,7 @@ class BuildRequest:
     context: the directory that COPY reads; None for a build without files, or one that reads a `source` elsewhere or an
     `archive` (a stream of a tar, compressed or not). contexts: those with names, by `sources.named.key_of`.
     dockerfile: its path, by default `Dockerfile` in the context; `text` given instead is the Dockerfile itself, `name`
-    what messages call it.
+    what messages call it. ignorefile: what to read instead of the .dockerignore of the context.
     annotations: by key, with its level as in `builder.annotations`.
     no_cache_filter: stages that run anew. always: patterns of steps that do. lifetimes: how old results may be.
     explain: tell why a step is made anew. cache_from, cache_to: shared caches. pull: ask registries even for images
@@ -130,6 +130,7 @@ class BuildRequest:
 
     context: Path | None
     dockerfile: Path | None = None
+    ignorefile: Path | None = None
     text: bytes | None = None
     name: str = "Dockerfile"
     tags: tuple[Reference, ...] = ()

@@ -39,8 +39,46 @@ MOVING: Mapping[str, str] = {
     "--src-shared-blob-dir": "a layout is read with its own blobs only; link the shared ones into its blobs/sha256",
 }
 """Of skopeo's copy and sync, and of buildah's push and pull."""
+RUNS = "RUN has docker's rights in a user namespace of its own; RUN --security=insecure with --allow has more"
+HOSTS = "RUN has the host's resolv.conf; --add-host names single hosts"
+CONFIG = "say it in the Dockerfile, or change the image that comes of it: pybuild mutate"
+USERS = "--userns says which numbers users have"
+BUILDING: Mapping[str, str] = {
+    "--all-platforms": "write --platform with those that are wanted",
+    "--builder": "there is no builder to choose: builds run here",
+    "--cap-add": RUNS,
+    "--cap-drop": RUNS,
+    "--cgroup-parent": CREATING["--cgroup-parent"],
+    "--compress": "nothing is sent to a daemon; --compression says how layers leave the store",
+    "--cpp-flag": "Dockerfiles are not preprocessed; run cpp yourself and build its output with -f -",
+    "--decryption-key": SECRET,
+    "--disable-content-trust": CREATING["--disable-content-trust"],
+    "--dns": HOSTS,
+    "--dns-option": HOSTS,
+    "--dns-search": HOSTS,
+    "--env": CONFIG,
+    "--from": "write FROM $BASE below an ARG BASE, and --build-arg BASE=IMAGE; or --build-context NAME=docker-image://IMAGE",
+    "--hooks-dir": "no hooks of runtimes are run",
+    "--ipc": RUNS,
+    "--isolation": "RUN is always in a sandbox; leave it out",
+    "--logfile": "redirect standard error: 2> FILE",
+    "--manifest": "several of --platform make a list of that name; 'pybuild manifest add' puts images into another one",
+    "--pid": RUNS,
+    "--runtime": CREATING["--runtime"],
+    "--security-opt": RUNS,
+    "--sign-by": SIGNING,
+    "--stdin": "RUN reads nothing from standard input; RUN --mount=type=secret and here-documents bring what it needs",
+    "--unsetenv": CONFIG,
+    "--userns-gid-map": USERS,
+    "--userns-uid-map": USERS,
+    "--uts": RUNS,
+    "--volume": "RUN --mount=type=bind shows directories of the context or of a --build-context",
+    "-v": "RUN --mount=type=bind shows directories of the context or of a --build-context",
+}
+"""Of docker's and buildah's build."""
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("run", "create"), CREATING),
+    "build": BUILDING,
     **dict.fromkeys(("copy", "sync", "push", "pull", "inspect", "delete"), MOVING),
 }
 """By the name of the command."""

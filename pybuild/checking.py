@@ -114,11 +114,9 @@ class Checking:
 
     @cached_property
     def _ignore(self) -> Ignore | None:
-        from builder.contexts.ignore import Ignore
+        from builder.contexts.ignore import Ignore, places
 
-        names = [self.path.with_name(f"{self.path.name}.dockerignore")] if self.path is not None else []
-        names += [self.context / ".dockerignore"] if self.context is not None else []
-        for name in names:
+        for name in places(self.context, self.path):
             with suppress(FileNotFoundError, NotADirectoryError):
                 return Ignore.parse(name.read_bytes(), name.name)
         return None

@@ -84,6 +84,31 @@ def both_ends(command: Command) -> Command:
     return with_clients  # type: ignore[return-value]
 
 
+def machine(command: Command) -> Command:
+    """buildah's `--os`, `--arch` and `--variant`, which together are one more of the `platforms`."""
+
+    @wraps(command)
+    def with_platform(*args: Any, os: str | None, arch: str | None, variant: str | None, **options: Any) -> Any:
+        if os or arch or variant:
+            from layers import Platform
+
+            if options["platforms"]:
+                raise click.UsageError("--platform says it all: leave --os, --arch and --variant out")
+            if variant and not arch:
+                raise click.UsageError("--variant is one of an --arch: say that, too")
+            host = Platform.host()
+            options["platforms"] = (str(Platform.of(os or host.os, arch or host.architecture, variant)),)
+        return command(*args, **options)
+
+    for option in (
+        click.option("--variant", metavar="VARIANT", hidden=True),
+        click.option("--arch", metavar="ARCH", hidden=True),
+        click.option("--os", metavar="OS", hidden=True),
+    ):
+        with_platform = option(with_platform)
+    return with_platform  # type: ignore[return-value]
+
+
 RETRIES = click.option(
     "--retry-times", type=click.IntRange(0), metavar="N", help="How often a failure that may pass is tried again."
 )

@@ -11,7 +11,6 @@ import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 from builder.contexts.ahead import foresee
 from builder.contexts.batch import HEX, UNKNOWN, Batch, plain
 from builder.contexts.hashing import of_attributes, of_file, of_files
-from builder.contexts.ignore import Ignore, State
+from builder.contexts.ignore import Ignore, State, places
 from builder.contexts.listing import Listing
 from builder.contexts.statcache import StatCache
 from builder.errors import ContextError
@@ -63,19 +62,24 @@ class Context:
         self._known = known or StatCache()
 
     @classmethod
-    def open(cls, directory: Path, dockerfile: Path | None, store: Store | None = None) -> Context:
-        """Read the ignore file (`<Dockerfile>.dockerignore` first) and the stat cache. Raises ContextError."""
+    def open(
+        cls, directory: Path, dockerfile: Path | None, store: Store | None = None, ignorefile: Path | None = None
+    ) -> Context:
+        """Read the ignore file (see `ignore.places`; a named one has to be there) and the stat cache.
+
+        Raises ContextError.
+        """
         with lent() as helper:
             if helper is not None:
                 helper.prepare("builder.contexts.listing")
         ignore = Ignore()
-        names = [directory / ".dockerignore"]
-        if dockerfile is not None:
-            names.insert(0, dockerfile.with_name(f"{dockerfile.name}.dockerignore"))
-        for name in names:
-            with suppress(FileNotFoundError, NotADirectoryError):
+        for name in places(directory, dockerfile, ignorefile):
+            try:
                 ignore = Ignore.parse(name.read_bytes(), name.name)
                 break
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if name == ignorefile:
+                    raise ContextError(f"ignore file {name}: {error.strerror}") from error
         record = None if store is None else store.records.find(cls.key(directory))
         return cls(directory, ignore, StatCache.load(record.value) if record else None)
 

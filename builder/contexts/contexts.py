@@ -60,7 +60,9 @@ class Contexts:
                     self._opened[name] = Context.open(place.path, None, self._bench.store)
                 elif request.context is not None:
                     dockerfile = None if request.text is not None else self._path()
-                    self._opened[name] = Context.open(request.context, dockerfile, self._bench.store)
+                    self._opened[name] = Context.open(
+                        request.context, dockerfile, self._bench.store, request.ignorefile
+                    )
             return self._opened.get(name)
 
     def dockerfile(self) -> Dockerfile:

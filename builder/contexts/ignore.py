@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import groupby
+from pathlib import Path
 from posixpath import normpath
 
 from builder.errors import ContextError
@@ -242,3 +243,14 @@ def character_class(pattern: str, at: int) -> tuple[str, int]:
         else:
             members.append(member())
     return f"[{'^' if negated else ''}{''.join(members)}]", at + 1
+
+
+def places(directory: Path | None, dockerfile: Path | None, named: Path | None = None) -> list[Path]:
+    """Where the ignore file of a context may be, the first one counts: as docker looks for it, then as buildah does."""
+    if named is not None:
+        return [named]
+    found = []
+    for kind in ("dockerignore", "containerignore"):
+        found += [dockerfile.with_name(f"{dockerfile.name}.{kind}")] if dockerfile is not None else []
+        found += [directory / f".{kind}"] if directory is not None else []
+    return found

@@ -15,7 +15,7 @@ from pybuild import units
 from pybuild.hardware import DIRECTORIES, described, unnamed
 from pybuild.limiting import limited, limits, typed
 from pybuild.networking import host
-from pybuild.transfers import mirrors
+from pybuild.transfers import connection, machine, mirrors
 from pybuild.userns import hand_over, ids, namespaced, stand
 from pybuild.wiring import Context
 
@@ -82,10 +82,14 @@ PERIOD = typed(units.parse_period)
     metavar="NAME=VALUE",
     help="What FROM and --from mean by NAME: a directory, URL, docker-image://IMAGE, oci-layout://DIR, target:STAGE.",
 )
+@click.option(
+    "--ignorefile", metavar="FILE", help="Read this instead of FILE.dockerignore, .dockerignore, .containerignore."
+)
 @click.option("--target", metavar="STAGE", help="Build only up to this stage.")
 @click.option(
     "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="What to build for, by default this machine."
 )
+@machine
 @click.option(
     "--label", "labels", multiple=True, callback=mapping("label"), metavar="KEY=VALUE", help="A label of the image."
 )
@@ -225,6 +229,8 @@ PERIOD = typed(units.parse_period)
     metavar="type=provenance|sbom,...",
     help="The same; also mode=max, builder-id=ID, reproducible=true, referrers=true.",
 )
+@click.option("--layers", is_flag=True, hidden=True)  # buildah's word for what is always done
+@connection
 @mirrors
 @click.pass_obj
 def build(roof: Context, /, **options: Any) -> int:
@@ -311,6 +317,10 @@ def requested(roof: Context, options: dict[str, Any]) -> BuildRequest:
     from pybuild.secrets import agent, secret
 
     found = sources(roof, options["context"], options["file"])
+    if options["ignorefile"] is not None:
+        if found["context"] is None:
+            raise click.UsageError("--ignorefile is for a context that is a directory")
+        found["ignorefile"] = Path(options["ignorefile"])
     platforms = [Platform.parse(word) for words in options["platforms"] for word in words.split(",")]
     from pybuild.epoch import moments
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from pybuild.transfers import bars, connection, mirrors
+from pybuild.transfers import bars, connection, machine, mirrors
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 @click.argument("image")
 @click.option("-a", "--all-tags", is_flag=True, help="Every tag of the repository.")
 @click.option("--all-platforms", is_flag=True, help="Every image of an index.")
-@click.option("--platform", metavar="PLATFORM", help="Which image of an index, by default this machine's.")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="PLATFORM",
+    help="Which image of an index, by default this machine's.",
+)
+@machine
 @click.option("-q", "--quiet", is_flag=True, help="Print only the reference.")
 @click.option("--disable-content-trust", is_flag=True, hidden=True)
 @connection
@@ -32,7 +40,7 @@ def pull(
     image: str,
     all_tags: bool,
     all_platforms: bool,
-    platform: str | None,
+    platforms: Sequence[str],
     quiet: bool,
     disable_content_trust: bool,
 ) -> int:
@@ -40,7 +48,7 @@ def pull(
     from layers import Platform
     from layers.oci.address import Address, Kind
 
-    wanted = Platform.parse(platform) if platform else None
+    wanted = Platform.parse(platforms[-1]) if platforms else None
     address = Address.parse(image, bare=Kind.REGISTRY)
     if address.kind is not Kind.REGISTRY:
         if all_tags:
