@@ -81,6 +81,14 @@ class UnsafePath(LayerError):
         self.why = why
 
 
+class LayoutBusy(LayerError):
+    """Somebody is writing into a layout."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the layout {path} is being written to; try again when that is done")
+        self.path = path
+
+
 class ArchiveInvalid(LayerError):
     """A tar or compressed stream that cannot be read as what it claims to be."""
 

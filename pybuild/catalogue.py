@@ -88,6 +88,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "mutate": Listed("pybuild.commands.mutate:mutate", "Change the config or annotations of an image."),
         "unpack": Listed("pybuild.commands.unpack:unpack", "Make a bundle for runc of an image."),
         "repack": Listed("pybuild.commands.repack:repack", "Make an image of what changed in a bundle."),
+        "layout": Listed("pybuild.commands.layout:layout", "Name, list and tidy the images of an OCI layout."),
     },
     "Containers": {
         "run": Listed("pybuild.commands.run:run", "Run a command in a new container.", True, 125, declared=True),
@@ -186,7 +187,11 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
 }
 """Docker's nouns, understood but not shown: `image ls` is `images`."""
 
-SYNONYMS: Mapping[str, str] = {"info": "system info", "list-tags": "tags"}
+SYNONYMS: Mapping[str, str] = {
+    "info": "system info",
+    "list-tags": "tags",
+    "manifest-digest": "digest --file",
+}
 """Words of docker's and skopeo's that are spelt otherwise here."""
 
 VALUED = ("--root",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layers import Descriptor, Platform, Repository
+    from layers import Descriptor, Manifest, Platform, Repository
 
 
 def chosen(there: Repository, found: Descriptor, platform: Platform | None) -> Descriptor:
@@ -19,24 +19,30 @@ def chosen(there: Repository, found: Descriptor, platform: Platform | None) -> D
     return Index.parse(document(there, found), found.media_type).choose(platform or Platform.host()).bare
 
 
-def config(there: Repository, image: Descriptor) -> bytes:
-    """The config of an image. Raises BlobMissing, BlobMismatch, DocumentInvalid."""
+def parsed(there: Repository, image: Descriptor) -> Manifest:
+    """The manifest of an image. Raises BlobMissing, BlobMismatch, DocumentInvalid."""
     from layers import Manifest
     from layers.moving.repository import document
 
-    return document(there, Manifest.parse(document(there, image), image.media_type).config)
+    return Manifest.parse(document(there, image), image.media_type)
+
+
+def config(there: Repository, image: Descriptor) -> bytes:
+    """The config of an image. Raises BlobMissing, BlobMismatch, DocumentInvalid."""
+    from layers.moving.repository import document
+
+    return document(there, parsed(there, image).config)
 
 
 def summary(
     there: Repository, found: Descriptor, platform: Platform | None, *, name: str, tags: tuple[str, ...]
 ) -> dict[str, Any]:
     """skopeo's object for what a name points to (skopeo-inspect(1)); of an index, one image and the index's digest."""
-    from layers import ImageConfig, Manifest
+    from layers import ImageConfig
     from layers.moving.repository import document
     from layers.oci.documents import decode
 
-    image = chosen(there, found, platform)
-    manifest = Manifest.parse(document(there, image), image.media_type)
+    manifest = parsed(there, chosen(there, found, platform))
     raw = document(there, manifest.config)
     said = ImageConfig.parse(raw)
     return {

@@ -1,12 +1,15 @@
 """An OCI image layout directory as a Repository (OCI image-spec, image-layout.md).
 
 Blobs are here whole or not at all (`layers.moving.outside`); index.json is replaced whole, under a lock, after what it
-names is on the disk, and keeps what others wrote into it. Any number of processes may write into one layout.
+names is on the disk, and keeps what others wrote into it. Any number of processes may write into one layout; while one
+does, nobody takes blobs away that nothing leads to yet (`layers.moving.layoutgc`).
 """
 
 from __future__ import annotations
 
 import os
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,7 +59,10 @@ class Layout:
                 if not (root / "index.json").exists():
                     outside.replace(root, "oci-layout", LAYOUT_FILE)
                     outside.replace(root, "index.json", Names(EMPTY).raw)
-        return cls.at(root)
+        layout = cls.at(root)
+        with suppress(FileNotFoundError):
+            weakref.finalize(layout, os.close, outside.sharing(root / "blobs"))
+        return layout
 
     def names(self) -> Names:
         """What index.json says now. Raises BlobMissing, DocumentInvalid."""

@@ -102,8 +102,11 @@ class Names:
         return Names({**self.value, "manifests": [*kept, entry]})
 
     def without(self, name: str) -> Names:
-        """The same without a name, or without all entries of a digest."""
-        kept = [old for old in self.value["manifests"] if not called(old, name) and old.get("digest") != name]
+        """The same without a name, however it is written, or without all entries of a digest."""
+        entries = self.value["manifests"]
+        kept = [old for old in entries if not called(old, name) and old.get("digest") != name]
+        if kept == entries and ("/" in name or ":" in name) and (wanted := reference(name)):
+            kept = [old for old in entries if reference_of(notes(old)) != wanted]
         return Names({**self.value, "manifests": kept})
 
     def _by_digest(self, digest: Digest, look: Callable[[Digest], bytes]) -> Descriptor:

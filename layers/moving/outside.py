@@ -38,6 +38,13 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(held)
 
 
+def sharing(directory: Path) -> int:
+    """A descriptor that keeps a directory from whoever wants it alone, until it is closed. Raises FileNotFoundError."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    return held
+
+
 def keep(target: Path, wanted: Descriptor, source: BinaryIO) -> None:
     """Write what `source` holds as the file of that content, in place of what was there. Raises BlobMismatch."""
     target.parent.mkdir(parents=True, exist_ok=True)

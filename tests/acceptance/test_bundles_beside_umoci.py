@@ -229,3 +229,28 @@ def test_a_layout_is_all_that_is_needed(place: Path, tmp_path: Path) -> None:
     pybuild("repack", "--image", f"oci:{layout}:2", tmp_path / "bundle")
     umoci("unpack", "--image", f"{layout}:2", tmp_path / "again")
     same(view(tmp_path / "again/rootfs"), view(tmp_path / "bundle/rootfs"), "repacked")
+
+
+def test_layouts_are_tidied_as_umoci_does(place: Path, tmp_path: Path) -> None:
+    pybuild, ours, theirs = Pybuild(tmp_path / "store"), tmp_path / "ours", tmp_path / "theirs"
+    shutil.copytree(place / "oci", ours)
+    tell = pybuild.text("layout", "stat", "--json", "--image", f"{ours}:1")
+    assert json.loads(tell) == json.loads(umoci("stat", "--json", "--image", f"{ours}:1"))
+    assert pybuild.text("layout", "stat", "--image", f"{ours}:1").splitlines()[0].split()[0] == "IMAGE"
+    pybuild("layout", "new", "--image", f"{ours}:2")
+    assert "already" in pybuild("layout", "new", "--image", f"{ours}:2", code=1).stderr
+    umoci("unpack", "--image", f"{ours}:2", tmp_path / "empty")
+    assert os.listdir(tmp_path / "empty/rootfs") == []
+    pybuild("layout", "tag", "--image", f"{ours}:2", "3")
+    for name in pybuild.text("layout", "ls", "--layout", ours).split():
+        if name != "3":
+            pybuild("layout", "rm", "--image", f"{ours}:{name}")
+    assert pybuild.text("layout", "ls", "--layout", ours) == "3"
+    shutil.copytree(ours, theirs)
+    umoci("gc", "--layout", theirs)
+    assert "Deleted: sha256:" in pybuild.text("layout", "gc", "--layout", ours)
+    assert sorted(os.listdir(ours / "blobs/sha256")) == sorted(os.listdir(theirs / "blobs/sha256"))
+    assert len(os.listdir(ours / "blobs/sha256")) == 2
+    pybuild("layout", "init", "--layout", tmp_path / "fresh")
+    assert umoci("ls", "--layout", tmp_path / "fresh") == ""
+    assert "already" in pybuild("layout", "init", "--layout", tmp_path / "fresh", code=1).stderr

@@ -64,3 +64,14 @@ def test_images_of_images_go_where_their_names_say(pybuild: Pybuild, tmp_path: P
     assert pybuild.text("images", "--format", "{{.Repository}}").split() == ["<none>"] * 3 + ["app"]
     wrong = f"{layout}@sha256:{'0' * 64}"
     assert "only a name can be given" in pybuild("append", "-b", "app:1", "-f", tar, "-t", wrong, code=1).stderr
+
+
+def test_digest_of_a_file(pybuild: Pybuild, tmp_path: Path) -> None:
+    pybuild("copy", "-q", "app:1", f"dir:{tmp_path / 'dir'}")
+    wanted = pybuild.text("digest", f"dir:{tmp_path / 'dir'}")
+    file = tmp_path / "dir/manifest.json"
+    assert pybuild.text("digest", "--file", file) == pybuild.text("manifest-digest", file) == wanted
+    assert pybuild("manifest-digest", "-", stdin=file.read_bytes()).stdout == f"{wanted}\n"
+    (tmp_path / "old").write_text('{"schemaVersion": 1}')
+    assert "no manifest or index of schema 2" in pybuild("manifest-digest", tmp_path / "old", code=1).stderr
+    assert "name the REF" in pybuild("digest", code=2).stderr

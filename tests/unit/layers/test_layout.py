@@ -218,3 +218,15 @@ def test_names_are_a_value() -> None:
     assert named.pointing("x", manifest("a").descriptor) == named
     assert named.without("x") == names
     assert Names.parse(named.raw) == named
+
+
+def test_a_whole_name_goes_however_it_is_written(tmp_path: Path) -> None:
+    for name in ("app:1", "docker.io/library/app:1"):
+        layout = written(tmp_path / name.replace("/", "-"), entry("a"))
+        layout.enter("1", put(layout, "b"), "docker.io/library/app:1")
+        assert layout.tags() == ("app:1",)
+        assert layout.resolve(name) == manifest("b").descriptor
+        layout.delete(name)
+        assert layout.tags() == ()
+    with pytest.raises(BlobMissing):
+        layout.delete("app:1")
