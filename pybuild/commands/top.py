@@ -40,7 +40,11 @@ def processes(options: tuple[str, ...], inside: set[int]) -> tuple[list[str], li
     program = shutil.which("ps")
     if program is None:
         raise click.ClickException("this host has no ps(1), which lists processes: apt-get install procps")
-    done = subprocess.run([program, *options], capture_output=True, text=True, errors="replace", check=False)
+    pids = f"-q{','.join(map(str, sorted(inside)))}"
+    for words in ([*options, pids], options):  # some options, such as f, do not go with -q; others need it
+        done = subprocess.run([program, *words], capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode == 0:
+            break
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         raise click.ClickException(f"ps {' '.join(options)}: {done.stderr.strip() or 'it said nothing'}")

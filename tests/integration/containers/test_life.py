@@ -317,6 +317,7 @@ def test_what_runs_in_it_and_what_it_uses(detached: Detached, shared_pybuild: Py
     assert sorted(row.split(None, 7)[7] for row in rows) == ["sleep 1000", "sleep 2000"]
     assert str(inspected(name)["State"]["Pid"]) in {row.split()[1] for row in rows}
     assert "sleep 1000" in shared_pybuild.text("top", name, "-eo", "pid,args")
+    assert "sleep 1000" in shared_pybuild.text("top", name, "-o", "pid,args")
     assert "PID" in shared_pybuild("top", name, "-eo", "args", code=1).stderr
     row = json.loads(shared_pybuild.text("stats", "--no-stream", "--format", "json", name))
     assert row["Name"] == name
