@@ -36,7 +36,10 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 
 def decode(raw: bytes, what: str) -> dict[str, Any]:
-    """Read a JSON object; duplicate keys, NaN and absurd nesting are errors. Raises DocumentInvalid."""
+    """Read a JSON object; duplicate keys, NaN and absurd nesting are errors. Raises DocumentInvalid.
+
+    Halves of surrogate pairs become U+FFFD, as Go's tools read them: nothing can be written that has one in it.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -53,9 +56,20 @@ def decode(raw: bytes, what: str) -> dict[str, Any]:
         value = loads(raw, object_pairs_hook=unique, parse_constant=number)
     except (ValueError, RecursionError) as error:
         raise DocumentInvalid(what, f"not JSON: {str(error) or 'nested too deeply'}") from error
+    if b"\\ud" in raw or b"\\uD" in raw:
+        value = whole(value)
     if not isinstance(value, dict):
         raise DocumentInvalid(what, "not a JSON object")
     return value
+
+
+def whole(value: Any) -> Any:
+    """A JSON value whose texts are Unicode."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {whole(key): whole(inner) for key, inner in value.items()}
+    return [whole(inner) for inner in value] if isinstance(value, list) else value
 
 
 def media_type_of(raw: bytes, what: str) -> str:

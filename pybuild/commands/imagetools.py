@@ -59,6 +59,7 @@ def create(
     """Make an image, or an index of images, of SOURCEs in registries, and push it. No layer passes through here."""
     from layers import Platform, Reference
     from pybuild.combining import combined, deliver, find
+    from pybuild.formats.template import encoded
 
     wanted = [Reference.parse(tag) for tag in tags]
     if not wanted and not dry_run:
@@ -78,7 +79,7 @@ def create(
         )
         if dry_run:
             as_it_is = target == sources[0].target
-            click.echo(raw if as_it_is else json.dumps(json.loads(raw), indent=2, ensure_ascii=False))
+            click.echo(raw if as_it_is else encoded(json.loads(raw), indent=2))
             return
         for name in wanted:
             deliver(context, sources, target, raw, name)

@@ -56,7 +56,7 @@ def inspect(
     from layers.oci.address import Address, Kind
     from pybuild.exits import tell
     from pybuild.formats.described import render
-    from pybuild.formats.template import compact
+    from pybuild.formats.template import compact, indented
 
     if raw or config:
         for name in names:
@@ -77,9 +77,9 @@ def inspect(
         render((*found, *elsewhere), template)
         return int(failed)
     for value in elsewhere:
-        click.echo(compact(value) if template else json.dumps(value, indent=4, ensure_ascii=False))
+        click.echo(compact(value) if template else indented(value))
     if found or not elsewhere:
-        click.echo(compact(found) if template else json.dumps(found, indent=4, ensure_ascii=False))
+        click.echo(compact(found) if template else indented(found))
     return int(failed)
 
 
@@ -119,7 +119,9 @@ def documents(context: Context, address: Address, *, raw: bool, config: bool, pl
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        click.echo(json.dumps(json.loads(data), indent=4, ensure_ascii=False))
+        from pybuild.formats.template import indented
+
+        click.echo(indented(json.loads(data)))
 
 
 def seen(context: Context, address: Address, platform: str | None, *, tags: bool) -> dict[str, Any]:

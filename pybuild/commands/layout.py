@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +105,7 @@ def stat(ctx: click.Context, image: str, as_json: bool) -> None:
         return
     from layers import ImageConfig
     from layers.moving.repository import document
+    from pybuild.formats.template import compact
     from pybuild.reading import chosen, parsed
 
     there, known = opened(image)
@@ -116,7 +116,7 @@ def stat(ctx: click.Context, image: str, as_json: bool) -> None:
     for line in config.history:
         layer, diff_id = (None, "") if line.empty_layer else next(layers, (None, ""))
         lines.append({"layer": layer and layer.to_json(), "diff_id": str(diff_id), **line.to_json()})
-    click.echo(json.dumps({"history": lines}, ensure_ascii=False))
+    click.echo(compact({"history": lines}))
 
 
 @layout.command(epilog=EPILOG)

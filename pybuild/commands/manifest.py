@@ -177,6 +177,7 @@ def inspect(context: Context, name: str) -> None:
     from layers.moving.repository import document
     from layers.oci.address import Address, Kind
     from pybuild.addressing import resolve, source
+    from pybuild.formats.template import indented
 
     for address in (Address.parse(name), Address(Kind.REGISTRY, "", name)):
         try:
@@ -186,7 +187,7 @@ def inspect(context: Context, name: str) -> None:
             if address.kind is not Kind.STORE:
                 raise
         else:
-            click.echo(json.dumps(json.loads(raw), indent=4, ensure_ascii=False))
+            click.echo(indented(json.loads(raw)))
             return
 
 

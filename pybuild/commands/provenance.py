@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from pybuild.wiring import Context
@@ -19,6 +17,7 @@ from pybuild.wiring import Context
 def provenance(context: Context, image: str, platform: str | None) -> None:
     """Show the SLSA provenance that lies beside an image of the store, as JSON."""
     from pybuild.attested import PROVENANCE, predicates
+    from pybuild.formats.template import encoded
     from pybuild.subject import image as find
 
     found = predicates(context.store, find(context.store, image, platform), PROVENANCE)
@@ -28,4 +27,4 @@ def provenance(context: Context, image: str, platform: str | None) -> None:
             "help: build --provenance=true makes it, pull --all-platforms brings it along"
         )
     for one in found:
-        click.echo(json.dumps(one, indent=2, ensure_ascii=False))
+        click.echo(encoded(one, indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ def sbom(context: Context, image: str, platform: str | None, anew: bool, templat
     Found are packages of dpkg, apk, rpm (sqlite), Python and npm. The form is SPDX 2.3.
     """
     from pybuild.attested import SBOM, predicates
+    from pybuild.formats.template import encoded
     from pybuild.subject import image as find
 
     found = find(context.store, image, platform)
@@ -44,7 +44,7 @@ def sbom(context: Context, image: str, platform: str | None, anew: bool, templat
         known = [document(found, name, packages(context.store.tree(found.chain), warn))]
     if template in (None, "spdx"):
         for one in known:
-            click.echo(json.dumps(one, indent=2, ensure_ascii=False))
+            click.echo(encoded(one, indent=2))
         return
     emit([row for one in known for row in rows(one)], COLUMNS, template)
 

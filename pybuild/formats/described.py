@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from pybuild.exits import tell
 from pybuild.formats.table import unescaped
-from pybuild.formats.template import Template, compact
+from pybuild.formats.template import Template, compact, indented
 
 
 def describe(
@@ -27,7 +26,7 @@ def describe(
     if template and template != "json":
         render(found, template)
     else:
-        click.echo(compact(found) if template else json.dumps(found, indent=4, ensure_ascii=False))
+        click.echo(compact(found) if template else indented(found))
     return int(failed)
 
 

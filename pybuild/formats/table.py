@@ -15,12 +15,17 @@ ACTION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, three blanks between them."""
-    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    """Columns as wide as their widest cell, three blanks between them; no cell has what a terminal would obey."""
+    lines = [tuple(heads), *(tuple(map(harmless, row)) for row in rows)]
     widths = [max(len(line[column]) for line in lines) + _GAP for column in range(len(heads))]
     return "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def harmless(cell: str) -> str:
+    """Text of anybody without control characters, whatever turns lines around, and bytes that are no text."""
+    return cell if cell.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in cell)
 
 
 def emit(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) -> None:

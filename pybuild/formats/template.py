@@ -242,11 +242,21 @@ def shown(value: Any) -> str:
 
 def compact(value: Any) -> str:
     """JSON in one line; what is no text (names of files may be any bytes) is escaped in it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return encoded(value, separators=(",", ":"))
+
+
+def indented(value: Any) -> str:
+    """The same for people."""
+    return encoded(value, indent=4)
+
+
+def encoded(value: Any, **form: Any) -> str:
+    """JSON that is valid UTF-8 whatever is in it."""
+    text = json.dumps(value, ensure_ascii=False, **form)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
+        return json.dumps(value, **form)
     return text
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,13 @@ def test_a_container_is_read_where_it_lies(shared_pybuild: Pybuild) -> None:
     assert shared_pybuild.text("diff", "--stat", "busy").splitlines()[-1].startswith("total")
     assert {path for path in (shared_pybuild.root / "blobs").rglob("*") if path.is_file()} == before
     shared_pybuild("rm", "busy")
+
+
+def test_json_is_json_whatever_bytes_a_command_has(shared_pybuild: Pybuild) -> None:
+    made = shared_pybuild.text("create", "busybox", "echo", os.fsdecode(b"\xff\xfe"))
+    try:
+        told = subprocess.check_output(shared_pybuild.command("inspect", made), env=shared_pybuild.environment)
+        assert json.loads(told.decode())[0]["Args"] == ["\udcff\udcfe"]
+        assert "\ufffd\ufffd" in shared_pybuild.text("ps", "-a", "--filter", f"id={made}")
+    finally:
+        shared_pybuild("rm", made)

@@ -22,7 +22,7 @@ from layers import (
     PlatformMissing,
 )
 from layers.oci import mediatypes
-from layers.oci.documents import media_type_of, timestamp
+from layers.oci.documents import decode, media_type_of, timestamp
 
 CONFIG = Descriptor.of(b"{}", mediatypes.OCI_CONFIG)
 
@@ -200,3 +200,10 @@ def test_nothing_but_our_own_errors_comes_of_strange_documents(data: st.DataObje
 )
 def test_a_moment_is_written_as_docker_does(microseconds: int, text: str) -> None:
     assert timestamp(datetime(2026, 1, 2, 12, 0, 0, microseconds, UTC)) == f"2026-01-02T{text}"
+
+
+def test_halves_of_characters_are_read_as_go_reads_them() -> None:
+    raw = rb'{"a": "\ud83d\ude00 \uD800x", "\udfff": ["\udead", 1, null], "b": "\\ud800"}'
+    assert decode(raw, "x") == {"a": "\U0001f600 \ufffdx", "\ufffd": ["\ufffd", 1, None], "b": "\\ud800"}
+    with pytest.raises(DocumentInvalid, match="not a JSON object"):
+        decode(rb'"\ud800"', "x")

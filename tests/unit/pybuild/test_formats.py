@@ -144,3 +144,8 @@ def test_filters() -> None:
 def test_escapes_of_the_shell_and_of_go() -> None:
     pattern = unescaped(r'{{.Name}}\t{{range .List}}{{.}}{{"\n"}}{{end}}\n')
     assert Template(pattern).render(VALUE) == "x\t1\n2\n\n"
+
+
+def test_cells_hold_nothing_that_a_terminal_would_obey() -> None:
+    drawn = table(["NAME", "X"], [["\x1b[31mred\x07\u202e", "\udcff\ud800"], ["two\nlines", "ü"]])
+    assert drawn == "NAME         X\n\ufffd[31mred\ufffd\ufffd   \ufffd\ufffd\ntwo\ufffdlines    ü"
