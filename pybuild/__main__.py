@@ -44,17 +44,19 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names in images are bytes, and leave as they came
         sys.stdout.reconfigure(errors="surrogateescape")
     words = sys.argv[1:]
-    listed = chosen(route(words))
-    if listed is not None and "--help" not in words:
+    listed = chosen(route(words)) if "--help" not in words else None
+    if listed is not None:
         prepare(listed, sandbox=listed.sandbox and DETACHED.isdisjoint(words))
     lean("pathlib")
-    if listed is not None and listed.declared and "--help" not in words:
-        compiled.hasten(listed.target.partition(":")[0])
+    course = "" if listed is None else listed.target.partition(":")[0]
+    if listed is not None and listed.declared:
+        compiled.hasten(course)
         from pybuild.usual import run_usual
 
         if (code := run_usual(words, listed)) is not None:
             leave(code)
     lean("click")
+    compiled.hasten(course)
     from pybuild.cli import run
 
     leave(run(words))

@@ -22,6 +22,29 @@ from pybuild.wiring import Context
 if TYPE_CHECKING:
     from builder import BuildRequest, BuildResult, Lifetime
 
+COURSE = (
+    "pybuild.attesting",
+    "pybuild.cacheflags",
+    "pybuild.contexts",
+    "pybuild.epoch",
+    "pybuild.outputs",
+    "pybuild.progress",
+    "pybuild.secrets",
+    "layers.home.caches",
+    "layers.home.images",
+    "layers.home.records",
+    "layers.home.store",
+    "layers.home.turns",
+    "runner.cgroups",
+    "builder.build",
+    "builder.checks.before",
+    "builder.checks.rules",
+    "builder.contexts.statcache",
+    "builder.executing.execution",
+    "builder.executing.glance",
+    "builder.road",
+)
+"""What it loads in any case (`layers.compiled`)."""
 EPILOG = """
 \b
 Examples:
