@@ -31,7 +31,7 @@ LOOK = 0.05
 """Seconds between two looks for more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One piece of output. `stream` is stdout or stderr, `time` RFC 3339."""
 
