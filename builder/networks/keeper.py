@@ -56,6 +56,12 @@ class Keeper:
         """Stay for a while from now on."""
         self.until = time.monotonic() + LINGER
 
+    def stands(self) -> bool:
+        """Whether it is still for us to keep; if not, we end."""
+        if not locks.stands(self.held, self.path):
+            self.until = 0.0
+        return bool(self.until)
+
     def stay(self) -> None:
         """Serve until nobody has come for a while; then the bridge goes, unless somebody is on it."""
         gc.freeze()  # what others have left open is not ours to close
@@ -123,7 +129,7 @@ class Guest:
                 os.close(one)
 
     def _join(self, where: tuple[str, int, int], words: dict[str, Any]) -> bool:
-        if where != here() or not locks.stands(self.keeper.held, self.keeper.path):
+        if where != here() or not self.keeper.stands():
             return False
         wishes = tuple(Wish(**wish) for wish in words["wishes"])
         member = Member(**words | {"wishes": wishes, "hosts": Path(words["hosts"])})

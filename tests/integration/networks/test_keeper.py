@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,9 +54,9 @@ class Caller:
             os.close(netns)
 
     def ask(self) -> Asked:
-        """Begin."""
-        found = self.there(lambda: Asked.of(self.store, self.member, self.told.append))
-        assert found is not None
+        """Begin; if a slow machine has come too late, once more."""
+        while (found := self.there(lambda: Asked.of(self.store, self.member, self.told.append))) is None:
+            revive(self.place)
         self.asked.append(found)
         return found
 
@@ -92,31 +93,49 @@ def leases(place: Town) -> set[str]:
     return {path.name for path in place.pybuild.root.glob("networks/*/leases/*")}
 
 
-@pytest.fixture
-def keeper(place: Town) -> int:
-    """Who keeps the default bridge, and answers."""
+def revive(place: Town) -> None:
+    """Have somebody keep the default bridge, and answer."""
     place.pybuild(*ONCE)
-    (folder,) = place.pybuild.root.glob("networks/*/leases")
-    assert soon((folder.parent / LINE).exists)
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):  # it has just been closed
-            if descriptor.readlink() == folder / "linger":
-                return int(descriptor.parts[2])
-    raise AssertionError("nobody")
+    assert soon(lambda: [*place.pybuild.root.glob(f"networks/*/{LINE}")])
 
 
-def kill(pid: int) -> None:
-    """End it, now."""
-    os.kill(pid, signal.SIGKILL)
-    assert soon(lambda: not Path(f"/proc/{pid}").exists())
+@contextmanager
+def served(place: Town, folder: Path) -> Iterator[tuple[Caller, Asked]]:
+    """A caller whose process was wired by whoever keeps the bridge; a slow machine may come too late now and then."""
+    for _ in range(10):
+        with calling(place, folder) as caller:
+            it = caller.ask()
+            it.meet(caller.process.pid)
+            caller.there(it.wire(caller.process.pid))
+            if it.instead is None:
+                yield caller, it
+                return
+    raise AssertionError("nobody answers in time")
 
 
-def test_it_does_the_work(place: Town, keeper: int, tmp_path: Path) -> None:
-    with calling(place, tmp_path) as caller:
-        it = caller.ask()
-        it.meet(caller.process.pid)
-        it.wire(caller.process.pid)()
-        assert it.instead is None
+def kill(place: Town) -> None:
+    """End whoever keeps the bridge, now."""
+    for path in place.pybuild.root.glob("networks/*/leases/linger"):
+        for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+            if leads(descriptor, path):
+                os.kill(int(descriptor.parts[2]), signal.SIGKILL)
+        assert soon(partial(unlocked, path))
+
+
+def unlocked(path: Path) -> bool:
+    """Whether nobody holds it."""
+    return not is_locked(path)
+
+
+def leads(descriptor: Path, path: Path) -> bool:
+    """Whether it is open there."""
+    with suppress(OSError):  # it has just been closed
+        return descriptor.readlink() == path
+    return False
+
+
+def test_it_does_the_work(place: Town, tmp_path: Path) -> None:
+    with served(place, tmp_path) as (caller, it):
         assert not caller.told
         ip = caller.address().partition("/")[0]
         assert f"{ip}\tsomebody\n" in caller.hosts.read_text()
@@ -126,17 +145,14 @@ def test_it_does_the_work(place: Town, keeper: int, tmp_path: Path) -> None:
         it.leave()
         it.close()
         it.close()  # once more is well
-        assert leases(place) == {"linger"}
-        assert Path(f"/proc/{keeper}").exists()
+        assert leases(place) <= {"linger"}
 
 
-def test_a_lease_is_its_owners_alone(place: Town, keeper: int, tmp_path: Path) -> None:
+def test_a_lease_is_its_owners_alone(place: Town, tmp_path: Path) -> None:
     """It outlives who drew it, so its address is nobody else's."""
-    with calling(place, tmp_path) as caller:
-        it = caller.ask()
-        it.wire(caller.process.pid)()
+    with served(place, tmp_path) as (caller, it):
         mine = caller.address().partition("/")[0]
-        kill(keeper)
+        kill(place)
         shown = place.pybuild.text("run", "--rm", "busybox", "ip", "-4", "-o", "a", "show", "eth0").split()[3]
         assert shown != caller.address()
         assert mine in leases(place)
@@ -144,19 +160,23 @@ def test_a_lease_is_its_owners_alone(place: Town, keeper: int, tmp_path: Path) -
         assert mine not in leases(place)
 
 
-@pytest.mark.parametrize("moment", ["asked", "met", "wired"])
-def test_it_may_be_killed_at_any_moment(place: Town, keeper: int, tmp_path: Path, moment: str) -> None:
+def test_it_may_be_killed_before_its_guest_leaves(place: Town, tmp_path: Path) -> None:
+    with served(place, tmp_path) as (caller, it):
+        kill(place)
+        ip = caller.address().partition("/")[0]
+        caller.there(it.close)
+        assert ip not in leases(place)
+
+
+@pytest.mark.parametrize("moment", ["asked", "met"])
+def test_it_may_be_killed_while_it_works(place: Town, tmp_path: Path, moment: str) -> None:
     with calling(place, tmp_path) as caller:
         it = caller.ask()
-        if moment != "asked":
+        if moment == "met":
             it.meet(caller.process.pid)
-        if moment == "wired":
-            it.wire(caller.process.pid)()
-            kill(keeper)
-        else:
-            kill(keeper)
-            caller.there(it.wire(caller.process.pid))
-            assert it.instead is not None
+        kill(place)
+        caller.there(it.wire(caller.process.pid))
+        assert it.instead is not None
         ip = caller.address().partition("/")[0]
         assert caller.hosts.read_text().count(f"{ip}\tsomebody\n") == 1
         assert caller.inside.shell("ip -o link").count(": eth") == 1
@@ -165,24 +185,24 @@ def test_it_may_be_killed_at_any_moment(place: Town, keeper: int, tmp_path: Path
 
 
 @pytest.mark.parametrize("moment", ["asked", "met"])
-@pytest.mark.usefixtures("keeper")
 def test_who_hangs_up_has_nothing(place: Town, tmp_path: Path, moment: str) -> None:
-    with calling(place, tmp_path) as caller:
-        it = caller.ask()
-        assert soon(lambda: len(leases(place)) == 2)
-        if moment == "met":
-            it.meet(caller.process.pid)
-            assert soon(lambda: "eth0" in caller.inside.shell("ip -o link"))
-        it.close()
-        assert soon(lambda: leases(place) <= {"linger"})
+    def had() -> bool:
+        with calling(place, tmp_path) as caller:
+            it = caller.ask()
+            found = soon(lambda: leases(place) - {"linger"}, seconds=1)
+            if moment == "met":
+                it.meet(caller.process.pid)
+                found = soon(lambda: "eth0" in caller.inside.shell("ip -o link"), seconds=1)
+            it.close()
+            assert soon(lambda: leases(place) <= {"linger"})
+            return found
+
+    assert soon(had), "nobody answers in time"
 
 
-@pytest.mark.usefixtures("keeper")
 def test_what_a_killed_one_has_left_goes_with_the_bridge(place: Town, tmp_path: Path) -> None:
-    with calling(place, tmp_path) as caller:
-        it = caller.ask()
-        it.wire(caller.process.pid)()
-        assert len(leases(place)) == 2
+    with served(place, tmp_path) as (_, it):
+        assert leases(place) - {"linger"}
         it.line.close()
         for one in it.held:
             os.close(one)
@@ -191,11 +211,10 @@ def test_what_a_killed_one_has_left_goes_with_the_bridge(place: Town, tmp_path: 
     assert soon(lambda: not place.tables() and not place.interfaces())
 
 
-@pytest.mark.usefixtures("keeper")
 def test_another_program_is_not_served(place: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with calling(place, tmp_path) as caller:
-        elsewhere = Asked.of(caller.store, caller.member, caller.told.append)  # not on the machine
-        assert elsewhere is not None
+        while (elsewhere := Asked.of(caller.store, caller.member, caller.told.append)) is None:  # not on the machine
+            revive(place)
         assert elsewhere.line.recv(1) == b""
         elsewhere.close()
         monkeypatch.setattr(asked, "PROGRAM", ("/another", 1))
@@ -207,26 +226,23 @@ def test_another_program_is_not_served(place: Town, tmp_path: Path, monkeypatch:
         assert leases(place) <= {"linger"}
 
 
-@pytest.mark.usefixtures("keeper")
 def test_nonsense_ends_nothing(place: Town, tmp_path: Path) -> None:
+    revive(place)
     (folder,) = (path.parent for path in place.pybuild.root.glob("networks/*/config.json"))
     for said in ((b"leave",), (b"names",), (b"",), (b"wire",), (b"\xff" * 100,), (b"i\1\0\0\0",)):
-        line = Socket.calling(folder, LINE, 60.0)
-        assert line is not None
+        while (line := Socket.calling(folder, LINE, 60.0)) is None:
+            revive(place)
         with line:
             for one in said:
                 line.send(one)
             assert line.recv(1) == b""
-    with calling(place, tmp_path) as caller:
-        it = caller.ask()
-        it.wire(caller.process.pid)()
-        assert it.instead is None
+    with served(place, tmp_path) as (_, it):
         it.close()
 
 
-@pytest.mark.usefixtures("keeper")
 def test_eight_at_once_have_eight_addresses(place: Town, tmp_path: Path) -> None:
     """Each stays until all eight are there, however long a busy machine takes to start them."""
+    revive(place)
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     meeting.chmod(0o777)
@@ -241,9 +257,9 @@ def test_eight_at_once_have_eight_addresses(place: Town, tmp_path: Path) -> None
     assert leases(place) <= {"linger"}
 
 
-@pytest.mark.usefixtures("keeper")
 def test_a_container_goes_through_its_life(place: Town) -> None:
     """Whom it asked is long gone when it is started again, or ends."""
+    revive(place)
     place.pybuild("network", "create", "other")
     place.pybuild("run", "-d", "--name", "lives", "busybox", "sleep", "1000")
     place.pybuild("network", "connect", "other", "lives")
@@ -254,10 +270,13 @@ def test_a_container_goes_through_its_life(place: Town) -> None:
     assert leases(place) <= {"linger"}
 
 
-@pytest.mark.usefixtures("keeper")
 def test_only_its_owner_may_ask(place: Town) -> None:
-    (line,) = place.pybuild.root.glob(f"networks/*/{LINE}")
-    assert line.stat().st_mode & 0o077 == 0
+    modes: list[int] = []
+    while not modes:
+        revive(place)
+        with suppress(FileNotFoundError):  # it has just gone
+            modes = [path.stat().st_mode for path in place.pybuild.root.glob(f"networks/*/{LINE}")]
+    assert modes[0] & 0o077 == 0
 
 
 def test_names_are_told_to_those_who_are_there(place: Town) -> None:
@@ -274,8 +293,8 @@ def test_names_are_told_to_those_who_are_there(place: Town) -> None:
     place.pybuild("network", "rm", "club")
 
 
-@pytest.mark.usefixtures("keeper")
 def test_what_does_not_begin_has_left(place: Town) -> None:
+    revive(place)
     place.pybuild("run", "--rm", "busybox", "no-such-program", code=127)
     assert leases(place) <= {"linger"}
     place.pybuild("run", "--rm", "--ip", "172.17.0.9", "busybox", "true", code=125)
