@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from layers.quick import replace
 from pybuild.addressing import resolve, source
 
 if TYPE_CHECKING:
-    from layers import Descriptor, Index, Platform, Reference
+    from layers import Descriptor, Digest, Image, Index, Platform, Reference
     from pybuild.wiring import Context
 
 
@@ -75,6 +76,25 @@ def entries(context: Context, image: str, platform: Platform | None, *, every: b
         error.add_note("'pybuild pull --all-platforms' fetches all of them")
         raise error
     return list(chosen)
+
+
+def members(context: Context, target: Descriptor) -> list[Image]:
+    """The images that are here of what a name points to; none of an artifact."""
+    from layers import BlobMissing, Index
+    from layers.oci import mediatypes
+
+    images = context.store.images
+    if target.media_type not in mediatypes.INDEXES:
+        try:
+            return [images.get(str(target.digest))]
+        except BlobMissing:
+            return []
+    found: dict[Digest, Image] = {}
+    for entry in Index.parse(context.store.blobs.read(target.digest), target.media_type).manifests:
+        with suppress(BlobMissing):
+            image = images.get(str(entry.digest))
+            found.setdefault(image.id, image)
+    return list(found.values())
 
 
 def only(index: Index, platform: Platform | None) -> Descriptor:

@@ -26,6 +26,7 @@ NONE = "<none>"
 
 @click.command(
     epilog="\b\nExamples:\n  pybuild images\n  pybuild images -q --filter dangling=true\n"
+    "  pybuild images --tree debian\n"
     "  pybuild images --format '{{.Repository}}:{{.Tag}} {{.Size}}' 'debian*'"
 )
 @click.argument("name", required=False)
@@ -36,6 +37,7 @@ NONE = "<none>"
 @click.option(
     "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, reference, label, before, since"
 )
+@click.option("--tree", is_flag=True, help="Images of an index below its name, with what they take.")
 @click.option("--format", "template", metavar="TEMPLATE", help="A Go template, 'table TEMPLATE' or json.")
 @click.pass_obj
 def images(
@@ -46,9 +48,19 @@ def images(
     no_trunc: bool,
     digests: bool,
     filters: Sequence[str],
+    tree: bool,
     template: str | None,
 ) -> None:
     """List images, the newest first. NAME shows only images of that name."""
+    if tree:
+        from pybuild.formats.table import table
+        from pybuild.imagetree import HEADS
+        from pybuild.imagetree import rows as branches
+
+        if quiet or no_trunc or digests or filters or template:
+            raise click.UsageError("--tree is a picture of its own: leave the other options out")
+        click.echo(table(HEADS, branches(context, name)))
+        return
     rules = wanted.parse(filters, FILTERS)
     rows = list(_rows(context, rules, name, short=not no_trunc))
     if quiet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,7 @@ import click
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
-    from layers import Descriptor, Image, Platform, Reference
+    from layers import Image, Platform, Reference
 
 
 class InUse(click.ClickException):
@@ -68,6 +67,8 @@ def remove(context: Context, name: str, *, force: bool) -> None:
 
     A name takes along every image that it alone leads to: of an index those of all platforms.
     """
+    from pybuild.lists import members
+
     images = context.store.images
     reference = parsed(name)
     if reference is not None and (target := dict(images.names()).get(reference)) is not None:
@@ -93,6 +94,8 @@ def thin(context: Context, name: str, platforms: Sequence[Platform], *, force: b
 
     Raises InUse, PlatformMissing and what `remove` raises.
     """
+    from pybuild.lists import members
+
     images = context.store.images
     found = [images.get(name, platform) for platform in platforms]
     target = found[0].target
@@ -110,25 +113,6 @@ def thin(context: Context, name: str, platforms: Sequence[Platform], *, force: b
         images.drop(image.manifest.descriptor.digest)
         context.note("delete", str(image.id))
         click.echo(f"Deleted: {image.id} ({image.config.platform})")
-
-
-def members(context: Context, target: Descriptor) -> list[Image]:
-    """The images that are here of what a name points to; none of an artifact."""
-    from layers import BlobMissing, Index
-    from layers.oci.mediatypes import INDEXES
-
-    images = context.store.images
-    if target.media_type not in INDEXES:
-        try:
-            return [images.get(str(target.digest))]
-        except BlobMissing:
-            return []
-    found: dict[object, Image] = {}
-    for entry in Index.parse(context.store.blobs.read(target.digest), target.media_type).manifests:
-        with suppress(BlobMissing):
-            image = images.get(str(entry.digest))
-            found.setdefault(image.id, image)
-    return list(found.values())
 
 
 def held(context: Context, image: Image, going: Reference) -> bool:

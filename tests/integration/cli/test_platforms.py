@@ -191,3 +191,16 @@ def test_rmi_of_one_platform(pybuild: Pybuild) -> None:
 def test_a_list_of_foreign_platforms_can_be_removed_by_name(pybuild: Pybuild) -> None:
     pybuild("rmi", "--platform", str(HOST), "many:1")
     assert pybuild.text("rmi", "many:1").startswith("Untagged: many:1\nDeleted: ")
+
+
+def test_the_tree_of_images(pybuild: Pybuild) -> None:
+    pybuild("tag", "lone:1", "lone:2")
+    lines = [line.split() for line in pybuild.text("images", "--tree").splitlines()]
+    assert lines[0][0] == "IMAGE" and lines[1] == ["lone:1"] and lines[2][0] == "lone:2"
+    assert [line[:2] for line in lines[3:]] == [
+        ["many:1", lines[3][1]],
+        ["├─", str(OTHER)],
+        ["└─", str(HOST)],
+    ]
+    assert len(pybuild.text("images", "--tree", "lone").splitlines()) == 3
+    assert "leave the other options out" in pybuild("images", "--tree", "-q", code=2).stderr
