@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,8 +23,23 @@ if TYPE_CHECKING:
 @click.option("-a", "--all-tags", is_flag=True, help="Every tag of the repository.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the reference.")
 @click.option("--platform", metavar="PLATFORM", help="Only this image of an index.")
+@click.option("--all", "every", is_flag=True, hidden=True)  # buildah's: what is here of an index always goes
+@click.option("--digestfile", metavar="FILE", help="Write the digest of what was pushed there.")
 @click.option(
-    "--compression", type=click.Choice(["gzip", "zstd", "uncompressed"]), default="gzip", help="Of layers built here."
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["oci", "docker", "v2s2"]),
+    help="Media types; another digest comes of it.",
+)
+@click.option("--remove-signatures", is_flag=True, hidden=True)  # none are ever sent
+@click.option("--disable-content-trust", is_flag=True, hidden=True)
+@click.option(
+    "--compression",
+    "--compression-format",
+    type=click.Choice(["gzip", "zstd", "uncompressed"]),
+    default="gzip",
+    help="Of layers built here.",
 )
 @click.option("--compression-level", type=int, metavar="LEVEL")
 @connection
@@ -35,6 +51,11 @@ def push(
     all_tags: bool,
     quiet: bool,
     platform: str | None,
+    every: bool,
+    digestfile: str | None,
+    kind: str | None,
+    remove_signatures: bool,
+    disable_content_trust: bool,
     compression: str,
     compression_level: int | None,
 ) -> None:
@@ -43,18 +64,23 @@ def push(
     from layers.oci.address import Address, Kind
     from pybuild.copying import Form, copy
 
-    if all_tags and destination:
-        raise click.UsageError("--all-tags sends each tag to where its name says: it takes no DESTINATION")
+    if all_tags and (destination or digestfile):
+        raise click.UsageError(
+            "--all-tags sends each tag to where its name says: it takes no DESTINATION, no --digestfile"
+        )
     names = tags(context.store, image) if all_tags else ()
     ways = [(str(name), Address(Kind.REGISTRY, "", str(name))) for name in names]
     if not all_tags:
         ways = [(image, Address.parse(destination or image, bare=Kind.REGISTRY))]
     codec = "none" if compression == "uncompressed" else compression
-    form = Form(codec, compression_level, raw_only=True)
+    kind = "docker" if kind == "v2s2" else kind
+    if kind == "docker" and codec == "zstd":
+        raise click.UsageError("docker's format knows no zstd: choose --format oci, or --compression gzip")
+    form = Form(codec, compression_level, kind, raw_only=True)
     for name, where in ways:
         if not quiet and where.kind is Kind.REGISTRY:
             click.echo(f"The push refers to repository [{where.reference.repository}]")
-        every = platform is None and complete(context.store, name)
+        whole = platform is None and complete(context.store, name)
         with bars(context.settings.color, quiet=quiet, verb="pushed") as progress:
             sent = copy(
                 context,
@@ -62,9 +88,11 @@ def push(
                 where,
                 form=form,
                 platform=Platform.parse(platform) if platform else None,
-                every=every,
+                every=whole,
                 progress=progress,
             ).image
+        if digestfile is not None:
+            Path(digestfile).write_text(str(sent.digest), encoding="ascii")
         if where.kind is Kind.REGISTRY:
             context.note("push", where.reference.familiar)
         if quiet:

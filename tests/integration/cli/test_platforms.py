@@ -119,6 +119,17 @@ def test_pull_of_all_tags(pybuild: Pybuild, own_registry: RegistryServer, tmp_pa
     assert "not" in other("pull", "-a", own_registry.reference("none"), code=1).stderr
 
 
+def test_push_in_another_form(pybuild: Pybuild, own_registry: RegistryServer, tmp_path: Path) -> None:
+    name = own_registry.reference("form:1")
+    pybuild("push", "-q", "--format", "docker", "--digestfile", tmp_path / "digest", "lone:1", name)
+    assert (tmp_path / "digest").read_text() == pybuild.text("digest", f"docker://{name}")
+    manifest = json.loads(pybuild.text("inspect", "--raw", f"docker://{name}"))
+    assert manifest["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert manifest["layers"][0]["mediaType"] == "application/vnd.docker.image.rootfs.diff.tar.gzip"
+    zstd = ("--format", "docker", "--compression-format", "zstd")
+    assert "knows no zstd" in pybuild("push", *zstd, "lone:1", name, code=2).stderr
+
+
 def test_imagetools(pybuild: Pybuild, own_registry: RegistryServer, registry: RegistryServer) -> None:
     """docker buildx imagetools: lists are made at the registry, of what lies there or at another one."""
     tools = ("buildx", "imagetools")
