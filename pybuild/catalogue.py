@@ -183,6 +183,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "prune": "builder prune",
         "du": "builder du",
         "imagetools": "imagetools",
+        "version": "version",
     },
 }
 """Docker's nouns, understood but not shown: `image ls` is `images`."""
@@ -208,7 +209,7 @@ def start(words: Sequence[str]) -> int:
 
 
 def route(words: Sequence[str]) -> list[str]:
-    """The command line with its command spelt out.
+    """The command line with its command spelt out; `help COMMAND` is `COMMAND --help`, a lone `-v` `--version`.
 
     The first word that is no global option decides: a command stays; an option, `-`, an existing path or a URL is what
     `build` takes; anything else stays too, to be answered with a suggestion.
@@ -217,6 +218,10 @@ def route(words: Sequence[str]) -> list[str]:
     if at >= len(words):
         return list(words)
     word = words[at]
+    if words == ["-v"]:
+        return ["--version"]
+    if word == "help" and not os.path.exists(word):
+        return [*words[:at], *route(words[at + 1 :]), "--help"]
     if word in SYNONYMS:
         return [*words[:at], *SYNONYMS[word].split(), *words[at + 1 :]]
     if word in COMMANDS or word in NOUNS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ def login(
     """Check a username and password with SERVER and remember them for push and pull."""
     from pybuild.transfers import client, host_of
     from registry.credentials import Credentials
+    from registry.errors import Unauthorized
 
     host = host_of(server)
     known = Credentials(authfile=Path(authfile) if authfile else None)
@@ -50,6 +52,13 @@ def login(
         if not username:
             raise click.UsageError("--password-stdin needs --username")
         password = sys.stdin.readline().rstrip("\r\n")
+    if username is None and password is None and (kept := known.find(host)) is not None:
+        click.echo(f"Authenticating with existing credentials... [Username: {kept.username}]")
+        with suppress(Unauthorized):
+            client(context, authfile=authfile, tls_verify=tls_verify).check(host)
+            click.echo("Login Succeeded")
+            return
+        click.echo("they are not taken any more", err=True)
     username = username or click.prompt("Username", err=True)
     password = password or click.prompt("Password", hide_input=True, err=True)
     client(context, creds=f"{username}:{password}", tls_verify=tls_verify).check(host)

@@ -104,6 +104,7 @@ def test_login_push_pull_logout(shared_pybuild: Pybuild, image: str, tmp_path: P
         other = Pybuild(tmp_path / "other", {"DOCKER_CONFIG": str(tmp_path / "config")})
         other("pull", "-q", reference)
         assert command.text("login", "--get-login", server.host) == "ada"
+        assert command.text("login", server.host).splitlines()[-1] == "Login Succeeded"
         place = f"docker://{reference}"
         anonymous = command("digest", "--no-creds", place, code=1).stderr
         assert "login" in anonymous
