@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from pybuild.transfers import both_ends
 from pybuild.wiring import Context
 
 if TYPE_CHECKING:
+    from layers.oci.address import Address
     from registry.session import Client
 
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  pybuild sync --src docker --dest dir registry.example.org/busybox /media/usb\n"
     "  pybuild sync --src dir --dest docker /media/usb localhost:5000/mirror\n"
     "  pybuild sync --src docker --dest docker --scoped --include '^v1\\.' example.org/team/ localhost:5000\n\n"
+    "\b\nSRC of --src yaml is skopeo's file: HOST: {images: {NAME: [TAG, ...]}, images-by-tag-regex: {NAME: REGEX},\n"
+    "credentials: {username: NAME, password: WORD}, tls-verify: BOOL, cert-dir: DIR}.\n\n"
     "\b\nSRC in a registry is a repository (all its tags), a reference, or HOST/ or HOST/PREFIX/ for every repository\n"
     "below. A tag alone is what --include and --exclude look at."
 )
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="DST")
-@click.option("-s", "--src", "origin", type=click.Choice(["docker", "dir"]), required=True, help="What SRC is.")
+@click.option("-s", "--src", "origin", type=click.Choice(["docker", "dir", "yaml"]), required=True, help="What SRC is.")
 @click.option("-d", "--dest", "target", type=click.Choice(["docker", "dir"]), required=True, help="What DST is.")
 @click.option("-a", "--all", "every", is_flag=True, help="Every image of an index, and the index itself.")
 @click.option("--scoped", is_flag=True, help="Keep whole names, with host and path, below DST.")
@@ -70,7 +73,11 @@ def sync(
         raise click.UsageError("--preserve-digests excludes --format")
     if origin == target == "dir":
         raise click.UsageError("directories are copied by 'cp -r'; one side of a sync is a registry")
-    found = directories(Path(source)) if origin == "dir" else images(context, source, source_client)
+    clients: dict[str, Client | None] = {}
+    if origin == "yaml":
+        found = named(context, Path(source), clients, source_client)
+    else:
+        found = directories(Path(source)) if origin == "dir" else images(context, source, source_client)
     try:
         chosen = filtered(found, include, exclude)
         planned = ways(chosen, source, Kind(target), destination, scoped=scoped)
@@ -90,7 +97,7 @@ def sync(
                 way.destination,
                 form=Form(kind="docker" if kind == "v2s2" else kind, preserve=preserve_digests),
                 every=every,
-                source_client=source_client,
+                source_client=clients.get(way.origin.reference.host, source_client) if clients else source_client,
                 target_client=target_client,
             )
         except (LayerError, RegistryError, OSError) as error:
@@ -104,3 +111,12 @@ def sync(
     if failed:
         tell(f"error: {failed} of {len(planned)} images were not copied")
     return int(failed > 0)
+
+
+def named(context: Context, file: Path, clients: dict[str, Client | None], usual: Client | None) -> Iterator[Address]:
+    """The images that a file names; what speaks to each registry is put into `clients`."""
+    from pybuild.syncfile import hosts
+
+    for host in hosts(file):
+        clients[host.name] = host.client(context, usual)
+        yield from host.addresses(context, clients[host.name])

@@ -7,6 +7,7 @@ import pytest
 
 from layers import Store
 from tests.support.command import Pybuild
+from tests.support.registry import RegistryServer
 from tests.support.stored import new_image, new_layer, tar_of
 
 
@@ -75,3 +76,26 @@ def test_digest_of_a_file(pybuild: Pybuild, tmp_path: Path) -> None:
     (tmp_path / "old").write_text('{"schemaVersion": 1}')
     assert "no manifest or index of schema 2" in pybuild("manifest-digest", tmp_path / "old", code=1).stderr
     assert "name the REF" in pybuild("digest", code=2).stderr
+
+
+def test_sync_of_a_file(pybuild: Pybuild, own_registry: RegistryServer, tmp_path: Path) -> None:
+    for tag in ("1", "2", "3"):
+        for name in ("app", "other"):
+            pybuild("push", "-q", "app:1", own_registry.reference(f"{name}:{tag}"))
+    digest = pybuild.text("digest", f"docker://{own_registry.reference('app:1')}")
+    file = tmp_path / "sync.yaml"
+    file.write_text(
+        json.dumps(
+            {
+                own_registry.host: {
+                    "images": {"app": ["1", digest]},
+                    "images-by-tag-regex": {"other": "^[23]$"},
+                    "tls-verify": False,
+                }
+            }
+        )
+    )
+    told = pybuild.text("sync", "--src", "yaml", "--dest", "dir", file, tmp_path / "usb").splitlines()
+    assert {line.split()[0] for line in told} == {digest}
+    wanted = {"app:1", f"app@{digest}", "other:2", "other:3"}
+    assert {path.name for path in (tmp_path / "usb").iterdir()} == wanted

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 from layers import BlobMissing, ReferenceInvalid
 from layers.oci.address import Address, Kind
+from pybuild import syncfile
 from pybuild.copying import Form
 from pybuild.settings import Settings
 from pybuild.syncing import Colliding, directories, filtered, images, ways
@@ -111,3 +113,40 @@ def test_a_repository_without_tags_is_passed_over_in_a_whole_registry(tmp_path: 
         assert list(images(context, f"{host}/", None)) == []
         with pytest.raises(NotFound):
             list(images(context, f"{host}/gone", None))
+
+
+def test_a_file_of_registries(tmp_path: Path) -> None:
+    file = tmp_path / "sync.yaml"
+    file.write_text(
+        "registry.test:\n"
+        "  images: {busybox: [], app: [1.0, '2']}\n"
+        "  images-by-tag-regex: {nginx: '^1[.]13'}\n"
+        "  credentials: {username: ada, password: secret}\n"
+        "  tls-verify: false\n"
+        "  cert-dir: /certs\n"
+        "other.test: {images: {a/b: null}, tls-verify: true}\n"
+    )
+    one, other = syncfile.hosts(file)
+    assert (one.name, dict(one.images)) == ("registry.test", {"busybox": (), "app": ("1.0", "2")})
+    assert one.patterns["nginx"].search("1.13.1") and not one.patterns["nginx"].search("1x13")
+    assert one.options == {"creds": "ada:secret", "tls_verify": False, "cert_dir": "/certs"}
+    assert (dict(other.images), other.options) == ({"a/b": ()}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[", "is not YAML"),
+        ("a", "it is no mapping"),
+        ("h: 1", "h is no mapping"),
+        ("h: {imagez: {}}", "'imagez', which is not known"),
+        ("h: {images: [a]}", "h: images is no mapping"),
+        ("h: {images-by-tag-regex: {a: '('}}", "is no regular expression"),
+        ("h: {images-by-semver: {a: '>1'}}", "write images-by-tag-regex"),
+        ("h: {credentials: {username: a}}", "a username and a password"),
+    ],
+)
+def test_files_that_make_no_sense(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(click.UsageError, match=why):
+        syncfile.hosts(tmp_path / "x")
