@@ -15,7 +15,7 @@ import errno
 import marshal
 import os
 import sys
-from _frozen_importlib import ModuleSpec, module_from_spec  # importlib's, which is loaded already
+from _frozen_importlib import ModuleSpec  # importlib.machinery's, which is loaded already
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader, cache_from_source
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -35,6 +35,7 @@ PLACE = cache_from_source(f"{ROOT}/layers/ours.py").removesuffix(".pyc") + ".bun
 LIBRARY = os.path.dirname(os.__file__)
 HEAD = b"%b %b %b 3\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
 """How the file begins: which Python understands it, for which trees it is (code knows its files), its format."""
+Module = type(sys)
 LENGTH = 8
 """Bytes of the number that follows: how long the table is, after which the code begins."""
 
@@ -100,7 +101,12 @@ class Bundle:
             parent, _, own = name.rpartition(".")
             if spec is None or (parent and parent not in here):
                 continue
-            here[name] = module = module_from_spec(spec)
+            here[name] = module = Module(name)
+            known = module.__dict__  # what import makes of a specification, without asking for what it cannot be
+            known |= {"__spec__": spec, "__loader__": spec.loader, "__package__": spec.parent}
+            known |= {"__file__": spec.origin, "__cached__": spec.cached}
+            if spec.submodule_search_locations is not None:
+                known["__path__"] = spec.submodule_search_locations
             try:
                 exec(code, module.__dict__)
             except BaseException:

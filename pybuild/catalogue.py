@@ -8,7 +8,10 @@ click is imported, because `__main__` must know early whether the command needs 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 STORELESS = frozenset({"parse", "check", "tags", "digest", "delete", "catalog", "login", "logout"})
 """Commands that put nothing into the store and take nothing out of it: anybody may, with the rights that they have."""

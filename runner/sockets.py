@@ -19,22 +19,14 @@ from _socket import (
     socket,
     socketpair,
 )
-from contextlib import contextmanager, suppress
+
+from runner.suppress import suppress
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import Self
-
-
-@contextmanager
-def _by_descriptor(folder: Path | str) -> Iterator[str]:
-    held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{held}"
-    finally:
-        os.close(held)
 
 
 class Socket(socket):
@@ -62,30 +54,37 @@ class Socket(socket):
         with suppress(FileNotFoundError):
             os.unlink(folder / name)
         line = cls.new()
+        place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with _by_descriptor(folder) as place:
-                line.bind(f"{place}/{name}")
+            line.bind(f"/proc/self/fd/{place}/{name}")
             line.listen(64)
             line.setblocking(False)
         except BaseException:
             line.close()
             raise
+        finally:
+            os.close(place)
         return line
 
     @classmethod
     def calling(cls, folder: Path | str, name: str, patience: float) -> Self | None:
         """One that is connected to who listens there, and waits so many seconds for answers; None if nobody does."""
+        try:
+            place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
         line = cls.new()
         try:
             line.settimeout(patience)
-            with _by_descriptor(folder) as place:
-                line.connect(f"{place}/{name}")
+            line.connect(f"/proc/self/fd/{place}/{name}")
         except (FileNotFoundError, ConnectionRefusedError):
             line.close()
             return None
         except BaseException:
             line.close()
             raise
+        finally:
+            os.close(place)
         return line
 
     def __enter__(self) -> Self:
