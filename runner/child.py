@@ -16,7 +16,7 @@ import struct
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 
 from runner.covers import STRICT
-from runner.job import FIRST_BIND, FIRST_JOIN, REFUSED, ROOT, START, STATUS, STDIN, Job, Seed
+from runner.job import FIRST_BIND, FIRST_JOIN, REFUSED, ROOT, START, STATUS, STDIN, WIRED, Job, Seed
 from runner.linux import (
     CLONE_NEWCGROUP,
     CLONE_NEWNET,
@@ -76,6 +76,7 @@ class Child:
         self.at = "start"
         self.status = descriptors[STATUS]
         self.walls: Walls | None = None
+        self.wired = False
 
     def live(self) -> "NoReturn":
         """Become the command, or tell why not and die. Nothing may leave this function."""
@@ -135,7 +136,7 @@ class Child:
         close_from(TOLD + 1 if told >= 0 else KEPT + 1)
         os.umask(0o022)
         self._limit()
-        if job.until_wired:
+        if job.until_wired and not self.wired:
             self._wait_for_network()
         self._give_up_rights()
         self.at = "exec"
@@ -183,6 +184,9 @@ class Child:
         self.at = "job"
         orders = socket(AF_UNIX, SOCK_SEQPACKET, 0, os.dup(self.status))
         message, extra, _, _ = orders.recvmsg(16, CMSG_SPACE(4 * MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
+        if message == WIRED:
+            self.wired = True
+            message, extra, _, _ = orders.recvmsg(16, CMSG_SPACE(4 * MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
         orders.close()
         if not message:
             os._exit(0)
@@ -193,7 +197,7 @@ class Child:
     def _wait_for_network(self) -> None:
         """Which others were making while we built; there is none if the other end closes."""
         self.at = "network"
-        if not os.read(self.status, 1):
+        if os.read(self.status, len(WIRED)) != WIRED:
             os._exit(0)
 
     def _loopback(self) -> None:

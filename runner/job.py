@@ -21,6 +21,8 @@ STDIN, STDOUT, STDERR, ROOT, FIRST_BIND = range(5)
 START, ENTER, MAP = "start", "enter", "map"
 REFUSED = "refused"
 """What a child tells instead of the step that broke when all was well but for its program; then its exit code, why."""
+WIRED = b"wired"
+"""A message to a child, before its job or after it: its network is there."""
 HUSH = b"hush"
 """A message instead of a seed: whoever listens to the spawner's stderr is to be let go."""
 LITTER = b"litter:"

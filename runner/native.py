@@ -72,7 +72,7 @@ class Native:
             undo.callback(self.spares.remove, spare.cgroup)
             unused = undo.enter_context(ExitStack())
             unused.callback(spare.sown.drop)
-            if wire is not None and (pid := spare.sown.met()):
+            if wire is not None and (pid := spare.sown.met()[0]):
                 wire = _begun(wire(pid))
             try:
                 mapping = self.owners.mapping(sandbox.userns)
@@ -114,8 +114,11 @@ class Native:
         self.owners.ask(sandbox.userns)
         self.spares.prepare(Kind.of(sandbox), 1)
 
-    def met(self) -> int:
-        """The number of the process that is expected, if it has been made by now, else 0."""
+    def met(self) -> tuple[int, int]:
+        """Of the process that is expected: its number, if it has been made by now, else 0; and a socket.
+
+        Whoever wires it says `runner.job.WIRED` there when that is done; else `start` does, a little later.
+        """
         return self.spares.met()
 
     def exec_in(

@@ -35,9 +35,9 @@ class Socket(socket):
     __slots__ = ()
 
     @classmethod
-    def new(cls) -> Self:
-        """One that is not connected yet."""
-        return cls(AF_UNIX, SOCK_SEQPACKET)
+    def new(cls, descriptor: int = -1) -> Self:
+        """One that is not connected yet; or that of a descriptor, which is its own from now on."""
+        return cls(AF_UNIX, SOCK_SEQPACKET, 0, descriptor) if descriptor >= 0 else cls(AF_UNIX, SOCK_SEQPACKET)
 
     @classmethod
     def pair(cls) -> tuple[Self, Self]:

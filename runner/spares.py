@@ -116,10 +116,10 @@ class Spares:
             with suppress(OSError):  # the next start of pybuild tries again (`runner.sweep`)
                 cgroup.remove()
 
-    def met(self) -> int:
-        """The number of the only one that waits, if it has been made by now, else 0."""
+    def met(self) -> tuple[int, int]:
+        """Of the only one that waits: its number, if it has been made by now, else 0; and where to say WIRED."""
         with self._turn:
-            return self.waiting[0].sown.met() if len(self.waiting) == 1 else 0
+            return self.waiting[0].sown.met() if len(self.waiting) == 1 else (0, -1)
 
     def remove(self, cgroup: Cgroup) -> None:
         """Take groups away: later while more is expected, for the kernel makes whoever does it wait."""

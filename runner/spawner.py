@@ -12,7 +12,7 @@ from pathlib import Path
 
 from layers.quick import dataclass, field
 from runner.errors import SandboxBroken, SandboxUnavailable
-from runner.job import HUSH, LITTER, MAP, REFUSED, Job, Seed
+from runner.job import HUSH, LITTER, MAP, REFUSED, WIRED, Job, Seed
 from runner.launch import Launched, launch
 from runner.sockets import Socket
 
@@ -54,9 +54,9 @@ class Sown:
     """0 until it has told of its birth."""
     _pidfd: int = -1
 
-    def met(self) -> int:
-        """Its number, if its namespaces are there by now, else 0."""
-        return self._born(wait=False)
+    def met(self) -> tuple[int, int]:
+        """Its number, if its namespaces are there by now, else 0; and where to say WIRED, for who wires it."""
+        return self._born(wait=False), self._status.fileno()
 
     def grow(
         self,
@@ -91,7 +91,7 @@ class Sown:
             if finish is not None:
                 finish()
                 with suppress(BrokenPipeError, ConnectionResetError):
-                    status.send(b"w")
+                    status.send(WIRED)  # once more, perhaps: whoever has done it may have said so
             pid = self._born(wait=True)
             master, refused = None, ""
             while told := _told(status):

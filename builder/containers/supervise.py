@@ -75,13 +75,14 @@ def supervise(
                 expect(runtime, settings, ids, store.root)
             if (asked := ask(store, container, warn)) is not None:
                 stack.callback(asked.close)
+                asked.meet(*runtime.met())
             footing = runtime.settle(ids, store.root)
             attached = store.snapshots.attach(
                 settings.chain, container.folder, ids=footing.mapping, volatile=settings.remove
             )
             work = stack.enter_context(attached)
             if asked is not None:
-                asked.meet(runtime.met())
+                asked.meet(*runtime.met())
             supervisor = Supervisor(store, runtime, container, work, footing, foreground, started, warn, asked)
             stack.callback(supervisor.close)
             state = supervisor.live()

@@ -2,8 +2,9 @@
 
 That process has everything loaded that this takes, and does it on another processor while we get on with the
 container. The two speak in packets (SOCK_SEQPACKET) of `marshal`, for they are the same program of the same user: a
-request, for an address; WIRE, with a network namespace; NAMES, when /etc/hosts is there, which is answered with the
-lease; and LEAVE, which is answered. Who gets no answer does the work itself (`builder.networks.joining`).
+request, for an address; WIRE, with a network namespace and who waits for it; NAMES, when /etc/hosts is there, which
+is answered with the lease; and LEAVE, which is answered. Who gets no answer does the work itself, as if nobody were
+there (`builder.networks.joining`).
 """
 
 from __future__ import annotations
@@ -69,14 +70,14 @@ class Asked:
                     return None if line is None else cls(line, store, member, warn)
         return None
 
-    def meet(self, pid: int) -> None:
-        """Have the process, if there is one, given its interface."""
+    def meet(self, pid: int, word: int = -1) -> None:
+        """Have the process, if there is one, given its interface; and be told on a socket when it has its names."""
         if pid and not self._pid:
             self._pid = pid
             with suppress(OSError):
                 netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
                 try:
-                    self.line.send_with(WIRE, [netns])
+                    self.line.send_with(WIRE, [netns, word] if word >= 0 else [netns])
                 finally:
                     os.close(netns)
 

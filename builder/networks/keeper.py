@@ -20,6 +20,7 @@ from builder.networks.asked import LARGEST, LEAVE, LINE, NAMES, WIRE, here
 from builder.networks.joining import Joining, leave
 from builder.networks.wish import Member, Wish
 from layers.disk import locks
+from runner.job import WIRED
 from runner.net import bridge
 from runner.sockets import Socket
 
@@ -107,14 +108,16 @@ class Guest:
         self.seat: Seat | None = None
         self.end = ""
         """Its interface, once that was handed over."""
+        self.waits: Socket | None = None
+        """Who goes on when all is there."""
 
     def hear(self) -> bool:
         """Do what it asks for next; whether it may ask for more."""
-        message, given = self.line.receive_with(LARGEST, 1)
+        message, given = self.line.receive_with(LARGEST, 2)
         try:
             self.keeper.wait()
             if message == WIRE and given and self.seat is not None:
-                self._wire(self.seat, given[0])
+                self._wire(self.seat, *given)
             elif message == NAMES and self.seat is not None and self.seat.made:
                 self._name(self.seat)
             elif message == LEAVE and self.seat is not None and self.end:
@@ -136,11 +139,13 @@ class Guest:
         self.seat = Seat(self.keeper.book, member)
         return [one.id for one in self.seat.networks] == [self.keeper.network.id]
 
-    def _wire(self, seat: Seat, netns: int) -> None:
+    def _wire(self, seat: Seat, netns: int, word: int = -1) -> None:
         seat.ready()
         with leases.alone():
             self._there()
             seat.plug(netns)
+        if word >= 0:
+            self.waits = Socket.new(os.dup(word))
 
     def _name(self, seat: Seat) -> None:
         """All is ready: hand it over."""
@@ -151,6 +156,9 @@ class Guest:
             self.line.send_with(marshal.dumps((lease.outer, seat.told)), [held])
         self.end = lease.outer
         seat.forget()
+        if self.waits is not None:
+            with self.waits as waits, suppress(OSError):  # it has gone, or whoever asked says so
+                waits.send(WIRED)
 
     def _leave(self, seat: Seat) -> None:
         with leases.alone():
@@ -168,6 +176,8 @@ class Guest:
     def close(self) -> None:
         """It has gone; what it has, it keeps."""
         self.line.close()
+        if self.waits is not None:
+            self.waits.close()
         if self.seat is not None:
             self.seat.close()
 
