@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from builder.containers import Memory, Settings, Volume
-    from layers import Image
+    from layers import Image, Platform
 
 
+PLACES = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+"""Of images that are taken from where they lie, unless the store has one of that name."""
 OPTIONS = (
     click.option("--name", metavar="NAME", help="Its name; one is chosen if none is given."),
     click.option("-i", "--interactive", is_flag=True, help="Hand standard input on."),
@@ -241,9 +243,12 @@ def found(context: Context, name: str, options: dict[str, Any]) -> Image:
     if options["pull"] != "always":
         try:
             return context.store.images.get(name, platform)
-        except BlobMissing:
+        except (BlobMissing, ReferenceInvalid):
             if options["pull"] == "never":
                 raise
+    if name.startswith(PLACES):
+        return taken(context, name, platform)
+    name = name.removeprefix("docker://")
     try:
         reference = context.named(name)
     except ReferenceInvalid:
@@ -259,3 +264,16 @@ def found(context: Context, name: str, options: dict[str, Any]) -> Image:
     copy(context.registry(reference), wanted, repository, str(reference), platform=platform, keep_index=True)
     context.note("pull", reference.familiar)
     return context.store.images.get(str(reference), platform)
+
+
+def taken(context: Context, name: str, platform: Platform | None) -> Image:
+    """An image of a layout, an archive or a directory, taken in without a name. Raises what the place raises."""
+    from layers.moving.transfer import copy
+    from layers.oci.address import Address
+    from pybuild.addressing import resolve, source
+
+    address = Address.parse(name)
+    with source(context, address) as there:
+        target = resolve(there, address)
+        copy(there, target, context.store.repository(), None, platform=platform, keep_index=True)
+    return context.store.images.get(str(target.digest), platform)

@@ -99,3 +99,18 @@ def test_sync_of_a_file(pybuild: Pybuild, own_registry: RegistryServer, tmp_path
     assert {line.split()[0] for line in told} == {digest}
     wanted = {"app:1", f"app@{digest}", "other:2", "other:3"}
     assert {path.name for path in (tmp_path / "usb").iterdir()} == wanted
+
+
+@pytest.mark.root
+def test_containers_of_images_elsewhere(shared_pybuild: Pybuild, pybuild: Pybuild, tmp_path: Path) -> None:
+    places = [f"oci:{tmp_path / 'layout'}:1", f"docker-archive:{tmp_path / 'a.tar'}", f"dir:{tmp_path / 'dir'}"]
+    for place in places:
+        shared_pybuild("copy", "-q", "busybox", place)
+        assert pybuild.text("run", "--rm", "--network", "none", place, "echo", "here") == "here"
+    made = pybuild.text("create", places[0])
+    pybuild("prune", "-af")
+    assert pybuild.text("inspect", "-f", "{{.Config.Image}}", made) == places[0]
+    pybuild("start", made)
+    pybuild("rm", "-f", made)
+    assert "is not in" in pybuild("run", "--rm", "oci:absent:1", "true", code=125).stderr
+    assert "must be lower case" in pybuild("run", "--rm", "BAD:1", "true", code=125).stderr
