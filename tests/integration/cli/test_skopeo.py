@@ -107,10 +107,13 @@ def test_containers_of_images_elsewhere(shared_pybuild: Pybuild, pybuild: Pybuil
     for place in places:
         shared_pybuild("copy", "-q", "busybox", place)
         assert pybuild.text("run", "--rm", "--network", "none", place, "echo", "here") == "here"
-    made = pybuild.text("create", places[0])
+    made = pybuild.text("create", "--network", "none", places[0], "touch", "/x")
     pybuild("prune", "-af")
     assert pybuild.text("inspect", "-f", "{{.Config.Image}}", made) == places[0]
-    pybuild("start", made)
-    pybuild("rm", "-f", made)
+    pybuild("start", "-a", made)
+    committed = ("commit", "-q", "--iidfile", tmp_path / "id", "--rm", made, f"oci:{tmp_path / 'layout'}:2")
+    assert pybuild.text(*committed) == (tmp_path / "id").read_text()
+    assert pybuild.text("ps", "-aq") == ""
+    assert len(kinds(pybuild, f"oci:{tmp_path / 'layout'}:2")) == 2
     assert "is not in" in pybuild("run", "--rm", "oci:absent:1", "true", code=125).stderr
     assert "must be lower case" in pybuild("run", "--rm", "BAD:1", "true", code=125).stderr
