@@ -1,4 +1,4 @@
-"""Options of other tools that are not here, each with the reason, and what does the same."""
+"""Options and commands of other tools that are not here, each with the reason, and what does the same."""
 
 from collections.abc import Mapping
 
@@ -82,3 +82,37 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("copy", "sync", "push", "pull", "inspect", "delete"), MOVING),
 }
 """By the name of the command."""
+
+CLUSTER = "there is no cluster: containers run on this machine"
+HERE = "there are no builders to make, choose or start: builds run here, and bake and build need none"
+COMMANDS: Mapping[str, str] = {
+    "buildx create": HERE,
+    "buildx use": HERE,
+    "buildx ls": HERE,
+    "buildx inspect": HERE,
+    "buildx rm": HERE,
+    "buildx stop": HERE,
+    "buildx history": "'pybuild debug', 'pybuild cache explain' and 'pybuild history --usage' tell of past builds",
+    "buildx debug": "'pybuild build --debug-on-fail' and 'pybuild debug' open a shell in a build",
+    "buildx dial-stdio": HERE,
+    "checkpoint": "the state of processes is not kept; pause and unpause stop and go on",
+    "compose": "'pybuild bake' builds what a compose file speaks of; its services are not run",
+    "config": CLUSTER,
+    "container checkpoint": "the state of processes is not kept; pause and unpause stop and go on",
+    "from": "'pybuild create' makes a container; cp, exec and 'commit -c' do what buildah's add, run and config do",
+    "machine": "containers run on this kernel; there is no virtual machine",
+    "mount": "'pybuild export IMAGE' and 'pybuild cp' take files out; 'pybuild explore' and diff look without mounting",
+    "node": CLUSTER,
+    "plugin": "there are no plugins",
+    "pod": "'pybuild run --network container:NAME' shares a network; pods are not made",
+    "search": "it asks the web site of Docker Hub; 'pybuild tags docker://NAME' asks the registry itself",
+    "secret": CLUSTER,
+    "service": CLUSTER,
+    "stack": CLUSTER,
+    "standalone-sign": SIGNING,
+    "standalone-verify": SIGNING,
+    "swarm": CLUSTER,
+    "trust": SIGNING,
+    "unshare": "every command is root in a user namespace of its own where it has to be",
+}
+"""Of docker, podman, buildah and skopeo, by the words that call them."""

@@ -46,6 +46,11 @@ class LazyGroup(click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             from difflib import get_close_matches
 
+            from pybuild.absent import COMMANDS as ABSENT
+
+            called = args[0] if ctx.parent is None else f"{ctx.info_name} {args[0]}"
+            if (why := ABSENT.get(called)) is not None:
+                raise click.UsageError(f"{called} is not done here: {why}", ctx)
             near = get_close_matches(args[0], self.table, n=3)
             what = f"{args[0]!r} is no command" + (" and no folder to build." if ctx.parent is None else ".")
             raise click.UsageError(f"{what} Did you mean {' or '.join(near)}?" if near else what, ctx)

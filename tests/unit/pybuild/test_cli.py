@@ -12,6 +12,7 @@ import pytest
 import pybuild
 from builder.errors import BuildError, Cancelled, StepFailed
 from layers import Digest
+from pybuild.absent import COMMANDS as ABSENT
 from pybuild.catalogue import COMMANDS, HIDDEN, NOUNS, chosen, route
 from pybuild.cli import LazyGroup, go_booleans, roof, run
 from pybuild.exits import code, conclude, explain
@@ -209,3 +210,17 @@ def test_settings_know_the_variables_of_those_without_root() -> None:
     from runner import rootless
 
     assert (settings.OWNER, settings.STANDING) == (rootless.OWNER, rootless.STANDING)
+
+
+@pytest.mark.parametrize(
+    "words", [["swarm", "init"], ["buildx", "create", "--use"], ["compose", "up"], ["search", "x"]]
+)
+def test_commands_of_docker_that_are_not_here_say_why(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 2
+    told = capsys.readouterr().err
+    assert "is not done here: " in told and told.startswith(f"error: {words[0]}")
+
+
+def test_no_command_is_both_here_and_absent() -> None:
+    here = {*COMMANDS, *(f"{noun} {verb}" for noun, verbs in NOUNS.items() for verb in verbs)}
+    assert here.isdisjoint(ABSENT)
