@@ -102,6 +102,9 @@ def run(
     account = store.tree(below).accounts().account(op.user)
     tail = Tail()
     edits = needed(step, op)
+    if wrong := [name for name, value in op.env.items() if "\0" in name or "\0" in value]:
+        why = f"the variable {wrong[0]!r} of the image has a NUL character, so no command can have it"
+        raise StepFailed(step.title, why, span=step.span)
 
     def told(stream: int, data: bytes) -> None:
         tail.take(data)

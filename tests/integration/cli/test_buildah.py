@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from layers import Platform
+from layers import ImageConfig, Platform, Reference, Store
+from layers.oci.image import describe
 from tests.support.command import Pybuild
 from tests.support.registry import registry_server
 
@@ -61,3 +62,13 @@ def test_credentials_of_a_build(context: Path, pybuild: Pybuild, tmp_path: Path)
 def test_what_is_not_done_says_why(pybuild: Pybuild, context: Path, option: str) -> None:
     refused = pybuild("build", option, "x", context, code=2).stderr
     assert refused.startswith(f"error: {option} is not done here: ")
+
+
+def test_variables_that_no_command_can_have(pybuild: Pybuild, tmp_path: Path) -> None:
+    with Store.open(pybuild.root) as store:
+        config = ImageConfig.build(
+            platform=Platform.host(), diff_ids=(), history=(), runtime={"Env": ["A=x\0y"]}, created=None
+        )
+        store.images.add(describe(config, ()), config, [Reference.parse("odd:1")])
+    failed = pybuild("build", "-", stdin='FROM odd:1\nRUN ["/x"]\n', code=1).stderr
+    assert "the variable 'A' of the image has a NUL character" in failed and "stdin:2" in failed
