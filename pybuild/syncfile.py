@@ -11,13 +11,14 @@ registry.example.org:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from layers.quick import dataclass
+from pybuild.semver import constraint
 
 if TYPE_CHECKING:
     from layers.oci.address import Address
@@ -33,7 +34,7 @@ class Host:
 
     name: str
     images: Mapping[str, tuple[str, ...]]
-    patterns: Mapping[str, re.Pattern[str]]
+    patterns: tuple[tuple[str, Callable[[str], object]], ...]
     options: Mapping[str, Any]
 
     def client(self, context: Context, usual: Client | None) -> Client | None:
@@ -53,9 +54,9 @@ class Host:
             for tag in tags:
                 sign = "@" if ":" in tag else ":"
                 yield at(Reference.parse(f"{self.name}/{repository}{sign}{tag}"))
-        for repository, pattern in self.patterns.items():
+        for repository, fits in self.patterns:
             for address in images(context, f"{self.name}/{repository}", client):
-                if pattern.search(str(address.reference.tag)):
+                if fits(str(address.reference.tag)):
                     yield address
 
 
@@ -76,22 +77,20 @@ def host(file: Path, name: str, told: Any) -> Host:
     for key in where:
         if key not in KEYS:
             raise click.UsageError(f"{file}: {name} has {key!r}, which is not known; {', '.join(KEYS)} are")
-    if where.get("images-by-semver"):
-        raise click.UsageError(f"{file}: {name}: images-by-semver is not done here; write images-by-tag-regex")
     images = {
         str(repository): tuple(map(str, tags or ()))
         for repository, tags in mapping(file, f"{name}: images", where.get("images") or {}).items()
     }
-    try:
-        patterns = {
-            str(repository): re.compile(str(pattern))
-            for repository, pattern in mapping(
-                file, f"{name}: patterns", where.get("images-by-tag-regex") or {}
-            ).items()
-        }
-    except re.error as error:
-        raise click.UsageError(f"{file}: {name}: {error.pattern!r} is no regular expression: {error}") from error
-    return Host(name, images, patterns, options(file, name, where))
+    patterns: list[tuple[str, Callable[[str], object]]] = []
+    for key, read in (("images-by-tag-regex", lambda text: re.compile(text).search), ("images-by-semver", constraint)):
+        for repository, text in mapping(file, f"{name}: {key}", where.get(key) or {}).items():
+            try:
+                patterns.append((str(repository), read(str(text))))
+            except re.error as error:
+                raise click.UsageError(f"{file}: {name}: {text!r} is no regular expression: {error}") from error
+            except ValueError as error:
+                raise click.UsageError(f"{file}: {name}: {error}") from error
+    return Host(name, images, tuple(patterns), options(file, name, where))
 
 
 def options(file: Path, name: str, where: Mapping[str, Any]) -> dict[str, Any]:

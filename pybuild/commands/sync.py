@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     "  pybuild sync --src dir --dest docker /media/usb localhost:5000/mirror\n"
     "  pybuild sync --src docker --dest docker --scoped --include '^v1\\.' example.org/team/ localhost:5000\n\n"
     "\b\nSRC of --src yaml is skopeo's file: HOST: {images: {NAME: [TAG, ...]}, images-by-tag-regex: {NAME: REGEX},\n"
+    "images-by-semver: {NAME: CONSTRAINT},\n"
     "credentials: {username: NAME, password: WORD}, tls-verify: BOOL, cert-dir: DIR}.\n\n"
     "\b\nSRC in a registry is a repository (all its tags), a reference, or HOST/ or HOST/PREFIX/ for every repository\n"
     "below. A tag alone is what --include and --exclude look at."

@@ -121,6 +121,7 @@ def test_a_file_of_registries(tmp_path: Path) -> None:
         "registry.test:\n"
         "  images: {busybox: [], app: [1.0, '2']}\n"
         "  images-by-tag-regex: {nginx: '^1[.]13'}\n"
+        "  images-by-semver: {alpine: '>= 3.12, < 4'}\n"
         "  credentials: {username: ada, password: secret}\n"
         "  tls-verify: false\n"
         "  cert-dir: /certs\n"
@@ -128,7 +129,9 @@ def test_a_file_of_registries(tmp_path: Path) -> None:
     )
     one, other = syncfile.hosts(file)
     assert (one.name, dict(one.images)) == ("registry.test", {"busybox": (), "app": ("1.0", "2")})
-    assert one.patterns["nginx"].search("1.13.1") and not one.patterns["nginx"].search("1x13")
+    (nginx, fits), (alpine, later) = one.patterns
+    assert nginx == "nginx" and fits("1.13.1") and not fits("1x13")
+    assert alpine == "alpine" and later("3.13") and not later("3.9") and not later("edge")
     assert one.options == {"creds": "ada:secret", "tls_verify": False, "cert_dir": "/certs"}
     assert (dict(other.images), other.options) == ({"a/b": ()}, {})
 
@@ -142,7 +145,7 @@ def test_a_file_of_registries(tmp_path: Path) -> None:
         ("h: {imagez: {}}", "'imagez', which is not known"),
         ("h: {images: [a]}", "h: images is no mapping"),
         ("h: {images-by-tag-regex: {a: '('}}", "is no regular expression"),
-        ("h: {images-by-semver: {a: '>1'}}", "write images-by-tag-regex"),
+        ("h: {images-by-semver: {a: '>new'}}", "no constraint of versions"),
         ("h: {credentials: {username: a}}", "a username and a password"),
     ],
 )
