@@ -127,6 +127,7 @@ def folder(image: Image, images: Sequence[Image], output: Output) -> str:
 
 def _local(store: Store, images: Sequence[Image], output: Output, times: Times | None) -> None:
     """Unpack into a directory; with several platforms into one below it for each, unless all share it."""
+    from layers.disk.durable import placed
     from layers.disk.paths import encode
     from layers.snapshot.unpack import unpack
 
@@ -136,7 +137,7 @@ def _local(store: Store, images: Sequence[Image], output: Output, times: Times |
         place.mkdir(parents=True, exist_ok=True)
         for depth, diff_id in enumerate(image.chain.diff_ids):
             below = store.tree(Chain(image.chain.diff_ids[:depth]))
-            with store.blobs.open(diff_id) as raw:
+            with store.blobs.open(diff_id) as raw, placed(place):
                 unpack(store.toc(diff_id).original, raw, place, overlay=False, below=below)
         if times is not None:
             for entry in store.tree(image.chain).walk():

@@ -26,6 +26,7 @@ from layers.bundles import mtree
 from layers.bundles.idmap import IdMap, IdRange
 from layers.bundles.rootfs import difference
 from layers.bundles.runtimespec import runtime_spec, table, text
+from layers.disk.durable import placed
 from layers.disk.paths import Root, normalise
 from layers.disk.removal import remove
 from layers.errors import BundleInvalid, DocumentInvalid, FileChanged, UnsafePath
@@ -123,7 +124,7 @@ def unpack_bundle(store: Store, image: Image, bundle: Path, *, ids: IdMap) -> No
         raise BundleInvalid(str(bundle), f"{bundle.parent} is no directory, so that nothing can be put there")
     account = store.tree(image.chain).accounts().account(text(image.config.runtime, "User"))
     spec = runtime_spec(image.config, account, ids)
-    with _unfinished(bundle) as part:
+    with placed(bundle), _unfinished(bundle) as part:
         rootfs = part / "rootfs"
         rootfs.mkdir(mode=0o755)
         os.chmod(rootfs, 0o755)

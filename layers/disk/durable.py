@@ -6,11 +6,14 @@ A name (made by link, rename or mkdir) is on the disk once its directory was syn
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+NO_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _WRITE = 2  # SYNC_FILE_RANGE_WRITE
 
 
@@ -38,6 +41,17 @@ def _sync_file_range() -> Callable[[int, int, int, int], int]:
         return lambda *_: 0
     call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     return call  # type: ignore[no-any-return]
+
+
+@contextmanager
+def placed(path: Path) -> Iterator[None]:
+    """Say of a disk that is full or cannot be written to, which knows no name, what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in NO_WRITING:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
 
 
 def make(directory: Path, mode: int = 0o777) -> None:

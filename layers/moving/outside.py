@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from layers.disk.durable import sync
+from layers.disk.durable import placed, sync
 from layers.errors import BlobMismatch, BlobMissing, DocumentInvalid
 from layers.oci.descriptor import Descriptor
 
@@ -48,7 +48,7 @@ def sharing(directory: Path) -> int:
 def keep(target: Path, wanted: Descriptor, source: BinaryIO) -> None:
     """Write what `source` holds as the file of that content, in place of what was there. Raises BlobMismatch."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with nameless(target.parent) as (part, name):
+    with placed(target), nameless(target.parent) as (part, name):
         hasher = hashlib.new(wanted.digest.algorithm)
         left = wanted.size + 1  # one byte beyond the promise already breaks it
         while left and (piece := source.read(min(CHUNK, left))):
@@ -67,7 +67,7 @@ def keep(target: Path, wanted: Descriptor, source: BinaryIO) -> None:
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file that takes its name when it is complete; whoever is killed before leaves nothing. Raises OSError."""
-    with nameless(target.parent, 0o666) as (part, name), open(os.dup(part), "w+b") as stream:
+    with placed(target), nameless(target.parent, 0o666) as (part, name), open(os.dup(part), "w+b") as stream:
         yield stream
         stream.flush()
         os.fsync(part)
@@ -104,7 +104,7 @@ def nameless(directory: Path, mode: int = 0o644) -> Iterator[tuple[int, Path]]:
 def replace(directory: Path, name: str, data: bytes) -> None:
     """Give a file new content. Call it inside `locked`: the part it writes has a name of its own only once."""
     part = directory / f".{name}.part"
-    with part.open("wb") as file:
+    with placed(part), part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

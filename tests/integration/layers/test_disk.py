@@ -200,3 +200,19 @@ def test_a_store_of_somebody_else_is_refused_in_words(pybuild: Pybuild) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, pybuild.root], capture_output=True, text=True, check=True)
     assert "it may not be read; give yourself the right" in done.stdout
+
+
+def test_a_full_disk_where_images_go(disk: Disk, shared_pybuild: Pybuild) -> None:
+    disk.leave(512 * KILO)
+    there = disk.root
+    for words, name in (
+        (["save", "-o", there / "s.tar", "busybox"], "s.tar"),
+        (["copy", "-q", "busybox", f"oci:{there}/layout:1"], "layout/blobs"),
+        (["copy", "-q", "busybox", f"dir:{there}/dir"], "dir/"),
+        (["unpack", "--image", "busybox", there / "bundle"], "bundle"),
+    ):
+        told = shared_pybuild(*words, code=1).stderr.splitlines()
+        assert told[0].startswith(f"error: No space left on device: {there}/{name}")
+        assert told[1].startswith("help: make room there"), "the store has nothing to do with it"
+    left = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()}
+    assert not [path for path in left if "part" in path or path.endswith(".tar")]

@@ -116,3 +116,14 @@ def test_who_is_killed_leaves_nothing_beside_the_file(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "out.tar")], check=False)
     assert done.returncode == -signal.SIGKILL
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_told_with_what_was_to_be_written(folder: Path) -> None:
+    target = folder / "out.tar"
+    with pytest.raises(OSError, match="No space left") as failed, outside.replacing(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert failed.value.filename == str(target)
+    with pytest.raises(OSError, match="Input") as failed, outside.replacing(target):
+        raise OSError(errno.EIO, "Input/output error")  # which may be of what is read
+    assert failed.value.filename is None
+    assert os.listdir(folder) == []
