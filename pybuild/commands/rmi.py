@@ -72,10 +72,11 @@ def remove(context: Context, name: str, *, force: bool) -> None:
     images = context.store.images
     reference = parsed(name)
     if reference is not None and (target := dict(images.names()).get(reference)) is not None:
-        found = [one for one in members(context, target) if not held(context, one, reference)]
+        there = members(context, target)
+        found = [one for one in there if not held(context, one, reference)]
         if not found:
             images.untag(reference)
-            context.note("untag", str(target.digest), reference.familiar)
+            context.note("untag", str(there[0].id if there else target.digest), reference.familiar)
             click.echo(f"Untagged: {reference.familiar}")
             return
     else:
