@@ -1,9 +1,11 @@
-"""`pybuild cp`: files between a container and the host."""
+"""`pybuild cp`: files between a container and the host, or out of an image."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -13,12 +15,14 @@ from pybuild.wiring import Context
 
 if TYPE_CHECKING:
     from builder.containers import Container
+    from builder.containers.copying import Inside
+    from layers import Image
 
 
 @click.command(
     epilog="\b\nExamples:\n  pybuild cp crashed:/var/log/app.log .\n  pybuild cp app.conf web:/etc/\n"
     "  pybuild cp crashed:/etc/. etc-of-it\n  pybuild cp crashed:/var/log - | tar t\n"
-    "  tar c conf | pybuild cp - web:/etc"
+    "  tar c conf | pybuild cp - web:/etc\n  pybuild cp app:1:/etc/app.conf ."
 )
 @click.argument("source")
 @click.argument("dest")
@@ -27,15 +31,18 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Accepted: it says nothing anyway.")
 @click.pass_obj
 def cp(context: Context, source: str, dest: str, archive: bool, follow: bool, quiet: bool) -> None:
-    """Copy SOURCE to DEST; one of them is CONTAINER:PATH, and "-" for the other one a tar on our standard streams."""
+    """Copy SOURCE to DEST; one of them is CONTAINER:PATH, and "-" for the other one a tar on our standard streams.
+
+    SOURCE may be IMAGE:/PATH, too, of an image of the store: no container is made for that.
+    """
     from builder.containers import copying
     from layers.disk.paths import Root
     from runner import remap
 
     left, right = split(source), split(dest)
-    if left is not None and right is None:
-        name, path = left
-        with copying.root_of(context.store, named(context, name)) as inside:
+    picture = pictured(context, source, left) if right is None else None
+    if (left is not None or picture is not None) and right is None:
+        with looked_into(context, picture or left) as (inside, path):
             if dest == "-":
                 copying.archive(inside, copying.place(path), sys.stdout.buffer)
                 return
@@ -55,6 +62,48 @@ def cp(context: Context, source: str, dest: str, archive: bool, follow: bool, qu
                 copying.copy(ours, here, inside.root, copying.place(path), owner=owner, follow=follow)
     else:
         raise click.UsageError("one of the two must be CONTAINER:PATH, and the other a path on this machine")
+
+
+def pictured(context: Context, source: str, left: tuple[str, str] | None) -> tuple[Image, str] | None:
+    """The image of the store that a source means, and the path there; None if it means something else."""
+    from builder.containers import Containers
+    from builder.containers.errors import ContainerMissing
+    from layers import BlobMissing, DigestInvalid, ReferenceInvalid
+
+    if left is not None:
+        try:
+            Containers(context.store).get(left[0])
+        except ContainerMissing:
+            pass
+        else:
+            return None
+    at = source.rfind(":/")
+    while at > 0:
+        with suppress(BlobMissing, DigestInvalid, ReferenceInvalid):
+            return context.store.images.get(source[:at]), source[at + 1 :]
+        at = source.rfind(":/", 0, at)
+    return None
+
+
+@contextmanager
+def looked_into(context: Context, what: tuple[Image | str, str] | None) -> Iterator[tuple[Inside, str]]:
+    """The files of an image, or of a container by its name, and the path in there."""
+    from builder.containers import copying
+    from layers.disk.paths import Root
+    from runner import Ids
+
+    assert what is not None
+    place, path = what
+    if isinstance(place, str):
+        with copying.root_of(context.store, named(context, place)) as inside:
+            yield inside, path
+        return
+    with (
+        context.store.lease(),
+        context.store.snapshots.view(place.chain, original=True) as files,
+        Root(files) as root,
+    ):
+        yield copying.Inside(root, Ids.same()), path
 
 
 def named(context: Context, name: str) -> Container:

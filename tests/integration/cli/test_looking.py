@@ -1,9 +1,11 @@
 """diff, blame, history --layers and explore, as a person uses them on images and containers of a real store."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,3 +261,18 @@ def test_json_is_json_whatever_bytes_a_command_has(shared_pybuild: Pybuild) -> N
         assert "\ufffd\ufffd" in shared_pybuild.text("ps", "-a", "--filter", f"id={made}")
     finally:
         shared_pybuild("rm", made)
+
+
+@pytest.mark.root
+def test_files_are_copied_out_of_an_image(app: Pybuild, tmp_path: Path) -> None:
+    before = app.text("ps", "-aq")
+    app("cp", "app:/b", tmp_path / "b")
+    app("cp", "app:latest:/data", tmp_path / "data")
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "data/a").read_bytes()
+    assert (tmp_path / "data/a").stat().st_mode & 0o777 == 0o700
+    with tarfile.open(fileobj=io.BytesIO(app("cp", "app:/data", "-").stdout.encode("utf-8", "surrogateescape"))) as tar:
+        assert "data/a" in tar.getnames()
+    assert "/absent: no such file" in app("cp", "app:/absent", tmp_path, code=1).stderr
+    assert "no such container: absent" in app("cp", "absent:/a", tmp_path, code=1).stderr
+    assert "no such container: app" in app("cp", tmp_path / "b", "app:/b", code=1).stderr
+    assert app.text("ps", "-aq") == before
