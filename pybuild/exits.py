@@ -117,7 +117,7 @@ def system(error: OSError) -> str:
     where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
     text = f"{error.strerror or error}{where}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename:
-        return f"{text}\nhelp: make room there, or write elsewhere; nothing half written was kept"
+        return f"{text}\nhelp: make room there, or write elsewhere; in the store 'pybuild prune' frees what is unused"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{text}\nhelp: 'pybuild system df' shows what takes space, 'pybuild prune' frees what is unused"
     if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
