@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,53 @@ def stat(ctx: click.Context, image: str, as_json: bool) -> None:
         layer, diff_id = (None, "") if line.empty_layer else next(layers, (None, ""))
         lines.append({"layer": layer and layer.to_json(), "diff_id": str(diff_id), **line.to_json()})
     click.echo(compact({"history": lines}))
+
+
+@layout.command(
+    epilog="\b\nExamples:\n  pybuild layout insert --image images:app ./app /usr/bin/app\n"
+    "  pybuild layout insert --image images:app --tag thin --whiteout /usr/share/doc"
+)
+@IMAGE
+@click.option("--tag", "tag", metavar="NEW-TAG", help="Name of the result, in place of the same one.")
+@click.option("--opaque", is_flag=True, help="Hide what the directory had in it before.")
+@click.option("--whiteout", is_flag=True, help="Delete TARGET instead: insert --whiteout TARGET.")
+@click.option("--uid-map", "uids", multiple=True, metavar="CONTAINER:HOST:SIZE", help="As whom owners are seen here.")
+@click.option("--gid-map", "gids", multiple=True, metavar="CONTAINER:HOST:SIZE", help="The same of groups.")
+@click.argument("paths", nargs=-1, required=True, metavar="SOURCE TARGET")
+@click.pass_obj
+def insert(
+    context: Context,
+    image: str,
+    tag: str | None,
+    opaque: bool,
+    whiteout: bool,
+    uids: Sequence[str],
+    gids: Sequence[str],
+    paths: Sequence[str],
+) -> None:
+    """Put SOURCE, a file or directory of this machine, as one more layer at TARGET into an image of a layout."""
+    from layers import History
+    from layers.bundles.idmap import IdMap, IdRange
+    from layers.bundles.insertion import deletion, insertion
+    from layers.oci.address import Address, Kind
+    from layers.oci.image import stack
+    from pybuild.shaping import keep, now, warn
+    from pybuild.subject import elsewhere
+
+    if len(paths) != (1 if whiteout else 2) or (opaque and whiteout):
+        raise click.UsageError("write insert [--opaque] SOURCE TARGET, or insert --whiteout TARGET")
+    there, known = opened(image)
+    where = address(image)
+    ids = IdMap(tuple(map(IdRange.parse, uids)), tuple(map(IdRange.parse, gids)))
+    with context.store.lease():
+        base = elsewhere(context.store, str(Address(Kind.LAYOUT, where.path, known)))
+        if whiteout:
+            layer = deletion(context.store, paths[0])
+        else:
+            layer = insertion(context.store, Path(paths[0]), paths[1], opaque=opaque, ids=ids, warn=warn)
+        line = History(now(), "pybuild layout insert", base.config.author or None)
+        target = Address(Kind.LAYOUT, str(there.root), tag or known)
+        keep(context, *stack(base.manifest, base.config, [layer], [line]), target)
 
 
 @layout.command(epilog=EPILOG)

@@ -1,10 +1,13 @@
 """umoci and runc are the judges of bundles: same files, same config, each repacks the other's, and they run."""
 
+import gzip
+import io
 import json
 import os
 import shutil
 import stat
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -254,3 +257,56 @@ def test_layouts_are_tidied_as_umoci_does(place: Path, tmp_path: Path) -> None:
     pybuild("layout", "init", "--layout", tmp_path / "fresh")
     assert umoci("ls", "--layout", tmp_path / "fresh") == ""
     assert "already" in pybuild("layout", "init", "--layout", tmp_path / "fresh", code=1).stderr
+
+
+def layer_of(layout: Path, name: str) -> list[tuple[Any, ...]]:
+    """What the uppermost layer of an image has, as tar says it, sorted; times to the second that a layer keeps."""
+    index = json.loads((layout / "index.json").read_text())["manifests"]
+    named = next(one for one in index if one["annotations"].get("org.opencontainers.image.ref.name") == name)
+    manifest = json.loads((layout / "blobs/sha256" / named["digest"][7:]).read_text())
+    raw = gzip.decompress((layout / "blobs/sha256" / manifest["layers"][-1]["digest"][7:]).read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(raw + bytes(2048 - len(raw) % 512))) as tar:  # umoci ends one in mid-block
+        return sorted(
+            (one.name, one.type, one.mode, one.uid, one.gid, one.size, one.linkname)
+            + ((one.pax_headers.get("SCHILY.xattr.user.mark"),) if one.isfile() else ())
+            for one in tar
+        )
+
+
+def test_what_is_inserted_is_what_umoci_inserts(place: Path, tmp_path: Path) -> None:
+    pybuild, layout, source = Pybuild(tmp_path / "store"), tmp_path / "oci", tmp_path / "source"
+    shutil.copytree(place / "oci", layout)
+    (source / "sub").mkdir(parents=True)
+    os.chown(source / "sub", 5, 6)
+    (source / "a").write_text("a")
+    os.link(source / "a", source / "hard")
+    os.setxattr(source / "a", "user.mark", b"1")
+    (source / "link").symlink_to("a")
+    os.mkfifo(source / "fifo")
+    image = ("--image", f"{layout}:1")
+    orders: tuple[list[str | Path], ...] = (
+        [source, "/opt/x"],
+        ["--opaque", source, "/data"],
+        [source / "a", "/usr/bin/a"],
+        [source / "link", "/link"],
+        ["--whiteout", "/data/one"],
+    )
+    for number, words in enumerate(orders):
+        pybuild("layout", "insert", *image, "--tag", f"ours{number}", *words)
+        umoci("insert", *image, "--tag", f"theirs{number}", *words)
+        assert layer_of(layout, f"ours{number}") == layer_of(layout, f"theirs{number}"), words
+    pybuild("layout", "insert", "--image", f"{layout}:ours1", source / "a", "/b")
+    umoci("unpack", "--image", f"{layout}:ours1", tmp_path / "bundle")
+    assert sorted(os.listdir(tmp_path / "bundle/rootfs/data")) == ["a", "fifo", "hard", "link", "sub"]
+    assert (tmp_path / "bundle/rootfs/b").read_text() == "a"
+    refused: tuple[tuple[list[str | Path], str], ...] = (
+        ([source], "write insert"),
+        (["--whiteout", "/a", "/b"], "write insert"),
+        (["--opaque", source / "a", "/b"], "only a directory"),
+        ([source, "../b"], "must not contain"),
+        ([source / "a", "/"], "no image can hold"),
+        (["--whiteout", "/"], "cannot be deleted"),
+        ([source / "absent", "/b"], "No such file"),
+    )
+    for wrong, why in refused:
+        assert why in pybuild("layout", "insert", *image, *wrong, code=None).stderr
