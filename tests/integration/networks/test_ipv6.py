@@ -115,10 +115,10 @@ def test_an_internal_one_has_no_way_out_and_isolated_ones_do_not_talk(place: Tow
     command("run", "-d", "--name", "inner", "--network", "vault", *SERVER)
     command("run", "-d", "--name", "lone", "--network", "apart", *SERVER)
     assert command.text("exec", "inner", "ip", "-6", "route", "show", "default") == ""
-    ping = ("ping", "-6", "-c", "1", "-W", "1")
-    command("run", "--rm", "--network", "vault", "busybox", *ping, "inner")
-    command("run", "--rm", "--network", "apart", "busybox", *ping, "lone", code=1)
-    command("run", "--rm", "--network", "apart", "busybox", *ping, OUTSIDE6)
+    ping = ("ping", "-6", "-c", "1", "-W")
+    command("run", "--rm", "--network", "vault", "busybox", *ping, "30", "inner")
+    command("run", "--rm", "--network", "apart", "busybox", *ping, "1", "lone", code=1)
+    command("run", "--rm", "--network", "apart", "busybox", *ping, "30", OUTSIDE6)
 
 
 REFUSED: list[tuple[list[str], str]] = [
