@@ -65,6 +65,17 @@ def command(runtime: Mapping[str, object], words: Sequence[str], entrypoint: Seq
     return (*entrypoint, *words)
 
 
+def unpassable(args: Iterable[str], env: Mapping[str, str], *paths: str) -> str:
+    """What of a command cannot be handed to it, in words: a text with a NUL character, which ends one; else nothing."""
+    for text in args:
+        if "\0" in text:
+            return f"the word {text!r}"
+    for text in paths:
+        if "\0" in text:
+            return f"the path {text!r}"
+    return next((f"the variable {name!r}" for name, value in env.items() if "\0" in name or "\0" in value), "")
+
+
 def strings(value: object) -> tuple[str, ...]:
     """A list of strings in a config, or nothing."""
     return tuple(str(word) for word in value) if isinstance(value, list) else ()

@@ -131,7 +131,7 @@ def settings(
 ) -> Settings:
     """What `docker create` would make of these options, `asked` their outline, and an image.
 
-    Raises UsageError and what a pull raises.
+    Raises UsageError, ContainerError and what a pull raises.
     """
     from builder.containers import Volume
     from builder.containers.container import now
@@ -153,7 +153,7 @@ def settings(
     volumes = (*(one for one in mounts if isinstance(one, Volume)), *asked.volumes)
     tmpfs = tuple(one for one in mounts if not isinstance(one, Volume))
     used_entrypoint = tuple(runtime.get("Entrypoint") or ()) if entrypoint is None else entrypoint
-    return replace(
+    made = replace(
         asked,
         created=now(),
         image=str(image.id),
@@ -174,6 +174,24 @@ def settings(
         volumes=volumes + further_volumes(context, options, (*volumes, *tmpfs), runtime.get("Volumes") or {}),
         tmpfs=tmpfs,
     )
+    passable(made)
+    return made
+
+
+def passable(made: Settings) -> None:
+    """Raises ContainerError for what an image says that no process can be given."""
+    from builder.process import unpassable
+
+    check = made.healthcheck
+    tested = (*made.shell, *check.test) if check is not None else ()
+    targets = (volume.target for volume in made.volumes)
+    if wrong := unpassable((*made.command, *tested), made.env, made.cwd, *targets):
+        from builder.containers import ContainerError
+
+        raise ContainerError(
+            f"image {made.image_name}: {wrong} has a NUL character, so no command can have it; "
+            "override it here (--env, --workdir, --entrypoint, --no-healthcheck), or build the image anew without it"
+        )
 
 
 @contextmanager

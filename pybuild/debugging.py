@@ -177,9 +177,13 @@ def chosen(traces: Sequence[Trace], text: str | None) -> Trace:
 
 @contextmanager
 def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Wire | None]]:
-    """A RUN's sandbox over a chain, and what wires it to its network; nothing of what happens there is kept."""
+    """A RUN's sandbox over a chain, and what wires it to its network; nothing of what happens there is kept.
+
+    Raises BuildError for what no command can be given.
+    """
+    from builder.errors import BuildError
     from builder.networks.building import Building
-    from builder.process import DEFAULT_PATH, environment, identity, network_files
+    from builder.process import DEFAULT_PATH, environment, identity, network_files, unpassable
     from pybuild.exits import warn
     from runner import Ids
     from runner import Sandbox as Order
@@ -187,6 +191,8 @@ def _sandbox(context: Context, chain: Chain, run: Mapping[str, Any]) -> Iterator
     store = context.store
     usual = {"env": {"PATH": DEFAULT_PATH}, "cwd": "/", "user": "", "network": "host", "hosts": [], "args": []}
     given = {**usual, **run}
+    if wrong := unpassable(given["args"], given["env"], given["cwd"]):
+        raise BuildError(f"{wrong} has a NUL character, so no command can have it; build the image anew without it")
     account = store.tree(chain).accounts().account(given["user"])
     network = given["network"]
     hosts = tuple((name, address) for name, address in given["hosts"])

@@ -47,6 +47,10 @@ def assigned(lines: Iterable[str]) -> dict[str, str]:
         key, equals, value = line.partition("=")
         if not key:
             raise click.UsageError(f"invalid environment variable: {line!r}")
+        if "\0" in line:
+            raise click.UsageError(
+                f"invalid environment variable: {line!r} has a NUL character, so no command can have it"
+            )
         if equals:
             read[key] = value
         elif key in os.environ:

@@ -17,7 +17,7 @@ from builder.errors import Cancelled, StepFailed
 from builder.exitcodes import HELP, explain
 from builder.graph import Run, Step
 from builder.ops.attach import Attaching, Shown
-from builder.process import environment, identity, network_files
+from builder.process import environment, identity, network_files, unpassable
 from builder.times import NAME, Stamp
 from layers import Chain
 from layers.home import room
@@ -102,8 +102,8 @@ def run(
     account = store.tree(below).accounts().account(op.user)
     tail = Tail()
     edits = needed(step, op)
-    if wrong := [name for name, value in op.env.items() if "\0" in name or "\0" in value]:
-        why = f"the variable {wrong[0]!r} of the image has a NUL character, so no command can have it"
+    if wrong := unpassable(op.args, op.env, op.cwd):
+        why = f"{wrong} has a NUL character, so no command can have it"
         raise StepFailed(step.title, why, span=step.span)
 
     def told(stream: int, data: bytes) -> None:

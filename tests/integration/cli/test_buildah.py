@@ -71,4 +71,4 @@ def test_variables_that_no_command_can_have(pybuild: Pybuild, tmp_path: Path) ->
         )
         store.images.add(describe(config, ()), config, [Reference.parse("odd:1")])
     failed = pybuild("build", "-", stdin='FROM odd:1\nRUN ["/x"]\n', code=1).stderr
-    assert "the variable 'A' of the image has a NUL character" in failed and "stdin:2" in failed
+    assert "the variable 'A' has a NUL character" in failed and "stdin:2" in failed

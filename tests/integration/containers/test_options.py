@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from layers import ImageConfig, Platform, Reference, Store
+from layers.oci.image import describe
 from tests.integration.containers.conftest import LOOP, Detached
 from tests.support.command import Pybuild
 from tests.support.soon import soon
@@ -144,6 +146,37 @@ def test_a_file_of_variables(shared_pybuild: Pybuild, tmp_path: Path) -> None:
     assert shown == "[1 ][x\x0cy][][\u2028]"
     (tmp_path / "env").write_text("A B=1\n")
     assert "blanks" in shared_pybuild("run", "--rm", "--env-file", tmp_path / "env", "busybox", "true", code=125).stderr
+
+
+@pytest.mark.parametrize(
+    ("runtime", "what"),
+    [
+        ({"Env": ["A=x\0y"]}, "the variable 'A'"),
+        ({"Env": ["A\0B=x"]}, r"the variable 'A\x00B'"),
+        ({"Cmd": ["true", "a\0b"]}, r"the word 'a\x00b'"),
+        ({"Entrypoint": ["a\0b"]}, r"the word 'a\x00b'"),
+        ({"WorkingDir": "/a\0b"}, r"the path '/a\x00b'"),
+        ({"Volumes": {"/a\0b": {}}}, r"the path '/a\x00b'"),
+        ({"Healthcheck": {"Test": ["CMD-SHELL", "a\0b"]}}, r"the word 'a\x00b'"),
+        ({"Shell": ["a\0b"], "Healthcheck": {"Test": ["CMD-SHELL", "true"]}}, r"the word 'a\x00b'"),
+    ],
+)
+def test_what_no_command_can_have(pybuild: Pybuild, runtime: dict[str, object], what: str) -> None:
+    with Store.open(pybuild.root) as store:
+        told = {"Cmd": ["true"], **runtime}
+        config = ImageConfig.build(platform=Platform.host(), diff_ids=(), history=(), runtime=told, created=None)
+        store.images.add(describe(config, ()), config, [Reference.parse("odd:1")])
+    failed = pybuild("run", "odd:1", code=125).stderr
+    assert failed.startswith(f"error: image odd:1: {what} has a NUL character") and "build the image anew" in failed
+    assert pybuild.text("ps", "-aq") == ""
+    if "Env" in runtime or "WorkingDir" in runtime:
+        assert f"error: {what} has a NUL character" in pybuild("debug", "odd:1", "true", code=1).stderr
+
+
+def test_a_file_of_variables_that_no_command_can_have(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    (tmp_path / "env").write_bytes(b"A=x\0y\n")
+    failed = shared_pybuild("run", "--rm", "--env-file", tmp_path / "env", "busybox", "true", code=125).stderr
+    assert "NUL character" in failed and "defect" not in failed
 
 
 REFUSED = [
