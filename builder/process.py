@@ -91,17 +91,19 @@ def network_files(
     dns: Sequence[str] = (),
     search: Sequence[str] = (),
     options: Sequence[str] = (),
+    known: Sequence[str] = LOCAL_HOSTS,
 ) -> tuple[Mount, ...]:
     """Write hosts, hostname and resolv.conf into `folder`; the mounts that put them over /etc.
 
-    `hosts` are (name, address) pairs of --add-host, `ip` the address asked for. Being mounts the files never enter a
-    layer. A loopback resolver of the host is kept with network "host", where it can be reached, and replaced otherwise.
+    `hosts` are (name, address) pairs of --add-host, `ip` the address asked for, `known` the lines that hosts begins
+    with. Being mounts the files never enter a layer. A loopback resolver of the host is kept with network "host", where
+    it can be reached, and replaced otherwise.
     In a network of its own (any other than "host" and "none") a process learns its own name, and the host's as
     `host-gateway`, by joining it.
     """
-    lines = list(LOCAL_HOSTS)
+    lines = list(known)
     own, gateway, resolver = _told(network, ip)
-    if own:
+    if own and not any(hostname in line.partition("#")[0].split()[1:] for line in lines):
         lines.append(f"{own}\t{hostname}")
     for name, address in hosts:
         if address != GATEWAY:
@@ -112,6 +114,14 @@ def network_files(
     write(folder / "hostname", hostname + "\n")
     write(folder / "resolv.conf", resolv_conf(network, dns, search, options, resolver))
     return network_mounts(folder)
+
+
+def hosts_of_machine() -> Sequence[str]:
+    """The lines of this machine's own hosts."""
+    try:
+        return Path("/etc/hosts").read_text(errors="surrogateescape").splitlines()
+    except FileNotFoundError:
+        return LOCAL_HOSTS
 
 
 def _told(network: str, ip: str) -> tuple[str, Callable[[], str] | None, str]:

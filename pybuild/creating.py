@@ -101,7 +101,7 @@ def outline(context: Context, options: dict[str, Any]) -> Settings:
         env={**variables(options), **walled_in.pop("env")},
         cwd=options["workdir"] or "",
         user=options["user"] or "",
-        hostname=sharing.host_name(options),
+        hostname=sharing.host_name(options, wished[0].network),
         shares=sharing.shares(options),
         companion=sharing.companion(context, options),
         labels={**lifecycle.labels(options["label_files"]), **pairs("--label", options["labels"])},

@@ -78,6 +78,6 @@ def needs_users_of_host(options: Mapping[str, Any]) -> str:
     return ""
 
 
-def host_name(options: Mapping[str, Any]) -> str:
-    """What it is called, if that is not left to its id."""
-    return os.uname().nodename if options["uts"] == "host" else options["hostname"] or ""
+def host_name(options: Mapping[str, Any], network: str) -> str:
+    """What it is called, if that is not left to its id: with this machine's network or UTS namespace, as that is."""
+    return options["hostname"] or (os.uname().nodename if "host" in (options["uts"], network) else "")

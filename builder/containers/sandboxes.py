@@ -10,7 +10,7 @@ from builder.containers.connecting import SHARED, wishes
 from builder.containers.container import Container
 from builder.containers.settings import Memory, Settings, Volume
 from builder.emulation import is_i386, lending
-from builder.process import environment, identity, network_files, network_mounts
+from builder.process import LOCAL_HOSTS, environment, hosts_of_machine, identity, network_files, network_mounts
 from layers import Account, Accounts, Platform
 from layers.disk.paths import Root
 from layers.quick import replace
@@ -187,6 +187,7 @@ def _network_files(container: Container, files: Path) -> tuple[Mount, ...]:
         dns=settings.dns,
         search=settings.dns_search,
         options=settings.dns_options,
+        known=hosts_of_machine() if settings.network == "host" else LOCAL_HOSTS,
     )
 
 

@@ -53,11 +53,32 @@ def test_processes_among_those_of_the_host_end_with_the_container(
     assert soon(lambda: not alive(other))
 
 
+def test_names_that_are_known_with_the_network_of_the_host(
+    shared_pybuild: Pybuild, inspected: Callable[[str], dict[str, Any]]
+) -> None:
+    name = f"host-{os.urandom(4).hex()}"
+    words = ("--network", "host", "--add-host", "db:10.1.2.3", "busybox", "sh", "-c", "cat /etc/hosts; echo $HOSTNAME")
+    *lines, called = shared_pybuild.text("run", "--name", name, *words).splitlines()
+    try:
+        assert inspected(name)["Config"]["Hostname"] == os.uname().nodename == called
+        here = Path("/etc/hosts").read_text().splitlines()
+        assert lines[: len(here)] == here
+        assert lines[-1] == "10.1.2.3\tdb"
+    finally:
+        shared_pybuild("rm", name)
+    lines = shared_pybuild.text("run", "--rm", "--hostname", "other", *words).splitlines()
+    assert lines[: len(here)] == here
+    assert lines[-3:] == ["127.0.1.1\tother", "10.1.2.3\tdb", "other"]
+
+
 def test_names_and_memory_of_the_host(shared_pybuild: Pybuild) -> None:
     look = ("sh", "-c", "readlink /proc/self/ns/uts; readlink /proc/self/ns/ipc; hostname; cat /etc/hostname")
     uts, ipc, *names = shared_pybuild.text("run", "--rm", *ALONE, "--uts", "host", "busybox", *look).split()
     assert uts == os.readlink("/proc/self/ns/uts")
     assert ipc != os.readlink("/proc/self/ns/ipc")
+    assert names == [os.uname().nodename] * 2
+    uts, _, *names = shared_pybuild.text("run", "--rm", "--network", "host", "busybox", *look).split()
+    assert uts != os.readlink("/proc/self/ns/uts")
     assert names == [os.uname().nodename] * 2
     uts, ipc, *_ = shared_pybuild.text("run", "--rm", *ALONE, "--ipc", "host", "busybox", *look).split()
     assert uts != os.readlink("/proc/self/ns/uts")
