@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from layers import Store
 
 CHUNK = 1 << 20
+ENDS = ("/", "/.")
+"""Of a path that means a directory."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -97,14 +99,19 @@ def place(path: str, base: str = "/") -> str:
     return f"{whole}/" if path.endswith("/") and whole != "/" else whole
 
 
+def bare(path: str) -> str:
+    """One made by `place` without what says that a directory is meant; nothing for the root."""
+    return path.removesuffix("/.").rstrip("/")
+
+
 def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner, follow: bool = False) -> None:
     """Copy a file or directory as `docker cp` does, both paths made by `place`. Raises PathInvalid.
 
     A directory that exists at `dest` gets the source inside it, unless `path` ends in "/.". With `follow` a link is
-    what it leads to, under its own name.
+    what it leads to, under its own name. A path that ends in "/" or "/." means a directory.
     """
     contents = path.endswith("/.")
-    name = posixpath.basename(path.removesuffix("/.").rstrip("/"))
+    name = posixpath.basename(bare(path))
     try:
         if follow and stat.S_ISLNK(source.lstat(path.rstrip("/") or "/").st_mode):
             path = led(source, path) + path[len(path.rstrip("/")) :]
@@ -114,19 +121,25 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner, foll
     except (FileNotFoundError, NotADirectoryError):
         raise PathInvalid(f"{path}: no such file or directory") from None
     directory = stat.S_ISDIR(status.st_mode)
+    if not directory and path.endswith(ENDS):
+        raise PathInvalid(f"{path}: not a directory")
     try:
-        there = target.stat(dest.rstrip("/") or "/")
+        there = target.stat(bare(dest) or "/")
     except FileNotFoundError:
         there = None
-    head, _, last = dest.rstrip("/").rpartition("/")
+    except NotADirectoryError:
+        raise PathInvalid(f"{dest}: not a directory") from None
+    head, _, last = bare(dest).rpartition("/")
     if there is not None and stat.S_ISDIR(there.st_mode):
         if directory and contents:
             _contents(source, path, target, dest, owner)
             return
-        head, last = dest.rstrip("/") or "/", name or "root"
+        head, last = bare(dest) or "/", name or "root"
     elif there is not None and directory:
         raise PathInvalid(f"{dest} is a file: a directory cannot be copied over it")
-    elif there is None and dest.endswith("/") and not directory:
+    elif there is not None and dest.endswith(ENDS):
+        raise PathInvalid(f"{dest}: not a directory")
+    elif dest.endswith(ENDS) and not directory:
         raise PathInvalid(f"{dest}: no such directory")
     try:
         into = target.open(head or "/", os.O_RDONLY | os.O_DIRECTORY)
@@ -290,8 +303,10 @@ def archive(source: Inside, path: str, sink: BinaryIO) -> None:
     """Write a tar of a file or directory, named as its last part. Raises PathInvalid."""
     import tarfile
 
-    head, _, name = path.removesuffix("/.").rstrip("/").rpartition("/")
+    head, _, name = bare(path).rpartition("/")
     try:
+        if path.endswith(ENDS) and not stat.S_ISDIR(source.root.stat(bare(path) or "/").st_mode):
+            raise PathInvalid(f"{path}: not a directory")
         above = source.root.open(head or "/", os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
         raise PathInvalid(f"{path}: no such file or directory") from None

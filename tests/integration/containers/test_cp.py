@@ -65,3 +65,38 @@ def test_links_are_followed_inside_their_root_only(shared_pybuild: Pybuild, tmp_
     shared_pybuild("cp", f"{name}:/got", tmp_path / "back")
     assert (tmp_path / "back").read_text() == "of the host"
     shared_pybuild("rm", name)
+
+
+def test_a_path_with_a_slash_at_its_end_is_a_directory(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    name = f"cp-{os.urandom(4).hex()}"
+    inside = "mkdir -p /d/dir /d/o; echo in >/d/f; ln -s f /d/lf; ln -s dir /d/ld"
+    shared_pybuild("run", "--name", name, "--network", "none", "busybox", "sh", "-c", inside)
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "f").write_text("host")
+    (tmp_path / "lf").symlink_to("f")
+    (tmp_path / "ld").symlink_to("dir")
+    for end in ("/", "/.", "/x"):
+        for ours, theirs in (("f", "f"), ("dir", "lf")):
+            for words in (
+                (tmp_path / ours, f"{name}:/d/{theirs}{end}"),  # onto a file that is there
+                (f"{name}:/d/{ours}", f"{tmp_path}/{theirs}{end}"),
+                (f"{tmp_path}/{theirs}{end}", f"{name}:/d/o"),  # from one
+                (f"{name}:/d/{theirs}{end}", tmp_path / "ld"),
+                (f"{name}:/d/{theirs}{end}", "-"),
+                ("busybox:/etc/passwd" + end, tmp_path / "ld"),
+            ):
+                done = shared_pybuild("cp", *words, code=1)
+                assert done.stderr.startswith("error: /") and done.stdout == "", words
+        assert "no such directory" in shared_pybuild("cp", "-", f"{name}:/d/f{end}", code=1).stderr
+    assert "/d/f/: not a directory" in shared_pybuild("cp", tmp_path / "f", f"{name}:/d/f/", code=1).stderr
+    assert not any((tmp_path / "dir").iterdir()) and (tmp_path / "f").read_text() == "host"
+    shared_pybuild("cp", f"{name}:/d/o/.", tmp_path / "none")
+    assert not any((tmp_path / "none").iterdir())
+    for place in ("ld/", "dir/."):
+        shared_pybuild("cp", tmp_path / "f", f"{name}:/d/{place}")
+        shared_pybuild("cp", f"{name}:/d/f", f"{tmp_path}/{place}")
+        assert (tmp_path / "dir/f").read_text() == "in\n"
+        (tmp_path / "dir/f").unlink()
+        shared_pybuild("cp", f"{name}:/d/dir/f", tmp_path / "back")
+        assert (tmp_path / "back").read_text() == "host"
+    shared_pybuild("rm", name)
