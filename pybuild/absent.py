@@ -76,12 +76,21 @@ BUILDING: Mapping[str, str] = {
     "-v": "RUN --mount=type=bind shows directories of the context or of a --build-context",
 }
 """Of docker's and buildah's build."""
+NETWORK: Mapping[str, str] = {
+    "--aux-address": "no address is set aside; --ip-range says which part of the subnet containers get",
+    "--config-from": "a network has its whole configuration itself; say --subnet, --opt and the rest of it here",
+    "--config-only": "a network has its whole configuration itself; say --subnet, --opt and the rest of it to each",
+    "--ingress": "there is no cluster whose ports it would spread; run --publish opens those of this machine",
+    "--ipam-opt": "nothing here draws addresses by options; --subnet and --ip-range say which containers get",
+}
+"""Of docker's network create."""
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("run", "create"), CREATING),
     "build": BUILDING,
+    "network create": NETWORK,
     **dict.fromkeys(("copy", "sync", "push", "pull", "inspect", "delete"), MOVING),
 }
-"""By the name of the command."""
+"""By the name of the command, or of its group and its own."""
 
 CLUSTER = "there is no cluster: containers run on this machine"
 HERE = "there are no builders to make, choose or start: builds run here, and bake and build need none"

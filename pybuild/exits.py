@@ -79,7 +79,9 @@ def usage(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption) and error.ctx is not None:
         from pybuild.absent import OPTIONS
 
-        if why := OPTIONS.get(error.ctx.info_name or "", {}).get(error.option_name):
+        words = error.ctx.command_path.split()
+        absent = OPTIONS.get(" ".join(words[-2:])) or OPTIONS.get(words[-1], {})
+        if why := absent.get(error.option_name):
             return f"error: {error.option_name} is not done here: {why}\nhelp: {error.ctx.command_path} --help"
     lines = [f"error: {error.format_message()}"]
     if isinstance(error, click.UsageError) and error.ctx is not None:

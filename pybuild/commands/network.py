@@ -49,7 +49,10 @@ def network() -> None:
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label.")
 @click.option("-o", "--opt", "opts", multiple=True, metavar="KEY=VALUE", help="Docker's options of bridge networks.")
 @click.option("--attachable", is_flag=True, hidden=True)
+@click.option("--ipv4/--no-ipv4", default=True, help="With IPv4 addresses, as every network here.")
 @click.option("--ipv6", is_flag=True, help="With IPv6 addresses, too.")
+@click.option("--scope", default="local", metavar="SCOPE", help="local is what there is.")
+@click.option("--ipam-driver", default="default", metavar="DRIVER", help="default is what there is.")
 @click.pass_obj
 def create(
     context: Context,
@@ -62,13 +65,22 @@ def create(
     labels: Sequence[str],
     opts: Sequence[str],
     attachable: bool,
+    ipv4: bool,
     ipv6: bool,
+    scope: str,
+    ipam_driver: str,
 ) -> None:
     """Make a network; prints its id. Its bridge is there while a container is in it."""
     from builder.networks.home import at_home
 
     if driver != "bridge":
         raise click.UsageError(f"--driver {driver}: not known; bridge is")
+    if scope != "local":
+        raise click.UsageError(f"--scope {scope}: there is no cluster, networks are of this machine; local is known")
+    if ipam_driver != "default":
+        raise click.UsageError(f"--ipam-driver {ipam_driver}: there are no plugins; default is known")
+    if not ipv4:
+        raise click.UsageError("--ipv4=false: every network has IPv4 addresses here; --ipv6 adds those of IPv6")
     subnet, subnet6 = _of_each("--subnet", subnets)
     gateway, gateway6 = _of_each("--gateway", gateways)
     if (subnet6 or gateway6) and not ipv6:

@@ -35,6 +35,7 @@ def endpoint(place: Town, container: str, network: str) -> dict[str, object]:
 def test_create_list_inspect_and_remove(place: Town) -> None:
     made = place.pybuild.text(
         *("network", "create", "--subnet", "10.77.0.0/24", "--gateway", "10.77.0.254", "--ip-range", "10.77.0.64/26"),
+        *("--ipv4=true", "--scope", "local", "--ipam-driver", "default"),
         *("--label", "tier=back", "--opt", "com.docker.network.bridge.name=back0", "back"),
     )
     assert re.fullmatch("[0-9a-f]{64}", made)
@@ -79,6 +80,9 @@ REFUSED: list[tuple[list[str], str]] = [
     (["--opt", "nonsense=1"], "not known"),
     (["--opt", "com.docker.network.bridge.name=much-too-long-a-name"], "15 characters"),
     (["-d", "overlay"], "overlay"),
+    (["--scope", "swarm"], "no cluster"),
+    (["--ipam-driver", "mine"], "no plugins"),
+    (["--ipv4=false"], "every network has IPv4 addresses"),
     (["--gateway", "10.1.0.1"], "--subnet"),
 ]
 

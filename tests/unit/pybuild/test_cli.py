@@ -221,6 +221,29 @@ def test_commands_of_docker_that_are_not_here_say_why(words: list[str], capsys: 
     assert "is not done here: " in told and told.startswith(f"error: {words[0]}")
 
 
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("--aux-address", "--ip-range"),
+        ("--config-from", "--subnet"),
+        ("--config-only", "--subnet"),
+        ("--ingress", "--publish"),
+        ("--ipam-opt", "--ip-range"),
+    ],
+)
+def test_options_of_docker_networks_that_are_not_here_say_why(
+    option: str, instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["network", "create", option, "x", "back"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {option} is not done here: ") and instead in told
+
+
+def test_an_option_of_another_command_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["network", "create", "--gpus", "all", "back"]) == 2
+    assert "No such option" in capsys.readouterr().err
+
+
 def test_no_command_is_both_here_and_absent() -> None:
     here = {*COMMANDS, *(f"{noun} {verb}" for noun, verbs in NOUNS.items() for verb in verbs)}
     assert here.isdisjoint(ABSENT)
