@@ -17,6 +17,7 @@ from functools import partial
 
 from layers.quick import asdict
 from layers.quickjson import loads
+from runner.files import text
 from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
@@ -141,6 +142,5 @@ class Asked:
 
 def _is(place: str, wanted: str) -> bool:
     """Whether a network's folder is that of this name or id."""
-    with open(f"{place}/config.json", "rb", buffering=0) as file:
-        network = loads(file.readall())
+    network = loads(text(f"{place}/config.json"))
     return wanted in (network["name"], network["id"])

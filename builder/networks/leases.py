@@ -20,6 +20,7 @@ from builder.networks.errors import NetworkError
 from layers.disk import locks
 from layers.quick import asdict, dataclass, field, replace
 from layers.quickjson import dumps, loads
+from runner.files import text
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Lease:
     @classmethod
     def read(cls, path: Path) -> Lease:
         """A lease on disk. Raises FileNotFoundError, ValueError."""
-        value: dict[str, Any] = loads(path.read_bytes())
+        value: dict[str, Any] = loads(text(path))
         for key in ("aliases", "gateways"):
             value[key] = tuple(value[key])
         value["elements"] = tuple((host, protocol, port) for host, protocol, port in value["elements"])
@@ -297,7 +298,7 @@ def _drawn(network: Network, folder: Path, others: Sequence[Lease], *, given: bo
     never = {subnet.network_address, subnet.broadcast_address, IPv4Address(network.gateway)}
     memory = folder.parent / "last"
     try:
-        begin = int(IPv4Address(memory.read_text().strip())) - first + 1 if taken else 0
+        begin = int(IPv4Address(text(memory).strip())) - first + 1 if taken else 0
     except (FileNotFoundError, ValueError):
         begin = 0
     for at in range(count):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from layers.quick import asdict, dataclass, field
 from layers.quickjson import dumps, loads
+from runner.files import text
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Network:
     @classmethod
     def read(cls, path: Path) -> Network:
         """The network on disk."""
-        return cls(**loads(path.read_bytes()))
+        return cls(**loads(text(path)))
 
     def write(self, path: Path) -> None:
         """Put it on disk, whole or not at all."""
