@@ -35,6 +35,8 @@ PLACE = cache_from_source(f"{ROOT}/layers/ours.py").removesuffix(".pyc") + ".bun
 LIBRARY = os.path.dirname(os.__file__)
 HEAD = b"%b %b %b 3\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
 """How the file begins: which Python understands it, for which trees it is (code knows its files), its format."""
+LARGE = 1 << 18
+"""Bytes from which a part is mapped, not read."""
 Module = type(sys)
 LENGTH = 8
 """Bytes of the number that follows: how long the table is, after which the code begins."""
@@ -115,16 +117,24 @@ class Bundle:
             if parent:
                 setattr(here[parent], own, module)
 
-    def code(self, name: str) -> bytes:
+    def code(self, name: str) -> bytes | memoryview:
         """A module's code, as `marshal` has it. Raises OSError as `read`."""
         begin, length, *_ = self.table[name]
         return self.read(begin, length)
 
-    def read(self, begin: int, length: int) -> bytes:
-        """A part of the codes. Raises OSError if the file was closed, as a child of ours may have."""
+    def read(self, begin: int, length: int) -> bytes | memoryview:
+        """A part of the codes. Raises OSError if the file was closed, as a child of ours may have; ValueError."""
         if not os.path.samestat(os.fstat(self.descriptor), self.file):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        return os.pread(self.descriptor, length, self.begin + begin)
+        begin += self.begin
+        if length < LARGE:
+            return os.pread(self.descriptor, length, begin)
+        import mmap
+
+        off = begin % mmap.ALLOCATIONGRANULARITY  # pages that others have read already need no memory of ours
+        how = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
+        mapped = mmap.mmap(self.descriptor, off + length, flags=how, prot=mmap.PROT_READ, offset=begin - off)
+        return memoryview(mapped)[off:]
 
 
 class Loader(SourceFileLoader):

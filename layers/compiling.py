@@ -64,7 +64,7 @@ def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str =
     Raises OSError.
     """
     table: Table = {}
-    codes: dict[str, bytes] = {}
+    codes: dict[str, bytes | memoryview] = {}
     begin = 0
     known = {} if older is None else older.table
     for name, package in {**{name: entry[5] for name, entry in known.items()}, **modules}.items():
@@ -94,11 +94,11 @@ def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str =
 
 
 def _courses(
-    table: Table, codes: Mapping[str, bytes], older: Bundle | None
-) -> dict[str, tuple[tuple[str, ...], bytes]]:
+    table: Table, codes: Mapping[str, bytes | memoryview], older: Bundle | None
+) -> dict[str, tuple[tuple[str, ...], bytes | memoryview]]:
     """The modules of every course, and their code as one; those of the older file whose modules are as they were."""
     loaded = {name: marshal.loads(code) for name, code in codes.items()}
-    found: dict[str, tuple[tuple[str, ...], bytes]] = {}
+    found: dict[str, tuple[tuple[str, ...], bytes | memoryview]] = {}
     before: dict[str, list[str]] = {}
     for head in [name for name, code in loaded.items() if SIGN in code.co_names]:
         begin, length, names = (0, 0, ()) if older is None else older.courses.get(head, (0, 0, ()))
