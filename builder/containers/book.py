@@ -67,8 +67,11 @@ class Containers:
         """What is taken."""
         return {name for (name,) in self.store.db.rows("SELECT name FROM container")}
 
-    def create(self, settings: Settings) -> Container:
-        """Make its folder and its row; an empty name is chosen, an empty id drawn. Raises NameTaken, ContainerError."""
+    def create(self, settings: Settings, proposed: str = "") -> Container:
+        """Make its folder and its row; an empty id is drawn, an empty name chosen, the `proposed` one if it is free.
+
+        Raises NameTaken, ContainerError.
+        """
         if settings.name:
             checked(settings.name)
         made = Container(self.store, settings.id or os.urandom(32).hex())
@@ -81,9 +84,9 @@ class Containers:
             with self._with_volumes(settings) as wanted, self.store.db.write(durable=not settings.remove) as db:
                 name = settings.name
                 while not name:
-                    proposed = names.propose()
+                    proposed = proposed or names.propose()
                     free = db.execute("SELECT 1 FROM container WHERE name = ?", (proposed,)).fetchone() is None
-                    name = proposed if free else ""
+                    name, proposed = proposed if free else "", ""
                 whole = replace(wanted, id=made.id, name=name, hostname=hostname)
                 if owner := db.execute("SELECT id FROM container WHERE name = ?", (name,)).fetchone():
                     if Container(self.store, owner[0]).exists:

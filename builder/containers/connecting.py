@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from typing import Any
 
+    from builder.containers.settings import Settings
     from builder.networks.asked import Asked
     from builder.networks.leases import Lease
     from builder.networks.network import Network
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from runner.sandbox import Wire
 
 SHARED = "container:"
+ALONE = ("none", "host")
 FILE = "network.json"
 """What a container has of a bridge to itself (`builder.networks.usermode`), while it runs."""
 
@@ -41,13 +43,19 @@ def wishes(container: Container) -> tuple[Wish, ...]:
     return tuple(Wish(**{**wish, "aliases": tuple(wish["aliases"])}) for wish in found)
 
 
-def ask(store: Store, container: Container, warn: Callable[[str], None]) -> Asked | None:
-    """Have its network made ready, if there is somebody who does that; for `joined`, or to be closed."""
-    if owner() is not None or not (wished := wishes(container)):
+def ask(
+    store: Store, container: Container, warn: Callable[[str], None], settings: Settings | None = None
+) -> Asked | None:
+    """Have its network made ready, if there is somebody who does that; for `joined`, or to be closed.
+
+    `settings` are what a container that is still to be made will probably have.
+    """
+    wished = wishes(container) if settings is None else settings.networks
+    if owner() is not None or not wished or wished[0].network in ALONE:
         return None
     from builder.networks.asked import Asked
 
-    return Asked.of(store, _member(container, wished), warn)
+    return Asked.of(store, member(container, wished, settings), warn)
 
 
 @contextmanager
@@ -66,12 +74,13 @@ def joined(
         return
     from builder.networks.home import network_for
 
-    with closing(network_for(store, _member(container, wished), warn, folder=container.folder)) as network:
+    with closing(network_for(store, member(container, wished), warn, folder=container.folder)) as network:
         yield network.wire
 
 
-def _member(container: Container, wished: tuple[Wish, ...]) -> Member:
-    settings = container.settings
+def member(container: Container, wished: tuple[Wish, ...], settings: Settings | None = None) -> Member:
+    """Who joins; by the `settings` that it will probably have, if it is still to be made."""
+    settings = settings or container.settings
     return Member(
         wishes=wished,
         published=settings.published,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from builder.containers.book import Containers
-from builder.containers.connecting import ask, joined, shared
+from builder.containers.connecting import ask, joined, member, shared, wishes
 from builder.containers.container import PATIENCE, Container, now
 from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
 from builder.containers.foreground import Foreground
@@ -49,13 +49,14 @@ def supervise(
     *,
     foreground: Foreground | None = None,
     ids: Ids | None = None,
+    asked: Asked | None = None,
     started: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
-    `ids` are its numbers, if they have been drawn, and its process is expected already. One that was to be removed
-    when it ends is gone then.
+    `ids` are its numbers, if they have been drawn, and its process is expected already; `asked` is who makes its
+    network ready, if somebody was asked, and is the caller's. One that was to be removed when it ends is gone then.
 
     Raises ContainerState if somebody else runs it, ContainerMissing if somebody removed it; AccountMissing,
     SandboxBroken, LimitUnavailable, NetworkUnavailable, NetworkError, CommandRefused if it cannot begin.
@@ -73,8 +74,12 @@ def supervise(
             if ids is None:
                 ids = numbers(store, settings, stack, warn)
                 expect(runtime, settings, ids, store.root)
-            if (asked := ask(store, container, warn)) is not None:
+            if asked is not None and not asked.serves(member(container, wishes(container))):
+                asked.close()
+                asked = None
+            if asked is None and (asked := ask(store, container, warn)) is not None:
                 stack.callback(asked.close)
+            if asked is not None:
                 asked.meet(*runtime.met())
             footing = runtime.settle(ids, store.root)
             attached = store.snapshots.attach(

@@ -71,6 +71,10 @@ class Asked:
                     return None if line is None else cls(line, store, member, warn)
         return None
 
+    def serves(self, member: Member) -> bool:
+        """Whether it is this one for whom all is being made ready."""
+        return self.member == member
+
     def meet(self, pid: int, word: int = -1) -> None:
         """Have the process, if there is one, given its interface; and be told on a socket when it has its names."""
         if pid and not self._pid:

@@ -36,7 +36,7 @@ PATIENCE = 60.0
 FRESH = 600.0
 """Seconds within which a further use of a record or an image is not worth writing down."""
 LITTLE = 1 << 19
-"""Bytes of a log that a process which ends leaves as it is: that saves 3 ms, and takes who comes next 0.2 at the most."""
+"""Bytes of a log that a process which ends leaves as it is: that saves 3 ms, and takes who comes next 0.2."""
 WORTH = 1 << 20
 """Bytes of unused pages for which the file is written anew."""
 

@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import ExitStack, suppress
 
+from layers.quick import replace
 from pybuild import exits
 from pybuild.creating import creation, named_in, outline, settings
 from pybuild.declared import click
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from builder.containers import Container, Settings
+    from builder.networks.asked import Asked
     from runner import Ids
 else:
     import _signal as signal  # the same without enumerations
@@ -76,19 +78,22 @@ def run(
     ended it. The detach keys leave it running.
     """
     from builder.containers import Containers
+    from builder.containers.names import propose
 
-    asked = outline(context, options)
+    asked = replace(outline(context, options), id=os.urandom(32).hex())
+    proposed = asked.name or propose()
     if not detach:
         stand(asked.userns)
     book = Containers(context.store)
     with ExitStack() as held:
         numbers = None if detach else expected(context, asked, held)
+        neighbour = None if detach else invited(context, replace(asked, name=proposed), held)
         context.release()
         book.forsaken()
         with context.store.lease():
             wanted = settings(context, asked, image, command, options, detach=detach)
             with named_in(options["cidfile"]) as name:
-                container = book.create(wanted)
+                container = book.create(wanted, proposed)
                 name(container.id)
         streams = attached(options["attach"])
         try:
@@ -97,7 +102,9 @@ def run(
                 print(container.id, flush=True)
                 begin(context, container)
                 return 0
-            return stay(context, container, numbers, streams, stdin=options["interactive"], keys=keys, proxy=proxy)
+            return stay(
+                context, container, numbers, neighbour, streams, stdin=options["interactive"], keys=keys, proxy=proxy
+            )
         except BaseException:
             if container.settings.remove and container.exists:
                 book.remove(container)
@@ -114,10 +121,22 @@ def expected(context: Context, asked: Settings, held: ExitStack) -> Ids | None:
     return ids
 
 
+def invited(context: Context, asked: Settings, held: ExitStack) -> Asked | None:
+    """Who makes its network ready from now on, if somebody does; it has its id and, probably, its name."""
+    from builder.containers.connecting import ask
+    from builder.containers.container import Container
+
+    whole = replace(asked, hostname=asked.hostname or asked.id[:12])
+    if (found := ask(context.store, Container(context.store, asked.id), exits.warn, whole)) is not None:
+        held.callback(found.close)
+    return found
+
+
 def stay(
     context: Context,
     container: Container,
     ids: Ids | None,
+    neighbour: Asked | None = None,
     streams: frozenset[str] = frozenset(),
     *,
     stdin: bool,
@@ -139,7 +158,14 @@ def stay(
     shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
     foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
     state = supervise(
-        context.store, context.runtime, container, foreground=foreground, ids=ids, started=tidy, warn=exits.warn
+        context.store,
+        context.runtime,
+        container,
+        foreground=foreground,
+        ids=ids,
+        asked=neighbour,
+        started=tidy,
+        warn=exits.warn,
     )
     if state.oom_killed:
         exits.warn("memory ran out and the kernel killed a process: raise --memory")
