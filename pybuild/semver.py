@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import total_ordering
 
 from layers.quick import dataclass
 
@@ -20,7 +19,6 @@ CONDITION = re.compile(r"\s*(?P<sign>!=|>=|=>|<=|=<|~>|[=<>~^]|)\s*" + NUMBERS.f
 HYPHEN = re.compile(r"(\S+)\s+-\s+(\S+)")
 
 
-@total_ordering
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
     """A version; `pre` are the parts of what stands behind its hyphen."""

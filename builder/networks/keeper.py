@@ -74,6 +74,9 @@ class Keeper:
                 else:
                     self._welcome()
         self.line.close()
+        for guest in self.guests.values():  # who looks for its image for so long does without us
+            with suppress(Exception):
+                guest.close()
         with leases.alone():
             if locks.stands(self.held, self.path):
                 (self.book.place(self.network) / LINE).unlink(missing_ok=True)

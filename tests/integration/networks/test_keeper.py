@@ -17,6 +17,7 @@ from builder.networks.asked import LINE, Asked
 from builder.networks.wish import Member, Wish
 from layers import Store
 from layers.disk.locks import is_locked
+from layers.quick import replace
 from runner.net.bridge import within
 from runner.sockets import Socket
 from tests.support.soon import soon
@@ -299,3 +300,40 @@ def test_what_does_not_begin_has_left(place: Town) -> None:
     assert leases(place) <= {"linger"}
     place.pybuild("run", "--rm", "--ip", "172.17.0.9", "busybox", "true", code=125)
     assert soon(lambda: leases(place) <= {"linger"})
+
+
+def test_a_network_that_was_made_ready_for_another_name_is_not_taken(place: Town, tmp_path: Path) -> None:
+    """The one that was proposed was taken meanwhile, or an option says more of it: it is asked for once more."""
+    with calling(place, tmp_path) as caller:
+        revive(place)
+        it = caller.ask()
+        assert it.serves(caller.member)
+        assert not it.serves(replace(caller.member, name="another"))
+        it.close()
+    revive(place)
+    published = place.pybuild.text(
+        "run", "--rm", "-p", "127.0.0.1::80", "busybox", "ip", "-4", "-o", "a", "show", "eth0"
+    )
+    assert "172.17.0." in published
+    assert soon(lambda: leases(place) <= {"linger"})
+    revive(place)
+    mac = "02:00:00:00:00:0a"
+    assert mac in place.pybuild.text(
+        "run", "--rm", "--mac-address", mac, "busybox", "cat", "/sys/class/net/eth0/address"
+    )
+    assert soon(lambda: leases(place) <= {"linger"})
+    revive(place)
+    place.pybuild("run", "--rm", "--pull", "never", "no/such:image", code=125)
+    assert soon(lambda: leases(place) <= {"linger"})
+
+
+def test_who_looks_for_its_image_for_long_keeps_nobody(place: Town, tmp_path: Path) -> None:
+    with calling(place, tmp_path) as caller:
+        revive(place)
+        it = caller.ask()
+        assert soon(lambda: len(leases(place)) == 2)
+        assert soon(lambda: not leases(place))
+        it.meet(caller.process.pid)
+        caller.there(it.wire(caller.process.pid))
+        assert it.instead is not None
+        assert caller.address().startswith("172.17.0.")

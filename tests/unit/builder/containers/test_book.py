@@ -11,6 +11,7 @@ from builder.containers.errors import ContainerMissing
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
 from layers import Store
+from layers.quick import replace
 
 NOTHING = Settings(
     id="", name="", created="", image="", image_name="", diff_ids=(), path="true", args=(), env={}, cwd="/", user="",
@@ -44,3 +45,11 @@ def test_what_another_removed_while_one_waited_for_it_is_removed_well(
         book.get(ended.id)
     with ended.claim() as mine:
         assert not mine
+
+
+def test_a_proposed_name_is_taken_if_it_is_free(book: Containers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.containers.names.propose", lambda: "other_name")
+    assert book.create(NOTHING, "calm_river").name == "calm_river"
+    assert book.create(NOTHING, "calm_river").name == "other_name"
+    assert book.create(replace(NOTHING, name="mine", id="a" * 64), "calm_river").name == "mine"
+    assert book.get("mine").id == "a" * 64
