@@ -11,7 +11,7 @@ from builder.containers.book import Containers
 from builder.containers.container import Container
 from builder.containers.errors import ContainerState
 from builder.networks.errors import NetworkError
-from builder.networks.wish import GATEWAY, Member, Wish
+from builder.networks.wish import ALONE, GATEWAY, Member, Wish
 from layers import LayerError
 from layers.quick import asdict, replace
 from layers.quickjson import dumps, loads
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from runner.sandbox import Wire
 
 SHARED = "container:"
-ALONE = ("none", "host")
 FILE = "network.json"
 """What a container has of a bridge to itself (`builder.networks.usermode`), while it runs."""
 

@@ -10,8 +10,7 @@ from builder.containers.book import Containers
 from builder.containers.container import now
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
-from builder.networks.building import ALONE
-from builder.networks.wish import Wish
+from builder.networks.wish import ALONE, Wish
 from runner import remap
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.networks.wish import ALONE
 from runner.rootless import folder, owner, standing
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from runner.net.household import Household
     from runner.sandbox import Wire
 
-ALONE = ("host", "none")
-"""Networks that nobody has to join."""
 BRIDGE = "bridge"
 
 

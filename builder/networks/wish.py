@@ -6,6 +6,8 @@ from pathlib import Path
 
 from layers.quick import dataclass
 
+ALONE = ("host", "none")
+"""Networks that nobody has to join."""
 GATEWAY = "host-gateway"
 """What --add-host calls the host as a process in a network of its own sees it."""
 
