@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.soon import soon
-from tests.support.town import MACHINE, OUTSIDE, Town
+from tests.support.town import MACHINE, OUTSIDE, Town, eight_at_once
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
 SERVE = "mkdir -p /www; echo hello from $(hostname) >/www/index.html; exec httpd -f -p 80 -h /www"
@@ -169,19 +168,7 @@ def test_an_abstract_socket_of_the_machine_is_reached_by_host_only(place: Town, 
 
 
 def test_eight_at_once_have_eight_addresses(place: Town, tmp_path: Path) -> None:
-    """Each stays until all eight are there, however long a busy machine takes to start them."""
-    meeting = tmp_path / "meeting"
-    meeting.mkdir()
-    meeting.chmod(0o777)
-    stay = "touch /meeting/$(hostname); until [ $(ls /meeting | wc -l) = 8 ]; do sleep 0.05; done"
-
-    def one(_: int) -> str:
-        words = ("busybox", "timeout", "60", "sh", "-c", f"ip -4 -o a show eth0; {stay}")
-        return place.pybuild.text("run", "--rm", "-v", f"{meeting}:/meeting", *words).split()[3]
-
-    with ThreadPoolExecutor(8) as crew:
-        found = list(crew.map(one, range(8)))
-    assert sorted(found) == [f"172.17.0.{last}/16" for last in range(2, 10)]
+    assert sorted(eight_at_once(place, tmp_path)) == [f"172.17.0.{last}/16" for last in range(2, 10)]
 
 
 def keeper(root: Path) -> int:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from layers.quick import replace
 from runner.net.bridge import within
 from runner.sockets import Socket
 from tests.support.soon import soon
-from tests.support.town import Place, Town
+from tests.support.town import Place, Town, eight_at_once
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("networks")]
 T = TypeVar("T")
@@ -242,19 +241,8 @@ def test_nonsense_ends_nothing(place: Town, tmp_path: Path) -> None:
 
 
 def test_eight_at_once_have_eight_addresses(place: Town, tmp_path: Path) -> None:
-    """Each stays until all eight are there, however long a busy machine takes to start them."""
     revive(place)
-    meeting = tmp_path / "meeting"
-    meeting.mkdir()
-    meeting.chmod(0o777)
-    stay = "touch /meeting/$(hostname); until [ $(ls /meeting | wc -l) = 8 ]; do sleep 0.05; done"
-
-    def one(_: int) -> str:
-        words = ("busybox", "timeout", "60", "sh", "-c", f"ip -4 -o a show eth0; {stay}")
-        return place.pybuild.text("run", "--rm", "-v", f"{meeting}:/meeting", *words).split()[3]
-
-    with ThreadPoolExecutor(8) as crew:
-        assert len(set(crew.map(one, range(8)))) == 8
+    assert len(set(eight_at_once(place, tmp_path))) == 8
     assert leases(place) <= {"linger"}
 
 
