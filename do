@@ -45,12 +45,21 @@ packages() {
     ) </dev/null >&2
 }
 
+# Debian's own Python if it is new enough: python3-venv belongs to it, and it starts faster than one that was built here.
+python() {
+    if /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        echo /usr/bin/python3
+    else
+        echo python3
+    fi
+}
+
 # Make .venv when it is missing, older than pyproject.toml or incomplete.
 venv() {
     stamp=.venv/.pybuild-ready
     if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ]; then
         say "python environment in .venv"
-        [ -x .venv/bin/python ] || python3 -m venv .venv
+        [ -x .venv/bin/python ] || "$(python)" -m venv .venv
         .venv/bin/python -m pip install -q --upgrade 'pip>=25.1' </dev/null >&2
         .venv/bin/python -m pip install -q --editable . --group dev </dev/null >&2
         # Nobody here needs it, and until Python 3.12 it is part of every start; where it is not there, that is said.

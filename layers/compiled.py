@@ -26,30 +26,51 @@ if TYPE_CHECKING:
     Entry = tuple[int, int, int, int, int, bool]
     """Where its code begins, its length; what `state` says of its source; whether it is a package."""
     Table = dict[str, Entry]
-    Courses = dict[str, tuple[int, int, tuple[str, ...]]]
-    """Where the codes of all modules of one begin, their length; the modules."""
+    Courses = dict[str, tuple[int, int, str]]
+    """Where the codes of all modules of one begin, their length; the modules, a line each."""
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGES = ("builder", "layers", "pybuild", "registry", "runner")
 PLACE = cache_from_source(f"{ROOT}/layers/ours.py").removesuffix(".pyc") + ".bundle"
 LIBRARY = os.path.dirname(os.__file__)
-HEAD = b"%b %b %b 3\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
+HEAD = b"%b %b %b 4\n" % (MAGIC_NUMBER, os.fsencode(ROOT), os.fsencode(LIBRARY))
 """How the file begins: which Python understands it, for which trees it is (code knows its files), its format."""
 LARGE = 1 << 18
 """Bytes from which a part is mapped, not read."""
 Module = type(sys)
+WORDS = 6
+"""Numbers of an entry."""
 LENGTH = 8
 """Bytes of the number that follows: how long the table is, after which the code begins."""
 
 
 class Bundle:
-    """A finder (importlib.abc.MetaPathFinder) of the modules that are in the file."""
+    """A finder (importlib.abc.MetaPathFinder) of the modules that are in the file.
 
-    def __init__(self, descriptor: int, table: Table, courses: Courses, begin: int) -> None:
-        self.descriptor, self.table, self.courses, self.begin = descriptor, table, courses, begin
+    `names` are theirs, a line each, and `words` the numbers of their entries: few of hundreds are asked for, and tuples
+    of all would take a third of a millisecond.
+    """
+
+    def __init__(self, descriptor: int, names: str, words: bytes, courses: Courses, begin: int) -> None:
+        self.descriptor, self.courses, self.begin = descriptor, courses, begin
+        lines = names.split("\n")
+        self.rows = dict(zip(lines, range(len(lines)), strict=True))
+        self.words = memoryview(words).cast("q")
         self.file = os.fstat(descriptor)
         self.missed = False
         """Whether something of ours was asked for that it has not, or not as it is now."""
+
+    def entry(self, name: str) -> Entry | None:
+        """What is known of a module."""
+        if (row := self.rows.get(name)) is None:
+            return None
+        begin, length, changed, moved, size, package = self.words[row * WORDS : (row + 1) * WORDS]
+        return begin, length, changed, moved, size, bool(package)
+
+    @property
+    def table(self) -> Table:
+        """All that is known."""
+        return {name: entry for name in self.rows if (entry := self.entry(name)) is not None}
 
     @classmethod
     def open(cls, place: str = PLACE) -> Bundle | None:
@@ -63,8 +84,8 @@ class Bundle:
             head = os.pread(descriptor, start, 0)
             length = int.from_bytes(head[len(HEAD) :], "little")
             if head.startswith(HEAD):
-                table, courses = marshal.loads(os.pread(descriptor, length, start))
-                return cls(descriptor, table, courses, start + length)
+                names, words, courses = marshal.loads(os.pread(descriptor, length, start))
+                return cls(descriptor, names, words, courses, start + length)
         except (EOFError, TypeError, ValueError):  # torn by a power cut
             pass
         os.close(descriptor)
@@ -72,7 +93,7 @@ class Bundle:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """Of a module whose source is as it was."""
-        if (entry := self.table.get(name)) is None:
+        if (entry := self.entry(name)) is None:
             self.missed = self.missed or name.partition(".")[0] in PACKAGES
             return None
         source = source_of(name, package=entry[5])
@@ -91,8 +112,9 @@ class Bundle:
         """Load what is on a course and not here yet. What one of its modules raises is raised."""
         if course not in self.courses:
             return
-        begin, length, names = self.courses[course]
+        begin, length, lines = self.courses[course]
         here = sys.modules
+        names = lines.split("\n")
         specs = [None if name in here else self.find_spec(name) for name in names]
         try:
             codes = marshal.loads(self.read(begin, length))
@@ -119,8 +141,8 @@ class Bundle:
 
     def code(self, name: str) -> bytes | memoryview:
         """A module's code, as `marshal` has it. Raises OSError as `read`."""
-        begin, length, *_ = self.table[name]
-        return self.read(begin, length)
+        row = self.rows[name] * WORDS
+        return self.read(*self.words[row : row + 2])
 
     def read(self, begin: int, length: int) -> bytes | memoryview:
         """A part of the codes. Raises OSError if the file was closed, as a child of ours may have; ValueError."""

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from _frozen_importlib_external import SourceFileLoader
+from array import array
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -20,6 +21,8 @@ from layers.compiled import HEAD, LENGTH, PACKAGES, PLACE, ROOT, Bundle, leading
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from types import CodeType
+
     from layers.compiled import Courses, Table
 
 STANDARD = dict.fromkeys(
@@ -82,9 +85,10 @@ def write(modules: Mapping[str, bool], older: Bundle | None = None, place: str =
     courses: Courses = {}
     for head, (names, together) in _courses(table, codes, older).items():
         codes[f"{head}.{SIGN}"] = together
-        courses[head] = begin, len(together), names
+        courses[head] = begin, len(together), "\n".join(names)
         begin += len(together)
-    directory = marshal.dumps((table, courses))
+    words = array("q", (int(word) for entry in table.values() for word in entry))
+    directory = marshal.dumps(("\n".join(table), words.tobytes(), courses))
     fresh = f"{place}.{os.getpid()}"
     with open(fresh, "wb") as file:
         file.writelines((HEAD, len(directory).to_bytes(LENGTH, "little"), directory, *codes.values()))
@@ -98,15 +102,13 @@ def _courses(
 ) -> dict[str, tuple[tuple[str, ...], bytes | memoryview]]:
     """The modules of every course, and their code as one; those of the older file whose modules are as they were."""
     loaded = {name: marshal.loads(code) for name, code in codes.items()}
+    known = {} if older is None else older.table
     found: dict[str, tuple[tuple[str, ...], bytes | memoryview]] = {}
     before: dict[str, list[str]] = {}
     for head in [name for name, code in loaded.items() if SIGN in code.co_names]:
-        begin, length, names = (0, 0, ()) if older is None else older.courses.get(head, (0, 0, ()))
-        if (
-            older is not None
-            and names
-            and all(table.get(one, ())[1:] == older.table[one][1:] for one in (head, *names))
-        ):
+        begin, length, lines = (0, 0, "") if older is None else older.courses.get(head, (0, 0, ""))
+        names = tuple(lines.split("\n"))
+        if older is not None and lines and all(table.get(one, ())[1:] == known[one][1:] for one in (head, *names)):
             found[head] = names, older.read(begin, length)
         else:
             words = [sys.executable, "-c", LOADING, ROOT, head]
@@ -117,8 +119,19 @@ def _courses(
     for head, heads_before in before.items():
         gone = {name for one in heads_before for name in found.get(one, ((), b""))[0]}
         names = tuple(name for name in found[head][0] if name not in gone)
-        found[head] = names, marshal.dumps(tuple(loaded[name] for name in names))
+        found[head] = names, marshal.dumps(tuple(light(loaded[name]) for name in names))
     return found
+
+
+def light(code: CodeType) -> CodeType:
+    """The code of a module that takes the names of `collections.abc` from where that has them, which is loaded already;
+    with that comes all of `collections`, which takes a millisecond.
+    """
+    if "collections" in code.co_names:  # it is wanted itself, or as collections.abc
+        return code
+    return code.replace(
+        co_names=tuple("_collections_abc" if name == "collections.abc" else name for name in code.co_names)
+    )
 
 
 def everything() -> dict[str, bool]:

@@ -30,7 +30,7 @@ compiled.lead()
 gc.set_threshold(GARBAGE)  # a short life makes little garbage: looking for it costs more than it gives
 
 from pybuild.catalogue import Listed, chosen, route  # noqa: E402 (it is found there, too)
-from pybuild.later import lean  # noqa: E402
+from pybuild.later import FIRST, lean  # noqa: E402
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -47,7 +47,8 @@ def main() -> None:
     listed = chosen(route(words)) if "--help" not in words else None
     if listed is not None:
         prepare(listed, sandbox=listed.sandbox and DETACHED.isdisjoint(words))
-    lean("pathlib")
+    for module in FIRST:
+        lean(module)
     course = "" if listed is None else listed.target.partition(":")[0]
     if listed is not None and listed.declared:
         compiled.hasten(course)

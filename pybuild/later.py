@@ -2,16 +2,27 @@
 
 Half of what click costs to import is `inspect`, `uuid`, `datetime` and `gettext` with all that these bring: 6 ms of
 each start, of which a command needs two functions that take a line. `pathlib` brings `re`, and that `enum`: 2 ms.
+`functools` and `contextlib` bring `collections` for a tuple that nobody asks for, and a type that is elsewhere: 1 ms.
 """
 
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
-    from typing import Any
+    from collections import deque
+    from collections.abc import Callable, Sequence
+    from operator import attrgetter
+    from types import ModuleType
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+else:
+    from _collections import deque
+    from _operator import attrgetter
+
+    ModuleType = type(sys)
 
 
 class Name:
@@ -71,8 +82,24 @@ def plural(one: str, many: str, count: int) -> str:
     return one if count == 1 else many
 
 
+def named(name: str, fields: Sequence[str]) -> Callable[..., object]:
+    """`collections.namedtuple` for who will seldom make one: the class is made then."""
+
+    def make(*values: object) -> object:
+        return Name("collections", "namedtuple")(name, fields)(*values)
+
+    return make
+
+
+def plain(_: str = "") -> Callable[[T], T]:
+    """`reprlib.recursive_repr` for the only class of `functools` that has it, and is replaced by one of C at once."""
+    return lambda function: function
+
+
 SPARED: dict[str, dict[str, dict[str, Any]]] = {
-    "pathlib": {"urllib.parse": {}},
+    "functools": {"collections": {"namedtuple": named}, "reprlib": {"recursive_repr": plain}},
+    "contextlib": {"collections": {"deque": deque}},
+    "pathlib": {"urllib.parse": {}, "operator": {"attrgetter": attrgetter}},
     "click": {
         "urllib.parse": {},
         "datetime": {},
@@ -82,12 +109,14 @@ SPARED: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """What modules are imported without, and names that stand in for those of theirs."""
+FIRST = ("functools", "contextlib", "pathlib")
+"""Those of them that every command needs, in the order in which they need each other."""
 if sys.version_info < (3, 12):  # later ones want more of these than functions
     SPARED["pathlib"] |= {"fnmatch": {}, "ntpath": {}, "warnings": {}, "re": {"IGNORECASE": 2}}
 
 
 def lean(module: str) -> None:
-    """Import a module (`pathlib`, click) without what it imports and does not need."""
+    """Import a module of SPARED without what it imports and does not need."""
     absent = [Later(name, **names) for name, names in SPARED[module].items()]
     for one in absent:
         one.__enter__()

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -222,6 +222,13 @@ class Cgroup:
                     os.kill(pid, signal.SIGKILL)
         if self.frozen:
             self.freeze(frozen=False)
+
+    def leave(self, clear: Callable[[Sequence[Path], Sequence[int]], bool]) -> None:
+        """Let somebody else remove it, in whom nobody is any more, or do it where nobody would: `clear` says which."""
+        if self.paths and not clear(self.paths, self._locks):
+            self.remove()
+        while self._locks:
+            os.close(self._locks.pop())
 
     def remove(self, *, patience: float = 5.0) -> None:
         """Kill what is left, take the directories away and let go of the locks. Raises OSError if they stay busy."""

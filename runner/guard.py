@@ -18,6 +18,8 @@ from runner.linux import call
 ACCESS = {"m": 1, "r": 2, "w": 4}  # BPF_DEVCG_ACC_*
 KINDS = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
 EVERY = sum(ACCESS.values())
+MAJOR, MINOR = 12, 20
+"""Bits of the numbers of a device (linux/kdev_t.h)."""
 ATTEMPTS = 5
 """Of having a program looked at, which the kernel breaks off when a signal comes (EAGAIN)."""
 
@@ -27,23 +29,37 @@ Code = list[tuple[int, int, int, int, int]]  # opcode, destination, source, offs
 def program(rules: Sequence[Rule] = DEFAULT) -> bytes:
     """The eBPF code: 1 to allow, 0 to refuse; what no rule speaks of is allowed.
 
-    Its context is (type | access << 16, major, minor), 32 bits each.
+    Its context is (type | access << 16, major, minor), 32 bits each. There is a chain of rules for each type, and one
+    comparison for most of them: the kernel looks at a program along all of its ways, whenever it is loaded.
     """
+    characters, blocks = (_chain(rules, kind) for kind in "cb")
     code: Code = [
-        (0x61, 2, 1, 0, 0),  # r2 = type and access
+        (0x61, 3, 1, 0, 0),  # r3 = type and access
         (0x61, 4, 1, 4, 0),  # r4 = major
         (0x61, 5, 1, 8, 0),  # r5 = minor
-        (0xBF, 3, 2, 0, 0),
-        (0x77, 3, 0, 0, 16),  # r3 = access
+        (0xBF, 2, 3, 0, 0),
         (0x57, 2, 0, 0, 0xFFFF),  # r2 = type
+        (0x77, 3, 0, 0, 16),  # r3 = access
+        (0xBF, 7, 4, 0, 0),
+        (0x67, 7, 0, 0, MINOR),
+        (0x4F, 7, 5, 0, 0),  # r7 = major << 20 | minor
+        (0x55, 2, 0, len(characters), KINDS["c"]),
+        *characters,
+        *blocks,
     ]
+    return b"".join([struct.pack("=BBhi", op, to | of << 4, offset, value) for op, to, of, offset, value in code])
+
+
+def _chain(rules: Sequence[Rule], kind: str) -> Code:
+    """What decides of one type of device."""
+    code: Code = []
     for rule in reversed(rules):
+        if rule.kind not in (kind, "a") or (rule.major or 0) >> MAJOR or (rule.minor or 0) >> MINOR:
+            continue  # it is not of this type, or no device has its number
         code += _check(rule)
-        if rule.is_whole:  # earlier ones count for nothing
-            break
-    else:
-        code += [(0xB7, 0, 0, 0, 1), (0x95, 0, 0, 0, 0)]
-    return b"".join(struct.pack("=BBhi", op, to | of << 4, offset, value) for op, to, of, offset, value in code)
+        if rule[1:3] == (None, None) and set(rule.access) == ACCESS.keys():  # earlier ones count for nothing
+            return code
+    return [*code, (0xB7, 0, 0, 0, 1), (0x95, 0, 0, 0, 0)]
 
 
 def _check(rule: Rule) -> Code:
@@ -54,7 +70,10 @@ def _check(rule: Rule) -> Code:
         end = [(0xBF, 6, 3, 0, 0), (0x57, 6, 0, 0, EVERY & ~access), (0x55, 6, 0, len(end), 0), *end]
     elif access != EVERY:
         end = [(0xBF, 6, 3, 0, 0), (0x57, 6, 0, 0, access), (0x15, 6, 0, len(end), 0), *end]
-    for register, wanted in ((5, rule.minor), (4, rule.major), (2, KINDS.get(rule.kind))):
+    if rule.major is not None and rule.minor is not None:
+        both = rule.major << MINOR | rule.minor
+        return [(0x56, 7, 0, len(end), both - (both >> 31 << 32)), *end]  # of 32 bits, with a sign
+    for register, wanted in ((5, rule.minor), (4, rule.major)):
         if wanted is not None:
             end = [(0x55, register, 0, len(end), wanted), *end]
     return end

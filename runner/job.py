@@ -30,6 +30,11 @@ LITTER = b"litter:"
 
 Further descriptors are kept open until it is gone.
 """
+GROUPS = b"groups:"
+"""A message instead of a seed, then paths, each after a NUL: of control groups that are empty, and to be removed.
+
+Descriptors are kept open until they are gone.
+"""
 
 
 class Record:

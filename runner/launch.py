@@ -16,7 +16,16 @@ from runner.sockets import Socket
 
 CHANNEL = 3
 """Where the process finds its socket."""
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
+_BOOT = """
+import gc, sys
+gc.disable()
+sys.path.insert(0, sys.argv[1])
+from layers.compiled import hasten, lead
+lead()
+hasten("{0}")
+from {0} import serve
+serve()
+"""
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

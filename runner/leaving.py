@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable, Sequence
 else:
     import _signal as signal  # the same without enumerations
 

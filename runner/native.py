@@ -20,6 +20,7 @@ from runner.devices import Device
 from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.ids import Ids
 from runner.job import Job
+from runner.linux import CLONE_NEWPID
 from runner.owners import Footing, Owners
 from runner.running import Ending, Running
 from runner.sandbox import Exit, Sandbox
@@ -69,7 +70,8 @@ class Native:
         """
         with ExitStack() as undo, ExitStack() as sent:
             spare = self.spares.take(Kind.of(sandbox))
-            undo.callback(self.spares.remove, spare.cgroup)
+            last = sandbox.disposable and bool(spare.kind.namespaces & CLONE_NEWPID)
+            undo.callback(self.spares.remove, spare.cgroup, last=last)
             unused = undo.enter_context(ExitStack())
             unused.callback(spare.sown.drop)
             if wire is not None and (pid := spare.sown.met()[0]):

@@ -138,7 +138,8 @@ class Sandbox:
     """A process (pidfd) whose namespace of processes it has; and that of users, with `userns` as its numbers."""
     privileged: bool = False
     disposable: bool = False
-    """Its root is thrown away when it has ended: places to mount on that are made in it may stay."""
+    """Its root is thrown away when it has ended: places to mount on that are made in it may stay. Whoever waits for it
+    ends soon, too: what the kernel takes its time for is done a moment later."""
 
     def __post_init__(self) -> None:
         if not self.args:

@@ -121,12 +121,17 @@ class Spares:
         with self._turn:
             return self.waiting[0].sown.met() if len(self.waiting) == 1 else (0, -1)
 
-    def remove(self, cgroup: Cgroup) -> None:
-        """Take groups away: later while more is expected, for the kernel makes whoever does it wait."""
+    def remove(self, cgroup: Cgroup, *, last: bool = False) -> None:
+        """Take groups away: later while more is expected, for the kernel makes whoever does it wait.
+
+        `last`: all who were inside have gone with their PID namespace, and we end soon; the spawner does it.
+        """
         with self._turn:
             if later := bool(self.waiting):
                 self._leaving.append(cgroup)
-        if not later:
+        if last and not later:
+            cgroup.leave(self.spawner.clear)
+        elif not later:
             cgroup.remove()
 
     def rest(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from layers.quick import dataclass, field
 from runner.errors import SandboxBroken, SandboxUnavailable
-from runner.job import HUSH, LITTER, MAP, REFUSED, WIRED, Job, Seed
+from runner.job import GROUPS, HUSH, LITTER, MAP, REFUSED, WIRED, Job, Seed
 from runner.launch import Launched, launch
 from runner.sockets import Socket
 
@@ -216,6 +216,18 @@ class Spawner:
             return False
         finally:
             os.close(place)
+        return True
+
+    def clear(self, groups: Sequence[Path], kept: Sequence[int]) -> bool:
+        """Have control groups removed in which nobody is any more; else as `bequeath`."""
+        try:
+            with self._lock:
+                if self.launched is None:
+                    return False
+                words = b"".join((GROUPS, *(b"\0" + os.fsencode(path) for path in groups)))
+                self.launched.channel.send_with(words, list(kept))
+        except OSError:  # it was killed
+            return False
         return True
 
     def sow(self, seed: Seed, descriptors: Sequence[int]) -> Sown:

@@ -14,11 +14,12 @@ import os
 import select
 import struct
 import sys
+import time
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 
 from layers.disk.removal import remove
 from runner.child import AF_UNIX, IGNORED, MOST_DESCRIPTORS, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, Child
-from runner.job import FIRST_JOIN, HUSH, LITTER, MAP, REPLY, START, STATUS, Seed
+from runner.job import FIRST_JOIN, GROUPS, HUSH, LITTER, MAP, REPLY, START, STATUS, Seed
 from runner.linux import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -44,8 +45,11 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # the same without enumerations
 
+COURSE = ()  # all that is imported above (`layers.compiled`)
 CHANNEL = 3
 LARGEST = 4096  # bytes of a seed
+ATTEMPTS, PAUSE = 50, 0.002
+"""How often it is tried to remove a control group, and seconds in between."""
 
 
 class Zygote:
@@ -87,6 +91,12 @@ class Zygote:
         if message.startswith(LITTER):
             with suppress(OSError):  # what could not be removed is nobody's once its lock is open: the next sweep tries
                 remove(message[len(LITTER) :], descriptors[0])
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
+        if message.startswith(GROUPS):
+            for path in message.split(b"\0")[1:]:
+                _take_away(path)
             for descriptor in descriptors:
                 os.close(descriptor)
             return True
@@ -254,6 +264,18 @@ class Zygote:
         while self.living:
             for pidfd in list(self.living):
                 self._ended(pidfd)
+
+
+def _take_away(group: bytes) -> None:
+    """Remove a control group; one that stays is nobody's once its lock is open, and the next sweep tries again."""
+    for _ in range(ATTEMPTS):
+        try:
+            os.rmdir(group)
+        except OSError as problem:
+            if problem.errno == errno.EBUSY:  # somebody has just ended, and the kernel has not done with it
+                time.sleep(PAUSE)
+                continue
+        return
 
 
 def _announce(reply: int, pid: int, descriptor: int) -> None:

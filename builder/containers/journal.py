@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
@@ -21,9 +19,13 @@ from layers.quickjson import dumps, loads
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
     from builder.containers.container import Container
+else:
+    from _collections import deque  # without its package
 
 STREAMS = {1: "stdout", 2: "stderr"}
 LONGEST = 16 << 10

@@ -6,11 +6,15 @@ import itertools
 import os
 import select
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
+TYPE_CHECKING = False  # as typing has it, without loading it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Action = Callable[[], object]
+
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
-Action = Callable[[], object]
 
 
 class Timer:

@@ -74,9 +74,12 @@ def supervise(
             if ids is None:
                 ids = numbers(store, settings, stack, warn)
                 expect(runtime, settings, ids, store.root)
-            if asked is not None and not asked.serves(member(container, wishes(container))):
-                asked.close()
-                asked = None
+            if asked is not None and not asked.serves(guest := member(container, wishes(container))):
+                if asked.has_met:
+                    asked.change(guest)
+                else:
+                    asked.close()
+                    asked = None
             if asked is None and (asked := ask(store, container, warn)) is not None:
                 stack.callback(asked.close)
             if asked is not None:

@@ -7,8 +7,6 @@ that does not read holds its clients up.
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable
 
 from builder.containers.line import DETACH, END_OF_INPUT, ENDED, INPUT, LARGEST, PIECE
 from builder.containers.loop import READ, WRITE, Loop
@@ -17,8 +15,13 @@ from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
     from builder.containers.terminal import Sink, Streams
     from runner.running import Running
+else:
+    from _collections import deque  # without its package
 
 FULL = 1 << 20
 """Bytes that wait for one client until the command has to wait."""

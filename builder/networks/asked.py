@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import marshal
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -22,6 +21,8 @@ from runner.sockets import Socket
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from builder.networks.joining import Joining
     from builder.networks.wish import Member
     from layers import Store
@@ -74,6 +75,16 @@ class Asked:
     def serves(self, member: Member) -> bool:
         """Whether it is this one for whom all is being made ready."""
         return self.member == member
+
+    def change(self, member: Member) -> None:
+        """It is for another one after all, and may be wired by now: that is taken back, and everything done here."""
+        self.line.close()
+        self.member = member
+
+    @property
+    def has_met(self) -> bool:
+        """Whether its process is being wired."""
+        return bool(self._pid)
 
     def meet(self, pid: int, word: int = -1) -> None:
         """Have the process, if there is one, given its interface; and be told on a socket when it has its names."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from layers.quick import replace
@@ -10,6 +9,7 @@ from runner import rootless
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeVar
 
     from builder.networks.afar import Afar

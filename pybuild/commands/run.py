@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import ExitStack, suppress
 
+from layers.compiled import hasten
 from layers.quick import replace
 from pybuild import exits
 from pybuild.creating import creation, named_in, outline, settings
@@ -29,20 +30,12 @@ COURSE = (
     "pybuild.first",
     "pybuild.usual",
     "layers.home.store",
-    "layers.home.images",
-    "layers.oci.image",
-    "layers.snapshot.overlay",
-    "layers.snapshot.mountings",
     "runner.native",
     "runner.cgroups",
     "runner.guard",
-    "runner.mounts",
-    "runner.edits",
-    "builder.containers.signals",
-    "builder.containers.foreground",
-    "builder.containers.supervise",
+    "builder.containers.sandboxes",
 )
-"""All that a container needs to start (`layers.compiled`); what it needs later is loaded while it starts."""
+"""All that is needed until others are at work for it: who makes its process, who makes its network ready."""
 MOST = 1 << 16
 """Bytes of what a monitor says that are told."""
 EPILOG = """
@@ -86,12 +79,15 @@ def run(
         stand(asked.userns)
     book = Containers(context.store)
     with ExitStack() as held:
+        neighbour = None if detach or options["publish_all"] else invited(context, asked, proposed, held)
         numbers = None if detach else expected(context, asked, held)
-        neighbour = None if detach else invited(context, replace(asked, name=proposed), held)
+        hasten("pybuild.staying")
         context.release()
         book.forsaken()
+        hurry(context, neighbour)
         with context.store.lease():
             wanted = settings(context, asked, image, command, options, detach=detach)
+            hurry(context, neighbour)
             with named_in(options["cidfile"]) as name:
                 container = book.create(wanted, proposed)
                 name(container.id)
@@ -102,6 +98,8 @@ def run(
                 print(container.id, flush=True)
                 begin(context, container)
                 return 0
+            from pybuild.staying import stay
+
             return stay(
                 context, container, numbers, neighbour, streams, stdin=options["interactive"], keys=keys, proxy=proxy
             )
@@ -109,6 +107,17 @@ def run(
             if container.settings.remove and container.exists:
                 book.remove(container)
             raise
+
+
+def invited(context: Context, asked: Settings, proposed: str, held: ExitStack) -> Asked | None:
+    """Who makes its network ready from now on, if somebody does; it has its id and, probably, its name."""
+    from builder.containers.connecting import ask
+    from builder.containers.container import Container
+
+    whole = replace(asked, name=proposed, hostname=asked.hostname or asked.id[:12])
+    if (found := ask(context.store, Container(context.store, asked.id), exits.warn, whole)) is not None:
+        held.callback(found.close)
+    return found
 
 
 def expected(context: Context, asked: Settings, held: ExitStack) -> Ids | None:
@@ -121,55 +130,10 @@ def expected(context: Context, asked: Settings, held: ExitStack) -> Ids | None:
     return ids
 
 
-def invited(context: Context, asked: Settings, held: ExitStack) -> Asked | None:
-    """Who makes its network ready from now on, if somebody does; it has its id and, probably, its name."""
-    from builder.containers.connecting import ask
-    from builder.containers.container import Container
-
-    whole = replace(asked, hostname=asked.hostname or asked.id[:12])
-    if (found := ask(context.store, Container(context.store, asked.id), exits.warn, whole)) is not None:
-        held.callback(found.close)
-    return found
-
-
-def stay(
-    context: Context,
-    container: Container,
-    ids: Ids | None,
-    neighbour: Asked | None = None,
-    streams: frozenset[str] = frozenset(),
-    *,
-    stdin: bool,
-    keys: bytes,
-    proxy: bool,
-) -> int:
-    """Run it here, as it is expected, its streams ours (all, or those that are named); its exit code."""
-    from builder.containers.foreground import Foreground
-    from builder.containers.supervise import supervise
-    from layers import LayerError
-
-    def tidy() -> None:
-        with suppress(LayerError, OSError):  # the next one tries again
-            context.tidy()
-
-    stdin = stdin and (not streams or "stdin" in streams)
-    if container.settings.tty and stdin and not sys.stdin.isatty():
-        raise click.UsageError("the input device is not a TTY: leave -t out")
-    shown = frozenset(number for number, name in ((1, "stdout"), (2, "stderr")) if not streams or name in streams)
-    foreground = Foreground(stdin=stdin, tty=container.settings.tty, streams=shown, proxy=proxy, keys=keys)
-    state = supervise(
-        context.store,
-        context.runtime,
-        container,
-        foreground=foreground,
-        ids=ids,
-        asked=neighbour,
-        started=tidy,
-        warn=exits.warn,
-    )
-    if state.oom_killed:
-        exits.warn("memory ran out and the kernel killed a process: raise --memory")
-    return state.exit_code
+def hurry(context: Context, neighbour: Asked | None) -> None:
+    """Have its process wired, if that is there by now: the later, the more the two are in each other's way."""
+    if neighbour is not None:
+        neighbour.meet(*context.runtime.met())
 
 
 def begin(context: Context, container: Container) -> None:

@@ -65,7 +65,8 @@ def start(
     book = Containers(context.store)
     if monitor is not None:
         return accompany(context, containers[0], monitor)
-    from pybuild.commands.run import begin, expected, stay  # whose options a monitor needs not
+    from pybuild.commands.run import begin, expected  # whose options a monitor needs not
+    from pybuild.staying import stay
 
     context.sweep()
     if everything:

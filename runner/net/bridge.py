@@ -12,6 +12,7 @@ import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
 
@@ -305,11 +306,16 @@ def calmed() -> Netlink:
 def calm() -> None:
     """Make this namespace as containers have it: no IPv6 beyond loopback (so no router can announce itself), low ports
     for everybody, ping without rights."""
-    groups = max(one.inside + one.size for one in read(Path("/proc/self/gid_map").read_text()))
     _set("ipv6/conf/default/disable_ipv6", "1")
     _set("ipv6/conf/default/accept_ra", "0")
     _set("ipv4/ip_unprivileged_port_start", "0")
-    _set("ipv4/ping_group_range", f"0 {min(groups, 1 << 31) - 1}")
+    _set("ipv4/ping_group_range", f"0 {min(_groups(), 1 << 31) - 1}")
+
+
+@cache
+def _groups() -> int:
+    """How many groups this process knows, as always since it began."""
+    return max(one.inside + one.size for one in read(Path("/proc/self/gid_map").read_text()))
 
 
 def _set(name: str, value: str) -> None:

@@ -90,3 +90,11 @@ def test_a_course_is_what_its_command_needs(shared_pybuild: Pybuild, bundle: str
     assert not at_once - plain, "nothing is loaded in vain"
     assert every == plain
     assert len(at_once) > 0.8 * len(plain), plain - at_once
+
+
+def test_a_quick_run_does_without_collections(shared_pybuild: Pybuild, bundle: str, tmp_path: Path) -> None:
+    """Names for annotations come from where `collections.abc` has them."""
+    words = ("run", "--rm", "--network", "none", "busybox", "true")
+    shared_pybuild(*words)
+    loaded(shared_pybuild, tmp_path / "told", bundle, *words)
+    assert "collections" not in (tmp_path / "told").read_text().split("\n")[0].split()

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -312,6 +313,49 @@ def test_a_network_that_was_made_ready_for_another_name_is_not_taken(place: Town
     assert soon(lambda: leases(place) <= {"linger"})
     revive(place)
     place.pybuild("run", "--rm", "--pull", "never", "no/such:image", code=125)
+    assert soon(lambda: leases(place) <= {"linger"})
+
+
+def test_who_is_another_after_all_is_wired_anew(place: Town, tmp_path: Path) -> None:
+    """The name that was proposed was taken when the network had been made ready already."""
+    with calling(place, tmp_path) as caller:
+        revive(place)
+        it = caller.ask()
+        before = it.has_met
+        it.meet(caller.process.pid)
+        assert (before, it.has_met) == (False, True)
+        assert soon(lambda: "eth0" in caller.inside.shell("ip -o link"))
+        it.change(replace(caller.member, name="another", hostname="another"))
+        caller.there(it.wire(caller.process.pid))
+        ip = caller.address().partition("/")[0]
+        assert f"{ip}\tanother\n" in caller.hosts.read_text() and "somebody" not in caller.hosts.read_text()
+        assert caller.inside.shell("ip -o link").count(": eth") == 1
+        assert soon(lambda: leases(place) <= {"linger", ip})
+        caller.there(it.close)
+        assert leases(place) <= {"linger"}
+
+
+def test_a_name_that_is_taken_meanwhile(place: Town, tmp_path: Path) -> None:
+    place.pybuild("run", "-d", "--name", "first", "busybox", "sleep", "1000")
+    revive(place)
+    script = """
+import sys
+from builder.containers import names
+from pybuild.__main__ import main
+from pybuild.commands import run
+proposals = iter(["first", "second"])
+names.propose = lambda: next(proposals)
+sys.argv = ["pybuild", "run", "--rm", "busybox", "sh", "-c", "ip -o link | grep -c eth; hostname -i"]
+main()
+"""
+    words = ["nsenter", f"--net={place.machine.path}", sys.executable, "-P", "-c", script]
+    done = subprocess.run(
+        words, env={**place.pybuild.environment, "PYTHONPATH": os.getcwd()}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    count, address = done.stdout.split()
+    assert count == "1" and address.startswith("172.17.0.")
+    place.pybuild("rm", "-f", "first")
     assert soon(lambda: leases(place) <= {"linger"})
 
 

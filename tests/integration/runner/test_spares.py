@@ -2,9 +2,10 @@
 
 import marshal
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,50 @@ def test_one_with_other_limits_serves_nobody_else(native: Native, tmp_path: Path
     ready = native.spares.waiting[0]
     said(native, root, "true", more=0)
     assert native.spares.waiting == [ready]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_the_spawner_removes_the_groups_of_what_nobody_comes_back_to(
+    native: Native, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    """If it was killed, whoever waits for the command does."""
+    asked: list[bool] = []
+    clear = Spawner.clear
+
+    def noted(spawner: Spawner, groups: Sequence[Path], kept: Sequence[int]) -> bool:
+        asked.append(clear(spawner, groups, kept))
+        return asked[-1]
+
+    monkeypatch.setattr(Spawner, "clear", noted)
+    sandbox = Sandbox(busybox(tmp_path / "root"), ("cat",), PATH, disposable=True)
+    reader, writer = os.pipe()
+    running = native.start(sandbox, (reader, 2, 2))
+    os.close(reader)
+    assert running.cgroup is not None
+    paths = running.cgroup.paths
+    assert paths
+    if not alive:
+        os.kill(native.spawner.pid, signal.SIGKILL)
+        assert soon(lambda: not Path(f"/proc/{native.spawner.pid}").exists() or _ended(native.spawner.pid))
+    os.close(writer)
+    assert running.wait().code == (0 if alive else 137)
+    assert asked == [alive]
+    assert soon(lambda: not any(path.exists() for path in paths)) if alive else not any(map(Path.exists, paths))
+
+
+def _ended(pid: int) -> bool:
+    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_groups_of_others_that_share_their_processes_stay_ours(native: Native, tmp_path: Path) -> None:
+    """Somebody may live on there, so nobody else has them taken away."""
+    root = busybox(tmp_path / "root")
+    sandbox = Sandbox(root, ("sh", "-c", "sleep 600 & true"), PATH, disposable=True, shares=frozenset({"pid"}))
+    running = native.start(sandbox, (0, 2, 2))
+    assert running.cgroup is not None
+    paths = running.cgroup.paths
+    assert running.wait().code == 0
+    assert not any(path.exists() for path in paths)
 
 
 def test_groups_of_one_that_has_ended_go_while_the_next_one_begins(native: Native, tmp_path: Path) -> None:

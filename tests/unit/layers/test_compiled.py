@@ -137,10 +137,12 @@ def test_what_was_loaded_is_added_to_what_is_known(place: str, monkeypatch: pyte
     older = Bundle.open(place)
     assert older is not None
     before = older.table["layers.quick"]
-    older.table, older.courses = {"layers.quick": before, "layers.gone": (0, 1, 2, 3, 4, False)}, {}
+    monkeypatch.setattr(Bundle, "table", {"layers.quick": before, "layers.gone": (0, 1, 2, 3, 4, False)})
+    older.courses = {}
     monkeypatch.setattr(compiling, "leading", lambda: older)
     monkeypatch.setattr(compiling.write, "__defaults__", (None, place))
     compiling.keep()
+    monkeypatch.undo()
     newer = Bundle.open(place)
     assert newer is not None
     assert newer.table["layers.quick"][1:] == before[1:]
@@ -253,7 +255,7 @@ real = compiling.subprocess.run
 compiling.subprocess.run = lambda words, **more: (asked.append(words[-1]), real(words, **more))[1]
 def again():
     compiling.write(compiling.everything(), Bundle.open())
-    print(len(asked), *Bundle.open().courses["layers.head"][2][-2:])
+    print(len(asked), *Bundle.open().courses["layers.head"][2].split()[-2:])
 again(); again()
 open(sys.argv[1] + "/layers/home/db.py", "a").write("\\n")
 again()
@@ -266,3 +268,21 @@ again()
         "1 layers.head layers.tail",
         "2 layers.oci.image layers.tail",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("from collections.abc import Sequence", "_collections_abc"),
+        ("import collections.abc\nSequence = collections.abc.Sequence", "collections.abc"),
+        ("from collections import Counter\nfrom collections.abc import Sequence", "collections.abc"),
+    ],
+)
+def test_on_a_course_names_come_from_where_they_are(source: str, wanted: str) -> None:
+    from collections.abc import Sequence
+
+    code = compiling.light(compile(source, "course.py", "exec"))
+    assert wanted in code.co_names
+    known: dict[str, object] = {}
+    exec(code, known)
+    assert known["Sequence"] is Sequence

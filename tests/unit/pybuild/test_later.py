@@ -35,6 +35,31 @@ assert pathlib.Path("/a b").as_uri() == "file:///a%20b"
     assert done.returncode == 0, done.stderr
 
 
+def test_what_every_command_needs_comes_without_collections() -> None:
+    script = """
+import sys
+from pybuild.later import FIRST, lean
+before = set(sys.modules)
+for module in FIRST:
+    lean(module)
+loaded = {"collections", "reprlib", "operator", "keyword"} & (set(sys.modules) - before)
+assert not loaded, loaded
+import contextlib, functools, pathlib
+twice = functools.lru_cache(maxsize=8)(lambda number: 2 * number)
+assert [twice(1), twice(1), twice(2)] == [2, 2, 4]
+assert twice.cache_info() == (1, 2, 8, 2) and twice.cache_info().hits == 1
+assert repr(functools.partial(print, 1)).startswith("functools.partial(<built-in function print>, 1")
+with contextlib.ExitStack() as stack:
+    stack.callback(lambda: None)
+assert pathlib.Path("/a/b").drive == ""
+import collections
+assert collections.Counter("aab").most_common(1) == [("a", 2)]
+assert functools.singledispatch(len)([1]) == 1
+"""
+    done = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="pathlib has other needs")
 def test_paths_come_without_patterns_and_have_them_after_all() -> None:
     script = """

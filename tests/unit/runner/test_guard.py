@@ -15,13 +15,14 @@ from runner.devices import DEFAULT, HARMLESS, Rule, allowing
 MAKE, READ, WRITE = 1, 2, 4
 BLOCK, CHARACTER = 1, 2
 ALLOWED = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)}
-NUMBERS = st.integers(0, 3)
+MAJORS = st.sampled_from([0, 1, 2, 2047, 2048, 4095])
+MINORS = st.sampled_from([0, 1, 2, 1 << 19, (1 << 20) - 1])
 USES = st.integers(1, 7)
 RULES = st.builds(
     Rule,
     st.sampled_from("abc"),
-    st.none() | NUMBERS,
-    st.none() | NUMBERS,
+    st.none() | MAJORS | st.just(4096),
+    st.none() | MINORS | st.just(1 << 32),
     st.sampled_from(["r", "w", "m", "rw", "rm", "wm", "rwm"]),
     st.booleans(),
 )
@@ -44,12 +45,18 @@ def verdict(kind: int, access: int, major: int, minor: int, rules: Sequence[Rule
                 registers[to] = registers[of]
             case 0xB7:
                 registers[to] = value
+            case 0x4F:
+                registers[to] |= registers[of]
+            case 0x67:
+                registers[to] <<= value
             case 0x77:
                 registers[to] >>= value
             case 0x57:
                 registers[to] &= value
             case 0x55:
                 at += offset if registers[to] != value else 0
+            case 0x56:
+                at += offset if registers[to] & (1 << 32) - 1 != value & (1 << 32) - 1 else 0
             case 0x15:
                 at += offset if registers[to] == value else 0
             case 0x95:
@@ -81,7 +88,7 @@ def test_later_rules_overrule() -> None:
     assert verdict(CHARACTER, READ | WRITE, 1, 3, rules) == 1 and verdict(CHARACTER, READ, 1, 1, rules) == 0
 
 
-@given(st.lists(RULES, max_size=6), st.sampled_from([BLOCK, CHARACTER]), USES, NUMBERS, NUMBERS)
+@given(st.lists(RULES, max_size=6), st.sampled_from([BLOCK, CHARACTER]), USES, MAJORS, MINORS)
 def test_the_last_rule_that_speaks_of_a_use_decides(
     rules: list[Rule], kind: int, access: int, major: int, minor: int
 ) -> None:
