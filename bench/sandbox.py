@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.tools import Docker, Pybuild
+from bench.tools import Docker, Pybuild, Spent
 from builder.containers import Containers
 from builder.containers.sandboxes import entering
 from layers import Store
@@ -63,14 +63,15 @@ def measure(tool: Pybuild, rival: Docker | None, folder: Path, base: str, rounds
 
 
 def _medians(rounds: int, *works: Callable[[], object] | None) -> list[float | None]:
-    """Milliseconds of each, done in turn."""
+    """Milliseconds of each, done in turn; of a command its own."""
     found: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for work, times in zip(works, found, strict=True):
             if work is not None:
                 began = time.perf_counter()
-                work()
-                times.append((time.perf_counter() - began) * 1000)
+                spent = work()
+                seconds = spent.seconds if isinstance(spent, Spent) else time.perf_counter() - began
+                times.append(seconds * 1000)
     return [statistics.median(times) if times else None for times in found]
 
 
@@ -85,14 +86,14 @@ def _steps(tool: Pybuild, rival: Docker | None, folder: Path, base: str, rounds:
 
 def _whole(tool: Pybuild, rival: Docker | None, words: list[str], rounds: int, target: str) -> Row:
     ours, theirs = _medians(
-        3 * rounds, lambda: tool.spend(*words), None if rival is None else lambda: rival.say(*words)
+        3 * rounds, lambda: tool.spend(*words), None if rival is None else lambda: rival.spend(*words)
     )
     return Row(f"`{' '.join(words)}`, the whole command", ours or 0.0, theirs, target)
 
 
 def _exec(tool: Pybuild, rival: Docker | None, base: str, rounds: int) -> list[Row]:
     words = ("run", "-d", "--name", "bench-exec", "--network", "none", base, "sleep", "600")
-    tools: list[Callable[..., object]] = [tool.spend, *([rival.say] if rival is not None else [])]
+    tools: list[Callable[..., object]] = [tool.spend, *([rival.spend] if rival is not None else [])]
     for say in tools:
         say(*words)
     works = [lambda say=say: say("exec", "bench-exec", "true") for say in tools]

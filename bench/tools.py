@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ from typing import Protocol
 
 from tests.support.dockerd import Dockerd, dockerd
 
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""What Python ignores, and a shell does not."""
+
 
 class ToolFailed(Exception):
     """A command of a tool did not do what the benchmark asked; the text ends with what it said."""
@@ -25,9 +30,13 @@ class ToolFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a command said and took: CPU seconds and the largest process's peak memory in bytes, children included."""
+    """What a command said and took, its children included: seconds, those of CPU, its largest process's peak in bytes.
+
+    `seconds` are its own, from its start to its end, without what the benchmark does around it.
+    """
 
     text: str
+    seconds: float
     cpu: float
     memory: int
 
@@ -35,16 +44,22 @@ class Spent:
 def spend(command: list[str], env: Mapping[str, str] | None = None) -> Spent:
     """Run to the end, or raise ToolFailed."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **(env or {})}
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = code = os.waitstatus_to_exitcode(status)
+        environment = {**os.environ, **(env or {})}
+        streams: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, err.fileno(), 2),
+        ]
+        began = time.perf_counter()
+        pid = os.posix_spawnp(command[0], command, environment, file_actions=streams, setsigdef=IGNORED)
+        _, status, usage = os.wait4(pid, 0)
+        seconds = time.perf_counter() - began
+        code = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         if code != 0:
             raise ToolFailed(f"{' '.join(command)}: exit {code}\n{err.read()[-2000:]}")
-        return Spent(out.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+        return Spent(out.read(), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
 
 
 def call(command: list[str], env: Mapping[str, str] | None = None) -> str:
@@ -142,9 +157,13 @@ class Docker:
         buildx = self.say("buildx", "version").split()[1]
         self.version = f"docker {server}, buildx {buildx}"
 
+    def spend(self, *words: str) -> Spent:
+        """Run a command."""
+        return spend(self.daemon.command(*words))
+
     def say(self, *words: str) -> str:
         """What a command says."""
-        return call(self.daemon.command(*words))
+        return self.spend(*words).text
 
     def base(self, rootfs: Path, tag: str) -> None:
         self.say("import", str(rootfs), tag)
