@@ -42,7 +42,7 @@ from pybuild.later import FIRST, lean
 before = set(sys.modules)
 for module in FIRST:
     lean(module)
-loaded = {"collections", "reprlib", "operator", "keyword"} & (set(sys.modules) - before)
+loaded = {"collections", "reprlib", "keyword"} & (set(sys.modules) - before)
 assert not loaded, loaded
 import contextlib, functools, pathlib
 twice = functools.lru_cache(maxsize=8)(lambda number: 2 * number)
