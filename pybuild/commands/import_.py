@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,12 @@ def import_(
     if "://" in file:
         raise click.UsageError(
             f"{file}: nothing is fetched from URLs here; pipe it in: curl -fL {file} | pybuild import -"
+        )
+    if os.path.isdir(file):
+        from shlex import quote
+
+        raise click.UsageError(
+            f"{file}: this is a directory; make a tar of it: tar -C {quote(file)} -c . | pybuild import -"
         )
     if file == "-" and sys.stdin.isatty():
         raise click.UsageError("standard input is a terminal: redirect a tar to it, or name a file")

@@ -264,6 +264,7 @@ def test_a_terminal_gets_no_archive(built: Pybuild) -> None:
 
 def test_import_of_what_is_not_a_file(built: Pybuild) -> None:
     assert "curl -fL" in built("import", "http://localhost/x.tar", code=2).stderr
+    assert "tar -C /etc -c . | pybuild import -" in built("import", "/etc", code=2).stderr
     packed = gzip.compress(tar_of({"a": b"b"}))
     image = built("import", "--platform", "linux/riscv64", "-", "piped:1", stdin=packed).stdout.strip()
     assert built.text("inspect", "-f", "{{.Id}} {{.Architecture}}", "piped:1") == f"{image} riscv64"
