@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from runner.sandbox import Wire
 
-_LARGEST = 4096  # bytes of an answer
+_LARGEST = 4096  # bytes of a message
 _DEAD, _LOOK = "the process that starts sandboxes has died", "look for its message above or in the kernel log"
 
 
@@ -219,12 +219,14 @@ class Spawner:
         return True
 
     def clear(self, groups: Sequence[Path], kept: Sequence[int]) -> bool:
-        """Have control groups removed in which nobody is any more; else as `bequeath`."""
+        """Have control groups removed in which nobody is any more, their locks `kept`; else as `bequeath`."""
+        words = b"".join((GROUPS, *(b"\0" + os.fsencode(path) for path in groups)))
+        if not kept or len(words) > _LARGEST:
+            return False
         try:
             with self._lock:
                 if self.launched is None:
                     return False
-                words = b"".join((GROUPS, *(b"\0" + os.fsencode(path) for path in groups)))
                 self.launched.channel.send_with(words, list(kept))
         except OSError:  # it was killed
             return False

@@ -103,6 +103,16 @@ def _ended(pid: int) -> bool:
     return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
+def test_paths_that_are_too_long_for_a_message_are_nobody_elses(native: Native, tmp_path: Path) -> None:
+    native.spawner.warm()
+    lock = os.open(tmp_path, os.O_RDONLY)
+    assert not native.spawner.clear([tmp_path / ("x" * 200)] * 20, [lock])
+    assert not native.spawner.clear([tmp_path], [])
+    assert native.spawner.clear([tmp_path], [lock])
+    os.close(lock)
+    assert soon(lambda: not tmp_path.exists())
+
+
 def test_groups_of_others_that_share_their_processes_stay_ours(native: Native, tmp_path: Path) -> None:
     """Somebody may live on there, so nobody else has them taken away."""
     root = busybox(tmp_path / "root")
