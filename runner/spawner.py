@@ -207,27 +207,22 @@ class Spawner:
         """
         place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with self._lock:
-                if self.launched is None:
-                    return False
-                words = LITTER + os.fsencode(name)
-                self.launched.channel.send_with(words, [place, self.launched.program, *kept])
-        except OSError:  # it was killed
-            return False
+            return self._leave(LITTER + os.fsencode(name), [place, *kept])
         finally:
             os.close(place)
-        return True
 
     def clear(self, groups: Sequence[Path], kept: Sequence[int]) -> bool:
         """Have control groups removed in which nobody is any more, their locks `kept`; else as `bequeath`."""
         words = b"".join((GROUPS, *(b"\0" + os.fsencode(path) for path in groups)))
-        if not kept or len(words) > _LARGEST:
-            return False
+        return bool(kept) and len(words) <= _LARGEST and self._leave(words, kept)
+
+    def _leave(self, words: bytes, kept: Sequence[int]) -> bool:
+        """Leave work to the process, and with it what it was executed from; False if there is none."""
         try:
             with self._lock:
                 if self.launched is None:
                     return False
-                self.launched.channel.send_with(words, list(kept))
+                self.launched.channel.send_with(words, [*kept, self.launched.program])
         except OSError:  # it was killed
             return False
         return True

@@ -88,15 +88,13 @@ class Zygote:
             return True
         data = extra[0][2]
         descriptors = list(struct.unpack(f"{len(data) // 4}i", data))
-        if message.startswith(LITTER):
-            with suppress(OSError):  # what could not be removed is nobody's once its lock is open: the next sweep tries
-                remove(message[len(LITTER) :], descriptors[0])
-            for descriptor in descriptors:
-                os.close(descriptor)
-            return True
-        if message.startswith(GROUPS):
-            for path in message.split(b"\0")[1:]:
-                _take_away(path)
+        if message.startswith((LITTER, GROUPS)):
+            if message.startswith(GROUPS):
+                for path in message.split(b"\0")[1:]:
+                    _take_away(path)
+            else:
+                with suppress(OSError):  # what stays is nobody's once its lock is open: the next sweep tries
+                    remove(message[len(LITTER) :], descriptors[0])
             for descriptor in descriptors:
                 os.close(descriptor)
             return True

@@ -79,7 +79,8 @@ def run(
         stand(asked.userns)
     book = Containers(context.store)
     with ExitStack() as held:
-        neighbour = None if detach or options["publish_all"] else invited(context, asked, proposed, held)
+        alone = detach or options["publish"] or options["publish_all"]  # ports are opened by ourselves
+        neighbour = None if alone else invited(context, asked, proposed, held)
         numbers = None if detach else expected(context, asked, held)
         hasten("pybuild.staying")
         context.release()
