@@ -32,16 +32,27 @@ def part() -> None:
     os.close(nothing)
 
 
+def forked() -> int | None:
+    """In the child, a descriptor; in its parent None, as soon as the child has closed that, or ended.
+
+    So who waits for the parent, a terminal for example, cannot end what the child has not yet parted from.
+    """
+    told, tell = os.pipe()
+    if not fork():
+        os.close(told)
+        return tell
+    os.close(tell)
+    os.read(told, 1)
+    os.close(told)
+    return None
+
+
 def leave(work: Callable[[], object], kept: Sequence[int]) -> None:
     """Do `work` in a child that has nothing of ours open but the descriptors of `kept`; returns when that is so.
 
     Neither locks nor mounts nor pipes of ours stay with it, and signals end it.
     """
-    told, tell = os.pipe()
-    if fork():
-        os.close(tell)
-        os.read(told, 1)
-        os.close(told)
+    if forked() is None:
         return
     try:
         for number in range(1, signal.NSIG):

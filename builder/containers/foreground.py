@@ -68,16 +68,19 @@ class Foreground:
         """The process that our caller waits for ends with `code`; its child returns from here and goes on alone.
 
         Only the child is left with what was open: locks, mounts, the spawner's channel. It has no thread but this one,
-        and speaks to nobody.
+        and speaks to nobody. It has parted before the process ends: the terminal that is closed then hangs up on all
+        who still belong to it, and a hangup is handed on to the command.
         """
-        from runner.leaving import fork, part
+        from runner.leaving import forked, part
 
         sys.stdout.flush()
         runtime.spawner.hush()
-        if fork():
+        parted = forked()
+        if parted is None:
             self.release()
             os._exit(code)
         part()
+        os.close(parted)
         self.raw = None
         if self.line is not None and self.client is not None:
             self.line.close()

@@ -121,15 +121,15 @@ def test_a_terminal_is_left_by_keys_and_come_back_to(shared_pybuild: Pybuild, in
 
 def test_exec_is_left_by_keys_too(detached: Detached, shared_pybuild: Pybuild) -> None:
     name = detached()
-    inside = terminal(
-        shared_pybuild, "exec", "-ti", name, "sh", "-c", "echo in; sleep 0.5; echo done > /done; sleep 100"
-    )
-    inside.expect("in")
-    inside.send("\x10\x11")
-    inside.expect(pexpect.EOF)
-    inside.close()
-    assert inside.exitstatus == 0
-    assert soon(lambda: shared_pybuild("exec", name, "cat", "/done", code=None).stdout == "done\n")
+    go_on = "echo in; sleep 0.5; echo done >> /done; sleep 100"
+    several = [terminal(shared_pybuild, "exec", "-ti", name, "sh", "-c", go_on) for _ in range(8)]
+    for inside in several:  # each hangs up on whoever still belongs to its terminal, and no command ends by that
+        inside.expect("in")
+        inside.send("\x10\x11")
+        inside.expect(pexpect.EOF)
+        inside.close()
+        assert inside.exitstatus == 0
+    assert soon(lambda: shared_pybuild("exec", name, "cat", "/done", code=None).stdout == "done\n" * 8)
     shared_pybuild("exec", "-d", "-e", "A=b", "-w", "/etc", name, "sh", "-c", "echo $A $PWD > /told")
     assert soon(lambda: shared_pybuild("exec", name, "cat", "/told", code=None).stdout == "b /etc\n")
 
