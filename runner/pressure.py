@@ -1,9 +1,11 @@
 """Seeing that a sandbox runs out of memory, while it happens, and stopping everybody in it until there is more.
 
-Version 1 tells by an eventfd on memory.oom_control when memory has run out; with `oom_policy="freeze"` its killer is
-switched off, so that who wants more waits. Version 2 always kills at memory.max; it tells by POLLPRI on memory.events
-when memory.high is passed, which is set somewhat below (`ceilings.watermark`) and slows everybody down. What can be
-reclaimed (files, swap) is no want of memory: then nothing is told. See memory.rst and cgroup-v2.rst of the kernel.
+Both tell of a watermark somewhat below the limit (`ceilings.watermark`). Version 1 does by an eventfd, which tells of
+memory.oom_control, too; with `oom_policy="freeze"` its killer is switched off: who touches memory that is not there
+waits, but a system call that needs some fails with ENOMEM, so that everybody should be stopped before. Version 2 always
+kills at memory.max; it tells by POLLPRI on memory.events when memory.high is passed, which slows everybody down. What
+can be reclaimed (files, swap) is no want of memory: then nothing is told. See memory.rst and cgroup-v2.rst of the
+kernel.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ class Watch:
         killed, looks, last = 0, 0, False
         try:
             while not last:
-                if poll.poll(GLANCE * 1000 if looks else None):
+                if poll.poll(GLANCE * 1000 if looks or (self.freeze and source.near()) else None):
                     looks = LOOKS
                 last = self._closing.is_set()  # whoever ends may just have been killed: one more look
                 looks -= 1
@@ -116,6 +118,13 @@ class Watch:
                 self.group.freeze(frozen=False)
                 self.told(Pressure("thawed", source.usage(), more))
                 return
+        source.let()
+
+
+def swap_free() -> int:
+    """KiB of the host's swap that nobody uses."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("SwapFree:")).split()[1])
 
 
 class Source:
@@ -130,6 +139,10 @@ class Source:
     def kills(self) -> int:
         """How often somebody was killed."""
         raise NotImplementedError
+
+    def near(self) -> bool:
+        """Whether more of it may be in use than the watermark without another event."""
+        return False
 
     def short(self) -> bool:
         """Whether memory has really run out."""
@@ -146,22 +159,31 @@ class Source:
     def raised(self, limit: int) -> None:
         """There is more memory now."""
 
+    def let(self) -> None:
+        """Somebody else lets them go on with what there is."""
+
     def close(self) -> None:
         """Let go."""
         os.close(self.descriptor)
 
 
 class Legacy(Source):
-    """Version 1: an eventfd that counts up each time memory runs out."""
+    """Version 1: an eventfd that counts up when the watermark is passed, and each time memory runs out."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        control = os.open(folder / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+        self.mark = UNLIMITED
+        self._ask("memory.oom_control")
+        self.raised(self.limit())
+
+    def _ask(self, name: str, *more: int) -> None:
+        """To be told of what is in a file."""
+        asked = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            write(folder / "cgroup.event_control", f"{self.descriptor} {control}")
+            write(self.folder / "cgroup.event_control", " ".join(map(str, (self.descriptor, asked, *more))))
         finally:
-            os.close(control)
+            os.close(asked)
 
     def seen(self) -> None:
         with suppress(BlockingIOError):
@@ -170,14 +192,40 @@ class Legacy(Source):
     def kills(self) -> int:
         return table(self.folder / "memory.oom_control").get("oom_kill", 0)
 
+    def near(self) -> bool:
+        """Told is only the passing, and then it may all be files that others take the place of."""
+        return self.usage() >= self.mark
+
     def short(self) -> bool:
-        return bool(table(self.folder / "memory.oom_control").get("under_oom", 0))
+        if table(self.folder / "memory.oom_control").get("under_oom", 0):
+            return True
+        stat = table(self.folder / "memory.stat")
+        files = stat.get("total_active_file", 0) + stat.get("total_inactive_file", 0)
+        return self.near() and self.usage() - files >= self.mark * NEARLY and not self._swappable()
+
+    def _swappable(self) -> bool:
+        with suppress(OSError):
+            most, used = (int(text(self.folder / f"memory.memsw.{what}_in_bytes")) for what in ("limit", "usage"))
+            return swap_free() > 0 and used < most * NEARLY
+        return swap_free() > 0
 
     def usage(self) -> int:
         return int(text(self.folder / "memory.usage_in_bytes"))
 
     def limit(self) -> int:
         return int(text(self.folder / "memory.limit_in_bytes"))
+
+    def raised(self, limit: int) -> None:
+        """The watermark follows the limit."""
+        self._move(watermark(limit))
+
+    def let(self) -> None:
+        """They are stopped again when half of the rest is used."""
+        self._move((self.usage() + self.limit()) // 2)
+
+    def _move(self, mark: int) -> None:
+        self.mark = mark
+        self._ask("memory.usage_in_bytes", mark)
 
 
 class Unified(Source):
@@ -207,9 +255,8 @@ class Unified(Source):
     def _swappable(self) -> bool:
         with suppress(OSError):
             most = text(self.folder / "memory.swap.max").strip()
-            free = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("SwapFree:"))
             used = int(text(self.folder / "memory.swap.current"))
-            return int(free.split()[1]) > 0 and (most == "max" or used < int(most) * NEARLY)
+            return swap_free() > 0 and (most == "max" or used < int(most) * NEARLY)
         return False
 
     def usage(self) -> int:
@@ -223,3 +270,8 @@ class Unified(Source):
         """The watermark follows the limit, if it is ours."""
         if self.follows:
             write(self.folder / "memory.high", "max" if limit == UNLIMITED else str(watermark(limit)))
+
+    def let(self) -> None:
+        """They are stopped again when half of the rest is used."""
+        if self.follows:
+            write(self.folder / "memory.high", str((self.usage() + self.limit()) // 2))

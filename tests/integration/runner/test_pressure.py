@@ -20,7 +20,7 @@ pytestmark = pytest.mark.root
 
 MIB = 1 << 20
 EATER = "a=0123456789abcdef; i=0; while [ $i -lt 21 ]; do a=$a$a; i=$((i+1)); done; echo ${#a}"
-"""A string of 32 MiB, made by programs and not by the kernel: who waits for memory in a system call is told of it."""
+"""A string of 32 MiB."""
 FREEZING = Limits(memory=24 * MIB, memory_swap=24 * MIB, oom_policy="freeze")
 
 
@@ -63,6 +63,30 @@ def test_frozen_for_want_of_memory_and_well_with_more(walled: Walled) -> None:
             ended = running.wait()
         assert (ended.code, ended.oom_killed) == (0, False)
         assert told.empty()
+
+
+def test_no_system_call_fails_for_want_of_memory(walled: Walled) -> None:
+    told: queue.Queue[Pressure] = queue.Queue()
+    piece = "dd if=/dev/zero bs=64k count=1 2>/dev/null >>/dev/shm/x || exit 9"
+    line = f"i=0; while [ $i -lt 640 ]; do {piece}; i=$((i+1)); done; stat -c %s /dev/shm/x"
+    with started(walled, line, FREEZING) as (running, reader):
+        assert running.cgroup is not None
+        with Watch(running.cgroup, told.put, freeze=True):
+            assert told.get(timeout=60).what == "frozen"
+            adjust(running.cgroup, FREEZING, more(400))
+            assert os.read(reader, 100) == b"41943040\n"
+            assert running.wait().code == 0
+
+
+def test_who_is_let_go_on_with_what_there_is_may(walled: Walled) -> None:
+    told: queue.Queue[Pressure] = queue.Queue()
+    line = "dd if=/dev/zero bs=1M count=21 of=/dev/shm/x 2>/dev/null; sleep 0.3; echo on; sleep 100"
+    with started(walled, line, FREEZING) as (running, reader):
+        assert running.cgroup is not None
+        with Watch(running.cgroup, told.put, freeze=True):
+            assert told.get(timeout=60).what == "frozen"
+            running.cgroup.freeze(frozen=False)
+            assert os.read(reader, 100) == b"on\n"
 
 
 def test_a_little_more_is_not_enough(walled: Walled) -> None:
