@@ -236,6 +236,7 @@ class Unified(Source):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.follows = text(folder / "memory.high").strip() == str(watermark(self.limit()))
+        self.nearly = NEARLY
         self.descriptor = os.open(folder / "memory.events", os.O_RDONLY | os.O_CLOEXEC)
         os.read(self.descriptor, 4096)  # what has been so far is no event
 
@@ -250,7 +251,7 @@ class Unified(Source):
         high = text(self.folder / "memory.high").strip()
         stat = table(self.folder / "memory.stat")
         files = stat.get("active_file", 0) + stat.get("inactive_file", 0)
-        return high != "max" and self.usage() - files >= int(high) * NEARLY and not self._swappable()
+        return high != "max" and self.usage() - files >= int(high) * self.nearly and not self._swappable()
 
     def _swappable(self) -> bool:
         with suppress(OSError):
@@ -268,10 +269,12 @@ class Unified(Source):
 
     def raised(self, limit: int) -> None:
         """The watermark follows the limit, if it is ours."""
+        self.nearly = NEARLY
         if self.follows:
             write(self.folder / "memory.high", "max" if limit == UNLIMITED else str(watermark(limit)))
 
     def let(self) -> None:
         """They are stopped again when half of the rest is used."""
+        self.nearly = 1
         if self.follows:
             write(self.folder / "memory.high", str((self.usage() + self.limit()) // 2))

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,12 @@ FREEZING = Limits(memory=24 * MIB, memory_swap=24 * MIB, oom_policy="freeze")
 def more(mebibytes: int) -> Limits:
     """The same with another limit."""
     return replace(FREEZING, memory=mebibytes * MIB, memory_swap=mebibytes * MIB)
+
+
+def said(reader: int) -> bytes:
+    """The next piece of output."""
+    assert select.select([reader], [], [], 60)[0]
+    return os.read(reader, 100)
 
 
 @contextmanager
@@ -59,7 +66,7 @@ def test_frozen_for_want_of_memory_and_well_with_more(walled: Walled) -> None:
             assert found is not None
             adjust(found, FREEZING, more(400))
             assert told.get(timeout=60).what == "thawed"
-            assert os.read(reader, 100) == b"33554432\n"
+            assert said(reader) == b"33554432\n"
             ended = running.wait()
         assert (ended.code, ended.oom_killed) == (0, False)
         assert told.empty()
@@ -74,19 +81,19 @@ def test_no_system_call_fails_for_want_of_memory(walled: Walled) -> None:
         with Watch(running.cgroup, told.put, freeze=True):
             assert told.get(timeout=60).what == "frozen"
             adjust(running.cgroup, FREEZING, more(400))
-            assert os.read(reader, 100) == b"41943040\n"
+            assert said(reader) == b"41943040\n"
             assert running.wait().code == 0
 
 
 def test_who_is_let_go_on_with_what_there_is_may(walled: Walled) -> None:
     told: queue.Queue[Pressure] = queue.Queue()
-    line = "dd if=/dev/zero bs=1M count=21 of=/dev/shm/x 2>/dev/null; sleep 0.3; echo on; sleep 100"
-    with started(walled, line, FREEZING) as (running, reader):
+    line = "dd if=/dev/zero bs=1M count=57 of=/dev/shm/x 2>/dev/null; sleep 0.3; echo on; sleep 100"
+    with started(walled, line, more(64)) as (running, reader):
         assert running.cgroup is not None
         with Watch(running.cgroup, told.put, freeze=True):
             assert told.get(timeout=60).what == "frozen"
             running.cgroup.freeze(frozen=False)
-            assert os.read(reader, 100) == b"on\n"
+            assert said(reader) == b"on\n"
 
 
 def test_a_little_more_is_not_enough(walled: Walled) -> None:
