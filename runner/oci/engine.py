@@ -70,12 +70,14 @@ class Engine:
             sent.enter_context(container.alone())
             record = Record(name, str(bundle.folder), str(bundle.root), home.now(), bundle.config.value)
             namespaces = open_namespaces(bundle.joined, sent)
-            cgroup = groups.create(where, bundle.linux.table("resources"))
-            undo.callback(groups.remove, cgroup)
+            groups.vacant(where)
+            cgroup = groups.group(where)
             record.groups = {name: str(path) for name, path in cgroup.legacy.items()}
             if cgroup.unified is not None:
                 record.groups[""] = str(cgroup.unified)
             container.write(record)  # so that `delete` knows the groups, should we be killed now
+            groups.create(where, bundle.linux.table("resources"))
+            undo.callback(groups.remove, cgroup)
             os.mkfifo(container.fifo, 0o600)
             waiting = os.open(container.fifo, os.O_RDWR | os.O_CLOEXEC)
             sent.callback(os.close, waiting)

@@ -76,7 +76,15 @@ def group(where: dict[tuple[str, ...], Path]) -> Cgroup:
     return Cgroup(legacy, where.get(("",)))
 
 
-def create(where: dict[tuple[str, ...], Path], wanted: Node) -> Cgroup:
+def vacant(where: dict[tuple[str, ...], Path]) -> None:
+    """See that nobody is in a group of these paths. Raises LimitUnavailable."""
+    for names, path in where.items():
+        with suppress(FileNotFoundError):
+            if (path / "cgroup.procs").read_text():
+                raise LimitUnavailable("resources", ",".join(names) or "v2", f"has processes in {path} already")
+
+
+def create(where: dict[tuple[str, ...], Path], wanted: Node) -> None:
     """Make the groups and set their limits. Raises LimitUnavailable, leaving nothing behind that was not there."""
     made: list[Path] = []
     found = group(where)
@@ -90,7 +98,6 @@ def create(where: dict[tuple[str, ...], Path], wanted: Node) -> Cgroup:
             with suppress(OSError):
                 path.rmdir()
         raise
-    return found
 
 
 def configure(found: Cgroup, wanted: Node) -> None:
@@ -152,8 +159,6 @@ def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: lis
     while not at.exists():
         missing.append(at)
         at = at.parent
-    if not missing and (path / "cgroup.procs").read_text():
-        raise LimitUnavailable("resources", ",".join(names) or "v2", f"has processes in {path} already")
     for one in reversed(missing):
         if names == ("",):
             for controller in controllers:

@@ -114,6 +114,11 @@ class Container:
             raise ContainerError(MISSING) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            there = False
+            with suppress(FileNotFoundError):
+                there = os.path.samestat(os.fstat(lock), os.stat(self.folder))
+            if not there:  # gone meanwhile, and another may have its name
+                raise ContainerError(MISSING)
             yield
         finally:
             os.close(lock)

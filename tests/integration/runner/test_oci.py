@@ -6,9 +6,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 from runner.ceilings import weight
 from runner.oci.bundle import Bundle
 from runner.oci.errors import BundleInvalid, ContainerError
-from runner.oci.home import checked
+from runner.oci.home import Home, checked
 from tests.support.bundles import Runner, bundle, ours
 
 pytestmark = pytest.mark.root
@@ -160,6 +162,37 @@ def test_killed_while_it_creates(runtime: Runner, name: str, tmp_path: Path) -> 
             os.kill(pid, signal.SIGKILL)  # the hook is its own master; what we made dies by itself
     runtime("delete", name)
     assert not list(Path("/sys/fs/cgroup").glob(f"*/{name}*"))
+
+
+def test_killed_while_it_makes_its_control_groups(runtime: Runner, name: str, tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pybuild.__main__ import main
+from runner.oci import groups
+groups.configure = lambda *_: os.kill(os.getpid(), 9)
+sys.argv[0] = "pybuild"
+main()
+"""
+    words = ["oci", "--root", str(runtime.states), "create", "--bundle", str(bundle(tmp_path / "b", "true")), name]
+    done = subprocess.run([sys.executable, "-P", "-c", script, *words], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    assert done.returncode == -signal.SIGKILL
+    assert list(Path("/sys/fs/cgroup").glob(f"*/{name}"))
+    runtime("delete", name)
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/{name}"))
+
+
+def test_one_who_waits_for_what_is_removed_does_not_get_what_has_its_name(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    first = home.make("same")
+    inode = f":{first.folder.stat().st_ino} "
+    with ThreadPoolExecutor(1) as other:
+        with first.alone():
+            waits = other.submit(lambda: first.alone().__enter__())
+            until(lambda: any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()))
+            first.forget()
+            home.make("same")
+        with pytest.raises(ContainerError, match="does not exist"):
+            waits.result()
 
 
 def test_descriptors_are_passed_on(runtime: Runner, name: str, tmp_path: Path) -> None:
