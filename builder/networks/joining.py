@@ -65,6 +65,7 @@ class Joining:
 
         try:
             with leases.alone():
+                leases.outlive(self.book, self.member.container)
                 for network, wish in zip(self.networks, self.member.wishes, strict=True):
                     draft = Lease(
                         network=network.id,
@@ -118,6 +119,7 @@ class Joining:
             lease.write(held)
             bridge.plug(network.bridge(), netns, wanted(lease, default=at == outward))
             if lease.elements:
+                leases.outlive(self.book, self.member.container, lease.elements)
                 targets = {False: ip_address(lease.ip), True: ip_address(lease.ip6 or lease.ip)}
                 nft.publish(
                     network.bridge().table,

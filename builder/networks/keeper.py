@@ -79,11 +79,12 @@ class Keeper:
                 guest.close()
         with leases.alone():
             if locks.stands(self.held, self.path):
-                (self.book.place(self.network) / LINE).unlink(missing_ok=True)
                 leases.sweep_one(self.book, self.network)
                 leases.release(self.book, self.network, self.path)
             elif not self.book.store.root.exists():  # whoever removed it could not know
                 bridge.take_down(self.network.bridge())
+            elif not self.path.exists():  # it went before we listened, perhaps
+                (self.book.place(self.network) / LINE).unlink(missing_ok=True)
 
     def _welcome(self) -> None:
         with suppress(BlockingIOError):

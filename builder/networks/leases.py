@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
+from builder.networks.asked import LINE
 from builder.networks.errors import NetworkError
 from layers.disk import locks
 from layers.quick import asdict, dataclass, field, replace
@@ -195,7 +196,38 @@ def release(book: Networks, network: Network, path: Path) -> None:
         bridge.take_down(network.bridge())
     elif lease is not None and lease.elements:
         nft.withdraw(network.bridge().table, lease.elements)
+    if path == _lingering(book, network):
+        (book.place(network) / LINE).unlink(missing_ok=True)  # who keeps it ends, or was killed
     path.unlink(missing_ok=True)
+
+
+def outlive(book: Networks, container: str, elements: Sequence[tuple[str, str, int]] = ()) -> None:
+    """Release what a former life of a container has, and whoever has ports that are ours now; alone.
+
+    Who looked after them was killed, but the kernel has not yet taken their interfaces away.
+    """
+    from runner.net import bridge
+
+    for network in book.made():
+        for path in _files(book.place(network) / "leases"):
+            with suppress(FileNotFoundError, ValueError):
+                if not locks.is_locked(path) and _former(lease := Lease.read(path), container, elements):
+                    bridge.unplug(lease.outer)
+                    release(book, network, path)
+
+
+def _former(lease: Lease, container: str, elements: Sequence[tuple[str, str, int]]) -> bool:
+    return bool(container and lease.container == container) or any(
+        clash(one, other) for one in elements for other in lease.elements
+    )
+
+
+def clash(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
+    """Whether only one of the two can be held: same port, and same address or one of them all of its kind."""
+    (host, *port), (another, *its) = one, other
+    return (
+        port == its and (":" in host) == (":" in another) and (host == another or {host, another} & {"", "::"} != set())
+    )
 
 
 def sweep_one(book: Networks, network: Network) -> None:

@@ -257,8 +257,8 @@ def test_a_bridge_that_somebody_is_on_stays_wherever_its_store_is(place: Town, t
         other("network", "rm", "apart")
 
 
-def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(place: Town) -> None:
-    first = serving(place, "doomed", "-p", "8088:80")
+def doom(place: Town, name: str) -> None:
+    """End whoever looks after a container, which is the only one of the store."""
     monitors = [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
@@ -267,7 +267,12 @@ def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(pl
     assert monitors
     for pid in monitors:
         os.kill(pid, signal.SIGKILL)
-    assert soon(lambda: not json.loads(place.pybuild.text("inspect", "doomed"))[0]["State"]["Running"])
+    assert soon(lambda: not json.loads(place.pybuild.text("inspect", name))[0]["State"]["Running"])
+
+
+def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(place: Town) -> None:
+    first = serving(place, "doomed", "-p", "8088:80")
+    doom(place, "doomed")
     assert soon(lambda: not any(name.startswith("pbv") for name in place.interfaces()))
     assert place.tables()  # what nobody could take away
     place.pybuild("run", "--rm", "--network", "none", "busybox", "true")
@@ -275,6 +280,29 @@ def test_kill_of_everything_leaves_nothing_that_the_next_start_does_not_sweep(pl
     assert not place.interfaces()
     assert serving(place, "heir", "-p", "8088:80") == first
     assert b"hello from heir" in place.machine.connect("127.0.0.1", 8088, data=GET)
+
+
+def test_who_was_killed_keeps_no_port_and_no_address_while_its_interface_is_there(place: Town) -> None:
+    """The kernel takes a network namespace away when it finds the time; here somebody keeps it open."""
+    place.pybuild("network", "create", "--subnet", "10.88.1.0/24", "own")
+    serving(place, "doomed", "-p", "8089:80", "--network", "own", "--ip", "10.88.1.9")
+    with open(place.inside("doomed").path):
+        doom(place, "doomed")
+        assert any(name.startswith("pbv") for name in place.interfaces())
+        serving(place, "heir", "-p", "127.0.0.1:8089:80")
+        assert b"hello from heir" in place.machine.connect("127.0.0.1", 8089, data=GET)
+        place.pybuild("rm", "-f", "heir")
+        place.pybuild("start", "doomed")
+        listens(place, "doomed")
+        assert address(place, "doomed") == "10.88.1.9"
+        assert b"hello from doomed" in place.machine.connect("127.0.0.1", 8089, data=GET)
+    with open(place.inside("doomed").path):
+        doom(place, "doomed")
+        place.pybuild("start", "doomed")
+        listens(place, "doomed")
+        assert b"hello from doomed" in place.machine.connect("127.0.0.1", 8089, data=GET)
+    place.pybuild("rm", "-f", "doomed")
+    place.pybuild("network", "rm", "own")
 
 
 def test_the_first_connection_is_not_lost(place: Town) -> None:
