@@ -35,9 +35,21 @@ STYLES = {"error:": "red", "warning:": "yellow", "-->": "cyan", "why:": "magenta
 
 def conclude(action: Callable[[], object], *, failure: int, debug: bool) -> int:
     """Run a command; tell its error, if any, on stderr; its exit code (what it returned, if that is a number)."""
+    silent = signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # before the command and after it ctrl-c just ends us
     try:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # until now it ended us without a word
+        if silent:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        return _concluded(action, failure=failure, debug=debug)
+    except (KeyboardInterrupt, click.Abort):
+        tell("interrupted")
+        return INTERRUPTED
+    finally:
+        if silent:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _concluded(action: Callable[[], object], *, failure: int, debug: bool) -> int:
+    try:
         value = action()
         sys.stdout.flush()
         return value if isinstance(value, int) else 0
@@ -45,9 +57,8 @@ def conclude(action: Callable[[], object], *, failure: int, debug: bool) -> int:
         # The reader has had enough, as `head` has. Python would complain once more at exit: give it somewhere to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (KeyboardInterrupt, click.Abort):
-        tell("interrupted")
-        return INTERRUPTED
+    except click.Abort:
+        raise
     except click.ClickException as error:
         tell(usage(error))
         return error.exit_code if failure == 1 else failure

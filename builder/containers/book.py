@@ -165,7 +165,7 @@ class Containers:
         """Delete one, or keep it whole, though dead. Raises ContainerState."""
         state = container.said()
         container.record(replace(state, status=Status.REMOVING))
-        grave = self.folder / f".{container.id}"
+        grave = self.store.session.file()  # litter, should we be killed
         container.folder.rename(grave)
         sync(self.folder)  # else a power cut could leave it under its name, half removed
         try:

@@ -232,19 +232,19 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
     _changeable(network, container)
     book = Networks(store)
     network = book.usable(network.name)
-    before = wishes(container)
-    if any(one.network in (network.name, network.id) for one in before):
-        raise NetworkError(f"container {container.name} is connected to network {network.name} already")
-    state = container.state()
-    if state.pid:
-        from builder.networks.joining import wanted
+    with leases.alone():
+        before = wishes(container)
+        if any(one.network in (network.name, network.id) for one in before):
+            raise NetworkError(f"container {container.name} is connected to network {network.name} already")
+        state = container.state()
+        if state.pid:
+            from builder.networks.joining import wanted
 
-        own = container.settings
-        draft = Lease(
-            network=network.id, address="", gateway="", mac=wish.mac, outer="", container=container.id, name=own.name,
-            hostname=own.hostname, aliases=wish.aliases, hosts=str(container.folder / "files/hosts"),
-        )  # fmt: skip
-        with leases.alone():
+            own = container.settings
+            draft = Lease(
+                network=network.id, address="", gateway="", mac=wish.mac, outer="", container=container.id,
+                name=own.name, hostname=own.hostname, aliases=wish.aliases, hosts=str(container.folder / "files/hosts"),
+            )  # fmt: skip
             taken = bridge.interfaces(state.pid)
             inner = next(name for name in (f"eth{at}" for at in range(len(taken) + 1)) if name not in taken)
             network, lease, held = leases.reserve(book, network, draft, wish.ip, wish.ip6)
@@ -262,7 +262,7 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
             finally:
                 os.close(held)
             names.tell(book, network)
-    _change(container, [*before, wish])
+        _change(container, [*before, wish])
 
 
 def disconnect(store: Store, network: Network, container: Container) -> None:
@@ -275,13 +275,13 @@ def disconnect(store: Store, network: Network, container: Container) -> None:
 
     _changeable(network, container)
     book = Networks(store)
-    before = wishes(container)
-    rest = [one for one in before if one.network not in (network.name, network.id)]
-    if len(rest) == len(before):
-        raise NetworkError(f"container {container.name} is not connected to network {network.name}")
-    state = container.state()
-    if state.pid:
-        with leases.alone():
+    with leases.alone():
+        before = wishes(container)
+        rest = [one for one in before if one.network not in (network.name, network.id)]
+        if len(rest) == len(before):
+            raise NetworkError(f"container {container.name} is not connected to network {network.name}")
+        state = container.state()
+        if state.pid:
             members = [(one, lease) for one, _, lease in endpoints(store, container) if lease is not None]
             mine = next((lease for one, lease in members if one.id == network.id), None)
             if mine is not None:
@@ -293,7 +293,7 @@ def disconnect(store: Store, network: Network, container: Container) -> None:
                 leases.release(book, network, book.place(network) / "leases" / mine.ip)
                 names.tell(book, network)
                 names.forget(book, mine.hosts)
-    _change(container, rest)
+        _change(container, rest)
 
 
 def renamed(store: Store, container: Container) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from builder.containers.errors import ContainerMissing, NameTaken
+from builder.containers.errors import ContainerMissing, ContainerState, NameTaken
 from builder.containers.settings import Settings
 from builder.containers.state import LIVE, State, Status
 from builder.containers.telling import tell
@@ -136,27 +136,43 @@ class Container:
     def claim(self, patience: float = 0.0) -> Iterator[bool]:
         """Try for `patience` seconds to be the one who may run, change or remove it; yields False if somebody else is.
 
-        Whoever has just recorded an end still holds the lock for a moment, and so does a reader of a state. Nobody is
-        the one of a container that was removed meanwhile.
+        Whoever has just recorded an end still holds the lock for a moment, and so does a reader of a state; who runs it
+        holds it for long. Nobody is the one of a container that was removed meanwhile.
         """
+        with self.held(patience) as lock:
+            yield lock is not None
+
+    @contextmanager
+    def held(self, patience: float = 0.0) -> Iterator[int | None]:
+        """As `claim`, with the descriptor that holds the lock, for a process of ours that goes on with it; or None."""
         path = self.folder / "lock"
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # removed meanwhile
-            yield False
+            yield None
             return
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES):
                 raise
-            yield False  # who may not write changes nothing
+            yield None  # who may not write changes nothing
             return
         try:
             until = time.monotonic() + patience
-            while not (mine := _locked(fd)) and time.monotonic() < until:
+            while not (mine := _locked(fd)) and time.monotonic() < until and self.said().status not in LIVE:
                 time.sleep(LOOK)
-            yield mine and locks.stands(fd, path)
+            yield fd if mine and locks.stands(fd, path) else None
         finally:
             os.close(fd)
+
+    @contextmanager
+    def beginning(self) -> Iterator[int]:
+        """Claim it to run it; the descriptor that holds the lock. Raises ContainerState, ContainerMissing."""
+        with self.held(0.0 if self.state().status in LIVE else PATIENCE) as lock:
+            if lock is None:
+                if not self.exists:
+                    raise ContainerMissing(self.id[:12])
+                raise ContainerState(self.name, "it is running already")
+            yield lock
 
     def leave_code(self, code: int) -> None:
         """Write its exit code into its lock, for those who wait for that and then find the container gone."""

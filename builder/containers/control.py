@@ -52,8 +52,9 @@ def send(container: Container, number: int) -> None:
 
 def kill(container: Container) -> State:
     """SIGKILL, and wait for the end. Raises ContainerState."""
+    begun = container.said().started
     send(container, signal.SIGKILL)
-    return _awaited(container, HARD)
+    return _awaited(container, HARD, begun)
 
 
 def stop(container: Container, *, grace: float | None = None, number: int | None = None) -> State:
@@ -69,7 +70,7 @@ def stop(container: Container, *, grace: float | None = None, number: int | None
     except ContainerState:
         if container.exists and container.state().status in LIVE:
             raise
-    return _awaited(container, patience)
+    return _awaited(container, patience, state.started)
 
 
 def restart(container: Container, *, grace: float | None = None, number: int | None = None) -> None:
@@ -94,8 +95,11 @@ def _patience(container: Container, grace: float | None, number: int | None) -> 
     return seconds + HARD, {"number": signal_number, "grace": seconds}
 
 
-def _awaited(container: Container, seconds: float) -> State:
-    """Wait until its supervisor lets go of the lock; in the lock the code outlives a container of --rm."""
+def _awaited(container: Container, seconds: float, begun: str) -> State:
+    """Wait until its supervisor lets go of the lock; in the lock the code outlives a container of --rm.
+
+    What had `begun` then has ended, too, when somebody has begun it anew.
+    """
     try:
         held = os.open(container.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -107,6 +111,8 @@ def _awaited(container: Container, seconds: float) -> State:
                 fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if (state := container.said()).started not in ("", begun):
+                    return state
                 if time.monotonic() > until:
                     raise ContainerState(container.name, "was killed, but does not end: see the kernel's log") from None
                 time.sleep(LOOK)
@@ -120,15 +126,15 @@ def _awaited(container: Container, seconds: float) -> State:
 
 def wait(container: Container) -> State:
     """Wait for its next end."""
-    if container.state().status not in LIVE:
-        return container.state()
+    if (state := container.state()).status not in LIVE:
+        return state
     if (found := line.call(container.folder)) is not None:
         with found:
             answer = line.ask(found, {"do": "attach", "output": False, "gives": False})
             found.settimeout(None)
             if answer is not None and (packet := _last(found)):
                 return State(status=Status.EXITED, exit_code=loads(packet[1:])["code"])
-    return _awaited(container, float("inf"))
+    return _awaited(container, float("inf"), state.started)
 
 
 def _last(found: Any) -> bytes:

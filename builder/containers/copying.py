@@ -79,6 +79,10 @@ def root_of(store: Store, container: Container) -> Iterator[Inside]:
             yield Inside(root, Ids.of(state.pid))
         return
     with container.claim(PATIENCE) as mine:
+        if not mine and container.state().status in ACTIVE:  # it has been started meanwhile
+            with root_of(store, container) as inside:
+                yield inside
+            return
         if not mine:
             raise ContainerState(container.name, "it is being started or copied from elsewhere: try again")
         settings = container.settings

@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 from builder.containers.book import Containers
 from builder.containers.connecting import ask, joined, member, shared, wishes
-from builder.containers.container import PATIENCE, Container, now
-from builder.containers.errors import CommandRefused, ContainerError, ContainerMissing, ContainerState
+from builder.containers.container import Container, now
+from builder.containers.errors import CommandRefused, ContainerError
 from builder.containers.foreground import Foreground
 from builder.containers.restart import pause
 from builder.containers.sandboxes import entering, expect, numbers, order
 from builder.containers.settings import Settings
-from builder.containers.state import LIVE, State, Status
+from builder.containers.state import State, Status
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
@@ -50,22 +50,20 @@ def supervise(
     foreground: Foreground | None = None,
     ids: Ids | None = None,
     asked: Asked | None = None,
+    claimed: bool = False,
     started: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run it to its end, with our own streams if in the `foreground`. `started` is called once it runs.
 
+    `claimed`: who began us has claimed it and has handed us the lock, which is held as long as we live.
     `ids` are its numbers, if they have been drawn, and its process is expected already; `asked` is who makes its
     network ready, if somebody was asked, and is the caller's. One that was to be removed when it ends is gone then.
 
     Raises ContainerState if somebody else runs it, ContainerMissing if somebody removed it; AccountMissing,
     SandboxBroken, LimitUnavailable, NetworkUnavailable, NetworkError, CommandRefused if it cannot begin.
     """
-    with container.claim(0.0 if container.state().status in LIVE else PATIENCE) as mine:
-        if not mine:
-            if not container.exists:
-                raise ContainerMissing(container.id[:12])
-            raise ContainerState(container.name, "it is running already")
+    with nullcontext() if claimed else container.beginning():
         settings = container.settings
         with ExitStack() as stack:
             if not settings.remove:

@@ -52,9 +52,8 @@ class Networks:
         found = []
         with suppress(FileNotFoundError):
             for path in self.folder.iterdir():
-                if not path.name.startswith("."):  # else it is being made
-                    with suppress(FileNotFoundError):
-                        found.append(Network.read(path / "config.json"))
+                with suppress(FileNotFoundError):
+                    found.append(Network.read(path / "config.json"))
         return sorted(found, key=lambda network: network.name)
 
     def list(self) -> list[Network]:
@@ -152,9 +151,11 @@ class Networks:
             from builder.networks import six
 
             network = six.addressed(network, self.made())
-        folder = self.folder / f".{network.id}"
-        (folder / "leases").mkdir(parents=True, mode=0o700)
+        folder = self.store.session.file()
+        for path in (folder, folder / "leases"):
+            path.mkdir(mode=0o700)
         network.write(folder / "config.json")
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         folder.rename(self.place(network))
         durable.sync(self.folder)
         return network
@@ -167,19 +168,22 @@ class Networks:
         return network
 
     def remove(self, network: Network) -> None:
-        """Delete one that nobody uses. Raises NetworkError, NetworkInUse."""
+        """Delete one that nobody uses. Raises NetworkError, NetworkInUse, NetworkMissing."""
         from builder.networks import leases
 
         if network.predefined:
             raise NetworkError(f"{network.name} is a pre-defined network and cannot be removed")
         with leases.alone():
+            network = self.again(network)
             leases.sweep_one(self, network)
             if users := leases.of(self, network):
                 raise NetworkInUse(
                     network.name, tuple(f"{one.name or 'a build'} {one.container[:12]}" for one in users)
                 )
             leases.part(self, network)
-            removal.remove(os.fspath(self.place(network)))
+            grave = self.store.session.file()
+            self.place(network).rename(grave)
+            removal.remove(os.fspath(grave))
 
     def tidy(self) -> None:
         """Bridges that are only kept for who might come go now, and those of stores that were deleted."""

@@ -182,7 +182,7 @@ def volume_share(store: Store) -> Share:
 
 def container_share(folder: Path) -> Share:
     """Containers on the disk; active are those whose lock somebody holds."""
-    sizes = {entry.path: disk_usage(Path(entry.path)) for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    sizes = {entry.path: disk_usage(Path(entry.path)) for entry in os.scandir(folder)}
     active = {path for path in sizes if is_locked(Path(path) / "lock")}
     return Share(len(sizes), len(active), sum(sizes.values()), sum(sizes[path] for path in sizes.keys() - active))
 

@@ -192,7 +192,7 @@ def prune(context: Context, force: bool, filters: Sequence[str]) -> None:
 
 def unused(context: Context, rules: dict[str, list[str]]) -> list[str]:
     """Remove networks that nobody is meant to be in; their names. Raises click.UsageError for what is no moment."""
-    from builder.networks.errors import NetworkInUse
+    from builder.networks.errors import NetworkInUse, NetworkMissing
     from builder.networks.home import at_home
     from pybuild import units
 
@@ -209,7 +209,7 @@ def unused(context: Context, rules: dict[str, list[str]]) -> list[str]:
         try:
             at_home(partial(book.remove, one))
             gone.append(one.name)
-        except NetworkInUse:  # a container, or a build, has just joined
+        except (NetworkInUse, NetworkMissing):  # a container, or a build, has just joined; or somebody was quicker
             continue
     at_home(book.tidy)
     return gone

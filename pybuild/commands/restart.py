@@ -16,7 +16,7 @@ from pybuild.wiring import Context
 @click.pass_obj
 def restart(context: Context, containers: Sequence[str], grace: float | None, name: str | None) -> int:
     """Stop containers as stop does, and start them again; those that do not run are just started."""
-    from builder.containers import Containers, control
+    from builder.containers import Containers, ContainerState, control
     from builder.containers.state import LIVE
     from pybuild.commands.run import begin
     from pybuild.several import each, signal_number
@@ -26,9 +26,14 @@ def restart(context: Context, containers: Sequence[str], grace: float | None, na
 
     def one(name: str) -> None:
         found = book.get(name)
-        if found.state().status in LIVE:
-            control.restart(found, grace=grace, number=number)
-        else:
-            begin(context, found)
+        if found.state().status not in LIVE:
+            try:
+                with found.beginning() as lock:
+                    begin(context, found, lock)
+                return
+            except ContainerState:
+                if found.state().status not in LIVE:  # else somebody was quicker
+                    raise
+        control.restart(found, grace=grace, number=number)
 
     return each(containers, one)

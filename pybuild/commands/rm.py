@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from pybuild.wiring import Context
+
+if TYPE_CHECKING:
+    from builder.containers import Container
 
 
 @click.command(epilog="\b\nExamples:\n  pybuild rm crashed\n  pybuild rm -f web")
@@ -24,14 +28,28 @@ def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) 
 
     book = Containers(context.store)
     failed = False
+
+    def end(found: Container) -> None:
+        with suppress(ContainerState):  # it has just ended
+            if found.state().status in LIVE:
+                kill(found)
+
+    def remove(found: Container) -> None:
+        with suppress(FileNotFoundError):  # it has removed itself
+            book.remove(found, volumes=volumes)
+
     for name in containers:
         try:
             found = book.get(name)
-            if force and found.state().status in LIVE:
-                with suppress(ContainerState):  # it has just ended
-                    kill(found)
-            with suppress(FileNotFoundError):  # it has removed itself
-                book.remove(found, volumes=volumes)
+            try:
+                if force:
+                    end(found)
+                remove(found)
+            except ContainerState:
+                if not force or found.state().status not in LIVE:
+                    raise
+                end(found)  # somebody has just started it
+                remove(found)
             click.echo(name)
         except ContainerMissing as error:
             failed = failed or not force

@@ -95,9 +95,10 @@ def run(
         streams = attached(options["attach"])
         try:
             if detach:
-                context.tidy()
-                print(container.id, flush=True)
-                begin(context, container)
+                with container.beginning() as lock:
+                    context.tidy()
+                    print(container.id, flush=True)
+                    begin(context, container, lock)
                 return 0
             from pybuild.staying import stay
 
@@ -137,27 +138,28 @@ def hurry(context: Context, neighbour: Asked | None) -> None:
         neighbour.meet(*context.runtime.met())
 
 
-def begin(context: Context, container: Container) -> None:
+def begin(context: Context, container: Container, lock: int) -> None:
     """Start the small process that stays with a detached container; returns when the command runs.
 
-    Raises CommandRefused, ContainerError.
+    The descriptor of the container's lock becomes that process's. Raises CommandRefused, ContainerError.
     """
     from builder.containers.errors import CommandRefused, ContainerError
 
     told, tell = os.pipe()
     program = [sys.executable, "-P", "-m", "pybuild"]  # never one that lies in the working directory
-    words = [*program, "--root", str(context.settings.root), "start", "--monitor", str(tell)]
+    words = [*program, "--root", str(context.settings.root)]
+    words += ["start", "--monitor", str(tell), "--lock", str(lock), container.id]
     with open(container.folder / "monitor", "w+b") as said:
         monitor = os.posix_spawn(
             sys.executable,
-            [*words, container.id],
+            words,
             standing(container.settings.userns) or os.environ,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_DUP2, said.fileno(), 2),
                 *((os.POSIX_SPAWN_CLOSE, one) for one in inherited()),
-                (os.POSIX_SPAWN_DUP2, tell, tell),
+                *((os.POSIX_SPAWN_DUP2, one, one) for one in (tell, lock)),
             ],
             setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which Python ignores
             setsid=True,

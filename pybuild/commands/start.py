@@ -42,6 +42,7 @@ COURSE = (
 @KEYS
 @PROXY
 @click.option("--monitor", type=int, hidden=True, help="Stay with a detached container; tell this descriptor.")
+@click.option("--lock", type=int, hidden=True, help="What keeps that container ours.")
 @click.pass_obj
 def start(
     context: Context,
@@ -53,6 +54,7 @@ def start(
     keys: bytes,
     proxy: bool,
     monitor: int | None,
+    lock: int | None,
 ) -> int:
     """Start containers that were created, or have ended. One that runs is left as it is.
 
@@ -63,8 +65,8 @@ def start(
     from pybuild.several import each
 
     book = Containers(context.store)
-    if monitor is not None:
-        return accompany(context, containers[0], monitor)
+    if monitor is not None and lock is not None:
+        return accompany(context, containers[0], monitor, lock)
     from pybuild.commands.run import begin, expected  # whose options a monitor needs not
     from pybuild.staying import stay
 
@@ -95,7 +97,8 @@ def start(
             raise ContainerState(found.name, "is paused: unpause it instead")
         if status not in (Status.RUNNING, Status.RESTARTING):
             try:
-                begin(context, found)
+                with found.beginning() as held:
+                    begin(context, found, held)
             except ContainerError:
                 if found.state().status is not Status.RUNNING:  # else somebody was quicker
                     raise
@@ -114,8 +117,8 @@ def matching(book: Containers, filters: Sequence[str]) -> list[str]:
     return [one.name for one, state in found if state.status not in LIVE and fits(one, state, rules)]
 
 
-def accompany(context: Context, identity: str, tell: int) -> int:
-    """The life of a detached container's own small process."""
+def accompany(context: Context, identity: str, tell: int, lock: int) -> int:
+    """The life of a detached container's own small process; the descriptor `lock` keeps it ours as long as we live."""
     from builder.containers import Containers
     from builder.containers.supervise import supervise
     from pybuild.exits import warn
@@ -124,8 +127,9 @@ def accompany(context: Context, identity: str, tell: int) -> int:
         os.write(tell, b"started")
         os.close(tell)
 
-    os.set_inheritable(tell, False)
+    for descriptor in (tell, lock):
+        os.set_inheritable(descriptor, False)
     os.chdir("/")
     container = Containers(context.store).get(identity)
-    supervise(context.store, context.runtime, container, started=started, warn=warn)
+    supervise(context.store, context.runtime, container, claimed=True, started=started, warn=warn)
     return 0

@@ -164,14 +164,15 @@ class Engine:
 
     def delete(self, name: str, *, force: bool = False) -> list[str]:
         """Take a container away; warnings of its last hooks. Raises ContainerError, unless `force`, if it runs."""
-        try:
-            container = self.home.get(name)
-        except ContainerError:
-            if force:
-                home.checked(name)
-                return []
-            raise
-        with container.alone():
+        with ExitStack() as held:
+            try:
+                container = self.home.get(name)
+                held.enter_context(container.alone())
+            except ContainerError:
+                if force:
+                    home.checked(name)
+                    return []
+                raise
             try:
                 record = container.read()
             except ContainerError:

@@ -1,6 +1,5 @@
 """The networks of a store while others change them."""
 
-import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from builder.networks import leases
 from builder.networks.book import UNUSED, Networks
 from builder.networks.errors import NetworkMissing
 from builder.networks.leases import Lease
+from builder.networks.network import Network
 from layers import Store
 from layers.disk.removal import remove
 from runner.net.bridge import within
@@ -90,9 +90,33 @@ def test_who_comes_after_a_network_has_gone_is_told(
     elsewhere(scene)
 
 
-def test_a_network_that_is_being_made_is_not_there_yet(book: Networks) -> None:
-    draft = book.folder / f".{'a' * 64}"
-    draft.mkdir(parents=True)
-    (draft / "config.json").write_text(json.dumps({"id": "a" * 64, "name": "bridge", "subnet": "172.17.0.0/16"}))
-    assert book.made() == []
+def test_a_network_is_made_and_removed_at_once_or_is_litter(book: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is killed meanwhile leaves nothing that would be half a network."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Network, "write", die)
+        with pytest.raises(Killed):
+            book.create("brief", subnet="10.77.0.0/24")
     assert book.get("bridge") == UNUSED
+    made = book.create("brief", subnet="10.77.0.0/24")
+    assert os.listdir(book.folder) == [made.id]
+    with monkeypatch.context() as patch:
+        patch.setattr("layers.disk.removal.remove", die)
+        with pytest.raises(Killed):
+            book.remove(made)
+    assert book.made() == [] and os.listdir(book.folder) == []
+    book.store.close()
+    assert os.listdir(book.store.root / "scratch") == []
+
+
+def test_only_one_removes_a_network(book: Networks) -> None:
+    made = book.create("brief", subnet="10.77.0.0/24")
+    book.remove(made)
+    with pytest.raises(NetworkMissing, match="brief not found"):
+        book.remove(made)

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -238,6 +239,22 @@ def test_connect_and_disconnect_while_it_runs_and_when_it_does_not(place: Town) 
     assert "10.91.0.77/24" in shell(place, "one", "ip -4 -o address show eth0")
     assert "not connected" in place.pybuild("network", "disconnect", "bridge", "one", code=1).stderr
     place.pybuild("rm", "-f", "peer", "one")
+
+
+def test_of_many_at_once_one_connects_one_disconnects_and_one_removes(place: Town) -> None:
+    def at_once(*words: str) -> list[int]:
+        with ThreadPoolExecutor(6) as crew:
+            return sorted(done.returncode for done in crew.map(lambda _: place.pybuild(*words, code=None), range(6)))
+
+    one = [0, 1, 1, 1, 1, 1]
+    assert at_once("network", "create", "busy") == one
+    sleeper(place, "popular")
+    assert at_once("network", "connect", "busy", "popular") == one
+    assert shell(place, "popular", "ip -o link").count(": eth") == 2
+    assert at_once("network", "disconnect", "busy", "popular") == one
+    assert shell(place, "popular", "ip -o link").count(": eth") == 1
+    assert at_once("network", "rm", "busy") == one
+    place.pybuild("rm", "-f", "popular")
 
 
 def test_prune_leaves_what_a_container_is_meant_for(place: Town) -> None:

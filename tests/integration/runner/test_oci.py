@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pexpect
 import pytest
 
 from runner.ceilings import weight
 from runner.oci.bundle import Bundle
+from runner.oci.engine import Engine
 from runner.oci.errors import BundleInvalid, ContainerError
 from runner.oci.home import Home, checked
+from runner.spawner import Spawner
 from tests.support.bundles import Runner, bundle, ours
 
 pytestmark = pytest.mark.root
@@ -193,6 +195,17 @@ def test_one_who_waits_for_what_is_removed_does_not_get_what_has_its_name(tmp_pa
             home.make("same")
         with pytest.raises(ContainerError, match="does not exist"):
             waits.result()
+
+
+def test_two_may_remove_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second has found it, and waits until the first has done."""
+    engine = Engine(Home(tmp_path), cast(Spawner, None))
+    found = engine.home.make("same")
+    monkeypatch.setattr(Home, "get", lambda *_: found)
+    found.forget()
+    assert engine.delete("same", force=True) == []
+    with pytest.raises(ContainerError, match="does not exist"):
+        engine.delete("same")
 
 
 def test_descriptors_are_passed_on(runtime: Runner, name: str, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The command line as text: routes, suggestions, Go's booleans, errors and their codes; nothing is built."""
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -151,6 +153,28 @@ def test_errors_become_words_and_a_code(
     told = capsys.readouterr().err
     assert said in told
     assert "Traceback" not in told
+
+
+def test_interrupted_while_it_tells_an_error_or_after_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ctrl-c is told where there is something to undo, never shown as a place in the code."""
+
+    def press(*_: object, **__: object) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return ""
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr("pybuild.exits.explain", press)
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        assert conclude(fail, failure=1, debug=False) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_causes_and_notes_are_told_once() -> None:

@@ -98,7 +98,7 @@ def test_what_is_read_is_what_click_reads(name: str, data: st.DataObject) -> Non
         ("exec", "-u nobody -e DEBUG=1 -w / web id -u"),
         ("exec", "web true"),
         ("start", "web"),
-        ("start", "--monitor 7 web"),
+        ("start", "--monitor 7 --lock 8 web"),
         ("start", "-a web other"),
     ],
 )

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.containers import Containers
+from builder.containers import Containers, control
 from builder.containers import container as module
-from builder.containers.errors import ContainerMissing
+from builder.containers.errors import ContainerMissing, ContainerState
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
 from layers import Store
@@ -45,6 +45,29 @@ def test_what_another_removed_while_one_waited_for_it_is_removed_well(
         book.get(ended.id)
     with ended.claim() as mine:
         assert not mine
+
+
+def test_nobody_waits_for_who_runs_it(book: Containers, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = book.create(NOTHING)
+    monkeypatch.setattr("builder.containers.container.LOOK", 0.001)
+    with container.held() as lock:
+        assert lock is not None
+        with container.claim(0.01) as mine:
+            assert not mine
+        container.record(State(status=Status.RUNNING, started="now"))
+        with container.claim(float("inf")) as mine:
+            assert not mine
+        with pytest.raises(ContainerState, match="is running already"), container.beginning():
+            pass
+
+
+def test_what_has_ended_has_ended_though_somebody_begins_it_anew(book: Containers) -> None:
+    container = book.create(NOTHING)
+    with container.claim():
+        container.record(State(status=Status.RUNNING, started="after that"))
+        assert control._awaited(container, float("inf"), "before").started == "after that"
+    with container.claim(), pytest.raises(ContainerState, match="does not end"):
+        control._awaited(container, 0.0, "after that")
 
 
 def test_a_proposed_name_is_taken_if_it_is_free(book: Containers, monkeypatch: pytest.MonkeyPatch) -> None:
