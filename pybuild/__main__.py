@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # the same without enumerations
 
+if None in (sys.stdin, sys.stdout, sys.stderr):
+    from pybuild.streams import mend
+
+    mend()
+os.umask(os.umask(0) | 0o002)  # whatever a careless shell says: what we keep is not for everybody to change
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ctrl-c while we load would show where we are
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

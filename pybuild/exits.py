@@ -11,6 +11,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from pybuild.declared import click
 
@@ -129,13 +130,27 @@ def system(error: OSError) -> str:
     """An error of the operating system in one or two lines."""
     where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
     text = f"{error.strerror or error}{where}"
+    if error.errno == errno.ENOENT and not error.filename and homeless():
+        return "the directory that we were started in has been removed\nhelp: cd to another one"
     if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename:
         return f"{text}\nhelp: make room there, or write elsewhere; in the store 'pybuild prune' frees what is unused"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{text}\nhelp: 'pybuild system df' shows what takes space, 'pybuild prune' frees what is unused"
+        return (
+            f"{text}\nhelp: it may be where standard output leads; in the store 'pybuild system df' shows what takes "
+            "space, 'pybuild prune' frees what is unused"
+        )
     if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
         return f"{text}\nhelp: this may need root; or choose a store of your own with --root DIR"
     return text
+
+
+def homeless() -> bool:
+    """Whether the directory that we are in has been removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def tell(text: str) -> None:
@@ -144,7 +159,8 @@ def tell(text: str) -> None:
 
     if colored(os.environ) and "--no-color" not in sys.argv:
         text = "\n".join(map(paint, text.split("\n")))
-    click.echo(text, err=True, color=True)
+    with suppress(OSError):  # nobody reads it, or its disk is full
+        click.echo(text, err=True, color=True)
 
 
 def warn(sentence: str) -> None:

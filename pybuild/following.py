@@ -26,7 +26,7 @@ def follow(
     """
     from builder.containers.loop import Loop
     from builder.containers.switchboard import Switchboard
-    from builder.containers.terminal import LINGER, forwarding
+    from builder.containers.terminal import LINGER, forwarding, unless_lost
 
     loop = Loop()
     board = Switchboard(loop, foreground.show, input_ends=True)
@@ -52,4 +52,4 @@ def follow(
         board.unplug()
         streams.close()
         loop.close()
-    return running.wait().code
+    return unless_lost(running.wait().code)

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from builder.containers.foreground import Foreground
 from builder.containers.supervise import supervise
+from builder.containers.terminal import unless_lost
 from layers import LayerError
 from pybuild import exits
 from pybuild.declared import click
@@ -65,4 +66,4 @@ def stay(
     )
     if state.oom_killed:
         exits.warn("memory ran out and the kernel killed a process: raise --memory")
-    return state.exit_code
+    return unless_lost(state.exit_code)

@@ -164,7 +164,6 @@ class Containers:
     def _bury(self, container: Container) -> None:
         """Delete one, or keep it whole, though dead. Raises ContainerState."""
         state = container.said()
-        container.record(replace(state, status=Status.REMOVING))
         grave = self.store.session.file()  # litter, should we be killed
         container.folder.rename(grave)
         sync(self.folder)  # else a power cut could leave it under its name, half removed

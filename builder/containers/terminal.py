@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,9 @@ LINGER = 1.0
 FORWARDED = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
 )
+
+NAMES = {1: "output", 2: "error"}
+LOST = 125
 
 Sink = Callable[[int, bytes], None]
 """Takes output: 1 or 2 and bytes."""
@@ -69,12 +73,30 @@ class Streams:
             self.input = None
 
 
+_lost: set[int] = set()
+
+
 def to_ours(stream: int, data: bytes) -> None:
-    """Output to our own standard streams. A reader that has gone is no reason to stop the command."""
+    """Output to our own standard streams. A reader that has gone, or a full disk, is no reason to stop the command."""
     view = memoryview(data)
-    with suppress(BrokenPipeError):
-        while view:
+    while view and stream not in _lost:
+        try:
             view = view[os.write(stream, view) :]
+        except BlockingIOError:  # whoever shares it does not like to wait
+            look = select.poll()
+            look.register(stream, select.POLLOUT)
+            look.poll()
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            _lost.add(stream)
+            with suppress(OSError):
+                os.write(2, f"warning: standard {NAMES[stream]}: {error.strerror}: the rest is lost\n".encode())
+
+
+def unless_lost(code: int) -> int:
+    """The exit code of a command whose output we showed: it has not gone well if some of that was lost."""
+    return code or (LOST if _lost else 0)
 
 
 class Raw:

@@ -33,6 +33,7 @@ def attach(context: Context, container: str, no_stdin: bool, keys: bytes, proxy:
 def join(container: Container, *, stdin: bool, keys: bytes, proxy: bool) -> int:
     """Attach to a container that runs; its exit code, 0 if it was left."""
     from builder.containers.attach import attach as talk
+    from builder.containers.terminal import unless_lost
 
     settings = container.settings
     if settings.tty and settings.interactive and stdin and not sys.stdin.isatty():
@@ -41,4 +42,4 @@ def join(container: Container, *, stdin: bool, keys: bytes, proxy: bool) -> int:
     if code is None:
         click.echo("read escape sequence", err=True)
         return 0
-    return code
+    return unless_lost(code)

@@ -77,6 +77,10 @@ def oci(context: click.Context, /, root: Path | None, log: Path | None, log_form
 
 def main() -> None:
     """`pybuild-oci-runtime`: what engines call. Its words are those after `pybuild oci`."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from pybuild.streams import mend
+
+        mend()
     from pybuild.exits import conclude
 
     sys.exit(conclude(lambda: oci.main(prog_name="pybuild-oci-runtime", standalone_mode=False), failure=1, debug=False))

@@ -47,6 +47,32 @@ def test_what_another_removed_while_one_waited_for_it_is_removed_well(
         assert not mine
 
 
+@pytest.mark.parametrize("moment", ["Path.rename", "remove"])
+def test_who_is_killed_while_it_removes_leaves_all_or_litter(
+    book: Containers, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    ended = book.create(replace(NOTHING, name="ended", remove=False))
+    ended.record(State(status=Status.EXITED))
+    with monkeypatch.context() as patch:
+        patch.setattr(f"builder.containers.book.{moment}", die)
+        with pytest.raises(Killed):
+            book.remove(ended)
+    if moment == "remove":
+        assert os.listdir(book.folder) == [] and book.list() == []
+        assert book.create(replace(NOTHING, name="ended")).id != ended.id
+    else:
+        assert [one.state().status for one in book.list()] == [Status.EXITED]
+        book.remove(ended)
+    book.store.close()
+    assert os.listdir(book.store.root / "scratch") == []
+
+
 def test_nobody_waits_for_who_runs_it(book: Containers, monkeypatch: pytest.MonkeyPatch) -> None:
     container = book.create(NOTHING)
     monkeypatch.setattr("builder.containers.container.LOOK", 0.001)
