@@ -70,24 +70,21 @@ def main() -> None:
 
 def prepare(listed: Listed, *, sandbox: bool) -> None:
     """Get what a command needs before anything else, or end with the reason why that cannot be had."""
-    if listed.helped:
-        from layers.helper import start
-
-        start()
-    if sandbox:
-        compiled.hasten("pybuild.first")
-    from pybuild import first
-
-    if not sandbox and not (listed.files and first.has_to_enter()):
-        return
-    from runner.errors import RunnerError
-
     try:
-        (first.begin if sandbox else first.be_root)()
-    except RunnerError as problem:
+        if listed.helped:
+            from layers.helper import start
+
+            start()
+        if sandbox:
+            compiled.hasten("pybuild.first")
+        from pybuild import first
+
+        if sandbox or (listed.files and first.has_to_enter()):
+            (first.begin if sandbox else first.be_root)()
+    except Exception as problem:
         from pybuild.exits import conclude
 
-        def fail(problem: RunnerError = problem) -> None:
+        def fail(problem: Exception = problem) -> None:
             raise problem
 
         leave(conclude(fail, failure=listed.failure, debug=False))

@@ -31,6 +31,8 @@ ROOTS = frozenset(
         "runner.errors.RunnerError",
     }
 )
+NO_THREAD = "can't start new thread"
+PROCESSES = "there are as many processes as this user or this control group may have, perhaps (ulimit -u, pids.max)"
 STYLES = {"error:": "red", "warning:": "yellow", "-->": "cyan", "why:": "magenta", "help:": "green", "note:": "blue"}
 
 
@@ -39,6 +41,7 @@ def conclude(action: Callable[[], object], *, failure: int, debug: bool) -> int:
     silent = signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # before the command and after it ctrl-c just ends us
     try:
         if silent:
+            sys.unraisablehook = unraisable
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return _concluded(action, failure=failure, debug=debug)
     except (KeyboardInterrupt, click.Abort):
@@ -47,6 +50,16 @@ def conclude(action: Callable[[], object], *, failure: int, debug: bool) -> int:
     finally:
         if silent:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            sys.unraisablehook = sys.__unraisablehook__
+
+
+def unraisable(event: sys.UnraisableHookArgs) -> None:
+    """A ctrl-c that came where Python can raise nothing ends us, too."""
+    if event.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(event)
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _concluded(action: Callable[[], object], *, failure: int, debug: bool) -> int:
@@ -106,6 +119,8 @@ def explain(error: BaseException, *, debug: bool = False) -> str:
     if not ours(error):
         if isinstance(error, OSError):
             return f"error: {system(error)}"
+        if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
+            return f"error: {error}\nhelp: {PROCESSES}"
         hint = "" if debug else "\nhelp: this is a defect of pybuild; --debug shows where"
         return f"error: {type(error).__name__}: {error}{hint}"
     lines = [f"error: {error}"]
@@ -139,6 +154,10 @@ def system(error: OSError) -> str:
             f"{text}\nhelp: it may be where standard output leads; in the store 'pybuild system df' shows what takes "
             "space, 'pybuild prune' frees what is unused"
         )
+    if error.errno == errno.EAGAIN:
+        return f"{text}\nhelp: {PROCESSES}"
+    if error.errno == errno.EMFILE:
+        return f"{text}\nhelp: allow more of them (ulimit -n)"
     if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
         return f"{text}\nhelp: this may need root; or choose a store of your own with --root DIR"
     return text

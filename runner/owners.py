@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from _thread import LockType, allocate_lock
 from functools import cache
 from pathlib import Path
 
 from layers.quick import dataclass, field, replace
-from runner.errors import RunnerError, SandboxBroken, SandboxUnavailable
+from runner.errors import SandboxBroken, SandboxUnavailable
 from runner.files import text
 from runner.ids import ALL, Ids, for_mounts, lines, read
 from runner.rootless import STANDING, alone
@@ -17,6 +18,8 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     from runner.spawner import Sown, Spawner
 
+SCARCE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""What the kernel says when there is too little of something at the moment."""
 EMPTY = frozenset({"/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd"})
 """Where something may be mounted below /proc without hiding anything of it."""
 
@@ -75,7 +78,8 @@ class Owners:
     def settle(self, ids: Ids | None, place: Path) -> Footing:
         """What can be had of `ids` for files on the disk of `place`, found once by trying.
 
-        Raises SandboxUnavailable if it is nothing, and not `lenient`.
+        Raises SandboxUnavailable if it is nothing, and not `lenient`; SandboxBroken, OSError if there is too little of
+        something now, which says nothing of what can be had: walls are not left out for that.
         """
         if ids is not None and STANDING in os.environ:
             from runner import remap
@@ -88,7 +92,7 @@ class Owners:
             try:
                 self._try(ids, place)
                 found = Footing(ids, self.mapping(ids))
-            except RunnerError as problem:
+            except SandboxUnavailable as problem:
                 if not ids.lenient:
                     raise
                 found = Footing(why=f"there is no user namespace: {problem}")
@@ -107,6 +111,8 @@ class Owners:
         try:
             mapping = self.mapping(ids)
         except SandboxBroken as problem:
+            if problem.errno in SCARCE:
+                raise
             fix = "allow it (sysctl user.max_user_namespaces), or use --userns host"
             raise SandboxUnavailable("this machine makes no user namespaces", fix) from problem
         if mapping is None:
@@ -114,6 +120,8 @@ class Owners:
         try:
             mounts.prove(place, mapping)
         except OSError as problem:
+            if problem.errno in SCARCE:
+                raise
             what = f"the file system of {place} cannot show its files with other owners (idmapped mounts)"
             raise SandboxUnavailable(what, "--userns host does without; or put the store elsewhere") from problem
 

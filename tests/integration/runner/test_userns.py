@@ -1,12 +1,17 @@
 """Commands in a user namespace: root inside is nobody on the host, files keep the owners that they have on disk."""
 
+import errno
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from runner import Identity, Mount, SandboxUnavailable
+from runner.errors import SandboxBroken
 from runner.ids import FIRST, SHARED, Ids, Range
+from runner.owners import Owners
+from runner.spawner import Spawner
 from tests.support.walls import Walled
 
 pytestmark = pytest.mark.root
@@ -116,3 +121,20 @@ def test_a_terminal(walled: Walled) -> None:
     assert said.split() == [b"/dev/pts/0", b"0"]
     for descriptor in (null, running.master):
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOSPC])
+def test_walls_are_not_left_out_for_what_is_only_scarce(tmp_path: Path, number: int) -> None:
+    """As many processes as there may be; that there can be no user namespace at all is told, and lived with."""
+
+    class Poor:
+        def map(self, *_: object) -> None:
+            raise SandboxBroken("user namespace, clone3", number)
+
+    owners = Owners(cast(Spawner, Poor()))
+    if number == errno.ENOSPC:
+        assert "this machine makes no user namespaces" in owners.settle(Ids.usual(), tmp_path).why
+        return
+    for _ in range(2):
+        with pytest.raises(SandboxBroken):
+            owners.settle(Ids.usual(), tmp_path)

@@ -271,3 +271,30 @@ def test_an_option_of_another_command_is_unknown(capsys: pytest.CaptureFixture[s
 def test_no_command_is_both_here_and_absent() -> None:
     here = {*COMMANDS, *(f"{noun} {verb}" for noun, verbs in NOUNS.items() for verb in verbs)}
     assert here.isdisjoint(ABSENT)
+
+
+def test_interrupted_where_nothing_can_be_raised() -> None:
+    script = """
+import os, signal
+from pybuild.exits import conclude
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+conclude(lambda: Last() and None, failure=1, debug=False)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "help"),
+    [
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "ulimit -u, pids.max"),
+        (RuntimeError("can't start new thread"), "ulimit -u, pids.max"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (OSError(errno.ENOSPC, "No space left on device"), "standard output"),
+    ],
+)
+def test_what_is_scarce_is_named(error: Exception, help: str) -> None:
+    assert help in explain(error).partition("help: ")[2]
