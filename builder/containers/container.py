@@ -6,13 +6,12 @@ supervisor that died, and is settled by the next reader.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
 from _sqlite3 import IntegrityError
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from layers import Store
 
 KILLED = 137
+CODE = 16
+"""Bytes of a lock that may be an exit code."""
 LOOK = 0.02
 """Seconds between two looks at a lock or a state."""
 PATIENCE = 5.0
@@ -91,19 +92,20 @@ class Container:
     def state(self) -> State:
         """Where it is in its life, as it really is: a dead supervisor's word is corrected first."""
         state = self.said()
-        if state.status in LIVE:
-            with self.claim() as mine:
-                if mine and (state := self.said()).status in LIVE:
+        if state.status in LIVE and self.store.db.barred is None:  # who may not write changes nothing
+            with self.held() as lock:
+                if lock is not None and (state := self.said()).status in LIVE:
+                    code = os.pread(lock, CODE, 0)
                     state = replace(
                         state,
                         status=Status.EXITED,
                         pid=0,
-                        exit_code=KILLED,
+                        exit_code=int(code or KILLED),
                         finished=now(),
-                        error="its supervisor was killed, and the container with it",
+                        error="" if code else "its supervisor was killed, and the container with it",
                     )
                     self.record(state)
-                    tell(self.folder, self.settings, "die", exitCode=str(KILLED))
+                    tell(self.folder, self.settings, "die", exitCode=str(state.exit_code))
         return state
 
     def again(self) -> Container:
@@ -137,7 +139,7 @@ class Container:
         """Try for `patience` seconds to be the one who may run, change or remove it; yields False if somebody else is.
 
         Whoever has just recorded an end still holds the lock for a moment, and so does a reader of a state; who runs it
-        holds it for long. Nobody is the one of a container that was removed meanwhile.
+        holds it for long. Nobody is the one of a container that was removed meanwhile. Raises StoreReadOnly.
         """
         with self.held(patience) as lock:
             yield lock is not None
@@ -145,16 +147,13 @@ class Container:
     @contextmanager
     def held(self, patience: float = 0.0) -> Iterator[int | None]:
         """As `claim`, with the descriptor that holds the lock, for a process of ours that goes on with it; or None."""
+        if self.store.db.barred is not None:
+            raise self.store.db.barred
         path = self.folder / "lock"
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # removed meanwhile
             yield None
-            return
-        except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES):
-                raise
-            yield None  # who may not write changes nothing
             return
         try:
             until = time.monotonic() + patience
@@ -172,13 +171,16 @@ class Container:
                 if not self.exists:
                     raise ContainerMissing(self.id[:12])
                 raise ContainerState(self.name, "it is running already")
+            os.ftruncate(lock, 0)  # the code of an end that could not be said
             yield lock
 
     def leave_code(self, code: int) -> None:
-        """Write its exit code into its lock, for those who wait for that and then find the container gone."""
+        """Write its exit code into its lock, for those who wait for that and then find the container gone, or find that
+        its end could not be said."""
         lock = os.open(self.folder / "lock", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(lock, b"%d" % code)
+            with suppress(OSError):  # there is no room for that either
+                os.write(lock, b"%d" % code)
         finally:
             os.close(lock)
 

@@ -7,6 +7,7 @@ bound is several files: `log`, and before it `log.1` and so on, the older the hi
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import ExitStack, suppress
@@ -28,6 +29,7 @@ else:
     from _collections import deque  # without its package
 
 STREAMS = {1: "stdout", 2: "stderr"}
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 LONGEST = 16 << 10
 LOOK = 0.05
 """Seconds between two looks for more."""
@@ -46,13 +48,16 @@ class Record:
 class Writer:
     """Appends output to the log; holds back an unfinished line until it ends or `close` comes.
 
-    A file that has `most` bytes makes room for a new one, if that is not 0; there are `files` at most.
+    A file that has `most` bytes makes room for a new one, if that is not 0; there are `files` at most. What cannot be
+    written is lost, and that is told in the log as soon as there is room: a full disk is no reason to end a command.
     """
 
     path: Path
     most: int = 0
     files: int = 1
     pending: dict[int, bytearray] = field(default_factory=dict)
+    lost: int = 0
+    """Bytes of records that could not be written since the last that could."""
 
     def __post_init__(self) -> None:
         self._open()
@@ -65,14 +70,16 @@ class Writer:
 
     def _turn(self) -> None:
         """The file makes room for a new one, and the oldest goes."""
-        os.close(self.fd)
         names = [self.path, *(numbered(self.path, number) for number in range(1, self.files))]
         for newer, older in zip(names[-2::-1], names[:0:-1], strict=True):
             with suppress(FileNotFoundError):
                 newer.rename(older)
         if self.files == 1:
             self.path.unlink()
-        self._open()
+        full = self.fd
+        with suppress(OSError):  # else it grows on until there is room for another
+            self._open()
+            os.close(full)
 
     def __call__(self, stream: int, data: bytes) -> None:
         """Take some bytes of stream 1 or 2."""
@@ -97,15 +104,36 @@ class Writer:
         lines: list[bytes] = []
         room = self.most - os.fstat(self.fd).st_size if self.most else 0
         for line in split_lines(data):
-            text = line.decode("utf-8", "surrogateescape")
-            lines.append(dumps({"log": text, "stream": STREAMS[stream], "time": moment}).encode() + b"\n")
+            lines.append(written(stream, line, moment))
             room -= len(lines[-1])
             if self.most and room <= 0:
-                os.write(self.fd, b"".join(lines))
+                self._write(b"".join(lines), moment)
                 self._turn()
                 lines, room = [], self.most
         if lines:
-            os.write(self.fd, b"".join(lines))
+            self._write(b"".join(lines), moment)
+
+    def _write(self, records: bytes, moment: str) -> None:
+        gap = f"pybuild: {self.lost} bytes of this log were lost, for there was no room for them\n".encode()
+        data = written(2, gap, moment) + records if self.lost else records
+        done = 0
+        try:
+            done = os.write(self.fd, data)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+        if done == len(data):
+            self.lost = 0
+            return
+        self.lost += len(records)
+        if done:  # half a record is none
+            os.ftruncate(self.fd, os.fstat(self.fd).st_size - done)
+
+
+def written(stream: int, line: bytes, moment: str) -> bytes:
+    """One record as the file has it."""
+    text = line.decode("utf-8", "surrogateescape")
+    return dumps({"log": text, "stream": STREAMS[stream], "time": moment}).encode() + b"\n"
 
 
 @dataclass

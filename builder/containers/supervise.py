@@ -23,6 +23,7 @@ from builder.containers.state import State, Status
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
+from layers import StoreFull
 from layers.home.leases import discard
 from layers.quick import dataclass, field, replace
 from runner import Exit, Footing, Ids, RunnerError
@@ -98,6 +99,10 @@ def supervise(
         return state
 
 
+AGAIN = 0.5
+"""Seconds between two attempts to say a state."""
+
+
 @dataclass
 class Supervisor:
     """A container's life, from its start to the end after which nobody starts it again.
@@ -127,6 +132,8 @@ class Supervisor:
     """Commands of `exec -d`, by the ids of their events."""
     missed: int = 0
     """A signal that came before there was a loop."""
+    unsaid: StoreFull | None = None
+    """Why nobody knows the state yet."""
     loop: Loop = field(init=False)
     log: Writer | Nowhere = field(init=False)
     board: Switchboard = field(init=False)
@@ -163,9 +170,20 @@ class Supervisor:
         tell(self.container.folder, self.settings, action, **attributes)
 
     def record(self, **words: object) -> None:
-        """Say a new state."""
+        """Say a new state; where the disk is full, as soon as there is room."""
         self.state = replace(self.state, **words)  # type: ignore[arg-type]
-        self.container.record(self.state)
+        self.unsaid = None
+        try:
+            self.container.record(self.state)
+        except StoreFull as problem:
+            self.unsaid = problem
+            if self.desk is not None:
+                self.loop.later(AGAIN, self.say)
+
+    def say(self) -> None:
+        """Say the state once more, if that was in vain."""
+        if self.unsaid is not None:
+            self.record()
 
     def said(self, stream: int, data: bytes) -> None:
         """Output: into the log, and to our own streams."""
@@ -208,8 +226,11 @@ class Supervisor:
         else:
             self.record(**ended(exit), status=Status.EXITED)
         self.die(exit)
-        self.loop.run(lambda: not self.board.clients, seconds=LINGER)
+        self.loop.run(lambda: not self.board.clients and not self.unsaid, seconds=LINGER)
         self.board.hand_over()
+        if self.unsaid is not None:
+            self.container.leave_code(exit.code)
+            raise self.unsaid
         return self.state
 
     def once(self) -> Exit:
@@ -274,6 +295,8 @@ class Supervisor:
 
             health = replace(self.state.health or Health(), status="starting", streak=0)
         self.record(status=Status.RUNNING, pid=running.pid, started=now(), health=health, oom_killed=False, exit_code=0)
+        if self.unsaid is not None:
+            raise self.unsaid
         if self.settings.limits.oom_policy == "freeze" or self.settings.oom_hook:
             from builder.containers.memory import Hunger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 
 from builder.networks import leases, names, ports
@@ -161,11 +161,13 @@ def leave(book: Networks, ends: frozenset[str], container: str, *, lingers: bool
             if lease.outer in ends or (lease.container and lease.container == container)
         ]
         if mine and lingers and container:
-            leases.linger(book, network)
+            with suppress(OSError):  # the disk is full: it goes at once, then
+                leases.linger(book, network)
         for lease in mine:
             leases.release(book, network, book.place(network) / "leases" / lease.ip)
         if mine:
-            names.tell(book, network)
+            with suppress(OSError):  # likewise: they know of somebody who has gone, until the next one comes
+                names.tell(book, network)
 
 
 def wanted(lease: Lease, *, default: bool) -> Plug:

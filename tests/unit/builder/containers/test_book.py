@@ -7,10 +7,12 @@ import pytest
 
 from builder.containers import Containers, control
 from builder.containers import container as module
+from builder.containers.container import KILLED
 from builder.containers.errors import ContainerMissing, ContainerState
 from builder.containers.settings import Settings
 from builder.containers.state import State, Status
 from layers import Store
+from layers.errors import StoreReadOnly
 from layers.quick import replace
 
 NOTHING = Settings(
@@ -102,3 +104,25 @@ def test_a_proposed_name_is_taken_if_it_is_free(book: Containers, monkeypatch: p
     assert book.create(NOTHING, "calm_river").name == "other_name"
     assert book.create(replace(NOTHING, name="mine", id="a" * 64), "calm_river").name == "mine"
     assert book.get("mine").id == "a" * 64
+
+
+def test_an_end_that_could_not_be_said_is_found_in_the_lock(book: Containers) -> None:
+    container = book.create(replace(NOTHING, remove=False))
+    for code, error in ((5, ""), (KILLED, "its supervisor was killed, and the container with it")):
+        with container.beginning():
+            container.record(State(status=Status.RUNNING))
+            if not error:
+                container.leave_code(code)
+        assert (container.state().exit_code, container.state().error) == (code, error)
+
+
+def test_whoever_may_not_write_is_told_so(book: Containers) -> None:
+    container = book.create(NOTHING)
+    container.record(State(status=Status.RUNNING))
+    book.store.db.barred = StoreReadOnly("here")
+    assert container.state().status is Status.RUNNING
+    for attempt in (container.beginning, container.claim):
+        with pytest.raises(StoreReadOnly), attempt():
+            pass
+    with pytest.raises(StoreReadOnly):
+        book.remove(container)

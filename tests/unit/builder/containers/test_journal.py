@@ -1,5 +1,7 @@
 """The log keeps every byte, by line and stream."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,26 @@ def test_who_follows_misses_nothing_of_a_log_that_turns(tmp_path_factory: object
         patch.setattr(journal, "LOOK", 0)
         assert [int(record.data) for record in follow(path, alive)] == [*range(number)]
     writer.close()
+
+
+def test_what_there_is_no_room_for_is_lost_whole_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Writer(tmp_path / "log")
+    write, room = os.write, [100, 0, 20]
+
+    def little(descriptor: int, data: bytes) -> int:
+        if descriptor != writer.fd or not room:
+            return write(descriptor, data)
+        if not (size := room.pop(0)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:size])
+
+    monkeypatch.setattr("os.write", little)
+    for line in (b"one\n", b"two\n", b"three\n", b"four\n", b"five\n"):
+        writer(1, line)
+    writer.close()
+    kept = read(tmp_path / "log")
+    assert [record.data for record in kept if record.stream == "stdout"] == [b"one\n", b"four\n", b"five\n"]
+    (told,) = [record.data for record in kept if record.stream == "stderr"]
+    assert told.startswith(b"pybuild: ") and told.endswith(
+        b" bytes of this log were lost, for there was no room for them\n"
+    )
