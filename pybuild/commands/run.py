@@ -174,7 +174,8 @@ def begin(context: Context, container: Container, lock: int) -> None:
             exits.tell(heard)
         return
     why = heard.removeprefix("error: ")
-    why = why.removeprefix(f"container {container.name}: ") or "it did not start"
+    ended = f"it did not start: what looks after it was ended by signal {-code}" if code < 0 else "it did not start"
+    why = why.removeprefix(f"container {container.name}: ") or ended
     raise CommandRefused(container.name, why, code) if code in (126, 127) else ContainerError(why)
 
 

@@ -76,3 +76,20 @@ Container.beginning = late
 """
     done = patched(shared_pybuild, script, "restart", "-t", "0", name)
     assert (done.returncode, done.stdout) == (0, f"{name}\n{name}\n"), done.stderr
+
+
+def test_who_looks_after_it_is_killed_before_it_runs(shared_pybuild: Pybuild) -> None:
+    script = """
+spawn = os.posix_spawn
+def killed(*words, **more):
+    pid = spawn(*words, **more)
+    os.kill(pid, 9)
+    return pid
+os.posix_spawn = killed
+"""
+    done = patched(shared_pybuild, script, "run", "-d", "--name", "unlucky", "busybox", "sleep", "1000")
+    assert done.returncode == 125
+    assert done.stderr == "error: it did not start: what looks after it was ended by signal 9\n"
+    assert shared_pybuild.text("inspect", "-f", "{{.State.Status}}", "unlucky") == "created"
+    shared_pybuild("start", "unlucky")
+    shared_pybuild("rm", "-f", "unlucky")
