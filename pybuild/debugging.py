@@ -5,6 +5,7 @@ A session runs in the sandbox that the step had, with another command: same wall
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -65,7 +66,15 @@ def session(context: Context, sandbox: Sandbox, words: Sequence[str], *, tty: bo
     streams = Streams(stdin=True, terminal=tty)
     try:
         running = context.runtime.start(wanted, streams.given, tty=tty, wire=wire)
-        return follow(running, streams, Foreground(stdin=True, tty=running.master is not None, keys=b""))
+
+        def passed(number: int) -> None:
+            if number == signal.SIGHUP:  # nobody can come back to it, and the first process of its walls need not care
+                running.kill()
+            else:
+                running.signal(number)
+
+        foreground = Foreground(stdin=True, tty=running.master is not None, keys=b"")
+        return follow(running, streams, foreground, passed=passed)
     finally:
         streams.close()
 

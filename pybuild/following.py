@@ -18,11 +18,12 @@ def follow(
     foreground: Foreground,
     *,
     begin: Callable[[], object] = lambda: None,
+    passed: Callable[[int], None] | None = None,
     detached: Callable[[Switchboard], None] = lambda board: None,
 ) -> int:
     """Let a command `begin` that waits for that, and stay to its end; its exit code. Closes `streams`.
 
-    `detached` is done when keys say that we leave it.
+    `passed` is done with signals to us, which otherwise are the command's; `detached` when keys say that we leave it.
     """
     from builder.containers.loop import Loop
     from builder.containers.switchboard import Switchboard
@@ -40,7 +41,7 @@ def follow(
 
     try:
         streams.started()
-        with forwarding(running.signal):
+        with forwarding(passed or running.signal):
             begin()
             foreground.take(running, board, lambda: detached(board))
             board.plug(running, streams)

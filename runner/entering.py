@@ -35,28 +35,28 @@ def enter(spawner: Spawner, pid: int, sandbox: Sandbox, streams: Sequence[int], 
         except ProcessLookupError as problem:
             raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
         sent.callback(os.close, pidfd)
-        group = group_of(pid)
-        if group is None and nested() and not _has_ended(pidfd) and not _is_among_us(pid):
-            group = Cgroup({}, None)  # who is not root makes none
-        if group is None:
-            raise SandboxUnavailable(f"process {pid} has ended", "start it again first")
-        if group.frozen:  # it would be frozen with them before it is anything
-            raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
-        kinds = shared_not(pid)
-        capabilities = sandbox.capabilities if sandbox.privileged else sandbox.capabilities & bounds(pid)
-        job = Job(**command(sandbox, capabilities, tty=tty), init=False)
-        descriptors, words = membership(group, sent)
-        score = sandbox.limits.oom_score_adj
-        sown = spawner.sow(
-            Seed(kind=ENTER, namespaces=kinds, time_offset=None, oom_score_adj=score, **words),
-            [*descriptors, pidfd],
-        )
-        give(streams, sandbox.identity, _ids(pid))
         try:
+            group = group_of(pid)
+            if group is None and nested() and not _has_ended(pidfd) and not _is_among_us(pid):
+                group = Cgroup({}, None)  # who is not root makes none
+            if group is None:
+                raise SandboxUnavailable(f"process {pid} has ended", "start it again first")
+            if group.frozen:  # it would be frozen with them before it is anything
+                raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
+            kinds = shared_not(pid)
+            capabilities = sandbox.capabilities if sandbox.privileged else sandbox.capabilities & bounds(pid)
+            job = Job(**command(sandbox, capabilities, tty=tty), init=False)
+            descriptors, words = membership(group, sent)
+            score = sandbox.limits.oom_score_adj
+            sown = spawner.sow(
+                Seed(kind=ENTER, namespaces=kinds, time_offset=None, oom_score_adj=score, **words),
+                [*descriptors, pidfd],
+            )
+            give(streams, sandbox.identity, _ids(pid))
             birth = sown.grow(job, streams)
-        except (SandboxBroken, SandboxUnavailable) as problem:
+        except (SandboxBroken, SandboxUnavailable, OSError):
             if _has_ended(pidfd):
-                raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from problem
+                raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from None
             raise
         return Running(birth)
 

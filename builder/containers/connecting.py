@@ -237,6 +237,9 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
         if any(one.network in (network.name, network.id) for one in before):
             raise NetworkError(f"container {container.name} is connected to network {network.name} already")
         state = container.state()
+        _change(
+            container, [*before, wish]
+        )  # first: what has been wished can be taken back by whoever comes after a kill
         if state.pid:
             from builder.networks.joining import wanted
 
@@ -245,24 +248,27 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
                 network=network.id, address="", gateway="", mac=wish.mac, outer="", container=container.id,
                 name=own.name, hostname=own.hostname, aliases=wish.aliases, hosts=str(container.folder / "files/hosts"),
             )  # fmt: skip
-            taken = bridge.interfaces(state.pid)
-            inner = next(name for name in (f"eth{at}" for at in range(len(taken) + 1)) if name not in taken)
-            network, lease, held = leases.reserve(book, network, draft, wish.ip, wish.ip6)
+            held = -1
             try:
+                taken = bridge.interfaces(state.pid)
+                inner = next(name for name in (f"eth{at}" for at in range(len(taken) + 1)) if name not in taken)
+                first = all(found is None for _, _, found in endpoints(store, container))
+                network, lease, held = leases.reserve(book, network, draft, wish.ip, wish.ip6)
                 for sentence in bridge.set_up(network.bridge(), book.place(network)):
                     warn(sentence)
                 lease = replace(lease, inner=inner)
                 lease.write(held)
-                first = all(found is None for _, _, found in endpoints(store, container))
                 with bridge.namespace(state.pid) as netns:
                     bridge.plug(network.bridge(), netns, wanted(lease, default=first))
             except BaseException:
-                leases.release(book, network, book.place(network) / "leases" / lease.ip)
+                if held >= 0:
+                    leases.release(book, network, book.place(network) / "leases" / lease.ip)
+                _change(container, before)
                 raise
             finally:
-                os.close(held)
+                if held >= 0:
+                    os.close(held)
             names.tell(book, network)
-        _change(container, [*before, wish])
 
 
 def disconnect(store: Store, network: Network, container: Container) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 from builder.containers import line
 from builder.containers.container import KILLED, Container
@@ -148,21 +148,9 @@ def _last(found: Any) -> bytes:
 @contextmanager
 def frozen(container: Container, *, wanted: bool) -> Iterator[None]:
     """While inside nothing of a running container moves, where this host can freeze; a paused one stays so."""
-    from runner import LimitUnavailable
-    from runner.cgroups import group_of
-    from runner.freezer import freeze
-
-    state = container.state()
-    group = group_of(state.pid) if wanted and state.status in ACTIVE else None
-    if group is not None and group.frozen:
-        group = None
-    try:
-        if group is not None:
-            freeze(group)
-    except (LimitUnavailable, OSError):
-        group = None
-    try:
+    found = line.call(container.folder) if wanted and container.state().status in ACTIVE else None
+    with found or nullcontext():
+        if found is not None:
+            with suppress(TimeoutError):
+                line.ask(found, {"do": "still"})  # until we hang up, or are killed
         yield
-    finally:
-        if group is not None:
-            group.freeze(frozen=False)

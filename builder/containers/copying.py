@@ -75,8 +75,12 @@ def root_of(store: Store, container: Container) -> Iterator[Inside]:
     """The file system of a container, running or not. Raises ContainerState if it is just being started."""
     state = container.state()
     if state.status in ACTIVE:
-        with Root(f"/proc/{state.pid}/root") as root:
-            yield Inside(root, Ids.of(state.pid))
+        try:
+            ids, root = Ids.of(state.pid), Root(f"/proc/{state.pid}/root")
+        except FileNotFoundError:
+            raise ContainerState(container.name, "has just ended: try again") from None
+        with root:
+            yield Inside(root, ids)
         return
     with container.claim(PATIENCE) as mine:
         if not mine and container.state().status in ACTIVE:  # it has been started meanwhile

@@ -33,12 +33,16 @@ class Desk:
         self.supervisor = supervisor
         self.listening = listening
         self.loop = supervisor.loop
+        self.still: set[Socket] = set()
+        """Those for whom it shall not move."""
         self.loop.watch(listening.fileno(), self._call)
 
     def close(self) -> None:
         """Nobody is here any more."""
         for client in list(self.supervisor.board.clients):
             self.supervisor.board.drop(client)
+        for caller in self.still:
+            self._hang_up(caller)
         self.loop.forget(self.listening.fileno())
         self.listening.close()
 
@@ -72,6 +76,10 @@ class Desk:
                     keep = True
                     wants = {key: bool(words[key]) for key in ("output", "gives")}
                     self.supervisor.board.join(caller, **wants, detached=lambda: self.supervisor.tell("detach"))
+                if wanted == "still" and "error" not in answer:
+                    keep = True
+                    self.still.add(caller)
+                    self.loop.watch(caller.fileno(), lambda: self._go_on(caller))
         except (OSError, ValueError, KeyError):
             pass  # whoever it was has gone, or speaks another language
         finally:
@@ -117,6 +125,26 @@ class Desk:
         boss.tell("pause")
         return {}
 
+    def do_still(self) -> dict[str, Any]:
+        """Nothing in it moves until the caller has gone, whatever ends that."""
+        from runner.freezer import freeze
+
+        if self.supervisor.running is None:
+            return {"error": "is restarting: wait until it runs"}
+        freeze(self.supervisor.running.cgroup)
+        return {}
+
+    def _go_on(self, caller: Socket) -> None:
+        self.still.discard(caller)
+        self._hang_up(caller)
+        if not self.still and self.supervisor.state.status is not Status.PAUSED:
+            self._melt()
+
+    def _melt(self) -> None:
+        running = self.supervisor.running
+        if running is not None and running.cgroup is not None:
+            running.cgroup.freeze(frozen=False)
+
     def do_unpause(self) -> dict[str, Any]:
         """It goes on."""
         if self.supervisor.state.status is not Status.PAUSED:
@@ -125,12 +153,13 @@ class Desk:
         return {}
 
     def thaw(self) -> None:
-        """Let it go on, if it is paused."""
+        """Let it go on, if it is paused or has to stand still."""
         boss = self.supervisor
+        if self.still:
+            self._melt()
         if boss.running is None or boss.state.status is not Status.PAUSED:
             return
-        if boss.running.cgroup is not None:
-            boss.running.cgroup.freeze(frozen=False)
+        self._melt()
         boss.record(status=Status.RUNNING)
         if boss.prober is not None:
             boss.prober.resume()

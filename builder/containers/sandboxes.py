@@ -8,6 +8,7 @@ from pathlib import Path
 
 from builder.containers.connecting import SHARED, wishes
 from builder.containers.container import Container
+from builder.containers.errors import ContainerState
 from builder.containers.settings import Memory, Settings, Volume
 from builder.emulation import is_i386, lending
 from builder.process import LOCAL_HOSTS, environment, hosts_of_machine, identity, network_files, network_mounts
@@ -134,10 +135,16 @@ def entering(
     tty: bool = False,
     privileged: bool = False,
 ) -> Sandbox:
-    """A further command in a container that runs; all else is as the container has it. Raises AccountMissing."""
+    """A further command in a container that runs; all else is as the container has it.
+
+    Raises AccountMissing, ContainerState.
+    """
     settings = container.settings
     root = Path(f"/proc/{pid}/root")
-    account = who(root, settings.user if user is None else user, settings.further_groups)
+    try:
+        account = who(root, settings.user if user is None else user, settings.further_groups)
+    except FileNotFoundError:
+        raise ContainerState(container.name, "has just ended") from None
     own = {**process_environment(settings, account), **({"TERM": "xterm"} if tty else {}), **(env or {})}
     return Sandbox(
         root,

@@ -127,7 +127,8 @@ class Raw:
         """As it was before."""
         import termios
 
-        termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+        with suppress(termios.error):  # it has been closed
+            termios.tcsetattr(0, termios.TCSADRAIN, self._before)
         signal.signal(signal.SIGWINCH, self._handler)
 
 

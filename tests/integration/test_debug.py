@@ -1,5 +1,6 @@
 """Looking into builds that failed, and into every step of those that did not."""
 
+import os
 from pathlib import Path
 
 import pexpect
@@ -140,3 +141,11 @@ def test_a_shell_of_its_own(failed: Pybuild) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 3
+
+
+def test_a_shell_ends_with_its_terminal(failed: Pybuild, tmp_path: Path) -> None:
+    """Nobody could come back to it, and the first process of a sandbox need not heed a hangup."""
+    child = pexpect.spawn(str(PROGRAM), ["debug"], env=failed.environment, timeout=60, encoding="utf-8")
+    child.expect(PROMPT)
+    os.close(child.child_fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]) == 137

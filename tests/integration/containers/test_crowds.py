@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from builder.containers import Containers, control
+from layers import Store
 from tests.integration.containers.conftest import Detached
 from tests.support.command import Pybuild
+from tests.support.soon import settled, soon
 
 pytestmark = pytest.mark.root
 
@@ -93,3 +97,60 @@ os.posix_spawn = killed
     assert shared_pybuild.text("inspect", "-f", "{{.State.Status}}", "unlucky") == "created"
     shared_pybuild("start", "unlucky")
     shared_pybuild("rm", "-f", "unlucky")
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [
+        ("builder.containers.sandboxes.who", ("exec", "NAME", "true")),
+        ("runner.entering.shared_not", ("exec", "NAME", "true")),
+        ("builder.containers.copying.Root", ("cp", "NAME:/bin/busybox", "/dev/null")),
+    ],
+)
+def test_what_has_just_ended_is_said_to_have_ended(
+    shared_pybuild: Pybuild, detached: Detached, moment: str, words: tuple[str, ...]
+) -> None:
+    name = detached()
+    module, _, what = moment.rpartition(".")
+    script = f"""
+import {module} as module
+former = module.{what}
+def late(*given, **more):
+    subprocess.run([sys.executable, "-m", "pybuild", "kill", "{name}"], check=True, stdout=subprocess.DEVNULL)
+    return former(*given, **more)
+module.{what} = late
+"""
+    done = patched(shared_pybuild, script, *(word.replace("NAME", name) for word in words))
+    assert done.returncode in (1, 125)
+    assert "ended" in done.stderr and "/proc/" not in done.stderr
+
+
+def test_who_commits_and_is_killed_lets_it_go_on(shared_pybuild: Pybuild, detached: Detached) -> None:
+    name = detached("i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
+    script = """
+from builder.containers import changes
+changes.commit = lambda *_, **__: os.kill(os.getpid(), 9)
+"""
+    assert patched(shared_pybuild, script, "commit", name).returncode == -9
+    before = len(shared_pybuild.text("logs", name).split())
+    assert soon(lambda: len(shared_pybuild.text("logs", name).split()) > before + 3)
+    shared_pybuild("exec", name, "true")
+
+
+def test_it_stands_still_until_the_last_has_committed(shared_pybuild: Pybuild, detached: Detached) -> None:
+    name = detached("i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
+
+    def count() -> int:
+        return len(shared_pybuild.text("logs", name).split())
+
+    with Store.open(shared_pybuild.root) as store:
+        container = Containers(store).get(name)
+        with control.frozen(container, wanted=True):
+            with control.frozen(container, wanted=True):
+                pass
+            before = settled(count)
+            time.sleep(0.1)
+            assert count() == before
+        assert soon(lambda: count() > before + 3)
+        with control.frozen(container, wanted=True):
+            assert control.kill(container).exit_code == 137

@@ -1,8 +1,10 @@
 """`pybuild network`, names, several networks, joining and leaving while it runs."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -255,6 +257,34 @@ def test_of_many_at_once_one_connects_one_disconnects_and_one_removes(place: Tow
     assert shell(place, "popular", "ip -o link").count(": eth") == 1
     assert at_once("network", "rm", "busy") == one
     place.pybuild("rm", "-f", "popular")
+
+
+def test_who_is_killed_while_it_connects_leaves_what_can_be_disconnected(place: Town) -> None:
+    place.pybuild("network", "create", "half")
+    place.pybuild("network", "create", "--subnet", "10.92.0.0/24", "picky")
+    sleeper(place, "torn")
+    script = """
+import os, sys
+from pybuild.__main__ import main
+from builder.networks import names
+names.tell = lambda *_: os.kill(os.getpid(), 9)
+sys.argv[0] = "pybuild"
+main()
+"""
+    words = [*place.pybuild.prefix, sys.executable, "-P", "-c", script, "network", "connect", "half", "torn"]
+    done = subprocess.run(words, env={**place.pybuild.environment, "PYTHONPATH": os.getcwd()}, capture_output=True)
+    assert done.returncode == -9, done.stderr
+    assert "already" in place.pybuild("network", "connect", "half", "torn", code=1).stderr
+    assert shell(place, "torn", "ip -o link").count(": eth") == 2
+    place.pybuild("network", "disconnect", "half", "torn")
+    assert shell(place, "torn", "ip -o link").count(": eth") == 1
+    assert (
+        "no address of network"
+        in place.pybuild("network", "connect", "--ip", "1.2.3.4", "picky", "torn", code=1).stderr
+    )
+    place.pybuild("network", "connect", "picky", "torn")  # what failed has left no wish
+    place.pybuild("rm", "-f", "torn")
+    place.pybuild("network", "rm", "half", "picky")
 
 
 def test_prune_leaves_what_a_container_is_meant_for(place: Town) -> None:
