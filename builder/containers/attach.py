@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from _socket import SHUT_RDWR
@@ -63,14 +64,25 @@ def _talk(container: Container, found: Socket, terminal: bool, *, gives: bool, p
         with suppress(ContainerError):
             order(container, do, **words)
 
+    hung_up = False
+
+    def passed(number: int) -> None:
+        nonlocal hung_up
+        told("signal", number=number)
+        if own and number == signal.SIGHUP:  # nobody sees it any more
+            hung_up = True
+            with suppress(OSError):
+                found.shutdown(SHUT_RDWR)
+
     raw = Raw.enter(lambda rows, columns: told("resize", rows=rows, columns=columns), keys=gives) if own else None
     try:
         if gives:
             threading.Thread(target=give, name="pybuild-stdin", daemon=True).start()
         if not proxy:
             return _listen(container, found, left)
-        with forwarding(lambda number: told("signal", number=number)):
-            return _listen(container, found, left)
+        with forwarding(passed):
+            code = _listen(container, found, left)
+            return 128 + signal.SIGHUP if hung_up else code
     finally:
         if raw is not None:
             raw.leave()

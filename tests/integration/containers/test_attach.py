@@ -246,3 +246,17 @@ def test_started_by_two_at_once_it_runs_once(shared_pybuild: Pybuild, inspected:
     assert inspected(made)["State"]["Running"]
     assert len(shared_pybuild.text("top", made).splitlines()) == 2
     shared_pybuild("rm", "-f", made)
+
+
+@pytest.mark.parametrize(("words", "flags"), [(("attach",), ("-i", "-t")), (("exec", "-ti"), ())])
+def test_whose_terminal_is_closed_ends(
+    detached: Detached, shared_pybuild: Pybuild, words: tuple[str, ...], flags: tuple[str, ...]
+) -> None:
+    """The first process of a container need not heed a hangup: it goes on, without whoever looked at it."""
+    name = detached("trap '' HUP; while :; do echo here; sleep 0.05; done", *flags)
+    script = () if flags else ("sh", "-c", "while :; do echo here; sleep 0.05; done")
+    child = terminal(shared_pybuild, *words, name, *script)
+    child.expect("here")
+    os.close(child.child_fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]) == 128 + signal.SIGHUP
+    shared_pybuild("exec", name, "true")
