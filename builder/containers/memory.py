@@ -74,8 +74,11 @@ class Hunger:
             boss.record(status=Status.RUNNING)
             boss.tell("unpause")
         if boss.settings.oom_hook and pressure.what != "thawed":
-            begun = hook(boss.container, boss.settings.oom_hook, self.pid, pressure)
-            self._hooks = [*(one for one in self._hooks if one.poll() is None), begun]
+            self._hooks = [one for one in self._hooks if one.poll() is None]
+            try:
+                self._hooks.append(hook(boss.container, boss.settings.oom_hook, self.pid, pressure))
+            except OSError as error:
+                boss.said(2, f"pybuild: --on-oom {boss.settings.oom_hook}: {error.strerror}\n".encode())
 
 
 def sentence(name: str, pressure: Pressure) -> str:

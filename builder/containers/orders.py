@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from builder.containers.line import LARGEST
 from builder.containers.state import Status
 from builder.containers.terminal import resize
@@ -24,6 +22,8 @@ else:
 
 HELLO = 5.0
 """Seconds within which a caller says what it wants."""
+BUSY = 0.2
+"""Seconds until somebody is let in again, when there was no room for one."""
 
 
 class Desk:
@@ -35,7 +35,11 @@ class Desk:
         self.loop = supervisor.loop
         self.still: set[Socket] = set()
         """Those for whom it shall not move."""
-        self.loop.watch(listening.fileno(), self._call)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self.listening.fileno() >= 0:
+            self.loop.watch(self.listening.fileno(), self._call)
 
     def close(self) -> None:
         """Nobody is here any more."""
@@ -47,17 +51,23 @@ class Desk:
         self.listening.close()
 
     def _call(self) -> None:
-        with suppress(BlockingIOError):
+        try:
             caller = self.listening.accept()
-            caller.setblocking(False)
-            silence = self.loop.later(HELLO, lambda: self._hang_up(caller))
+        except BlockingIOError:
+            return
+        except OSError:  # as many files are open as may be: whoever calls waits until some are not
+            self.loop.forget(self.listening.fileno())
+            self.loop.later(BUSY, self._listen)
+            return
+        caller.setblocking(False)
+        silence = self.loop.later(HELLO, lambda: self._hang_up(caller))
 
-            def ready() -> None:
-                silence.cancel()
-                self.loop.forget(caller.fileno())
-                self._serve(caller)
+        def ready() -> None:
+            silence.cancel()
+            self.loop.forget(caller.fileno())
+            self._serve(caller)
 
-            self.loop.watch(caller.fileno(), ready)
+        self.loop.watch(caller.fileno(), ready)
 
     def _hang_up(self, caller: Socket) -> None:
         self.loop.forget(caller.fileno())
@@ -94,6 +104,8 @@ class Desk:
             return {"ok": True, **(action(**words) or {})}
         except (BuildError, LayerError, RunnerError, TypeError) as error:  # TypeError: words of another version
             return {"error": str(error)}
+        except OSError as error:
+            return {"error": error.strerror or str(error)}
 
     def do_attach(self, output: bool, gives: bool) -> dict[str, Any]:
         """Streams from now on; the last packet tells the exit code. Without either it is a way to wait."""

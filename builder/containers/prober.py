@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from builder.containers.container import now
 from builder.containers.health import LONGEST, Health, Healthcheck, Probe
@@ -59,21 +60,23 @@ class Prober:
         self._began, self._age = now(), time.monotonic() - self._born
         self._output.clear()
         self._expired = False
-        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._reader, writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        try:
-            self._running = self.start((nothing, writer, writer))
-        except RunnerError as error:
-            os.close(self._reader)
-            if isinstance(error, SandboxUnavailable):  # frozen for a moment, or just ended: that is no result
-                self.resume()
-            else:
-                self._conclude(-1, str(error))
-            return
-        finally:
-            os.close(nothing)
-            os.close(writer)
+        with ExitStack() as given:
+            try:
+                nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                given.callback(os.close, nothing)
+                self._reader, writer = os.pipe()
+                given.callback(os.close, writer)
+                os.set_blocking(self._reader, False)
+                self._running = self.start((nothing, writer, writer))
+            except (RunnerError, OSError) as error:
+                if self._reader >= 0:
+                    os.close(self._reader)
+                    self._reader = -1
+                if isinstance(error, SandboxUnavailable):  # frozen for a moment, or just ended: that is no result
+                    self.resume()
+                else:
+                    self._conclude(-1, str(error))
+                return
         self.loop.watch(self._reader, self._said)
         self.loop.watch(self._running.fileno(), self._ended)
         self._late = self.loop.later(self.check.patience, self._expire)
@@ -111,6 +114,7 @@ class Prober:
         self.loop.forget(running.fileno())
         self.loop.forget(self._reader)
         os.close(self._reader)
+        self._reader = -1
         if self._late is not None:
             self._late.cancel()
         return running.wait().code

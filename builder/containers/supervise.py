@@ -23,7 +23,7 @@ from builder.containers.state import State, Status
 from builder.containers.telling import tell
 from builder.containers.terminal import LINGER, Streams, forwarding
 from builder.networks.errors import NetworkError
-from layers import StoreFull
+from layers import LayerError
 from layers.home.leases import discard
 from layers.quick import dataclass, field, replace
 from runner import Exit, Footing, Ids, RunnerError
@@ -132,7 +132,7 @@ class Supervisor:
     """Commands of `exec -d`, by the ids of their events."""
     missed: int = 0
     """A signal that came before there was a loop."""
-    unsaid: StoreFull | None = None
+    unsaid: LayerError | None = None
     """Why nobody knows the state yet."""
     loop: Loop = field(init=False)
     log: Writer | Nowhere = field(init=False)
@@ -170,12 +170,12 @@ class Supervisor:
         tell(self.container.folder, self.settings, action, **attributes)
 
     def record(self, **words: object) -> None:
-        """Say a new state; where the disk is full, as soon as there is room."""
+        """Say a new state; where the store cannot be written, as soon as it can."""
         self.state = replace(self.state, **words)  # type: ignore[arg-type]
         self.unsaid = None
         try:
             self.container.record(self.state)
-        except StoreFull as problem:
+        except LayerError as problem:
             self.unsaid = problem
             if self.desk is not None:
                 self.loop.later(AGAIN, self.say)

@@ -11,6 +11,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from builder.containers import Containers, line
+from layers import Store
 from tests.integration.containers.conftest import Detached
 from tests.support.command import Pybuild
 from tests.support.soon import catches, soon
@@ -260,3 +262,25 @@ def test_whose_terminal_is_closed_ends(
     os.close(child.child_fd)
     assert os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]) == 128 + signal.SIGHUP
     shared_pybuild("exec", name, "true")
+
+
+def test_more_clients_than_files_may_be_open_do_not_end_it(shared_pybuild: Pybuild) -> None:
+    name = f"few-{os.urandom(4).hex()}"
+    words = shared_pybuild.command("run", "-d", "--name", name, "busybox", "sh", "-c", "while :; do sleep 0.05; done")
+    subprocess.run(["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *words], env=shared_pybuild.environment, check=True)
+    with Store.open(shared_pybuild.root) as store:
+        container = Containers(store).get(name)
+        lines = [line.call(container.folder) for _ in range(60)]
+        try:
+            for one in lines:
+                assert one is not None
+                one.send(b'{"do": "attach", "output": true, "gives": false}')
+            assert [one.recv(line.LARGEST)[:11] for one in lines[:10] if one is not None] == [b'{"ok": true'] * 10
+            time.sleep(0.5)
+        finally:
+            for one in lines:
+                assert one is not None
+                one.close()
+    shared_pybuild("pause", name)
+    shared_pybuild("unpause", name)
+    shared_pybuild("rm", "-f", name)
