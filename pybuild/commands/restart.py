@@ -22,6 +22,7 @@ def restart(context: Context, containers: Sequence[str], grace: float | None, na
     from pybuild.several import each, signal_number
 
     number = signal_number(name)
+    context.sweep()
     book = Containers(context.store)
 
     def one(name: str) -> None:

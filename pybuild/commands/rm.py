@@ -24,6 +24,7 @@ def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) 
     from builder.containers import ContainerError, ContainerMissing, Containers, ContainerState
     from builder.containers.control import kill
     from builder.containers.state import LIVE
+    from layers import LayerError
     from pybuild.exits import tell
 
     book = Containers(context.store)
@@ -57,4 +58,6 @@ def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) 
         except ContainerError as error:
             failed = True
             tell(f"error: {error}")
+    with suppress(LayerError, OSError):  # the next start tries again
+        context.tidy()  # of those whose supervisor was killed while they stood still, processes are left
     return int(failed)

@@ -1,6 +1,7 @@
 """Several commands at once on one container."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from builder.containers import Containers, control
 from layers import Store
 from tests.integration.containers.conftest import Detached
+from tests.integration.containers.test_life import monitor
 from tests.support.command import Pybuild
 from tests.support.soon import settled, soon
 
@@ -154,3 +156,16 @@ def test_it_stands_still_until_the_last_has_committed(shared_pybuild: Pybuild, d
         assert soon(lambda: count() > before + 3)
         with control.frozen(container, wanted=True):
             assert control.kill(container).exit_code == 137
+
+
+def test_what_stood_still_when_its_supervisor_was_killed_is_gone_when_it_is_removed(
+    shared_pybuild: Pybuild, detached: Detached
+) -> None:
+    """What is frozen ends only when it is let go on."""
+    name = detached()
+    pid = int(shared_pybuild.text("inspect", "-f", "{{.State.Pid}}", name))
+    shared_pybuild("pause", name)
+    os.kill(monitor(shared_pybuild.text("inspect", "-f", "{{.Id}}", name)), signal.SIGKILL)
+    assert soon(lambda: shared_pybuild.text("inspect", "-f", "{{.State.Status}}", name) == "exited")
+    shared_pybuild("rm", "-f", name)
+    assert soon(lambda: not Path(f"/proc/{pid}").exists())
