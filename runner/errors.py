@@ -25,6 +25,14 @@ class SandboxUnavailable(RunnerError):
 
 
 @dataclass(eq=False)
+class SpawnerLost(SandboxUnavailable):
+    """The process that starts sandboxes was killed, which says nothing of what this machine can do."""
+
+    what: str = "the process that starts sandboxes has died"
+    fix: str = "look for its message above or in the kernel log"
+
+
+@dataclass(eq=False)
 class NetworkUnavailable(RunnerError):
     """This machine cannot give a network that was asked for: `what` is in the way, `fix` says what to do."""
 

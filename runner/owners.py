@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from layers.quick import dataclass, field, replace
-from runner.errors import SandboxBroken, SandboxUnavailable
+from runner.errors import SandboxBroken, SandboxUnavailable, SpawnerLost
 from runner.files import text
 from runner.ids import ALL, Ids, for_mounts, lines, read
 from runner.rootless import STANDING, alone
@@ -78,8 +78,9 @@ class Owners:
     def settle(self, ids: Ids | None, place: Path) -> Footing:
         """What can be had of `ids` for files on the disk of `place`, found once by trying.
 
-        Raises SandboxUnavailable if it is nothing, and not `lenient`; SandboxBroken, OSError if there is too little of
-        something now, which says nothing of what can be had: walls are not left out for that.
+        Raises SandboxUnavailable if it is nothing, and not `lenient`; SpawnerLost, SandboxBroken, OSError if somebody
+        was killed or there is too little of something, which says nothing of what can be had: walls are not left out
+        for that.
         """
         if ids is not None and STANDING in os.environ:
             from runner import remap
@@ -93,7 +94,7 @@ class Owners:
                 self._try(ids, place)
                 found = Footing(ids, self.mapping(ids))
             except SandboxUnavailable as problem:
-                if not ids.lenient:
+                if not ids.lenient or isinstance(problem, SpawnerLost):
                     raise
                 found = Footing(why=f"there is no user namespace: {problem}")
             self._settled[ids, place] = found

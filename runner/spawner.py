@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from layers.quick import dataclass, field
-from runner.errors import SandboxBroken, SandboxUnavailable
+from runner.errors import SandboxBroken, SpawnerLost
 from runner.job import GROUPS, HUSH, LITTER, MAP, REFUSED, WIRED, Job, Seed
 from runner.launch import Launched, launch
 from runner.sockets import Socket
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from runner.sandbox import Wire
 
 _LARGEST = 4096  # bytes of a message
-_DEAD, _LOOK = "the process that starts sandboxes has died", "look for its message above or in the kernel log"
 
 
 @dataclass
@@ -108,7 +107,7 @@ class Sown:
                     raise SandboxBroken(step, number, os.fsdecode(detail))
                 break
             if not pid:
-                raise SandboxUnavailable(_DEAD, _LOOK)
+                raise SpawnerLost
             undo.pop_all()
             return Birth(pid, self._pidfd, self._reply, master, refused)
 
@@ -125,14 +124,14 @@ class Sown:
             if told := _told(status)[0]:
                 step, number, _ = marshal.loads(told)
                 raise SandboxBroken(f"user namespace, {os.fsdecode(step)}", number)
-            raise SandboxUnavailable(_DEAD, _LOOK)
+            raise SpawnerLost
 
     def _born(self, *, wait: bool) -> int:
         """Its number, which the spawner tells when it is there; 0 if it could not be made, or is not yet."""
         with suppress(BlockingIOError):
             if not self._pid:
                 born, given = self._reply.receive_with(_LARGEST, 1, wait=wait)
-                if born:
+                if born and given:  # else it was killed before it was born
                     self._pid, self._pidfd = marshal.loads(born)[1], given[0]
         return self._pid
 

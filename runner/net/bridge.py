@@ -204,6 +204,8 @@ def namespace(pid: int) -> Iterator[int]:
     """The network namespace of a process. Raises NetworkUnavailable if that has gone."""
     try:
         netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NetworkUnavailable("the process that was to join a network has ended", "start it again") from None
     except OSError as problem:
         raise _unavailable("the process has no network", problem) from problem
     try:

@@ -1,6 +1,7 @@
 """Commands in a user namespace: root inside is nobody on the host, files keep the owners that they have on disk."""
 
 import errno
+import marshal
 import os
 from pathlib import Path
 from typing import cast
@@ -8,10 +9,12 @@ from typing import cast
 import pytest
 
 from runner import Identity, Mount, SandboxUnavailable
-from runner.errors import SandboxBroken
+from runner.errors import RunnerError, SandboxBroken, SpawnerLost
 from runner.ids import FIRST, SHARED, Ids, Range
+from runner.job import Job
 from runner.owners import Owners
-from runner.spawner import Spawner
+from runner.sockets import Socket
+from runner.spawner import Sown, Spawner
 from tests.support.walls import Walled
 
 pytestmark = pytest.mark.root
@@ -123,18 +126,32 @@ def test_a_terminal(walled: Walled) -> None:
         os.close(descriptor)
 
 
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOSPC])
-def test_walls_are_not_left_out_for_what_is_only_scarce(tmp_path: Path, number: int) -> None:
+SCARCE, NONE = (SandboxBroken("user namespace, clone3", number) for number in (errno.EAGAIN, errno.ENOSPC))
+
+
+@pytest.mark.parametrize("problem", [SCARCE, SpawnerLost(), NONE])
+def test_walls_are_not_left_out_for_what_is_only_scarce(tmp_path: Path, problem: RunnerError) -> None:
     """As many processes as there may be; that there can be no user namespace at all is told, and lived with."""
 
     class Poor:
         def map(self, *_: object) -> None:
-            raise SandboxBroken("user namespace, clone3", number)
+            raise problem
 
     owners = Owners(cast(Spawner, Poor()))
-    if number == errno.ENOSPC:
+    if problem is NONE:
         assert "this machine makes no user namespaces" in owners.settle(Ids.usual(), tmp_path).why
         return
     for _ in range(2):
-        with pytest.raises(SandboxBroken):
+        with pytest.raises(type(problem)):
             owners.settle(Ids.usual(), tmp_path)
+
+
+def test_a_process_that_is_killed_before_it_is_born_is_said_to_have_died() -> None:
+    """Its end is told then, and nothing else."""
+    (reply, far), (status, other) = Socket.pair(), Socket.pair()
+    with far, other:
+        far.send(marshal.dumps(("ended", 9, True, None)))
+    sown = Sown(reply, status)
+    assert sown.met()[0] == 0
+    with pytest.raises(SpawnerLost):
+        sown.grow(Job(), [])
