@@ -14,6 +14,7 @@ from _socket import (
     MSG_CMSG_CLOEXEC,
     MSG_DONTWAIT,
     SCM_RIGHTS,
+    SO_PEERCRED,
     SOCK_SEQPACKET,
     SOL_SOCKET,
     socket,
@@ -97,6 +98,11 @@ class Socket(socket):
         """Our end to the next who calls. Raises BlockingIOError if there is none and waiting was not wished."""
         descriptor, _ = self._accept()  # type: ignore[attr-defined]
         return type(self)(AF_UNIX, SOCK_SEQPACKET, 0, descriptor)
+
+    def peer(self) -> int:
+        """The process that listened where we called, if that lives still (unix(7), SO_PEERCRED)."""
+        pid: int = struct.unpack("3i", self.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))[0]
+        return pid
 
     def send_with(self, message: bytes, descriptors: Sequence[int]) -> None:
         """Send a message and descriptors."""

@@ -51,10 +51,34 @@ def send(container: Container, number: int) -> None:
 
 
 def kill(container: Container) -> State:
-    """SIGKILL, and wait for the end. Raises ContainerState."""
+    """SIGKILL, and wait for the end. If whoever runs it does not answer, it is ended, and the container with it.
+
+    Raises ContainerState.
+    """
     begun = container.said().started
-    send(container, signal.SIGKILL)
+    try:
+        send(container, signal.SIGKILL)
+    except ContainerState as error:
+        if not isinstance(error.__cause__, TimeoutError) or not _end_supervisor(container):
+            raise
     return _awaited(container, HARD, begun)
+
+
+def _end_supervisor(container: Container) -> bool:
+    """SIGKILL for who listens on its line and has its lock open; False if that cannot be found."""
+    if (found := line.call(container.folder)) is None:
+        return False
+    with found, suppress(OSError):
+        pid = found.peer()
+        supervisor = os.pidfd_open(pid)
+        try:
+            lock = os.stat(container.folder / "lock")
+            if any(os.path.samestat(lock, os.stat(one.path)) for one in os.scandir(f"/proc/{pid}/fd")):
+                signal.pidfd_send_signal(supervisor, signal.SIGKILL)
+                return True
+        finally:
+            os.close(supervisor)
+    return False
 
 
 def stop(container: Container, *, grace: float | None = None, number: int | None = None) -> State:

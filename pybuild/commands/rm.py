@@ -31,9 +31,12 @@ def rm(context: Context, containers: Sequence[str], force: bool, volumes: bool) 
     failed = False
 
     def end(found: Container) -> None:
-        with suppress(ContainerState):  # it has just ended
+        try:
             if found.state().status in LIVE:
                 kill(found)
+        except ContainerState:
+            if found.state().status in LIVE:  # else it has just ended
+                raise
 
     def remove(found: Container) -> None:
         with suppress(FileNotFoundError):  # it has removed itself

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.containers import Containers, control
+from builder.containers.errors import ContainerState
 from layers import Store
 from tests.integration.containers.conftest import Detached
 from tests.integration.containers.test_life import monitor
@@ -169,3 +170,18 @@ def test_what_stood_still_when_its_supervisor_was_killed_is_gone_when_it_is_remo
     assert soon(lambda: shared_pybuild.text("inspect", "-f", "{{.State.Status}}", name) == "exited")
     shared_pybuild("rm", "-f", name)
     assert soon(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_who_does_not_answer_keeps_nobody_from_removing(
+    shared_pybuild: Pybuild, detached: Detached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.containers.line.PATIENCE", 0.5)
+    name = detached()
+    deaf = monitor(shared_pybuild.text("inspect", "-f", "{{.Id}}", name))
+    os.kill(deaf, signal.SIGSTOP)
+    with Store.open(shared_pybuild.root) as store:
+        container = Containers(store).get(name)
+        with pytest.raises(ContainerState, match="has not answered"):
+            control.send(container, signal.SIGTERM)
+        assert control.kill(container).exit_code == 137
+    shared_pybuild("rm", name)
