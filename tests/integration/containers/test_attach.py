@@ -267,10 +267,10 @@ def test_whose_terminal_is_closed_ends(
 def test_more_clients_than_files_may_be_open_do_not_end_it(shared_pybuild: Pybuild) -> None:
     name = f"few-{os.urandom(4).hex()}"
     words = shared_pybuild.command("run", "-d", "--name", name, "busybox", "sh", "-c", "while :; do sleep 0.05; done")
-    subprocess.run(["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *words], env=shared_pybuild.environment, check=True)
+    subprocess.run(["sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *words], env=shared_pybuild.environment, check=True)
     with Store.open(shared_pybuild.root) as store:
         container = Containers(store).get(name)
-        lines = [line.call(container.folder) for _ in range(60)]
+        lines = [line.call(container.folder) for _ in range(130)]
         try:
             for one in lines:
                 assert one is not None
