@@ -17,7 +17,7 @@ from builder.containers.state import ACTIVE
 from layers import Chain
 from layers.disk.paths import Root, resolve
 from runner import Ids
-from runner.linux import make_files_as
+from runner.linux import filesystem, make_files_as
 from runner.mounts import shown
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ CHUNK = 1 << 20
 ENDS = ("/", "/.")
 """Of a path that means a directory."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+TMPFS = 0x01021994
+KERNELS = frozenset({0x9FA0, 0x62656572, 0x1CD1, 0x27E0EB, 0x63677270, 0x19800202})
+"""Magic numbers of statfs(2): procfs, sysfs, devpts, the control groups of both versions, queues of messages."""
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -115,8 +118,9 @@ def bare(path: str) -> str:
 def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner, follow: bool = False) -> None:
     """Copy a file or directory as `docker cp` does, both paths made by `place`. Raises PathInvalid.
 
-    A directory that exists at `dest` gets the source inside it, unless `path` ends in "/.". With `follow` a link is
-    what it leads to, under its own name. A path that ends in "/" or "/." means a directory.
+    A directory that exists at `dest` gets the source inside it, unless `path` ends in "/."; a link there stays, and
+    what it leads to is written. With `follow` a link is what it leads to, under its own name. A path that ends in "/"
+    or "/." means a directory.
     """
     contents = path.endswith("/.")
     name = posixpath.basename(bare(path))
@@ -137,6 +141,8 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner, foll
         there = None
     except NotADirectoryError:
         raise PathInvalid(f"{dest}: not a directory") from None
+    if there is None or not stat.S_ISDIR(there.st_mode):
+        dest = led(target, bare(dest)) + dest[len(bare(dest)) :]
     head, _, last = bare(dest).rpartition("/")
     if there is not None and stat.S_ISDIR(there.st_mode):
         if directory and contents:
@@ -172,12 +178,12 @@ def copy(source: Root, path: str, target: Root, dest: str, *, owner: Owner, foll
 
 
 def led(source: Root, path: str) -> str:
-    """Where a path leads in the end, without links in it. Raises FileNotFoundError."""
+    """Where a path leads in the end, there or not, without links in it."""
 
     def link(place: str) -> str | None:
         try:
             return source.readlink(place) if stat.S_ISLNK(source.lstat(place).st_mode) else None
-        except NotADirectoryError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     return "/" + resolve(path, link)
@@ -212,8 +218,19 @@ def _all(outof: int, into: int, owner: Owner) -> None:
         _one(outof, os.fsencode(name), into, os.fsencode(name), owner)
 
 
-def _directory(outof: int, into: int, name: bytes, owner: Owner) -> None:
-    """Copy an open directory to `name` in another one."""
+def is_kernels(directory: int) -> bool:
+    """Whether an open directory is /proc, /sys or /dev, or like them: a copy of what is above has it, but empty."""
+    kind = filesystem(directory)
+    if kind != TMPFS:
+        return kind in KERNELS
+    try:
+        return os.stat("null", dir_fd=directory, follow_symlinks=False).st_rdev == os.makedev(1, 3)
+    except FileNotFoundError:
+        return False
+
+
+def _directory(outof: int, into: int, name: bytes, owner: Owner, *, empty: bool = False) -> None:
+    """Copy an open directory, or without what is in it, to `name` in another one."""
     try:
         os.mkdir(name, 0o700, dir_fd=into)
     except FileExistsError:
@@ -223,7 +240,8 @@ def _directory(outof: int, into: int, name: bytes, owner: Owner) -> None:
     except OSError as error:
         raise PathInvalid(f"{os.fsdecode(name)} is no directory: a directory cannot be copied over it") from error
     try:
-        _all(outof, made, owner)
+        if not empty:
+            _all(outof, made, owner)
         _attributes(made, os.fstat(outof), owner)
     finally:
         os.close(made)
@@ -236,7 +254,7 @@ def _one(outof: int, name: bytes, into: int, called: bytes, owner: Owner) -> Non
         if kind == stat.S_IFDIR:
             inner = _reopened(found, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                _directory(inner, into, called, owner)
+                _directory(inner, into, called, owner, empty=is_kernels(inner))
             finally:
                 os.close(inner)
             return
@@ -346,7 +364,8 @@ def _member(tar: TarFile, at: int, name: bytes, called: str, owner: Owner) -> No
             tar.addfile(info)
             inner = _reopened(found, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                for child in sorted(os.listdir(inner)):
+                beneath = "/" in called and is_kernels(inner)
+                for child in [] if beneath else sorted(os.listdir(inner)):
                     _member(tar, inner, os.fsencode(child), f"{called}/{child}", owner)
             finally:
                 os.close(inner)

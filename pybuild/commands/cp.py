@@ -35,6 +35,16 @@ def cp(context: Context, source: str, dest: str, archive: bool, follow: bool, qu
 
     SOURCE may be IMAGE:/PATH, too, of an image of the store: no container is made for that.
     """
+    from builder.containers.errors import PathInvalid
+
+    try:
+        carry(context, source, dest, archive=archive, follow=follow)
+    except RecursionError:
+        raise PathInvalid(f"{source}: it has too many directories in each other, or holds its own copy") from None
+
+
+def carry(context: Context, source: str, dest: str, *, archive: bool, follow: bool) -> None:
+    """Do it. Raises PathInvalid, ContainerMissing, ContainerState; RecursionError for what is endless."""
     from builder.containers import copying
     from layers.disk.paths import Root
     from runner import remap

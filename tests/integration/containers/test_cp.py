@@ -1,6 +1,9 @@
 """cp where something is mounted: volumes of containers that do not run, file systems in memory, files of ours."""
 
+import io
 import os
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -99,4 +102,56 @@ def test_a_path_with_a_slash_at_its_end_is_a_directory(shared_pybuild: Pybuild, 
         (tmp_path / "dir/f").unlink()
         shared_pybuild("cp", f"{name}:/d/dir/f", tmp_path / "back")
         assert (tmp_path / "back").read_text() == "host"
+    shared_pybuild("rm", name)
+
+
+def test_a_link_at_the_destination_stays_and_what_it_leads_to_is_written(
+    detached: Detached, shared_pybuild: Pybuild, tmp_path: Path
+) -> None:
+    name = detached(LOOP, "--network", "none")
+    script = "mkdir /d; echo old >/d/f; ln -s f /d/link; ln -s ../d/new /d/dangling; ln -s /none/x /d/lost"
+    shared_pybuild("exec", name, "sh", "-c", script)
+    (tmp_path / "file").write_text("new")
+    for link in ("link", "dangling"):
+        shared_pybuild("cp", tmp_path / "file", f"{name}:/d/{link}")
+    assert "no such directory" in shared_pybuild("cp", tmp_path / "file", f"{name}:/d/lost", code=1).stderr
+    look = "cd /d; cat f new; for link in link dangling lost; do readlink $link; done"
+    assert shared_pybuild.text("exec", name, "sh", "-c", look) == "newnewf\n../d/new\n/none/x"
+    (tmp_path / "link").symlink_to("gone")
+    shared_pybuild("cp", f"{name}:/d/f", tmp_path / "link")
+    assert (tmp_path / "gone").read_text() == "new"
+
+
+@pytest.mark.parametrize("users", ["auto", "host"])
+def test_a_whole_container_without_what_its_kernel_shows(
+    detached: Detached, shared_pybuild: Pybuild, tmp_path: Path, users: str
+) -> None:
+    name = detached(LOOP, "--network", "none", "--userns", users, "--tmpfs", "/tm")
+    shared_pybuild("exec", name, "sh", "-c", "echo 1 >/tm/file; mkdir /x; mknod /x/null p; ln -s /proc /x/link")
+    shared_pybuild("cp", f"{name}:/.", tmp_path / "out")
+    with tarfile.open(fileobj=io.BytesIO(tar_of(shared_pybuild, name))) as tar:
+        packed = {member.name.removeprefix("./") for member in tar}
+    for there in ("bin/busybox", "etc/hosts", "tm/file", "x/null", "x/link", "proc", "sys", "dev"):
+        assert os.path.lexists(tmp_path / "out" / there)
+        assert there in packed
+    for empty in ("proc", "sys", "dev"):
+        assert os.listdir(tmp_path / "out" / empty) == []
+        assert not [name for name in packed if name.startswith(f"{empty}/")]
+    shared_pybuild("cp", f"{name}:/proc/version", tmp_path / "version")
+    assert (tmp_path / "version").read_text() == Path("/proc/version").read_text()
+
+
+def tar_of(command: Pybuild, name: str) -> bytes:
+    """All of a container."""
+    words = command.command("cp", f"{name}:/", "-")
+    return subprocess.run(words, env=command.environment, capture_output=True, check=True, timeout=120).stdout
+
+
+def test_what_holds_its_own_copy_is_refused(shared_pybuild: Pybuild, tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 1200)
+    name = f"cp-{os.urandom(4).hex()}"
+    shared_pybuild("run", "--name", name, "--network", "none", "busybox", "mkdir", "-p", f"/deep/{deep}")
+    for source in (f"{name}:/deep", f"{name}:/deep/."):
+        for dest in (tmp_path / "out", "-"):
+            assert "too many directories" in shared_pybuild("cp", source, dest, code=1).stderr
     shared_pybuild("rm", name)
