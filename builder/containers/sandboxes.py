@@ -53,8 +53,9 @@ def order(
     account = who(root, settings.user, settings.further_groups)
     files = container.folder / "files"
     files.mkdir(exist_ok=True)
+    own = network_mounts(sharing[1]) if sharing is not None else _network_files(container, files)
     mounts = [
-        *(network_mounts(sharing[1]) if sharing is not None else _network_files(container, files)),
+        *(replace(one, readonly=True) if settings.readonly else one for one in own),
         *map(_in_memory, settings.tmpfs),
         *(Mount(one.target, source(container.store, one), readonly=one.readonly) for one in settings.volumes),
     ]

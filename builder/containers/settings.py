@@ -135,6 +135,13 @@ class Settings:
         return Chain(tuple(Digest.parse(text) for text in self.diff_ids))
 
     @property
+    def known_as(self) -> str:
+        """What its own /etc/hosts calls it: the whole name, which is its canonical one, then the short one."""
+        domain = dict(self.sysctls).get("kernel.domainname", "")
+        whole = f"{self.hostname}.{domain}" if domain else self.hostname
+        return " ".join(dict.fromkeys((whole, whole.partition(".")[0])))
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The whole argument vector."""
         return (self.path, *self.args)

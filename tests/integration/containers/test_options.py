@@ -116,6 +116,34 @@ def test_a_domain_name(shared_pybuild: Pybuild, users: str) -> None:
     assert shared_pybuild.text("run", "--rm", *flags, "busybox", *look) == "example.org"
 
 
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (("--hostname", "web", "--domainname", "example.org"), "web.example.org web"),
+        (("--hostname", "web.example.org"), "web.example.org web"),
+        (("--hostname", "web"), "web"),
+    ],
+)
+def test_the_whole_name_is_the_first_in_hosts(shared_pybuild: Pybuild, flags: tuple[str, ...], line: str) -> None:
+    look = "hostname -f; sed -n 's/^[0-9.]*\\t\\(web.*\\)/\\1/p' /etc/hosts"
+    assert shared_pybuild.text("run", "--rm", *flags, "busybox", "sh", "-c", look).splitlines() == [
+        line.split(maxsplit=1)[0],
+        line,
+    ]
+
+
+@pytest.mark.parametrize("network", ["bridge", "none", "host", "container"])
+def test_nothing_can_be_written_to_where_the_root_is_read_only(
+    detached: Detached, shared_pybuild: Pybuild, network: str
+) -> None:
+    mode = f"container:{detached()}" if network == "container" else network
+    files = "/etc/hosts /etc/hostname /etc/resolv.conf /new"
+    script = f"for file in {files}; do (echo x >>$file) 2>/dev/null && echo $file; done"
+    flags = ("--rm", "--network", mode)
+    assert shared_pybuild("run", *flags, "--read-only", "busybox", "sh", "-c", script, code=1).stdout == ""
+    assert len(shared_pybuild.text("run", *flags, "busybox", "sh", "-c", script).split()) == 4
+
+
 @pytest.mark.parametrize("users", ["auto", "host"])
 def test_owners_and_number_of_files_in_memory(shared_pybuild: Pybuild, users: str) -> None:
     flags = (*ALONE, "--userns", users, "--tmpfs", "/t:uid=3,gid=4,mode=700,nr_inodes=10")
