@@ -167,17 +167,17 @@ def mount(text: str) -> Volume | Memory:
         if key in pairs:
             pairs[key].update([value.partition("=")[::2]])
             continue
-        words[ALIASES.get(key.strip().lower(), key.strip().lower())] = value
-    kind = words.pop("type", "volume")
+        words[ALIASES.get(key.lower(), key.lower())] = value
+    kind = words.pop("type", "volume").lower()
     target, source = words.pop("target", ""), words.pop("source", "")
-    readonly = words.pop("readonly", "false").lower() in ("", "1", "true")
+    readonly = said(flag, words, "readonly")
     if kind not in ("bind", "tmpfs", "volume"):
-        raise ValueRefused(flag, f"unknown type {kind!r}; volume, bind and tmpfs are known")
+        raise ValueRefused(flag, ABSENT.get(kind) or f"unknown type {kind!r}; volume, bind and tmpfs are known")
     if not target.startswith("/"):
         raise ValueRefused(flag, "target is an absolute path inside")
     modes = ["ro"] if readonly else []
     if kind == "volume":
-        modes += ["nocopy"] if words.pop("volume-nocopy", "false").lower() in ("", "1", "true") else []
+        modes += ["nocopy"] if said(flag, words, "volume-nocopy") else []
         if (driver := words.pop("volume-driver", "local")) != "local":
             raise ValueRefused(flag, f"no volume driver {driver!r}; local is what there is")
         _nothing_left(flag, words)
@@ -185,11 +185,12 @@ def mount(text: str) -> Volume | Memory:
     if kind == "bind":
         modes.append(words.pop("bind-propagation", "rprivate"))
         words.pop("consistency", None)
+        if words.get("bind-recursive", "enabled") in ("enabled", "readonly" if readonly else "enabled"):
+            words.pop("bind-recursive", None)  # what is mounted below is seen, and as much written to, in any case
         _nothing_left(flag, words)
         if not source:
             raise ValueRefused(flag, "source is missing")
         return bind(flag, source, target, modes)
-    modes.append("exec")
     modes += [f"{key}={words.pop(f'tmpfs-{key}')}" for key in ("size", "mode") if f"tmpfs-{key}" in words]
     _nothing_left(flag, words)
     if source:
@@ -197,10 +198,32 @@ def mount(text: str) -> Volume | Memory:
     return in_memory(flag, target, modes)
 
 
-ALONE = {"readonly", "ro", "volume-nocopy"}
+ALONE = {"readonly", "ro", "volume-nocopy", "bind-nonrecursive"}
 ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "readonly"}
+
+
+ABSENT = {
+    "bind-nonrecursive": "bind-nonrecursive: what is mounted below the source is seen, too; name the directories apart",
+    "bind-recursive": "bind-recursive: what is mounted below the source is seen, and writable only if the source is",
+    "image": "images are not mounted; 'pybuild export IMAGE' writes their files, and a directory of these can be bound",
+    "npipe": "type npipe is for Windows",
+    "volume-subpath": "volume-subpath: a volume is seen whole; make one of its own for that directory",
+}
+"""Types and keys of docker's that are not here, each with the reason."""
+
+
+def said(flag: str, words: dict[str, str], key: str) -> bool:
+    """Whether a key that may stand alone says yes; it is taken out of the words. Raises ValueError."""
+    text = words.pop(key, "false")
+    if (value := BOOLEANS.get(text.lower())) is None:
+        raise ValueRefused(flag, f"{key}={text}: true and false are known")
+    return value
+
+
+BOOLEANS = {"": True, "1": True, "true": True, "0": False, "false": False}
 
 
 def _nothing_left(flag: str, words: dict[str, str]) -> None:
     if words:
-        raise ValueRefused(flag, f"unknown key {min(words)!r}")
+        key = min(words)
+        raise ValueRefused(flag, ABSENT.get(key) or f"unknown key {key!r}")

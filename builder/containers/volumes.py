@@ -88,10 +88,10 @@ class LocalVolume:
         return {
             "CreatedAt": self.created,
             "Driver": "local",
-            "Labels": dict(self.labels) or None,
+            "Labels": dict(self.labels),
             "Mountpoint": str(self.mountpoint),
             "Name": self.name,
-            "Options": dict(self.options) or None,
+            "Options": dict(self.options),
             "Scope": "local",
         }
 

@@ -10,14 +10,16 @@ import click
 
 Row = Mapping[str, Any]
 _GAP = 3
+_LEAST = 10
+"""How wide docker makes the columns of its lists in any case."""
 ACTION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
 """What is between the texts of a template."""
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, three blanks between them; no cell has what a terminal would obey."""
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], least: int = 0) -> str:
+    """Columns as wide as their widest cell and three blanks; no cell has what a terminal would obey."""
     lines = [tuple(heads), *(tuple(map(harmless, row)) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) + _GAP for column in range(len(heads))]
+    widths = [max(least, *(len(line[column]) + _GAP for line in lines)) for column in range(len(heads))]
     return "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
@@ -31,7 +33,7 @@ def harmless(cell: str) -> str:
 def emit(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) -> None:
     """Print rows: the `columns` (key of a row → heading), or as `--format` says."""
     if template is None or template == "table":
-        click.echo(table(list(columns.values()), [[text(row[key]) for key in columns] for row in rows]))
+        click.echo(table(list(columns.values()), [[text(row[key]) for key in columns] for row in rows], _LEAST))
         return
     from pybuild.formats.template import Labelled, Template, compact
 
@@ -48,7 +50,7 @@ def emit(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) 
         return
     heads = Labelled(Headings(), **{key: columns.get(key, heading(key)) for key in (rows[0] if rows else columns)})
     cells = [line.split("\t") for line in (parsed.render(heads), *(parsed.render(row) for row in rows))]
-    click.echo(table(cells[0], cells[1:]))
+    click.echo(table(cells[0], cells[1:], _LEAST))
 
 
 class Headings(dict[str, str]):

@@ -1,7 +1,7 @@
 """Go's text/template, as far as docker's --format uses it (https://pkg.go.dev/text/template, docker's "Format output").
 
 Values are plain: mappings, sequences, strings, numbers. A field that a mapping does not have is an error that names the
-fields there are, not an empty text.
+fields there are, not an empty text; what Go's types have all the same, though the JSON leaves it out, is nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 _TRIM_LEFT = re.compile(r"\s*\{\{- ")
 _TRIM_RIGHT = re.compile(r" -\}\}\s*")
+MAPS = frozenset({"Annotations", "Attributes", "Labels", "Networks", "Options", "Ports"})
+"""Fields that hold names of anybody's choice: one that is not there is no mistake."""
+OMITTED = {
+    "State": frozenset({"Health"}),
+    "Config": frozenset({"ExposedPorts", "Healthcheck", "OnBuild", "Shell", "StopSignal", "StopTimeout"}),
+}
+"""Fields, by what they are in, that docker's types have and its JSON leaves out when they say nothing."""
 _VERB = re.compile(r"%([-+ 0]*[0-9]*(?:\.[0-9]+)?)([vsqtdfx%])")
 
 
@@ -209,16 +216,20 @@ class _Run:
 
 def follow(value: Any, path: str) -> Any:
     """`.A.B` of a value."""
+    above = ""
     for name in path.split(".")[1:]:
         if not isinstance(value, Mapping):
             raise click.UsageError(f"the template asks for .{name} of {shown(value) or 'nothing'}, which has no fields")
+        if name not in value and (above in MAPS or name in OMITTED.get(above, ())):
+            value, above = None, name
+            continue
         if name not in value:
             from difflib import get_close_matches
 
             near = get_close_matches(name, value, 1) or [key for key in value if key.lower() == name.lower()]
             there = f"did you mean .{near[0]}?" if near else f"there are {', '.join(f'.{key}' for key in value)}"
             raise click.UsageError(f"the template asks for .{name}, which is not there; {there}")
-        value = value[name]
+        value, above = value[name], name
     return value
 
 

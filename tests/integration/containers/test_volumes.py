@@ -134,7 +134,7 @@ def test_the_commands(pybuild: Pybuild) -> None:
     assert pybuild.text("volume", "create", "--label", "a=b", "data") == "data"
     assert pybuild.text("volume", "create", "data") == "data"
     (drawn,) = {pybuild.text("volume", "create")}
-    assert pybuild.text("volume", "ls").splitlines()[0] == "DRIVER   VOLUME NAME"
+    assert pybuild.text("volume", "ls").splitlines()[0] == "DRIVER    VOLUME NAME"
     assert pybuild.text("volume", "ls", "-q", "--filter", "label=a=b") == "data"
     found = pybuild("volume", "inspect", "data", "nope", code=1)
     assert json.loads(found.stdout)[0]["Labels"] == {"a": "b"}

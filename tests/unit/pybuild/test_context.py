@@ -32,8 +32,8 @@ def test_what_is_sent(pybuild: Pybuild, place: Path) -> None:
     }
     done = pybuild("context", "ls", "--ignored", place)
     assert done.stdout.splitlines()[1:] == [
-        "1B     .dockerignore:2 *.log          a.log",
-        "5kB    .dockerignore:4 node_modules   node_modules/x/",
+        "1B        .dockerignore:2 *.log          a.log",
+        "5kB       .dockerignore:4 node_modules   node_modules/x/",
     ]
 
 

@@ -18,6 +18,8 @@ VALUE: dict[str, Any] = {
     "Share": 1.5,
     "List": [1, 2],
     "Labels": {"k": "v", "a.b": "w"},
+    "Tidy": {"k": "v"},
+    "State": {"Healthy": True},
     "On": True,
     "None": None,
     "Empty": [],
@@ -48,6 +50,9 @@ VALUE: dict[str, Any] = {
         ('{{if or (eq .Name "a" "x") .None}}yes{{end}}{{not .On}}', "yesfalse"),
         ("a {{- .Name -}}  b{{/* not shown */}}", "axb"),
         ('{{`raw "text"`}}{{upper .Name | lower}}', 'raw "text"x'),
+        ("{{.Labels.none}}|{{if .Labels.none}}a{{end}}", "<no value>|"),
+        ("{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}", "none"),
+        ("{{with .State.Health}}{{.Status}}{{end}}", ""),
         ("plain }} text", "plain }} text"),
         ("", ""),
     ],
@@ -60,7 +65,9 @@ def test_templates_give_what_go_gives(template: str, text: str) -> None:
     ("template", "words"),
     [
         ("{{.name}}", "did you mean .Name"),
-        ("{{.Labels.q}}", "there are .k"),
+        ("{{.Tidy.q}}", "there are .k"),
+        ("{{.State.Helth}}", "did you mean"),
+        ("{{.State.Health.Status}}", "has no fields"),
         ("{{.Name.More}}", "has no fields"),
         ("{{lowr .Name}}", "did you mean lower"),
         ("{{.Name", "column"),
@@ -105,6 +112,7 @@ def test_text_without_actions_stays(text: str) -> None:
 
 def test_tables_are_as_wide_as_their_widest_cell() -> None:
     assert table(["A", "LONG"], [["wide", "x"], ["y", ""]]) == "A      LONG\nwide   x\ny"
+    assert table(["A", "B", "C"], [["x" * 9, "", "y"]], 10) == "A           B         C\nxxxxxxxxx             y"
 
 
 def test_a_list_is_shown_as_columns_template_headed_template_or_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Flags for limits and walls: what they come to, what is refused."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,7 +166,25 @@ def test_memory_as_a_file_system() -> None:
     found = memory("/a/:size=1m,mode=0700,ro,exec")
     assert (found.target, found.size, found.mode, found.readonly, found.noexec) == ("/a", 1 << 20, 0o700, True, False)
     assert memory("/a").noexec
-    assert not mount("type=tmpfs,dst=/a").noexec  # type: ignore[union-attr]
+    assert mount("type=tmpfs,dst=/a") == memory("/a")
+
+
+def test_keys_of_mounts(tmp_path: Path) -> None:
+    place = f"type=bind,source={tmp_path},target=/m"
+    for said, wanted in (("", False), (",ro", True), (",readonly=1", True), (",ro=false", False), (",ro=TRUE", True)):
+        assert mount(place + said).readonly is wanted
+    assert mount(f"{place},ro,bind-recursive=enabled,consistency=cached") == mount(f"{place},ro")
+    for wrong, words in (
+        (f"{place},readonly=maybe", "readonly=maybe"),
+        (f"{place}, ro=true", "unknown key ' ro'"),
+        (f"{place},bind-recursive=disabled", "is seen"),
+        (f"{place},bind-nonrecursive", "name the directories apart"),
+        ("type=volume,src=data,target=/m,volume-nocopy=perhaps", "volume-nocopy=perhaps"),
+        ("type=volume,src=data,target=/m,volume-subpath=a", "seen whole"),
+        ("type=image,src=busybox,target=/m", "pybuild export"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            mount(wrong)
 
 
 @given(st.text(max_size=40))
