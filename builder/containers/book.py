@@ -73,7 +73,7 @@ class Containers:
         Raises NameTaken, ContainerError.
         """
         if settings.name:
-            checked(settings.name)
+            settings = replace(settings, name=checked(settings.name))
         made = Container(self.store, settings.id or os.urandom(32).hex())
         hostname = settings.hostname or made.id[:12]
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class Containers:
 
     def rename(self, container: Container, name: str) -> Container:
         """Give it another name. Raises NameTaken, ContainerError."""
-        checked(name)
+        name = checked(name)
         old = container.name
         if name == old:
             raise NameTaken(name, container.id)
@@ -187,7 +187,9 @@ def sync(folder: Path) -> None:
     durable.sync(folder)
 
 
-def checked(name: str) -> None:
-    """Raise ContainerError for what cannot be a name."""
+def checked(text: str) -> str:
+    """A name, without the slash that inspect shows before it. Raises ContainerError for what cannot be one."""
+    name = text.removeprefix("/")
     if not names.is_name(name):
-        raise ContainerError(f"invalid container name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed")
+        raise ContainerError(f"invalid container name {text!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed")
+    return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def member(container: Container, wished: tuple[Wish, ...], settings: Settings | 
         hosts=container.folder / "files/hosts",
         container=container.id,
         name=settings.name,
-        hostname=settings.hostname,
+        hostname=settings.known_as,
         gateways=tuple(name for name, address in settings.hosts if address == GATEWAY),
     )
 
@@ -156,10 +156,42 @@ def ports_column(store: Store, container: Container) -> str:
     if not container.state().pid:
         return ""
     published = ports(store, container)
-    rows = [
-        f"{at(one['HostIp'], one['HostPort'])}->{inner}" for inner, outer in sorted(published.items()) for one in outer
+    found = [
+        (*numbered(inner), one["HostIp"], int(one["HostPort"])) for inner, outer in published.items() for one in outer
     ]
-    return ", ".join([*rows, *(inner for inner in container.settings.exposed if inner not in published)])
+    found += [(*numbered(inner), "", 0) for inner in container.settings.exposed if inner not in published]
+    return ", ".join(spans(found))
+
+
+def numbered(inner: str) -> tuple[int, str]:
+    """`80/tcp` as what it is sorted by."""
+    port, _, protocol = inner.partition("/")
+    return int(port), protocol
+
+
+def spans(ports: Iterable[tuple[int, str, str, int]]) -> Iterator[str]:
+    """Docker's way to show (port, protocol, address, outer port; or no address): what lies side by side as one span.
+
+    Ports that are other ones outside come last, each for itself.
+    """
+    groups: dict[tuple[str, str], tuple[int, int]] = {}
+    others = []
+    for port, protocol, address, outer in sorted(ports):
+        if address and outer != port:
+            others.append(f"{at(address, str(outer))}->{port}/{protocol}")
+            continue
+        first, last = groups.get((address, protocol), (port, port - 1))
+        if port != last + 1:
+            yield _span(address, protocol, first, last)
+            first = port
+        groups[address, protocol] = first, port
+    yield from (_span(*key, *ends) for key, ends in groups.items())
+    yield from others
+
+
+def _span(address: str, protocol: str, first: int, last: int) -> str:
+    text = f"{first}-{last}" if last > first else f"{first}"
+    return f"{at(address, text)}->{text}/{protocol}" if address else f"{text}/{protocol}"
 
 
 def at(address: str, port: str) -> str:
@@ -246,7 +278,7 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
             own = container.settings
             draft = Lease(
                 network=network.id, address="", gateway="", mac=wish.mac, outer="", container=container.id,
-                name=own.name, hostname=own.hostname, aliases=wish.aliases, hosts=str(container.folder / "files/hosts"),
+                name=own.name, hostname=own.known_as, aliases=wish.aliases, hosts=str(container.folder / "files/hosts"),
             )  # fmt: skip
             held = -1
             try:

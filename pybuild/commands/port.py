@@ -13,7 +13,7 @@ from pybuild.wiring import Context
 @click.pass_obj
 def port(context: Context, container: str, port: str | None) -> None:
     """List the published ports of CONTAINER, or the addresses of one."""
-    from builder.containers.connecting import at
+    from builder.containers.connecting import at, numbered
     from builder.containers.inspect import inspect
 
     published = inspect(context.store, container)["NetworkSettings"]["Ports"] or {}
@@ -21,7 +21,7 @@ def port(context: Context, container: str, port: str | None) -> None:
         inner: [at(one["HostIp"], one["HostPort"]) for one in places] for inner, places in published.items() if places
     }
     if port is None:
-        for inner, places in sorted(addresses.items()):
+        for inner, places in sorted(addresses.items(), key=lambda item: numbered(item[0])):
             for place in places:
                 click.echo(f"{inner} -> {place}")
         return

@@ -62,13 +62,16 @@ def ps(
     """List containers, the youngest first."""
     from builder.containers import Containers
     from builder.containers.changes import size as changed_bytes
+    from builder.containers.inspect import whole
     from builder.containers.state import LIVE, Status
 
     rules = wanted.parse(filters, FILTERS)
     for key, known in (("status", tuple(Status)), ("health", HEALTH)):
         if unknown := [value for value in rules.get(key, ()) if value not in known]:
             raise click.UsageError(f"--filter {key}={unknown[0]}: unknown; {', '.join(known)} are known")
-    limit = 1 if latest else last
+    if odd := [value for value in rules.get("exited", ()) if not value.lstrip("-").isdecimal()]:
+        raise click.UsageError(f"--filter exited={odd[0]}: write an exit code, such as 137")
+    limit = 1 if latest else last if last is not None and last > 0 else None  # docker: -1 and 0 are no limit
     book = Containers(context.store)
     for key in ("before", "since"):  # other containers, whose times are meant
         rules |= {key: [book.get(name).settings.created for name in rules[key]]} if key in rules else {}
@@ -82,7 +85,8 @@ def ps(
         columns["Size"] = "SIZE"
     if size or ".Size" in (template or ""):
         for row, (one, _) in zip(rows, found, strict=True):
-            row["Size"] = units.size(changed_bytes(one))
+            own = changed_bytes(one)
+            row["Size"] = f"{units.size(own)} (virtual {units.size(own + whole(context.store, one))})"
     if quiet:
         for row in rows:
             click.echo(row["ID"])
@@ -161,7 +165,7 @@ def _row(store: Store, container: Container, state: State, *, whole: bool) -> di
         State=state.status.value,
         Ports=ports_column(store, container),
         Names=settings.name,
-        Labels=",".join(f"{key}={value}" for key, value in settings.labels.items()),
+        Labels=",".join(f"{key}={value}" for key, value in sorted(settings.labels.items())),
         Mounts=",".join(_mount(one.source, whole=whole) for one in settings.volumes),
         LocalVolumes=str(sum(one.kept for one in settings.volumes)),
         Networks=",".join(one.network for one in wishes(container)) or settings.network,

@@ -132,7 +132,8 @@ def test_renamed_while_it_runs(detached: Detached, shared_pybuild: Pybuild, insp
     shared_pybuild("kill", new)
     told = shared_pybuild.text("events", "--since", "1m", "--until", "0s", "-f", f"container={new}")
     assert [line.split()[2] for line in told.splitlines()] == ["rename", "kill", "die"]
-    shared_pybuild("rename", new, name)
+    shared_pybuild("rename", f"/{new}", f"/{name}")  # as inspect shows them
+    assert inspected(name)["Name"] == f"/{name}"
 
 
 def test_events_tell_a_life_in_order(detached: Detached, shared_pybuild: Pybuild, inspected: Inspected) -> None:

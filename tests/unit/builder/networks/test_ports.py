@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.containers.connecting import spans
 from builder.networks.ports import exposed, parse
 from builder.networks.wish import Publish
 
@@ -64,3 +65,15 @@ def test_exposed() -> None:
     assert exposed("53-54/udp") == ["53/udp", "54/udp"]
     with pytest.raises(ValueError, match="80:80"):
         exposed("80:80")
+
+
+def test_the_column_of_ps() -> None:
+    """What docker 28.5 shows for the same ports."""
+    free = [(100, "tcp", "", 0), (101, "tcp", "", 0), (102, "tcp", "", 0), (53, "udp", "", 0), (80, "tcp", "", 0)]
+    assert list(spans(free)) == ["80/tcp", "53/udp", "100-102/tcp"]
+    alike = [(port, "tcp", "127.0.0.1", port) for port in (92, 90, 91)]
+    assert list(spans([*alike, (9, "tcp", "127.0.0.1", 900), (7, "udp", "::", 7)])) == [
+        "[::]:7->7/udp",
+        "127.0.0.1:90-92->90-92/tcp",
+        "127.0.0.1:900->9/tcp",
+    ]
