@@ -21,8 +21,38 @@ CREATING: Mapping[str, str] = {
     "--runtime": "containers are run by pybuild itself; it is a runtime for others: pybuild oci",
     "--storage-opt": "what it writes lies on the disk of the store, which has no quotas; --tmpfs PATH:size=64m has one",
     "--use-api-socket": "there is no daemon and no socket of one",
+    **dict.fromkeys(("--arch", "--os", "--variant"), "--platform linux/arm64/v8 says all three"),
+    **dict.fromkeys(
+        ("--authfile", "--creds", "--tls-verify"), "'pybuild pull' has it; run takes the image from the store"
+    ),
+    "--cgroups": "a container always has control groups of its own: its limits are theirs",
+    "--conmon-pidfile": "'pybuild inspect -f {{.State.Pid}}' tells its first process, whose parent's parent stays",
+    "--env-host": "-e NAME takes one variable of ours; env >FILE and --env-file FILE take all of them",
+    "--hooks-dir": "no hooks of runtimes are run",
+    "--http-proxy": "variables of a proxy are not handed on unless -e HTTP_PROXY asks for it",
+    "--image-volume": "VOLUMEs of the image get volumes without a name; --tmpfs PATH takes the place of one",
+    "--init-path": "--init has a first process of its own",
+    "--no-hostname": "-v FILE:/etc/hostname takes the place of ours",
+    "--no-hosts": "-v FILE:/etc/hosts takes the place of ours",
+    "--passwd": "/etc/passwd is the image's; nothing is written into it",
+    "--personality": "programs choose it: setarch i386 COMMAND",
+    "--pidfile": "'pybuild inspect -f {{.State.Pid}}' tells it",
+    "--pod": "pods are not made; --network container:NAME and --pid container:NAME share what pods do",
+    "--preserve-fds": "a command gets the three standard streams only",
+    "--read-only-tmpfs": "--read-only leaves /dev/shm to be written; --tmpfs /run --tmpfs /tmp add those",
+    "--requires": "no container waits for another; start the other one first",
+    "--rmi": "'pybuild rmi IMAGE' removes it afterwards",
+    "--rootfs": "'pybuild import' makes an image of a directory's tar; 'pybuild oci' runs bundles",
+    "--sdnotify": "nobody tells systemd; let the unit be of Type=exec and 'pybuild run' its command in the foreground",
+    "--secret": "nothing keeps secrets; -v FILE:/run/secrets/NAME:ro shows one",
+    "--systemd": "control groups cannot be written from inside, as systemd would; run the service's own program",
+    "--timeout": "put timeout(1) before it: timeout 60 pybuild run IMAGE",
+    "--tz": "-e TZ=Europe/Berlin, or -v /etc/localtime:/etc/localtime:ro",
+    "--umask": "sh -c 'umask 077; exec COMMAND' sets it",
+    "--unsetenv": "-e NAME= empties a variable; env -u NAME COMMAND takes it away",
+    "--unsetenv-all": "env -i COMMAND begins without any",
 }
-"""Of docker's run and create."""
+"""Of docker's run and create, and of podman's."""
 SIGNING = "images are not signed here; 'cosign' does that, and 'pybuild artifact attach' keeps what it makes"
 SECRET = "layers are neither encrypted nor decrypted here"
 MOVING: Mapping[str, str] = {
@@ -84,14 +114,24 @@ NETWORK: Mapping[str, str] = {
     "--ipam-opt": "nothing here draws addresses by options; --subnet and --ip-range say which containers get",
 }
 """Of docker's network create."""
+CONNECT: Mapping[str, str] = {
+    "--driver-opt": "an interface has no settings of its own; exec with --privileged can change those in /proc/sys/net",
+    "--link": CREATING["--link"],
+    "--link-local-ip": CREATING["--link-local-ip"],
+}
+"""Of docker's network connect."""
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("run", "create"), CREATING),
     "build": BUILDING,
+    "network connect": CONNECT,
     "network create": NETWORK,
     **dict.fromkeys(("copy", "sync", "push", "pull", "inspect", "delete"), MOVING),
 }
 """By the name of the command, or of its group and its own."""
 
+UNITS = "units are written by hand: Restart=always and ExecStart=pybuild run --rm --replace --name NAME IMAGE"
+SEEN = "'pybuild export IMAGE' and 'pybuild cp' take files out; 'pybuild explore' and diff look without mounting"
+KUBE = "nothing is made of, or for, Kubernetes; push the image, and say the rest in its own files"
 CLUSTER = "there is no cluster: containers run on this machine"
 HERE = "there are no builders to make, choose or start: builds run here, and bake and build need none"
 COMMANDS: Mapping[str, str] = {
@@ -108,9 +148,28 @@ COMMANDS: Mapping[str, str] = {
     "compose": "'pybuild bake' builds what a compose file speaks of; its services are not run",
     "config": CLUSTER,
     "container checkpoint": "the state of processes is not kept; pause and unpause stop and go on",
+    "auto-update": "'pybuild pull' says whether there is something new; run --replace takes it",
+    "container clone": "'pybuild commit' and run make another one of it",
+    "container restore": "the state of processes is not kept; pause and unpause stop and go on",
+    "farm": HERE,
+    "generate": UNITS,
+    "healthcheck": "checks run by themselves: 'pybuild inspect -f {{json .State.Health}}' tells what came of them",
+    "init": "'pybuild start' makes it ready and begins it",
+    "kube": KUBE,
+    "play": KUBE,
+    "quadlet": UNITS,
+    "untag": "'pybuild rmi NAME' takes a name away, and the image if it was the last one",
     "from": "'pybuild create' makes a container; cp, exec and 'commit -c' do what buildah's add, run and config do",
     "machine": "containers run on this kernel; there is no virtual machine",
-    "mount": "'pybuild export IMAGE' and 'pybuild cp' take files out; 'pybuild explore' and diff look without mounting",
+    "mount": SEEN,
+    "umount": SEEN,
+    "unmount": SEEN,
+    "image mount": SEEN,
+    "image tree": "'pybuild history' and 'pybuild explore' show its layers",
+    "image diff": "'pybuild diff A B' compares any two",
+    "image scp": "'pybuild save IMAGE | ssh HOST pybuild load' does it",
+    "image sign": SIGNING,
+    "image trust": SIGNING,
     "node": CLUSTER,
     "plugin": "there are no plugins",
     "pod": "'pybuild run --network container:NAME' shares a network; pods are not made",

@@ -151,6 +151,8 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
 HIDDEN: Mapping[str, Listed] = {
     "container prune": Listed("pybuild.commands.container_prune:prune", "Remove all containers that do not run."),
     "container inspect": Listed("pybuild.commands.inspect:container", "Show all that is known of containers, as JSON."),
+    "container exists": Listed("pybuild.commands.exists:container", "Tell by the exit code if there is one."),
+    "image exists": Listed("pybuild.commands.exists:image", "Tell by the exit code if there is one."),
     "image inspect": Listed("pybuild.commands.inspect:image", "Show all that is known of images, as JSON."),
     "image prune": Listed("pybuild.commands.image_prune:prune", "Remove images that nobody uses; the cache stays."),
     "builder prune": Listed("pybuild.commands.cache:prune", "Remove what builds have kept; images stay."),
@@ -168,6 +170,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "remove": "rmi",
         **{name: name for name in ("build", "history", "import", "load", "pull", "push", "save", "tag")},
         "inspect": "image inspect",
+        "exists": "image exists",
         "prune": "image prune",
     },
     "container": {
@@ -175,6 +178,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "list": "ps",
         "remove": "rm",
         "inspect": "container inspect",
+        "exists": "container exists",
         "prune": "container prune",
         **{name: name for name in ("ps", *SECTIONS["Containers"], "diff", "export")},
     },

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
-    from builder.containers import Memory, Settings, Volume
+    from builder.containers import Containers, Memory, Settings, Volume
     from layers import Image, Platform
 
 
@@ -31,6 +31,7 @@ PLACES = ("oci:", "oci-archive:", "docker-archive:", "dir:")
 """Of images that are taken from where they lie, unless the store has one of that name."""
 OPTIONS = (
     click.option("--name", metavar="NAME", help="Its name; one is chosen if none is given."),
+    click.option("--replace", is_flag=True, help="Remove the one that has this name now, whatever it does."),
     click.option("-i", "--interactive", is_flag=True, help="Hand standard input on."),
     click.option("-t", "--tty", is_flag=True, help="Give it a terminal."),
     click.option("--rm", "remove", is_flag=True, help="Remove it when it has ended."),
@@ -295,3 +296,15 @@ def taken(context: Context, name: str, platform: Platform | None) -> Image:
         target = resolve(there, address)
         copy(there, target, context.store.repository(), None, platform=platform, keep_index=True)
     return context.store.images.get(str(target.digest), platform)
+
+
+def superseded(book: Containers, name: str) -> None:
+    """Remove the container that has the name, if there is one, for --replace. Raises UsageError, ContainerState."""
+    from builder.containers import ContainerMissing, control
+
+    if not name:
+        raise click.UsageError("--replace needs a --name: it removes the container that has it")
+    with suppress(ContainerMissing, FileNotFoundError):
+        found = book.get(name)
+        if found.name == name.removeprefix("/"):  # not one whose id begins so
+            control.discard(book, found)

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from builder.containers import Containers, Status
+
+
+EVERY = click.option("-a", "--all", "everything", is_flag=True, help="All of them.")
+"""podman's; the command says which those are."""
+
+
+def chosen(
+    book: Containers, names: Sequence[str], everything: bool, statuses: Collection[Status] | None = None
+) -> Sequence[str]:
+    """The names, or with --all those of all containers that are in one of the states. Raises click.UsageError."""
+    if everything and names:
+        raise click.UsageError("--all takes no names")
+    if not (everything or names):
+        raise click.UsageError("say which containers, or --all")
+    if not everything:
+        return names
+    return [one.name for one in book.list() if statuses is None or one.state().status in statuses]
 
 
 def each(names: Sequence[str], action: Callable[[str], object], *, results: bool = False) -> int:

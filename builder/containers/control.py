@@ -18,6 +18,8 @@ TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
     import signal
     from typing import Any
+
+    from builder.containers.book import Containers
 else:
     import _signal as signal  # the same without enumerations
 
@@ -79,6 +81,32 @@ def _end_supervisor(container: Container) -> bool:
         finally:
             os.close(supervisor)
     return False
+
+
+def discard(book: Containers, container: Container, *, volumes: bool = False) -> None:
+    """Kill it, if it runs, and remove it. Raises ContainerState."""
+
+    def remove() -> None:
+        with suppress(FileNotFoundError):  # it has removed itself
+            book.remove(container, volumes=volumes)
+
+    try:
+        _end(container)
+        remove()
+    except ContainerState:
+        if container.state().status not in LIVE:
+            raise
+        _end(container)  # somebody has just started it
+        remove()
+
+
+def _end(container: Container) -> None:
+    try:
+        if container.state().status in LIVE:
+            kill(container)
+    except ContainerState:
+        if container.state().status in LIVE:  # else it has just ended
+            raise
 
 
 def stop(container: Container, *, grace: float | None = None, number: int | None = None) -> State:

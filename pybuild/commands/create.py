@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pybuild.creating import creation, named_in, outline, settings
+from pybuild.creating import creation, named_in, outline, settings, superseded
 from pybuild.wiring import Context
 
 
@@ -25,7 +25,10 @@ def create(context: Context, /, image: str, command: tuple[str, ...], **options:
     asked = outline(context, options)
     with context.store.lease():
         wanted = settings(context, asked, image, command, options)
+        book = Containers(context.store)
+        if options["replace"]:
+            superseded(book, wanted.name)
         with named_in(options["cidfile"]) as name:
-            container = Containers(context.store).create(wanted)
+            container = book.create(wanted)
             name(container.id)
     click.echo(container.id)

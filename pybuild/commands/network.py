@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pybuild.asking import removing
+from pybuild.commands import exists
 from pybuild.formats import filters as wanted
 from pybuild.variables import pairs
 from pybuild.wiring import Context
@@ -31,6 +32,9 @@ FILTERS = ("driver", "id", "label", "name", "scope", "type", "dangling")
 @click.group(epilog=EPILOG)
 def network() -> None:
     """Networks: bridges of this machine that containers join, in which they know each other by name."""
+
+
+network.add_command(exists.network)
 
 
 @network.command(epilog="\b\nExamples:\n  pybuild network create back\n  pybuild network create --internal secrets")

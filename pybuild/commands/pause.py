@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 import click
 
+from pybuild.several import EVERY
 from pybuild.wiring import Context
 
 
 @click.command(epilog="\b\nExample:\n  pybuild pause web")
-@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("containers", nargs=-1, metavar="CONTAINER...")
+@EVERY
 @click.pass_obj
-def pause(context: Context, containers: Sequence[str]) -> int:
+def pause(context: Context, containers: Sequence[str], everything: bool) -> int:
     """Freeze every process of running containers; they keep their memory."""
-    from builder.containers import Containers
+    from builder.containers import Containers, Status
     from builder.containers.control import order
-    from pybuild.several import each
+    from pybuild.several import chosen, each
 
     book = Containers(context.store)
+    containers = chosen(book, containers, everything, {Status.RUNNING})
     return each(containers, lambda name: order(book.get(name), "pause"))

@@ -7,23 +7,28 @@ from collections.abc import Sequence
 import click
 
 from pybuild.lifecycle import stopping
+from pybuild.several import EVERY
 from pybuild.wiring import Context
 
 
 @click.command(epilog="\b\nExample:\n  pybuild restart -t 3 web")
-@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("containers", nargs=-1, metavar="CONTAINER...")
+@EVERY
 @stopping
 @click.pass_obj
-def restart(context: Context, containers: Sequence[str], grace: float | None, name: str | None) -> int:
+def restart(
+    context: Context, containers: Sequence[str], everything: bool, grace: float | None, name: str | None
+) -> int:
     """Stop containers as stop does, and start them again; those that do not run are just started."""
     from builder.containers import Containers, ContainerState, control
     from builder.containers.state import LIVE
     from pybuild.commands.run import begin
-    from pybuild.several import each, signal_number
+    from pybuild.several import chosen, each, signal_number
 
     number = signal_number(name)
     context.sweep()
     book = Containers(context.store)
+    containers = chosen(book, containers, everything)
 
     def one(name: str) -> None:
         found = book.get(name)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from layers.compiled import hasten
 from layers.quick import replace
 from pybuild import exits
-from pybuild.creating import creation, named_in, outline, settings
+from pybuild.creating import creation, named_in, outline, settings, superseded
 from pybuild.declared import click
 from pybuild.lifecycle import KEYS, PROXY, attached
 from pybuild.userns import stand, standing
@@ -79,7 +79,8 @@ def run(
         stand(asked.userns)
     book = Containers(context.store)
     with ExitStack() as held:
-        alone = detach or options["publish"] or options["publish_all"]  # ports are opened by ourselves
+        # Ports are opened by ourselves; and who is replaced has its place in the network until then.
+        alone = detach or options["publish"] or options["publish_all"] or options["replace"]
         neighbour = None if alone else invited(context, asked, proposed, held)
         numbers = None if detach else expected(context, asked, held)
         hasten("pybuild.staying")
@@ -89,6 +90,8 @@ def run(
         with context.store.lease():
             wanted = settings(context, asked, image, command, options, detach=detach)
             hurry(context, neighbour)
+            if options["replace"]:
+                superseded(book, wanted.name)
             with named_in(options["cidfile"]) as name:
                 container = book.create(wanted, proposed)
                 name(container.id)

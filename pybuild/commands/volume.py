@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pybuild.asking import removing
+from pybuild.commands import exists
 from pybuild.formats import filters as wanted
 from pybuild.variables import pairs
 from pybuild.wiring import Context
@@ -29,6 +30,9 @@ FILTERS = ("dangling", "driver", "label", "name")
 @click.group(epilog=EPILOG)
 def volume() -> None:
     """Volumes: directories of the store that containers share by name, and that outlive them."""
+
+
+volume.add_command(exists.volume)
 
 
 @volume.command(

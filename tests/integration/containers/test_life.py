@@ -121,6 +121,56 @@ def test_restart_begins_anew(detached: Detached, shared_pybuild: Pybuild, inspec
     shared_pybuild("rm", "-f", ended)
 
 
+def test_one_takes_the_place_of_another(detached: Detached, shared_pybuild: Pybuild, inspected: Inspected) -> None:
+    name = detached()
+    first = inspected(name)["Id"]
+    flags = ("--replace", "--name", name, "--network", "none")
+    assert shared_pybuild.text("run", *flags, "busybox", "echo", "2") == "2"  # one that runs is replaced, too
+    second = inspected(name)["Id"]
+    third = shared_pybuild.text("create", *flags, "busybox", "true")
+    assert len({first, second, third}) == 3
+    assert inspected(name)["Id"] == third
+    for identity in (first, second):
+        assert shared_pybuild("container", "exists", identity, code=1).stderr == ""
+    shared_pybuild("run", "--pull", "never", *flags, "no-such-image", code=125)
+    assert inspected(name)["Id"] == third  # there has to be something to replace it with
+    assert "--name" in shared_pybuild("create", "--replace", "busybox", code=125).stderr
+
+
+def test_all_of_them_and_whether_there_are_any(pybuild: Pybuild) -> None:
+    pybuild.base()
+    start = ("--network", "none", "busybox", "sh", "-c", LOOP)
+    for name in ("one", "two"):
+        pybuild("run", "-d", "--name", name, *start)
+    pybuild("create", "--name", "idle", *start)
+
+    def states() -> dict[str, str]:
+        shown = pybuild.text("ps", "-a", "--format", "{{.Names}} {{.State}}")
+        return dict(line.split() for line in shown.splitlines())
+
+    try:
+        for command, after in (("pause", "paused"), ("unpause", "running"), ("kill", "exited")):
+            assert sorted(pybuild.text(command, "--all").split()) == ["one", "two"]
+            assert states() == {"one": after, "two": after, "idle": "created"}
+        assert sorted(pybuild.text("restart", "-a").split()) == ["idle", "one", "two"]
+        assert sorted(pybuild.text("stop", "-a", "-t", "0").split()) == ["idle", "one", "two"]
+        assert pybuild.text("stop", "-a") == ""
+        pybuild("start", "one")
+        assert "running" in pybuild("rm", "-a", code=1).stderr
+        assert states() == {"one": "running"}
+        for command in ("stop", "rm"):
+            assert "--all" in pybuild(command, code=2).stderr
+            assert "no names" in pybuild(command, "-a", "one", code=2).stderr
+        found = (("container", "one"), ("image", "busybox"), ("network", "bridge"))
+        for kind, there in found:
+            assert pybuild.text(kind, "exists", there) == ""
+            assert pybuild(kind, "exists", "nobody-here", code=1).stderr == ""
+        pybuild("volume", "exists", "one", code=1)
+    finally:
+        pybuild("rm", "-af")
+    assert states() == {}
+
+
 def test_renamed_while_it_runs(detached: Detached, shared_pybuild: Pybuild, inspected: Inspected) -> None:
     name = detached()
     new = f"{name}-new"

@@ -256,7 +256,9 @@ def test_what_cannot_be_is_refused(shared_pybuild: Pybuild, flags: list[str], se
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize(("option", "instead"), [("--gpus", "--device"), ("--link", "--network"), ("--runtime", "oci")])
+@pytest.mark.parametrize(("option", "instead"), [
+    ("--gpus", "--device"), ("--link", "--network"), ("--runtime", "oci"), ("--pod", "container:NAME"), ("--tz", "TZ=")
+])  # fmt: skip
 def test_why_an_option_of_dockers_is_not_there(shared_pybuild: Pybuild, option: str, instead: str) -> None:
     for command in ("run", "create"):
         done = shared_pybuild(command, option, "x", "busybox", "true", code=125)
