@@ -101,12 +101,12 @@ def open_in(root: int, path: bytes, flags: int, *, resolve: int = RESOLVE_IN_ROO
 
 
 def new_mount(kind: bytes, options: dict[bytes, bytes | None], *, attributes: int = 0, readonly: bool = False) -> int:
-    """A mount of a new file system of `kind` that is on no path yet. An option with None is a flag."""
+    """A mount of a new file system of `kind` that is on no path yet, and called so. An option with None is a flag."""
     context = call("fsopen", kind, 1)
     try:
         if readonly:
             call("fsconfig", context, 0, b"ro", None, 0)
-        for key, value in options.items():
+        for key, value in {b"source": kind, **options}.items():
             call("fsconfig", context, 0 if value is None else 1, key, value, 0)
         call("fsconfig", context, 6, None, None, 0)
         return call("fsmount", context, 1, attributes)

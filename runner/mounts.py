@@ -180,6 +180,7 @@ def _by_descriptor(  # noqa: PLR0917 as `overlay` has them
             else:
                 call("fsconfig", context, 1, key, _name(_open(path, opened)), 0)
 
+        call("fsconfig", context, 1, b"source", b"overlay", 0)
         for lower in lowers:
             give(b"lowerdir+", lower, _lower(lower, ids, opened))
         for key, value in _switches().items():

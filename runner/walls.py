@@ -157,7 +157,8 @@ class Walls:
         if not self.namespaces & CLONE_NEWIPC:
             attach(copy_mount(self.old, b"dev/shm"), self.dev, b"shm")
         elif job.shm_size:
-            shm = new_mount(b"tmpfs", {b"mode": b"1777", b"size": b"%d" % job.shm_size}, attributes=SAFE)
+            options: dict[bytes, bytes | None] = {b"source": b"shm", b"mode": b"1777", b"size": b"%d" % job.shm_size}
+            shm = new_mount(b"tmpfs", options, attributes=SAFE)
             attach(shm, self.dev, b"shm")
         self._set(job)
         if job.emulator:

@@ -132,6 +132,15 @@ def test_the_whole_name_is_the_first_in_hosts(shared_pybuild: Pybuild, flags: tu
     ]
 
 
+@pytest.mark.parametrize("users", ["auto", "host"])
+def test_file_systems_are_called_as_docker_calls_them(shared_pybuild: Pybuild, users: str) -> None:
+    flags = (*ALONE, "--userns", users, "--tmpfs", "/t")
+    lines = shared_pybuild.text("run", "--rm", *flags, "busybox", "cat", "/proc/mounts").splitlines()
+    names = {place: name for name, place, *_ in map(str.split, lines)}
+    called = {"/": "overlay", "/proc": "proc", "/sys": "sysfs", "/dev": "tmpfs", "/dev/pts": "devpts", "/t": "tmpfs"}
+    assert {place: names[place] for place in (*called, "/dev/shm")} == {**called, "/dev/shm": "shm"}
+
+
 @pytest.mark.parametrize("network", ["bridge", "none", "host", "container"])
 def test_nothing_can_be_written_to_where_the_root_is_read_only(
     detached: Detached, shared_pybuild: Pybuild, network: str
