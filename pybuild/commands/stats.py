@@ -86,17 +86,14 @@ def taken(container: Container, before: dict[str, tuple[float, Reading]]) -> tup
 
 
 def row(container: Container, before: dict[str, tuple[float, Reading]], *, whole: bool) -> dict[str, Any]:
-    """A row of the table: `--` where nothing runs."""
+    """A row of the table: docker's zeros where nothing runs."""
     last = before.get(container.id)
     now = taken(container, before)
     identity = container.id if whole else container.id[:12]
     names = {"Container": identity, "ID": identity, "Name": container.name}
     if now is None:
-        return (
-            names
-            | dict.fromkeys(("CPUPerc", "MemPerc", "PIDs"), "--")
-            | dict.fromkeys(("MemUsage", "NetIO", "BlockIO"), "-- / --")
-        )
+        nothing = dict.fromkeys(("MemUsage", "NetIO", "BlockIO"), "0B / 0B")
+        return names | nothing | dict.fromkeys(("CPUPerc", "MemPerc"), "0.00%") | {"PIDs": "0"}
     moment, reading = now
     share = 0.0
     if last is not None and moment > last[0]:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -51,6 +52,92 @@ def both(shared_pybuild: Pybuild, docker: Dockerd) -> list[Tool]:
 def inspected(tool: Tool, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(tool("inspect", "--type", "container", name).stdout)[0]
     return found
+
+
+INSPECT = (
+    "{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}",
+    "{{with .State.Health}}{{.Status}}{{end}}|{{if .Config.Healthcheck}}checked{{end}}|{{.Config.Labels.nobody}}",
+    "{{.State.Health.Status}}",
+    "{{.State.Helth}}",
+    "{{range $key, $value := .Config.Labels}}{{$key}}={{$value}} {{end}}{{len .Mounts}}",
+    '{{index .Config.Labels "a"}} {{json .Config.Cmd}} {{.Path}} {{.Args}} {{.Name | printf "%.3s"}}',
+)
+PS = (
+    "{{.Names | upper}} {{.Image}} {{.Command}} {{.State}} {{.Networks}} {{.LocalVolumes}}",
+    "table {{.Image}}\t{{.State}}",
+    '{{.Label "b"}} {{join (split .Image "/") "|"}} {{truncate .Image 4}}{{pad .State 1 2}}{{title .State}}',
+    "{{.Nobody}}",
+    "{{.Names",
+)
+
+
+def test_templates(image: str, both: list[Tool]) -> None:
+    name = f"life-{os.urandom(3).hex()}"
+    flags = ("--network", "none", "--no-healthcheck", "--label", "b=2", "--label", "a=1", "-v", "/data")
+
+    def told_by(tool: Tool) -> list[tuple[str, str, bool]]:
+        tool("create", "--name", name, *flags, image, "sh", "-c", LOOP)
+        done = {one: tool("inspect", "-f", one, name) for one in INSPECT}
+        done |= {one: tool("ps", "-a", "-f", f"name={name}", "--format", one) for one in PS}
+        tool("rm", "-v", name)
+        # docker ends a line for an object that its template has failed for, too
+        return [(one, said.stdout.rstrip(), said.returncode != 0) for one, said in done.items()]
+
+    theirs, ours = map(told_by, both)
+    assert [one for one in zip(ours, theirs, strict=True) if one[0] != one[1]] == []
+
+
+CP = """
+cp {host}/file {name}:/d/link
+cp {host}/file {name}:/d/dangling
+cp {host}/file {name}:/d/lost
+cp {host}/file {name}:/d
+cp {host}/file {name}:/d/none/
+cp {host}/file/ {name}:/d
+cp {host}/tree {name}:/t1
+cp {host}/tree {name}:/t1
+cp {host}/tree/. {name}:/t2
+cp {host}/tree/ {name}:/t3
+cp {host}/tree/link {name}:/t4
+cp -L {host}/tree/link {name}:/t5
+cp {host}/tree {name}:/d/file
+cp {host}/none {name}:/
+cp {name}:/d {host}/out
+cp {name}:/d/. {host}/out2
+cp {name}:/d/link {host}/out3
+cp -L {name}:/d/link {host}/out4
+cp {name}:/d/file {host}/out
+cp {name}:/d/file/ {host}/out5
+cp {name}:/none {host}/out
+cp {name}:/d {host}/file
+"""
+
+
+def test_cp(image: str, both: list[Tool], tmp_path: Path) -> None:
+    name = f"life-{os.urandom(3).hex()}"
+    script = "mkdir /d; echo f >/d/file; ln -s file /d/link; ln -s new /d/dangling; ln -s /none/x /d/lost"
+    look = ["sh", "-c", "find /d /t? | sort; grep . -r /d /t? | sort"]
+
+    def told_by(tool: Tool, host: Path) -> list[tuple[str, object]]:
+        (host / "tree/sub").mkdir(parents=True)
+        (host / "file").write_text("of the host\n")
+        (host / "tree/sub/inner").write_text("inner\n")
+        (host / "tree/link").symlink_to("sub/inner")
+        tool("run", "-d", "--network", "none", "--no-healthcheck", "--name", name, image, "sh", "-c", LOOP)
+        tool("exec", name, "sh", "-c", script)
+        lines = CP.strip().splitlines()
+        told: list[tuple[str, object]] = [
+            (line, tool(*line.format(host=host, name=name).split()).returncode) for line in lines
+        ]
+        told.append(("inside", tool("exec", name, *look).stdout.splitlines()))
+        tool("rm", "-f", name)
+        found = sorted(host.rglob("*"))
+        links = {str(one.relative_to(host)): os.readlink(one) if one.is_symlink() else "" for one in found}
+        texts = {str(one.relative_to(host)): one.read_text() for one in found if one.is_file()}
+        return [*told, ("links", links), ("texts", texts)]
+
+    theirs, ours = (told_by(tool, tmp_path / str(number)) for number, tool in enumerate(both))
+    assert [one for one in zip(ours, theirs, strict=True) if one[0] != one[1]] == []
 
 
 def test_words_codes_and_states(image: str, both: list[Tool]) -> None:

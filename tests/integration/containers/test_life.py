@@ -377,6 +377,13 @@ def test_what_runs_in_it_and_what_it_uses(detached: Detached, shared_pybuild: Py
     assert shared_pybuild.text("stats", "--no-stream", name).split("\n")[0].split()[:3] == ["CONTAINER", "ID", "NAME"]
     assert shared_pybuild.text("port", name) == ""
     assert "no public port '80/tcp'" in shared_pybuild("port", name, "80", code=1).stderr
+    merged = Path(inspected(name)["GraphDriver"]["Data"]["MergedDir"])
+    assert (merged / "bin/busybox").is_file()
+    shared_pybuild("kill", name)
+    shape = "{{.CPUPerc}} {{.MemUsage}} {{.MemPerc}} {{.NetIO}} {{.BlockIO}} {{.PIDs}}"
+    ended = shared_pybuild.text("stats", "--no-stream", "--format", shape, name)
+    assert ended == "0.00% 0B / 0B 0.00% 0B / 0B 0B / 0B 0"
+    assert "MergedDir" not in inspected(name)["GraphDriver"]["Data"]
 
 
 def test_logs_within_two_moments(detached: Detached, shared_pybuild: Pybuild) -> None:

@@ -275,6 +275,18 @@ def test_why_an_option_of_dockers_is_not_there(shared_pybuild: Pybuild, option: 
         assert instead in done.stderr
 
 
+def test_why_an_option_of_network_connect_is_not_there(shared_pybuild: Pybuild) -> None:
+    done = shared_pybuild("network", "connect", "--link", "x", "net", "web", code=2)
+    assert done.stderr.startswith("error: --link is not done here: ")
+
+
+@pytest.mark.parametrize(("word", "instead"), [("pod", "--network"), ("generate", "--replace"), ("umount", "export")])
+def test_why_a_command_of_podmans_is_not_there(shared_pybuild: Pybuild, word: str, instead: str) -> None:
+    done = shared_pybuild(word, "x", code=2)
+    assert done.stderr.startswith(f"error: {word} is not done here: ")
+    assert instead in done.stderr
+
+
 @pytest.mark.parametrize("flags", [(), ("--user", "1000", "--cap-drop", "ALL", "--read-only")])
 def test_the_first_process_of_init_tells_nothing_of_the_host(shared_pybuild: Pybuild, flags: tuple[str, ...]) -> None:
     look = ("sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; cat /proc/1/comm; tr '\\0' '\\n' </proc/1/environ; true")
