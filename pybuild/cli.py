@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
             what = f"{args[0]!r} is no command" + (" and no folder to build." if ctx.parent is None else ".")
             raise click.UsageError(f"{what} Did you mean {' or '.join(near)}?" if near else what, ctx)
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command, rest if command is None else go_booleans(command, rest)
+        return name, command, rest if command is None else from_go(command, rest)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with the summaries of the table."""
@@ -63,14 +63,14 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, listed.summary) for name, listed in self.table.items()])
 
 
-def go_booleans(command: click.Command, words: Sequence[str]) -> list[str]:
-    """`--flag=true` and `--flag=false`, which Go's programs understand, in click's words.
+def from_go(command: click.Command, words: Sequence[str]) -> list[str]:
+    """`--flag=true`, `--flag=false` and `-p=8080:80`, which Go's programs understand, in click's words.
 
     Where options end at the first argument (run, create, exec), the words of the container's command stay as they are.
     """
     if isinstance(command, click.Group):  # `volume prune`: the options are those of the inner command
         inner = command.commands.get(words[0]) if words else None
-        return list(words) if inner is None else [words[0], *go_booleans(inner, words[1:])]
+        return list(words) if inner is None else [words[0], *from_go(inner, words[1:])]
     told: list[str] = []
     ends = command.context_settings.get("allow_interspersed_args") is False
     known = {name: one for one in command.params if isinstance(one, click.Option) for name in one.opts}
@@ -78,6 +78,9 @@ def go_booleans(command: click.Command, words: Sequence[str]) -> list[str]:
     for number, word in enumerate(words):
         if word == "--" or (ends and not valued and not word.startswith("-")):
             return [*told, *words[number:]]
+        if not valued and (at := assigned(word, known)):
+            told += word[:at], word[at + 1 :]
+            continue
         name, _, value = word.partition("=")
         option = None if valued else known.get(name)
         # A value may be a word of its own: after `--name`, after `-e`, after the last letter of `-ite`.
@@ -90,6 +93,16 @@ def go_booleans(command: click.Command, words: Sequence[str]) -> list[str]:
         elif option.secondary_opts:
             told.append(option.secondary_opts[-1])
     return told
+
+
+def assigned(word: str, known: Mapping[str, click.Option]) -> int:
+    """Where the = of `-p=80` or `-ite=A=b` stands, between a short option and its value; 0 in any other word."""
+    for at, letter in enumerate(word[1:], 1):
+        if letter == "-" or (option := known.get(f"-{letter}")) is None:
+            return 0
+        if not option.is_flag:
+            return at + 1 if word[at + 1 : at + 2] == "=" else 0
+    return 0
 
 
 def clustered(word: str, known: Mapping[str, click.Option]) -> bool:

@@ -105,7 +105,8 @@ def mounted(options: Mapping[str, Any]) -> list[Volume | Memory]:
         return []
     from pybuild.mounting import memory, mount, volume
 
-    return [*map(volume, options["volumes"]), *map(memory, options["tmpfs"]), *map(mount, options["mounts"])]
+    said = {name: dict.fromkeys(options[name]) for name in ("volumes", "tmpfs", "mounts")}  # twice the same is once
+    return [*map(volume, said["volumes"]), *map(memory, said["tmpfs"]), *map(mount, said["mounts"])]
 
 
 def sysctl(text: str, network: str) -> tuple[str, str]:

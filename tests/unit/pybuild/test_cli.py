@@ -16,7 +16,7 @@ from builder.errors import BuildError, Cancelled, StepFailed
 from layers import Digest
 from pybuild.absent import COMMANDS as ABSENT
 from pybuild.catalogue import COMMANDS, HIDDEN, NOUNS, chosen, route
-from pybuild.cli import LazyGroup, go_booleans, roof, run
+from pybuild.cli import LazyGroup, from_go, roof, run
 from pybuild.exits import code, conclude, explain
 from pybuild.settings import Settings
 from runner import Exit
@@ -84,12 +84,17 @@ def test_what_is_no_command_is_a_build(words: list[str], routed: list[str]) -> N
         ("run", ["-ite", "A=b", "app", "--tty=true"], ["-ite", "A=b", "app", "--tty=true"]),
         ("run", ["-eA=b", "app", "--tty=true"], ["-eA=b", "app", "--tty=true"]),
         ("run", ["-e", "--rm=true", "--rm=true", "app"], ["-e", "--rm=true", "--rm", "app"]),
+        ("run", ["-p=80:80", "-ite=A=b", "app", "-e=C"], ["-p", "80:80", "-ite", "A=b", "app", "-e=C"]),
+        ("run", ["-e=", "-e", "-e=x", "-eA=b", "app"], ["-e", "", "-e", "-e=x", "-eA=b", "app"]),
+        ("run", ["-t=true", "-i=false", "app"], ["-t", "app"]),
+        ("logs", ["-n=1", "web"], ["-n", "1", "web"]),
+        ("build", ["-t=app", "--", "-t=x"], ["-t", "app", "--", "-t=x"]),
     ],
 )
-def test_go_booleans_are_understood_and_the_containers_words_left_alone(
+def test_options_as_go_writes_them_are_understood_and_the_containers_words_left_alone(
     name: str, words: list[str], told: list[str]
 ) -> None:
-    assert go_booleans(command(name), words) == told
+    assert from_go(command(name), words) == told
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybuild.catalogue import COMMANDS
-from pybuild.cli import go_booleans, run
+from pybuild.cli import from_go, run
 from pybuild.declared import Declared, Unsure
 from pybuild.exits import conclude
 from pybuild.usual import placed, run_usual
@@ -70,7 +70,7 @@ def lines(draw: st.DrawFn, name: str) -> list[str]:
 def by_click(name: str, words: list[str]) -> dict[str, Any]:
     """What click hands over."""
     command = MADE[name]
-    return command.make_context(name, go_booleans(command, words)).params
+    return command.make_context(name, from_go(command, words)).params
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pybuild.hardware import _parts
 from pybuild.limiting import OPTIONS, limits
 from pybuild.mounting import memory, mount
-from pybuild.walling import security, sysctl
+from pybuild.walling import mounted, security, sysctl
 from runner import CAPABILITIES, DEFAULT_CAPABILITIES, Limits, Rule
 from runner.capabilities import held, tweaked
 from runner.masks import MASKED, READONLY, chosen
@@ -185,6 +185,11 @@ def test_keys_of_mounts(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             mount(wrong)
+
+
+def test_what_is_said_twice_is_mounted_once(tmp_path: Path) -> None:
+    twice = {"volumes": (f"{tmp_path}:/a", "/b") * 2, "tmpfs": ("/c", "/c"), "mounts": ("type=tmpfs,dst=/d",) * 2}
+    assert [one.target for one in mounted(twice)] == ["/a", "/b", "/c", "/d"]
 
 
 @given(st.text(max_size=40))
