@@ -36,7 +36,7 @@ def events(
     """
     from layers.home.eventlog import EventLog, fields
     from pybuild.commands.logs import moment
-    from pybuild.formats.template import Template, compact
+    from pybuild.formats.template import Template, compact, folded
 
     rules = wanted.parse(filters, FILTERS)
     first, last = moment("--since", since), moment("--until", until)
@@ -50,7 +50,9 @@ def events(
         for event in found:
             if fits(event, rules):
                 value = fields(event)
-                click.echo(line(event) if template is None else parsed.render(value) if parsed else compact(value))
+                click.echo(
+                    line(event) if template is None else parsed.render(folded(value)) if parsed else compact(value)
+                )
 
 
 def line(event: Event) -> str:

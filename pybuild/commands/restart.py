@@ -22,6 +22,7 @@ def restart(
     """Stop containers as stop does, and start them again; those that do not run are just started."""
     from builder.containers import Containers, ContainerState, control
     from builder.containers.state import LIVE
+    from builder.containers.telling import tell
     from pybuild.commands.run import begin
     from pybuild.several import chosen, each, signal_number
 
@@ -36,6 +37,7 @@ def restart(
             try:
                 with found.beginning() as lock:
                     begin(context, found, lock)
+                tell(found.folder, found.settings, "restart")
                 return
             except ContainerState:
                 if found.state().status not in LIVE:  # else somebody was quicker

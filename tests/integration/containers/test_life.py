@@ -197,22 +197,29 @@ def test_events_tell_a_life_in_order(detached: Detached, shared_pybuild: Pybuild
     assert soon(lambda: lines(shared_pybuild, name) == 3)
     shared_pybuild("stop", name)
     identity = inspected(name)["Id"]
+    shared_pybuild("restart", name)
+    shared_pybuild("kill", name)
     shared_pybuild("rm", name)
     words = ("events", "--since", since, "--until", "0s", "-f", f"container={identity[:12]}")
     told = [json.loads(line) for line in shared_pybuild.text(*words, "--format", "json").splitlines()]
     assert [event["Action"].partition(":")[0] for event in told] == [
         *("create", "start", "pause", "unpause", "exec_create", "exec_start", "exec_die"),
-        *("kill", "die", "stop", "start", "restart", "kill", "die", "stop", "destroy"),
+        *("kill", "die", "stop", "start", "restart", "kill", "die", "stop"),
+        *("start", "restart", "kill", "die", "destroy"),
     ]
     assert all(event["Actor"]["Attributes"]["team"] == "red" and event["id"] == identity for event in told)
     by_action = {event["Action"]: event["Actor"]["Attributes"] for event in told}
-    assert by_action["kill"]["signal"] == "15"
-    assert by_action["die"]["exitCode"] == "5"
+    assert [event["Actor"]["Attributes"]["signal"] for event in told if event["Action"] == "kill"] == ["15", "15", "9"]
+    assert [event["Actor"]["Attributes"]["exitCode"] for event in told if event["Action"] == "die"] == ["5", "5", "137"]
     assert by_action["exec_die"]["exitCode"] == "3"
     assert shared_pybuild.text(*words, "-f", "event=exec_start", "--format", "{{.Action}}") == (
         "exec_start: sh -c exit 3"
     )
     assert shared_pybuild.text(*words, "-f", "label=team=blue") == ""
+    fields = "{{.Type}} {{.Status}} {{.ID}} {{.From}} {{.Scope}} {{.Actor.Attributes.exitCode}}"
+    assert shared_pybuild.text(*words, "-f", "event=rename", "-f", "event=create", "--format", fields) == (
+        f"container create {identity} busybox local <no value>"
+    )
 
 
 @pytest.mark.parametrize(("words", "code"), [(["no-such-program"], 127), (["/etc/passwd"], 126)])
