@@ -100,6 +100,8 @@ def test_mounts_of_every_spelling(shared_pybuild: Pybuild, tmp_path: Path) -> No
         "--mount",
         "type=tmpfs,destination=/b,tmpfs-mode=700",
     ]
+    assert run(shared_pybuild, *mounts, script=script).split("\n")[:3] == ["of the host", "126", "0"]  # as docker
+    mounts[2:] = ["--tmpfs", "/b:exec"]
     assert run(shared_pybuild, *mounts, script=script).split("\n")[:3] == ["of the host", "0", "0"]
 
 
