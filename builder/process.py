@@ -29,9 +29,9 @@ LOCAL_HOSTS = (
 )
 
 
-def identity(account: Account) -> Identity:
+def identity(account: Account, further: Iterable[int] = ()) -> Identity:
     """The numbers that a process gets; its group is also among its further groups, as with docker."""
-    return Identity(account.uid, account.gid, tuple(dict.fromkeys((account.gid, *account.groups))))
+    return Identity(account.uid, account.gid, tuple(dict.fromkeys((account.gid, *further))), account.groups)
 
 
 def assignments(lines: Iterable[str]) -> dict[str, str]:

@@ -48,9 +48,12 @@ class Face:
 
     @cached_property
     def engine(self) -> Engine:
-        """The containers' life."""
+        """The containers' life. Raises SandboxUnavailable."""
+        from runner import private, rootless
         from runner.oci.engine import Engine
 
+        if rootless.owner() is not None:  # nobody but the machine's root may copy a mount of its own namespace
+            private.enter()
         return Engine(self.home)
 
     def close(self) -> None:
@@ -94,7 +97,11 @@ class Face:
         """Who made a container."""
         from pwd import getpwuid
 
+        from runner import rootless
+
         number = self.home.get(container).folder.stat().st_uid
+        if not number:
+            number = rootless.owner() or 0
         try:
             return getpwuid(number).pw_name
         except KeyError:

@@ -17,11 +17,10 @@ from pathlib import Path
 
 from layers.quick import dataclass, field
 from runner import ceilings, delegation, ulimits
-from runner.errors import LimitUnavailable
+from runner.errors import LimitUnavailable, PauseUnavailable
 from runner.files import table, text, write
 from runner.hierarchy import Hierarchy, discover, read
 from runner.limits import Limits, Usage
-from runner.rootless import owner
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -97,15 +96,15 @@ class Cgroup:
                 if self.unified is not None:
                     put(self.unified, setting)
                 elif setting.asked:
-                    raise LimitUnavailable(
-                        setting.limit, setting.controller, "is not there for this process", _delegate()
-                    )
+                    advice = delegation.advice(unified=not self.legacy)
+                    raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process", advice)
 
     def put(self, setting: ceilings.Setting) -> None:
         """Write one limit where its controller is. Raises LimitUnavailable."""
         place = self.legacy.get(setting.controller, self.unified)
         if place is None:
-            raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process", _delegate())
+            advice = delegation.advice(unified=discover().is_unified)
+            raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process", advice)
         put(place, setting)
 
     def extend(self, controller: str) -> None:
@@ -191,13 +190,13 @@ class Cgroup:
         return found
 
     def freeze(self, *, frozen: bool = True) -> None:
-        """Pause (or with frozen=False resume) every process inside. Raises LimitUnavailable without a freezer."""
+        """Pause (or with frozen=False resume) every process inside. Raises PauseUnavailable without a freezer."""
         if "freezer" in self.legacy:
             write(self.legacy["freezer"] / "freezer.state", "FROZEN" if frozen else "THAWED")
         elif self.unified is not None and (self.unified / "cgroup.freeze").exists():
             write(self.unified / "cgroup.freeze", "1" if frozen else "0")
         else:
-            raise LimitUnavailable("pausing", "freezer", "is not there for this process")
+            raise PauseUnavailable(delegation.hint(unified=discover().is_unified))
 
     @property
     def frozen(self) -> bool:
@@ -241,14 +240,10 @@ class Cgroup:
                 os.close(self._locks.pop())
 
 
-def _delegate() -> str:
-    user = " --user" if owner() is not None else ""
-    return f"try `systemd-run{user} --scope -p Delegate=yes pybuild …`, run as root, or remove the limit"
-
-
 def _unavailable(limits: Limits, controller: str, problem: OSError) -> LimitUnavailable:
     limit = next(setting.limit for setting in ceilings.legacy(limits) if setting.controller == controller)
-    return LimitUnavailable(limit, controller, f"lets this process make no group ({problem.strerror})", _delegate())
+    reason = f"lets this process make no group ({problem.strerror})"
+    return LimitUnavailable(limit, controller, reason, delegation.advice(unified=False))
 
 
 def is_ours(name: str) -> bool:
@@ -269,11 +264,15 @@ def put(group: Path, setting: ceilings.Setting) -> None:
     except OSError as problem:
         if not setting.asked:
             return  # docker's default for swap, on a kernel that does not count swap
-        reason, fix = f"has no {file} in {group}", _delegate()
+        reason, fix = f"has no {file} in {group}", delegation.advice(unified=_is_unified(group), given=True)
         if problem.errno != errno.ENOENT:
             reason = f"refused {value!r} for {file} ({problem.strerror})"
             fix = "choose a value that this machine can give"
         raise LimitUnavailable(setting.limit, setting.controller, reason, fix) from problem
+
+
+def _is_unified(group: Path) -> bool:
+    return (group / "cgroup.controllers").exists()
 
 
 def _make(path: Path, locks: list[int]) -> None:

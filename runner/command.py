@@ -16,8 +16,9 @@ from runner.syscalls import MACHINE
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def command(sandbox: Sandbox, capabilities: frozenset[str], *, tty: bool) -> dict[str, object]:
+def command(sandbox: Sandbox, capabilities: frozenset[str], ids: Ids, *, tty: bool) -> dict[str, object]:
     """The fields of a Job that say so. The program is searched in the PATH of its own environment, as execvp(3) would.
+    `ids`: the numbers of its user namespace.
 
     Raises LimitUnavailable.
     """
@@ -35,13 +36,26 @@ def command(sandbox: Sandbox, capabilities: frozenset[str], *, tty: bool) -> dic
         "cwd": os.fsencode(sandbox.cwd),
         "uid": sandbox.identity.uid,
         "gid": sandbox.identity.gid,
-        "groups": list(sandbox.identity.groups),
+        "groups": _groups(sandbox.identity, ids),
         "ulimits": ulimits.orders(sandbox.limits.ulimits),
         "tty": tty,
         "capabilities": mask(capabilities),
         "filter": _filter(sandbox, capabilities),
         "no_new_privileges": sandbox.no_new_privileges,
     }
+
+
+def _groups(identity: Identity, ids: Ids) -> list[int]:
+    """Its further groups; of those that are only mentioned, the ones that are there."""
+    return [*identity.groups, *(one for one in identity.mentioned if one not in identity.groups and _is_here(ids, one))]
+
+
+def _is_here(ids: Ids, group: int) -> bool:
+    try:
+        here(*ids.outside(0, group))
+    except KeyError:
+        return False
+    return True
 
 
 def _filter(sandbox: Sandbox, capabilities: frozenset[str]) -> bytes:
@@ -58,13 +72,18 @@ def _filter(sandbox: Sandbox, capabilities: frozenset[str]) -> bytes:
 
 
 def give(streams: Sequence[int], identity: Identity, ids: Ids) -> None:
-    """Let the command open its pipes again, as /dev/stderr. Raises SandboxUnavailable if its user is nobody here."""
+    """Let the command open its pipes again, as /dev/stderr.
+
+    Raises SandboxUnavailable if its user, or a group of theirs, is nobody here.
+    """
     try:
+        for group in identity.groups:
+            here(*ids.outside(identity.uid, group))
         uid, gid = ids.outside(identity.uid, identity.gid)
         here(uid, gid)
     except KeyError as problem:
-        what = f"{problem.args[0]}, out of reach of this user namespace"
-        raise SandboxUnavailable(what, "choose another user, or map more (--uidmap, /etc/subuid)") from problem
+        fix = "choose another, or map more (--uidmap, --gidmap, /etc/subuid, /etc/subgid)"
+        raise SandboxUnavailable(problem.args[0], fix) from None
     for stream in streams:
         if stat.S_ISFIFO(os.fstat(stream).st_mode):
             with suppress(PermissionError):

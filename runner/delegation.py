@@ -6,9 +6,28 @@ from pathlib import Path
 
 from runner.files import text, write
 from runner.hierarchy import Hierarchy
+from runner.rootless import owner
 
 ASIDE = "pybuild-self"
 """The leaf that we step aside into, where version 2 wants a group without processes of its own."""
+
+
+def advice(*, unified: bool, given: bool = False) -> str:
+    """What to do where a controller cannot be had: of version 2, or although a group has been `given` to us."""
+    return f"{hint(unified=unified, given=given)}, or remove the limit"
+
+
+def hint(*, unified: bool, given: bool = False) -> str:
+    """The same, where nothing was asked for that one could do without."""
+    if owner() is None:
+        return "try `systemd-run --scope -p Delegate=yes pybuild …`"
+    if not unified:
+        words = "only root has those of version 1; `pybuild doctor` has the line for version 2"
+    elif given:
+        words = "systemd hands it on only where user@.service says so; `pybuild doctor` has the line"
+    else:
+        words = "try `systemd-run --user --scope -p Delegate=yes pybuild …`"
+    return f"{words}, run as root"
 
 
 def room(there: Hierarchy, wanted: set[str], needed: set[str]) -> Path:
@@ -22,14 +41,14 @@ def room(there: Hierarchy, wanted: set[str], needed: set[str]) -> Path:
     assert own is not None
     if own.name == ASIDE:
         own = own.parent
-    if not _inhabited(own) or _step_aside(own):
+    if not inhabited(own) or _step_aside(own):
         _hand_on(own, wanted)
-    elif needed and own != there.unified_top and not _inhabited(own.parent) and _hand_on(own.parent, wanted) >= needed:
+    elif needed and own != there.unified_top and not inhabited(own.parent) and _hand_on(own.parent, wanted) >= needed:
         return own.parent
     return own
 
 
-def _inhabited(place: Path) -> bool:
+def inhabited(place: Path) -> bool:
     """Whether processes are in it itself. The root of the whole tree may have them and hand on nevertheless."""
     return (place / "cgroup.type").exists() and bool((place / "cgroup.procs").read_text())
 

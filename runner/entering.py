@@ -1,5 +1,6 @@
 """A further command behind the walls of one that runs already."""
 
+import errno
 import os
 import select
 from collections.abc import Sequence
@@ -45,18 +46,23 @@ def enter(spawner: Spawner, pid: int, sandbox: Sandbox, streams: Sequence[int], 
                 raise SandboxUnavailable(f"process {pid} is paused", "let it go on first")
             kinds = shared_not(pid)
             capabilities = sandbox.capabilities if sandbox.privileged else sandbox.capabilities & bounds(pid)
-            job = Job(**command(sandbox, capabilities, tty=tty), init=False)
+            ids = _ids(pid)
+            job = Job(**command(sandbox, capabilities, ids, tty=tty), init=False)
             descriptors, words = membership(group, sent)
             score = sandbox.limits.oom_score_adj
             sown = spawner.sow(
                 Seed(kind=ENTER, namespaces=kinds, time_offset=None, oom_score_adj=score, **words),
                 [*descriptors, pidfd],
             )
-            give(streams, sandbox.identity, _ids(pid))
+            give(streams, sandbox.identity, ids)
             birth = sown.grow(job, streams)
-        except (SandboxBroken, SandboxUnavailable, OSError):
+        except (SandboxBroken, SandboxUnavailable, OSError) as problem:
             if _has_ended(pidfd):
                 raise SandboxUnavailable(f"process {pid} has ended", "start it again first") from None
+            if isinstance(problem, SandboxBroken) and (problem.step, problem.errno) == ("clone3", errno.EACCES):
+                what = "this process may not go from its control group into that of the container"  # none above is ours
+                fix = "begin in one of your own: `systemd-run --user --scope -p Delegate=yes pybuild exec …`"
+                raise SandboxUnavailable(what, fix) from None
             raise
         return Running(birth)
 

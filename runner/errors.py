@@ -70,7 +70,17 @@ class LimitUnavailable(RunnerError):
 
     def __str__(self) -> str:
         where = f"the '{self.controller}' cgroup controller" if self.controller else "it"
-        return f"cannot limit {self.limit}: {where} {self.reason}; {self.fix}"
+        return f"cannot limit {self.limit.replace('_', '-')}: {where} {self.reason}; {self.fix}"
+
+
+class PauseUnavailable(LimitUnavailable):
+    """A pause was asked for, and there is no control group to be stopped; `hint` says what would bring one."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__("pausing", "freezer", "is not there for this process", hint)
+
+    def __str__(self) -> str:
+        return f"it cannot be paused: it is in no control group of its own; start it anew with one: {self.fix}"
 
 
 @dataclass(eq=False)

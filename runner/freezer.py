@@ -5,7 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from runner.cgroups import Cgroup
-from runner.errors import LimitUnavailable
+from runner.delegation import hint
+from runner.errors import PauseUnavailable
+from runner.hierarchy import discover
 
 PATIENCE = 2.0
 """Seconds until all have stopped. One that waits for memory in an out-of-memory group does not get there; it stays
@@ -14,9 +16,9 @@ LOOK = 0.002
 
 
 def freeze(group: Cgroup | None) -> None:
-    """Pause every process inside, and wait until they stand still. Raises LimitUnavailable without a freezer."""
+    """Pause every process inside, and wait until they stand still. Raises PauseUnavailable without a freezer."""
     if group is None:
-        raise LimitUnavailable("pausing", "freezer", "is not there for this process")
+        raise PauseUnavailable(hint(unified=discover().is_unified))
     group.freeze()
     until = time.monotonic() + PATIENCE
     while not _still(group) and time.monotonic() < until:

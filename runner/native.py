@@ -81,7 +81,8 @@ class Native:
                 where = detached.root(sandbox, mapping, undo, sent)
                 made = _nodes(sandbox, sent)
                 binds, mounts = detached.mounts(sandbox, where, sent, nodev=not spare.guarded, mapping=mapping)
-                give(streams, sandbox.identity, sandbox.userns or Ids.same())
+                ids = sandbox.userns or Ids.same()
+                give(streams, sandbox.identity, ids)
             except OSError as problem:
                 name = problem.filename or b""
                 raise SandboxBroken("places to mount on", problem.errno or 0, os.fsdecode(name)) from problem
@@ -89,7 +90,7 @@ class Native:
                 binds.append(os.open(sandbox.emulator.path, os.O_RDONLY | os.O_CLOEXEC))
                 sent.callback(os.close, binds[-1])
             job = Job(
-                **command(sandbox, spare.capabilities, tty=tty),
+                **command(sandbox, spare.capabilities, ids, tty=tty),
                 hostname=sandbox.hostname.encode(),
                 domainname=dict(sandbox.sysctls).get(DOMAIN, "").encode(),
                 mounts=mounts,

@@ -12,7 +12,7 @@ from layers.quick import dataclass, field, replace
 from runner.errors import SandboxBroken, SandboxUnavailable, SpawnerLost
 from runner.files import text
 from runner.ids import ALL, Ids, for_mounts, lines, read
-from runner.rootless import STANDING, alone
+from runner.rootless import STANDING, alone, promised
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -137,6 +137,9 @@ def _single() -> str:
     """What it means to have one number only."""
     if not nested() or not alone():
         return ""
+    if promised():
+        why = "your containers that run were begun when you had no subordinate ids, and share what they have"
+        return f"all files belong to root inside, who is you: {why}; stop them first"
     help = "install uidmap, and add a line such as NAME:100000:65536 to /etc/subuid and /etc/subgid"
     return f"all files belong to root inside, who is you: you have no subordinate ids; {help}"
 

@@ -23,6 +23,10 @@ WANTED = "PYBUILD_ROOTLESS_WANTED"
 """The variable that tells a process of ours by which map it shall stand (`runner.remap`)."""
 STANDING = "PYBUILD_ROOTLESS_STANDING"
 """The same, when it does."""
+RUNTIME = "/run/user"
+"""Where logind makes each user a runtime directory, also for those who are not told of it."""
+LAST = "/tmp/pybuild"
+"""Where there is none, its number follows."""
 NS_GET_PARENT = 0xB702
 LARGEST = 1 << 16
 """Bytes of what a process says of itself."""
@@ -48,7 +52,8 @@ def enter() -> None:
     try:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not inside:
-            os.environ.setdefault("HOME", os.path.expanduser("~"))  # who we are is looked up by number
+            if os.path.isabs(home := os.path.expanduser("~")):  # who we are is looked up by number
+                os.environ.setdefault("HOME", home)
             if not _join(folder):
                 _make(uid, gid)
             os.environ.update({OWNER: str(uid), GROUP: str(gid)})
@@ -79,8 +84,7 @@ def standing() -> bool:
 def folder() -> Path:
     """Where the processes of that user find each other."""
     user = owner()
-    assert user is not None
-    return next(iter(_held)).parent if _held else _folder(user)
+    return next(iter(_held)).parent if _held else _folder(os.geteuid() if user is None else user)
 
 
 def join(standing: str) -> bool:
@@ -95,6 +99,12 @@ def alone() -> bool:
     return Path("/proc/self/uid_map").read_text().split()[2:] == ["1"]
 
 
+def promised() -> bool:
+    """Whether a namespace that were made now would have subordinate ids."""
+    user = owner()
+    return user is not None and bool(_maps(user, group()))
+
+
 def subordinate(text: str, name: str, number: int) -> list[tuple[int, int]]:
     """The ranges (first, count) of a user in a subuid or subgid file."""
     found = []
@@ -106,19 +116,34 @@ def subordinate(text: str, name: str, number: int) -> list[tuple[int, int]]:
     return found
 
 
+def taken(text: str) -> list[tuple[int, int]]:
+    """The ranges (first, end) that such a file gives to anybody."""
+    words = (line.strip().split(":") for line in text.splitlines())
+    return [(int(one[1]), int(one[1]) + int(one[2])) for one in words if len(one) == 3 and (one[1] + one[2]).isdigit()]
+
+
 def _folder(uid: int) -> Path:
     """Where processes of a user find each other: ours alone, whoever else may write where it lies."""
-    given = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = os.path.isabs(given) and os.access(given, os.W_OK) and os.stat(given).st_uid == os.geteuid()
-    folder = Path(given, "pybuild") if usable else Path(f"/tmp/pybuild-{uid}")
-    with suppress(FileExistsError):
+    places = (os.environ.get("XDG_RUNTIME_DIR", ""), f"{RUNTIME}/{uid}")  # su, sudo and cron do not tell
+    given = next((place for place in places if _is_own(place)), "")
+    folder = Path(given, "pybuild") if given else Path(f"{LAST}-{uid}")
+    try:
         folder.mkdir(0o700)
+    except FileExistsError:
+        pass
+    except OSError as problem:
+        what = f"{folder} cannot be made ({problem.strerror})"
+        raise SandboxUnavailable(what, "set XDG_RUNTIME_DIR to a directory of yours") from None
     status = folder.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o777777 != 0o040700:
         raise SandboxUnavailable(
             f"{folder} is not a directory of yours alone", "remove it, or set XDG_RUNTIME_DIR to a directory of yours"
         )
     return folder
+
+
+def _is_own(place: str) -> bool:
+    return os.path.isabs(place) and os.access(place, os.W_OK) and os.stat(place).st_uid == os.geteuid()
 
 
 def _register(folder: Path) -> None:
@@ -131,16 +156,37 @@ def _register(folder: Path) -> None:
     atexit.register(path.unlink, missing_ok=True)
 
 
+def vouch(pid: int, began: int) -> None:
+    """Let others find the namespace through a process that is none of ours, for as long as that lives.
+
+    It is there or in one that was made there, and `began` as `runner.inside` says.
+    """
+    apart = os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")
+    _vouched(pid, began).write_text("apart" if apart else "")
+
+
+def unvouch(pid: int, began: int) -> None:
+    """It has ended: nobody needs to find that out."""
+    _vouched(pid, began).unlink(missing_ok=True)
+
+
+def _vouched(pid: int, began: int) -> Path:
+    return folder() / f"{pid}-{began}"
+
+
 def _join(folder: Path, standing: str = "") -> bool:
     """Enter the namespace of a living process, the usual one or that of a map; the files of dead ones go."""
     for name in os.listdir(folder):
-        if not name.isdigit() or name == str(os.getpid()):
+        pid, _, since = name.partition("-")
+        if not pid.isdigit() or name == str(os.getpid()):
             continue
         try:
             held = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
         try:
+            if since and _lives(pid, since):
+                raise BlockingIOError  # as if it had locked it
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(folder / name)
         except BlockingIOError:
@@ -148,7 +194,7 @@ def _join(folder: Path, standing: str = "") -> bool:
                 where = os.pread(held, LARGEST, 0).decode()
                 if standing and where != standing:
                     continue
-                theirs = os.open(f"/proc/{name}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+                theirs = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     if where and not standing:  # theirs lies inside the usual one
                         usual = fcntl.ioctl(theirs, NS_GET_PARENT)
@@ -161,6 +207,12 @@ def _join(folder: Path, standing: str = "") -> bool:
         finally:
             os.close(held)
     return False
+
+
+def _lives(pid: str, since: str) -> bool:
+    from runner.inside import began
+
+    return since == str(began(int(pid)))
 
 
 def _make(uid: int, gid: int) -> None:

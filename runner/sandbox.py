@@ -46,14 +46,15 @@ DEFAULT_CAPABILITIES = frozenset(
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the command is, in numbers: user, group, further groups."""
+    """Who the command is, in numbers: user, group, further groups, and those `mentioned`, if the namespace has them."""
 
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
+    mentioned: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for number in (self.uid, self.gid, *self.groups):
+        for number in (self.uid, self.gid, *self.groups, *self.mentioned):
             if not 0 <= number < 2**32 - 1:  # 2^32-1 means "leave as it is" to setresuid(2)
                 raise ValueError(f"{number} is no user or group number (0 to {2**32 - 2})")
 

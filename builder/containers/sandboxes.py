@@ -50,7 +50,7 @@ def order(
         from builder.containers.introducing import introduce
 
         introduce(root, settings.userns, settings.cwd or "/")
-    account = who(root, settings.user, settings.further_groups)
+    account, further = who(root, settings.user, settings.further_groups)
     files = container.folder / "files"
     files.mkdir(exist_ok=True)
     own = network_mounts(sharing[1]) if sharing is not None else _network_files(container, files)
@@ -66,7 +66,7 @@ def order(
         settings.command,
         process_environment(settings, account),
         settings.cwd or "/",
-        identity(account),
+        identity(account, further),
         settings.hostname,
         tuple(mounts),
         readonly_root=settings.readonly,
@@ -143,16 +143,19 @@ def entering(
     settings = container.settings
     root = Path(f"/proc/{pid}/root")
     try:
-        account = who(root, settings.user if user is None else user, settings.further_groups)
+        account, further = who(root, settings.user if user is None else user, settings.further_groups)
     except FileNotFoundError:
         raise ContainerState(container.name, "has just ended") from None
+    except PermissionError as problem:
+        what = "was begun where XDG_RUNTIME_DIR was another, so it cannot be entered: set that, or restart it"
+        raise ContainerState(container.name, what) from problem
     own = {**process_environment(settings, account), **({"TERM": "xterm"} if tty else {}), **(env or {})}
     return Sandbox(
         root,
         tuple(words),
         own,
         cwd or settings.cwd or "/",
-        identity(account),
+        identity(account, further),
         limits=settings.limits,
         i386=bool(settings.platform) and is_i386(Platform.parse(settings.platform), None),
         **(PRIVILEGED | {"capabilities": held()} if privileged else rights(settings)),
@@ -205,8 +208,8 @@ def process_environment(settings: Settings, account: Account) -> dict[str, str]:
     return environment([], account, own, settings.env)
 
 
-def who(root: Path, user: str, further: Sequence[str] = ()) -> Account:
-    """USER's text in the file system's own accounts, in `further` groups as well. Raises AccountMissing."""
+def who(root: Path, user: str, further: Sequence[str]) -> tuple[Account, list[int]]:
+    """USER's text in the file system's own accounts, and `further` groups' numbers. Raises AccountMissing."""
 
     def read(path: str) -> bytes | None:
         try:
@@ -216,5 +219,4 @@ def who(root: Path, user: str, further: Sequence[str] = ()) -> Account:
 
     with Root(root) as place:
         accounts = Accounts.read(read)
-    account = accounts.account(user)
-    return replace(account, groups=(*account.groups, *(accounts.gid(group) for group in further)))
+    return accounts.account(user), [accounts.gid(group) for group in further]

@@ -23,6 +23,7 @@ from layers import Chain
 from layers.home import room
 from layers.quick import dataclass, replace
 from runner import Footing, Limits, Mount, Sandbox, SandboxBroken
+from runner.rootless import owner
 
 if TYPE_CHECKING:
     from typing import Any
@@ -130,7 +131,7 @@ def run(
                 op.args,
                 environment([], account, clock, op.proxies, agent, op.env, attached.env, *(one.env for one in edits)),
                 op.cwd,
-                identity(replace(account, groups=(*account.groups, *(gid for one in edits for gid in one.groups)))),
+                identity(account, (gid for one in edits for gid in one.groups)),
                 HOSTNAME,
                 (*mounts, *attached.mounts, *(mount for one in edits for mount in one.mounts)),
                 "host" if op.network == "host" else "none",
@@ -202,12 +203,15 @@ def unconfined() -> dict[str, Any]:
 
 
 def loops() -> Iterator[Device]:
-    """The loop devices of this host."""
+    """The loop devices of this host; for who is not root those that they may open."""
     from runner import Device
+    from runner.nodes import is_open
 
     for path in sorted(Path("/dev").glob("loop[0-9-]*")):
         if path.is_char_device() or path.is_block_device():
-            yield Device.like(str(path), str(path))
+            found = Device.like(str(path), str(path))
+            if owner() is None or is_open(found):
+                yield found
 
 
 def _script(files: Path, op: Run) -> Mount:

@@ -52,11 +52,15 @@ def lsns(
 
 
 def user(pid: int) -> str:
-    """Whose process it is."""
+    """Whose process it is on this machine, also if we are in a user namespace."""
     from pwd import getpwuid
 
+    from runner.ids import across, read
+
     try:
-        number = os.stat(f"/proc/{pid}").st_uid
+        seen = os.stat(f"/proc/{pid}").st_uid
+        number = across(read(Path("/proc/self/uid_map").read_text()), seen)
+        number = seen if number is None else number
         return getpwuid(number).pw_name
     except KeyError:
         return str(number)

@@ -58,7 +58,9 @@ def version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     epilog="\b\nExamples:\n  pybuild unpack --image app bundle && pybuild oci run -b bundle app1\n"
     "  podman --runtime $(command -v pybuild-oci-runtime) run --rm app",
 )
-@click.option("--root", type=click.Path(path_type=Path), help="Where states are kept (/run/pybuild/oci).")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Where states are kept (/run/pybuild/oci, or $XDG_RUNTIME_DIR)."
+)
 @click.option("--log", type=click.Path(path_type=Path), help="Write errors there, too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How.")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
@@ -69,9 +71,9 @@ def version(context: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.pass_context
 def oci(context: click.Context, /, root: Path | None, log: Path | None, log_format: str, **flags: Any) -> None:
     """Run bundles: directories with a config.json and a root file system (OCI runtime-spec)."""
-    from runner.oci.home import DEFAULT
+    from runner.oci.home import usual
 
-    context.obj = Face(root or DEFAULT, log, log_format, flags["debug"], flags["systemd_cgroup"])
+    context.obj = Face(root or usual(), log, log_format, flags["debug"], flags["systemd_cgroup"])
     context.call_on_close(context.obj.close)
 
 
@@ -81,6 +83,11 @@ def main() -> None:
         from pybuild.streams import mend
 
         mend()
+    from pybuild import first
     from pybuild.exits import conclude
 
-    sys.exit(conclude(lambda: oci.main(prog_name="pybuild-oci-runtime", standalone_mode=False), failure=1, debug=False))
+    def run() -> object:
+        first.be_root()
+        return oci.main(prog_name="pybuild-oci-runtime", standalone_mode=False)
+
+    sys.exit(conclude(run, failure=1, debug=False))

@@ -53,10 +53,10 @@ def list_(face: Face, shape: str, quiet: bool) -> None:
 @click.pass_obj
 def ps(face: Face, container: str, shape: str, words: tuple[str, ...]) -> None:
     """List the processes of a container: ps(1) of them, by default ps -ef; json are their numbers."""
-    from runner.oci import groups, home
+    from runner.oci import home
     from runner.oci.errors import ContainerError
 
-    inside = groups.processes(home.groups(face.home.get(container).read()))
+    inside = home.processes(face.home.get(container).read())
     if shape == "json":
         face.json(inside or None, indent=None)
         return

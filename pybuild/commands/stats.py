@@ -74,14 +74,15 @@ def taken(container: Container, before: dict[str, tuple[float, Reading]]) -> tup
     """A new reading of a container, and the last one forgotten; None unless it runs."""
     from builder.containers.state import ACTIVE
     from runner.cgroups import group_of
-    from runner.meters import measure
+    from runner.meters import estimate, measure
 
     state = container.state()
-    group = group_of(state.pid) if state.status in ACTIVE else None
-    if group is None:
+    if state.status not in ACTIVE:
         before.pop(container.id, None)
         return None
-    before[container.id] = found = (time.monotonic(), measure(group, state.pid))
+    group = group_of(state.pid)
+    reading = estimate(state.pid) if group is None else measure(group, state.pid)
+    before[container.id] = found = (time.monotonic(), reading)
     return found
 
 

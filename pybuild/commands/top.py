@@ -23,14 +23,15 @@ def top(context: Context, container: str, options: tuple[str, ...]) -> None:
     from builder.containers import Containers, ContainerState
     from builder.containers.state import ACTIVE
     from builder.containers.telling import tell
+    from runner import inside
     from runner.cgroups import group_of
 
     found = Containers(context.store).get(container)
     state = found.state()
-    group = group_of(state.pid) if state.status in ACTIVE else None
-    if group is None:
+    if state.status not in ACTIVE:
         raise ContainerState(found.name, "is not running")
-    heads, rows = processes(options or ("-ef",), group.processes())
+    group = group_of(state.pid)
+    heads, rows = processes(options or ("-ef",), inside.processes(state.pid) if group is None else group.processes())
     tell(found.folder, found.settings, "top")
     click.echo(table(heads, rows))
 

@@ -31,6 +31,7 @@ from runner.oci.document import LARGEST, Node
 from runner.oci.hooks import Hook
 from runner.oci.namespaces import id_map
 from runner.oci.places import Places
+from runner.owners import nested
 from runner.walls import DEVICES
 
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
@@ -147,7 +148,7 @@ class Bundle:
             "sysctl": [(key.replace(".", "/").encode(), value.encode()) for key, value in part.pairs("sysctl").items()],
             "readonly_root": config.table("root").flag("readonly"),
             "root_propagation": options.PROPAGATION[propagation] | MS_REC if propagation else 0,
-            "in_user": bool(self.kinds & CLONE_NEWUSER),
+            "in_user": nested() or bool(self.kinds & CLONE_NEWUSER),
             "own_cgroup": bool(self.made & CLONE_NEWCGROUP),
             "personality": self._personality(),
             "mounts": [],

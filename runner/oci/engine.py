@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from layers.quick import dataclass, field
+from runner import inside, rootless
 from runner.entering import shared_not
 from runner.job import ENTER, START
 from runner.linux import CLONE_NEWUSER
@@ -28,6 +29,7 @@ from runner.oci.home import Container, Home, Record, Status, lives
 from runner.oci.namespaces import open_namespaces
 from runner.oci.order import BundleSeed, Order
 from runner.oci.process import Process
+from runner.owners import nested
 from runner.running import Running
 from runner.spawner import Spawner
 
@@ -64,20 +66,19 @@ class Engine:
     def create(self, name: str, bundle: Bundle, wishes: Wishes) -> Running:
         """Make a container that waits to be started. Raises RunnerError; nothing is left then."""
         with ExitStack() as undo, ExitStack() as sent:
-            where = groups.paths(bundle.linux.text("cgroupsPath"), name, systemd=wishes.systemd)
+            limits = bundle.linux.table("resources")
+            where = groups.paths(bundle.linux.text("cgroupsPath"), name, limits, systemd=wishes.systemd)
             container = self.home.make(name)
             undo.callback(container.forget)
             sent.enter_context(container.alone())
             record = Record(name, str(bundle.folder), str(bundle.root), home.now(), bundle.config.value)
             namespaces = open_namespaces(bundle.joined, sent)
             groups.vacant(where)
-            cgroup = groups.group(where)
-            record.groups = {name: str(path) for name, path in cgroup.legacy.items()}
-            if cgroup.unified is not None:
-                record.groups[""] = str(cgroup.unified)
+            record.groups = groups.names(groups.group(where))
             container.write(record)  # so that `delete` knows the groups, should we be killed now
-            groups.create(where, bundle.linux.table("resources"))
+            cgroup = groups.create(where, limits)
             undo.callback(groups.remove, cgroup)
+            record.groups = groups.names(cgroup)
             os.mkfifo(container.fifo, 0o600)
             waiting = os.open(container.fifo, os.O_RDWR | os.O_CLOEXEC)
             sent.callback(os.close, waiting)
@@ -85,9 +86,9 @@ class Engine:
             undo.callback(_kill, growing.pidfd)
             groups.enter(cgroup, growing.pid)
             self._score(growing, bundle.process)
-            shown = [(",".join(names), path) for names, path in where.items()]
+            shown = [(",".join(names), path) for names, path in groups.shown(where).items()]
             words, mounts = bundle.order(shown, sent)
-            record.pid, record.began = growing.pid, home.began(growing.pid)
+            record.pid, record.began = growing.pid, inside.began(growing.pid)
             before = [*bundle.hooks("prestart"), *bundle.hooks("createRuntime")]
             creating = {**container.state(record), "status": str(Status.CREATING)}
             order = Order(
@@ -110,8 +111,10 @@ class Engine:
                 leave=self.close if wishes.detached else _stay,
                 rlimits=bundle.process.rlimits,
             )
-            record.began = home.began(record.pid)
+            record.began = inside.began(record.pid)
             container.write(record)
+            if rootless.owner() is not None:
+                rootless.vouch(record.pid, record.began)
             if wishes.pid_file is not None:
                 _say(wishes.pid_file, record.pid)
             undo.pop_all()
@@ -146,7 +149,7 @@ class Engine:
         record = container.read()
         status, cgroup = container.status(record), home.groups(record)
         if everybody:
-            for pid in groups.processes(cgroup):
+            for pid in home.processes(record):
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
         elif status in (Status.STOPPED, Status.CREATING):
@@ -232,7 +235,7 @@ class Engine:
                 **process.order(),
                 filter=seccomp.program(filter.table("seccomp")) if "seccomp" in filter else b"",
                 keyring=False,
-                in_user=bool(kinds & CLONE_NEWUSER),
+                in_user=nested() or bool(kinds & CLONE_NEWUSER),
                 preserved=len(wishes.inherited),
                 waits=False,
                 console=False,
@@ -271,7 +274,7 @@ class Engine:
         if lives(record):
             with suppress(ProcessLookupError):
                 os.kill(record.pid, signal.SIGKILL)
-        while inside := groups.processes(cgroup):
+        while inside := home.processes(record):
             for pid in inside:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -288,6 +291,8 @@ class Engine:
             if problem.errno != errno.EBUSY:
                 raise
             raise ContainerError(f"control groups of the container stay busy: {problem.filename}") from problem
+        if rootless.owner() is not None:
+            rootless.unvouch(record.pid, record.began)
         state = {**container.state(record), "pid": 0, "status": str(Status.STOPPED)}
         container.forget()
         return _try(hooks_of(Node(record.config), "poststop"), state)

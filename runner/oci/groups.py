@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,13 +16,17 @@ from layers.quick import dataclass
 from runner import guard
 from runner.ceilings import Setting
 from runner.cgroups import Cgroup, put
+from runner.delegation import advice, inhabited, room
 from runner.devices import HARMLESS, Rule
 from runner.errors import LimitUnavailable
 from runner.files import write
-from runner.hierarchy import mounted
+from runner.hierarchy import discover, mounted
 from runner.oci import resources
 from runner.oci.document import Node
+from runner.owners import nested
 
+UNIFIED = frozenset("memory pids cpu cpuset io hugetlb rdma".split())
+"""What a group of version 2 is handed, but for what version 1 has."""
 PATIENCE = 5.0
 """Seconds that groups get to become empty."""
 
@@ -44,8 +48,8 @@ def hierarchies() -> list[Place]:
     return list(found.values())
 
 
-def paths(wanted: str, container: str, *, systemd: bool = False) -> dict[tuple[str, ...], Path]:
-    """Where the groups of a container are, by hierarchy. Raises ValueError."""
+def paths(wanted: str, container: str, limits: Node, *, systemd: bool = False) -> dict[tuple[str, ...], Path]:
+    """Where the groups of a container with these `limits` are, by hierarchy. Raises ValueError, BundleInvalid."""
     if systemd and wanted.count(":") == 2:
         wanted = _scope(*wanted.split(":"))
     parts = [part for part in wanted.split("/") if part not in ("", ".")]
@@ -53,8 +57,18 @@ def paths(wanted: str, container: str, *, systemd: bool = False) -> dict[tuple[s
         raise ValueError(f"{wanted!r} leads upwards")
     absolute = wanted.startswith("/")
     return {
-        place.names: (place.top if absolute else place.own).joinpath(*(parts or [container])) for place in hierarchies()
+        place.names: (place.top if absolute else _room(place, limits)).joinpath(*(parts or [container]))
+        for place in hierarchies()
     }
+
+
+def _room(place: Place, limits: Node) -> Path:
+    """Below which group of ours those of a container can be."""
+    if place.names != ("",):
+        return place.own
+    there = discover()
+    needed = {setting.controller for setting in resources.unified(limits)} if there.is_unified else set()
+    return room(there, needed | (UNIFIED - there.legacy.keys()), needed)
 
 
 def _scope(parent: str, prefix: str, name: str) -> str:
@@ -76,6 +90,12 @@ def group(where: dict[tuple[str, ...], Path]) -> Cgroup:
     return Cgroup(legacy, where.get(("",)))
 
 
+def names(found: Cgroup) -> dict[str, str]:
+    """Where each is, as a record has it: by controller, "" for version 2."""
+    unified = {} if found.unified is None else {"": str(found.unified)}
+    return {name: str(path) for name, path in found.legacy.items()} | unified
+
+
 def vacant(where: dict[tuple[str, ...], Path]) -> None:
     """See that nobody is in a group of these paths. Raises LimitUnavailable."""
     for names, path in where.items():
@@ -84,20 +104,38 @@ def vacant(where: dict[tuple[str, ...], Path]) -> None:
                 raise LimitUnavailable("resources", ",".join(names) or "v2", f"has processes in {path} already")
 
 
-def create(where: dict[tuple[str, ...], Path], wanted: Node) -> None:
-    """Make the groups and set their limits. Raises LimitUnavailable, leaving nothing behind that was not there."""
+def shown(where: dict[tuple[str, ...], Path]) -> dict[tuple[str, ...], Path]:
+    """The groups that a container is in: those at these paths; our own where there are none."""
+    return {place.names: path if (path := where[place.names]).exists() else place.own for place in hierarchies()}
+
+
+def create(where: dict[tuple[str, ...], Path], wanted: Node) -> Cgroup:
+    """Make the groups and set their limits. Raises LimitUnavailable, leaving nothing behind that was not there.
+
+    Who is root in a user namespace only has none but where groups were handed on, and no device that one could guard.
+    """
     made: list[Path] = []
-    found = group(where)
+    there = dict(where)
+    legacy = group(where).legacy
     try:
         for names, path in where.items():
-            _make(path, made, names, _unified_controllers(wanted, found.legacy))
+            try:
+                _make(path, made, names, UNIFIED - legacy.keys())
+            except OSError as problem:
+                if not nested():
+                    reason = f"refuses {problem.filename} ({problem.strerror})"
+                    raise LimitUnavailable("resources", ",".join(names) or "v2", reason) from problem
+                del there[names]
+        found = group(there)
         configure(found, wanted)
-        _guard(found, wanted)
+        if not nested():
+            _guard(found, wanted)
     except BaseException:
         for path in reversed(made):
             with suppress(OSError):
                 path.rmdir()
         raise
+    return found
 
 
 def configure(found: Cgroup, wanted: Node) -> None:
@@ -107,16 +145,21 @@ def configure(found: Cgroup, wanted: Node) -> None:
         if setting.controller in found.legacy:
             settings.append((found.legacy[setting.controller], setting))
         elif found.unified is None or not _in_unified(found.unified, setting.controller):
-            raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process")
+            raise _lacking(setting, unified=not found.legacy)
     if not found.legacy or not settings or any(True for _ in wanted.pairs("unified")):
         for setting in resources.unified(wanted):
             if setting.controller in found.legacy:
                 continue
             if found.unified is None:
-                raise LimitUnavailable(setting.limit, setting.controller, "is not there for this process")
+                raise _lacking(setting, unified=not found.legacy)
             settings.append((found.unified, setting))
     for folder, setting in _raised_first(settings):
         put(folder, setting)
+
+
+def _lacking(setting: Setting, *, unified: bool) -> LimitUnavailable:
+    fix = advice(unified=unified)
+    return LimitUnavailable(setting.limit, setting.controller, "is not there for this process", fix)
 
 
 def _raised_first(settings: list[tuple[Path, Setting]]) -> Iterator[tuple[Path, Setting]]:
@@ -138,12 +181,6 @@ def _number(path: Path) -> int | None:
         return None
 
 
-def _unified_controllers(wanted: Node, legacy: Iterable[str]) -> list[str]:
-    """What a group of version 2 must be handed: all there is, but for what version 1 has."""
-    del wanted
-    return [name for name in ("memory", "pids", "cpu", "cpuset", "io", "hugetlb", "rdma") if name not in legacy]
-
-
 def _in_unified(path: Path, controller: str) -> bool:
     name = {"blkio": "io"}.get(controller, controller)
     try:
@@ -152,7 +189,7 @@ def _in_unified(path: Path, controller: str) -> bool:
         return False
 
 
-def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: list[str]) -> None:
+def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: Set[str]) -> None:
     """Make a group and those above it, filled in as the hierarchy needs before anybody can enter."""
     missing = []
     at = path
@@ -160,16 +197,11 @@ def _make(path: Path, made: list[Path], names: tuple[str, ...], controllers: lis
         missing.append(at)
         at = at.parent
     for one in reversed(missing):
-        if names == ("",):
+        if names == ("",) and not inhabited(one.parent):  # else nobody could enter what is made
             for controller in controllers:
                 with suppress(OSError):
                     write(one.parent / "cgroup.subtree_control", f"+{controller}")
-        try:
-            one.mkdir()
-        except OSError as problem:
-            raise LimitUnavailable(
-                "resources", ",".join(names) or "v2", f"refuses {one} ({problem.strerror})"
-            ) from problem
+        one.mkdir()
         made.append(one)
         if "cpuset" in names:
             for file in ("cpuset.cpus", "cpuset.mems"):

@@ -17,13 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from layers.quick import asdict, dataclass, field
+from runner import inside
 from runner.cgroups import Cgroup
 from runner.oci.document import Node
 from runner.oci.errors import MISSING, ContainerError
+from runner.oci.groups import processes as everybody
+from runner.owners import nested
+from runner.rootless import folder as runtime_folder
+from runner.rootless import owner
 
 NAME = re.compile(r"[\w+\-.]+", re.ASCII)
 LONGEST = 1024
 DEFAULT = Path("/run/pybuild/oci")
+"""Of root; see `usual`."""
 
 
 class Status(StrEnum):
@@ -128,11 +134,18 @@ class Container:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def usual() -> Path:
+    """The root of states unless another is named: who is root in a user namespace only has it with the user."""
+    if owner() is None and not (nested() and os.environ.get("XDG_RUNTIME_DIR")):
+        return DEFAULT
+    return runtime_folder() / "oci"
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The root of states."""
 
-    root: Path = DEFAULT
+    root: Path = field(default_factory=usual)
 
     def get(self, name: str) -> Container:
         """A container by its id. Raises ContainerError."""
@@ -168,24 +181,23 @@ def checked(name: str) -> str:
     return name
 
 
+def processes(record: Record) -> list[int]:
+    """Everybody in a container that lives, but for those who have left its namespaces."""
+    cgroup = groups(record)
+    if cgroup.paths:
+        return everybody(cgroup)
+    return sorted(inside.processes(record.pid)) if lives(record) else []
+
+
 def groups(record: Record) -> Cgroup:
     """The control groups of a container."""
     legacy = {name: Path(path) for name, path in record.groups.items() if name}
     return Cgroup(legacy, Path(record.groups[""]) if "" in record.groups else None)
 
 
-def began(pid: int) -> int:
-    """When a living process began, in clock ticks since boot; 0 if it has ended or never was."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return 0
-    return 0 if fields[0] in "ZX" else int(fields[19])
-
-
 def lives(record: Record) -> bool:
     """Whether the container's first process is there, and still that one."""
-    return record.pid > 0 and began(record.pid) == record.began
+    return record.pid > 0 and inside.began(record.pid) == record.began
 
 
 def now() -> str:

@@ -2,7 +2,9 @@
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
+from runner.ids import Range, lines, read, through, turned
 from runner.linux import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -16,6 +18,7 @@ from runner.linux import (
 )
 from runner.oci.document import Node
 from runner.oci.errors import BundleInvalid
+from runner.rootless import owner
 
 NAMESPACES = {
     "pid": CLONE_NEWPID,
@@ -66,11 +69,19 @@ def open_namespaces(joined: list[tuple[int, str]], undo: ExitStack) -> list[int]
 
 
 def id_map(part: Node, key: str) -> bytes:
-    """A map of ids as the kernel's file has it; empty if there is none. Raises BundleInvalid."""
-    lines = []
+    """A map of ids as the kernel's file has it; empty if there is none. Raises BundleInvalid.
+
+    What it calls the host's are the machine's numbers, also if we are in a user's own namespace.
+    """
+    ranges = []
     for one in part.tables(key):
         numbers = [one.number(name, high=2**32 - 1) for name in ("containerID", "hostID", "size")]
         if not numbers[2]:
             raise one.fail("size", "must be greater than zero")
-        lines.append("{} {} {}\n".format(*(number or 0 for number in numbers)))
-    return "".join(lines).encode()
+        ranges.append(Range(*(number or 0 for number in numbers)))
+    if owner() is None:
+        return lines(ranges)
+    try:
+        return lines(through(tuple(ranges), turned(read(Path(f"/proc/self/{key[:3]}_map").read_text()))))
+    except KeyError as problem:
+        raise part.fail(key, f"number {problem.args[0]} of the host is not yours: see /etc/sub{key[:3]}") from problem

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from runner.rootless import group, owner
+
 CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 MASKED = [
     "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
@@ -30,7 +32,8 @@ def config(version: str, usual: Iterable[tuple[str, str, str, str]], *, rootless
                 mount |= {"type": "none", "source": "/sys"}
                 mount["options"] = ["rbind", "nosuid", "noexec", "nodev", "ro"]
         mounts = [{key: value for key, value in mount.items() if value} for mount in mounts]
-    identity = [("uidMappings", os.geteuid()), ("gidMappings", os.getegid())] if rootless else []
+    uid, gid = (os.geteuid(), os.getegid()) if (user := owner()) is None else (user, group())
+    identity = [("uidMappings", uid), ("gidMappings", gid)] if rootless else []
     return {
         "ociVersion": version,
         "process": {

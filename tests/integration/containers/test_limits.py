@@ -126,7 +126,7 @@ def test_who_wants_no_new_rights(shared_pybuild: Pybuild) -> None:
 
 
 REFUSED = [
-    (["--cpuset-cpus", "999"], "cpuset_cpus"),
+    (["--cpuset-cpus", "999"], "cpuset-cpus"),
     (["--ulimit", "nofile=5:4"], "cannot be more"),
     (["--ulimit", "speed=1"], "no ulimit"),
     (["--ulimit", "nofile=999999999"], "nofile"),

@@ -20,6 +20,7 @@ TESTS = (
     "test_sweep.py",
     "test_walls.py",
     "test_oci.py::test_limits_on_either_version",
+    "test_oci.py::test_a_group_with_others_in_it",
 )
 LAYERS = (  # an older EROFS takes block devices only
     "../layers/test_overlay.py::test_what_is_told_of_the_way_is_what_is_done",

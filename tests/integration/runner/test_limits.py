@@ -134,7 +134,7 @@ def test_one_processor_is_all_it_sees(walled: Walled) -> None:
 
 
 def test_what_the_machine_does_not_have_is_refused(walled: Walled) -> None:
-    with pytest.raises(LimitUnavailable, match=r"cpuset_cpus.*4000"):
+    with pytest.raises(LimitUnavailable, match=r"cpuset-cpus.*4000"):
         walled("true", limits=Limits(cpuset_cpus="4000"))
 
 

@@ -24,6 +24,7 @@ from runner.oci.errors import BundleInvalid, ContainerError
 from runner.oci.home import Home, checked
 from runner.spawner import Spawner
 from tests.support.bundles import Runner, bundle, ours
+from tests.support.guest import is_guest
 
 pytestmark = pytest.mark.root
 Config = dict[str, Any]
@@ -143,6 +144,20 @@ def test_limits_on_either_version(runtime: Runner, name: str, tmp_path: Path) ->
     assert "not permitted" in done.stderr
     *found, shares = done.stdout.split()
     assert found == ["1", "33", str(32 << 20)] and shares in ("512", str(weight(512)))
+
+
+@pytest.mark.skipif(not is_guest(), reason="version 2 has no controllers here")
+def test_a_group_with_others_in_it(runtime: Runner, name: str, tmp_path: Path) -> None:
+    session = Path(f"/sys/fs/cgroup/{name}-user/session")  # as logind makes them
+    Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+pids")
+    session.mkdir(parents=True)
+    script = tmp_path / "runtime"
+    script.write_text(f'#!/bin/sh\necho $$ >{session}/cgroup.procs\n{runtime.program} "$@"\n')
+    script.chmod(0o755)
+    limited = bundle(tmp_path / "b", "cat /sys/fs/cgroup/pids.max", change=put("linux.resources.pids", {"limit": 33}))
+    assert Runner(script, runtime.states)("run", "--bundle", limited, name).stdout.strip() == "33"
+    session.rmdir()
+    session.parent.rmdir()
 
 
 def test_killed_while_it_creates(runtime: Runner, name: str, tmp_path: Path) -> None:

@@ -137,7 +137,10 @@ def test_no_groups_at_all() -> None:
     group = Cgroup.create(Limits(), nowhere)
     assert (group.paths, group.joins(), group.usage().memory_peak, group.frozen) == ([], [], None, False)
     group.remove()
-    for limits, name in ((Limits(memory=MIB), "memory"), (Limits(pids=3), "pids"), (Limits(cpus=1), "cpus")):
+    for limits, name in (
+        *((Limits(memory=MIB), "memory"), (Limits(pids=3), "pids"), (Limits(cpus=1), "cpus")),
+        (Limits(cpuset_cpus="0"), "cpuset-cpus"),  # as the flag is written
+    ):
         with pytest.raises(LimitUnavailable, match=f"cannot limit {name}"):
             Cgroup.create(limits, nowhere)
     with pytest.raises(LimitUnavailable):
