@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pybuild.declared import click
+from pybuild.first import has_to_enter
 
 TYPE_CHECKING = False  # as typing has it, without loading it
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ ROOTS = frozenset(
 )
 NO_THREAD = "can't start new thread"
 PROCESSES = "there are as many processes as this user or this control group may have, perhaps (ulimit -u, pids.max)"
+NOT_YOURS = "\nhelp: this may need root; or choose a store of your own with --root DIR"
 STYLES = {"error:": "red", "warning:": "yellow", "-->": "cyan", "why:": "magenta", "help:": "green", "note:": "blue"}
 
 
@@ -118,7 +120,8 @@ def explain(error: BaseException, *, debug: bool = False) -> str:
     """The whole message of an error, its notes and its causes."""
     if not ours(error):
         if isinstance(error, OSError):
-            return f"error: {system(error)}"
+            rights = error.errno in (errno.EACCES, errno.EPERM) and has_to_enter()
+            return f"error: {system(error)}{NOT_YOURS if rights else ''}"
         if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
             return f"error: {error}\nhelp: {PROCESSES}"
         hint = "" if debug else "\nhelp: this is a defect of pybuild; --debug shows where"
@@ -158,8 +161,6 @@ def system(error: OSError) -> str:
         return f"{text}\nhelp: {PROCESSES}"
     if error.errno == errno.EMFILE:
         return f"{text}\nhelp: allow more of them (ulimit -n)"
-    if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
-        return f"{text}\nhelp: this may need root; or choose a store of your own with --root DIR"
     return text
 
 

@@ -16,6 +16,8 @@ OWNER = "PYBUILD_ROOTLESS_UID"
 """Set in processes that are root only in a user namespace of their own (`runner.rootless`)."""
 STANDING = "PYBUILD_ROOTLESS_STANDING"
 """Set in those whose namespace knows owners in a way of its own (there, too)."""
+HOMELESS = "/nonexistent"
+"""The home of who has none, as Debian writes it into /etc/passwd: nobody can make it."""
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -45,8 +47,10 @@ def default_root(environ: Mapping[str, str]) -> Path:
     if os.geteuid() == 0 and OWNER not in environ:
         return Path("/var/lib/pybuild")
     data = environ.get("XDG_DATA_HOME", "")
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return Path(data if os.path.isabs(data) else os.path.join(home, ".local/share"), "pybuild")
+    if os.path.isabs(data):
+        return Path(data, "pybuild")
+    home = environ.get("HOME") or ("" if OWNER in environ else os.path.expanduser("~"))
+    return Path(home if os.path.isabs(home) else HOMELESS, ".local/share/pybuild")
 
 
 def colored(environ: Mapping[str, str]) -> bool:

@@ -159,12 +159,14 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
 
 
 def read_config(file: Path) -> dict[str, Any]:
-    """A credential file; empty if it is not there. Raises CredentialsInvalid."""
+    """A credential file; empty if it is not there, as far as we may look. Raises CredentialsInvalid."""
     try:
         return parse_config(file.read_text(encoding="utf-8"), str(file))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, PermissionError) and not os.path.exists(file.parent):
+            return {}  # /run/containers is root's alone once root has used podman
         raise CredentialsInvalid(str(file), f"cannot be read: {error}") from error
 
 

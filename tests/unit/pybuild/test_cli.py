@@ -193,6 +193,17 @@ def test_causes_and_notes_are_told_once() -> None:
     ]
 
 
+def test_who_is_root_only_in_a_namespace_is_told_what_takes_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/store/snapshots/x")
+    monkeypatch.delenv("PYBUILD_ROOTLESS_UID", raising=False)
+    assert explain(error).split("\n") == ["error: Permission denied: /store/snapshots/x"]
+    monkeypatch.setenv("PYBUILD_ROOTLESS_UID", "1000")
+    assert "help: this may need root" in explain(error)
+    caused = BuildError("it says itself what to do")
+    caused.__cause__ = error
+    assert "help:" not in explain(caused)
+
+
 @pytest.mark.parametrize(
     ("flags", "variable", "traced"),
     [([], "", False), (["-D"], "", True), ([], "1", True), ([], "0", False)],
@@ -207,6 +218,10 @@ def test_settings_flags_win_over_the_environment() -> None:
     assert Settings.gather({"PYBUILD_ROOT": "/env"}, root="/flag").root == Path("/flag")
     assert Settings.gather({"PYBUILD_ROOT": "/env"}).root == Path("/env")
     assert Settings.gather({"PYBUILD_ROOT": "here"}).root == Path.cwd() / "here"
+    homes = {"": "/nonexistent", "~": "/nonexistent", "/home/x": "/home/x"}  # nothing of nobody's where we happen to be
+    for given, home in homes.items():
+        root = Settings.gather({"HOME": given, "PYBUILD_ROOTLESS_UID": "5"}).root
+        assert root == Path(home, ".local/share/pybuild")
     assert Settings.gather({"NO_COLOR": "1", "FORCE_COLOR": "1"}).color is False
     assert Settings.gather({"FORCE_COLOR": "1"}).color is True
     assert Settings.gather({"FORCE_COLOR": "1"}, color=False).color is False
