@@ -7,7 +7,10 @@ import os
 from collections.abc import Callable
 from typing import Literal
 
+from layers.errors import LayerError
 from layers.quick import dataclass
+from runner.errors import RunnerError
+from runner.rootless import owner
 
 Verdict = Literal["ok", "missing", "absent"]
 """missing: builds need it; absent: only what `serves` says needs it."""
@@ -24,6 +27,10 @@ class Finding:
     fix: str = ""
 
 
+ROOTS = frozenset("apt-get chmod modprobe sysctl useradd usermod".split())
+"""Programs that only root has a use for, when something is to be mended."""
+
+
 class Lacking(Exception):
     """A probe has found that something is not there: why, and what to type."""
 
@@ -33,15 +40,16 @@ class Lacking(Exception):
 
 
 def examine(name: str, probe: Callable[[], str], *, serves: str = "", fix: str = "", needed: bool = False) -> Finding:
-    """Run a probe, which returns what it saw or raises Lacking or OSError."""
+    """Run a probe, which returns what it saw or raises Lacking, OSError, or an error of layers or the runner."""
     try:
         return Finding(name, "ok", probe(), serves)
-    except Lacking as lacking:
-        why, fix = str(lacking), lacking.fix or fix
+    except (Lacking, LayerError, RunnerError) as lacking:
+        why, fix = str(lacking), getattr(lacking, "fix", "") or fix
     except OSError as error:
         call = f"{error.filename}: " if isinstance(error.filename, str) else ""
         why = f"{call}{error.strerror or error}"
-    return Finding(name, "missing" if needed else "absent", why, serves, fix)
+    sudo = "sudo " if owner() is not None and fix.partition(" ")[0] in ROOTS else ""
+    return Finding(name, "missing" if needed else "absent", why, serves, sudo + fix)
 
 
 def apart(probe: Callable[[], str]) -> Callable[[], str]:
@@ -73,8 +81,8 @@ def _answer(probe: Callable[[], str], writer: int) -> None:
     answer: list[object]
     try:
         answer = ["ok", probe()]
-    except Lacking as lacking:
-        answer = ["lacking", str(lacking), lacking.fix]
+    except (Lacking, LayerError, RunnerError) as lacking:
+        answer = ["lacking", str(lacking), getattr(lacking, "fix", "")]
     except OSError as error:
         answer = ["system", error.errno, error.strerror, error.filename if isinstance(error.filename, str) else None]
     except BaseException as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pybuild.doctor.finding import Finding, Lacking, apart, examine
 from runner import linux
+from runner.hierarchy import Hierarchy
 from runner.rootless import owner
 
 ROOT = "sudo pybuild doctor"
@@ -18,6 +19,11 @@ UNIFY = (
     "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&systemd.unified_cgroup_hierarchy=1 /' /etc/default/grub && sudo update-grub"
 )
 """And a restart: Debian's way to control groups of version 2 alone, which can be handed on to users."""
+HAND_ON = (
+    "sudo mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=yes\\n' | "
+    "sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload"
+)
+"""And a new login: systemd hands on all controllers then, not only those that cost nothing."""
 IDS = "put the store on ext4, xfs or btrfs (--root), or use Linux 6.3 or newer"
 LIMITS = ("memory", "cpu", "pids", "cpuset", "freezer")
 
@@ -157,13 +163,13 @@ def _cgroup(name: str) -> Callable[[], str]:
         try:
             group = Cgroup.create(asked, there)
         except LimitUnavailable as error:
-            raise Lacking(error.reason, _delegated(there.is_unified)) from error
+            raise Lacking(error.reason, _delegated(there)) from error
         try:
             if name == "freezer":
                 group.freeze()
                 group.freeze(frozen=False)
         except LimitUnavailable as error:
-            raise Lacking(error.reason, _delegated(there.is_unified)) from error
+            raise Lacking(error.reason, _delegated(there)) from error
         finally:
             group.remove()
         return f"version {1 if name in group.legacy else 2}, a limit was set"
@@ -171,9 +177,11 @@ def _cgroup(name: str) -> Callable[[], str]:
     return probe
 
 
-def _delegated(unified: bool) -> str:
+def _delegated(there: Hierarchy) -> str:
     if owner() is not None:  # in version 1 nobody hands groups on
-        return DELEGATE if unified else UNIFY
+        if there.is_unified and there.unified is not None:
+            return HAND_ON if os.access(there.unified, os.W_OK) else DELEGATE
+        return UNIFY
     return "mount -t cgroup2 none /sys/fs/cgroup" if not Path("/sys/fs/cgroup/cgroup.procs").exists() else ROOT
 
 

@@ -14,8 +14,10 @@ from pybuild.doctor.kernel import tun
 from runner import linux
 from runner.emulators import lent, sandboxed
 from runner.programs import MACHINES, NATIVE, runs
-from runner.rootless import owner
+from runner.rootless import PLACES, owner, subordinate, taken
 
+FIRST, USUAL = 100_000, 65_536
+"""Where useradd(8) begins to give subordinate ids, and how many."""
 EMULATORS = "apt-get install qemu-user-static binfmt-support"
 
 
@@ -84,16 +86,17 @@ def _subordinate() -> str:
         name = pwd.getpwuid(uid).pw_name
     except KeyError as error:
         raise Lacking(f"user {uid} has no name", f"useradd --uid {uid} builder") from error
-    for kind in ("uid", "gid"):
-        try:
-            lines = Path(f"/etc/sub{kind}").read_text().splitlines()
-        except FileNotFoundError:
-            lines = []
-        ranges = [line.split(":") for line in lines if line.partition(":")[0] in (name, str(uid))]
-        if not any(len(one) == 3 and one[2].isdigit() and int(one[2]) >= 65536 for one in ranges):
-            fix = f"usermod --add-sub{kind}s 100000-165535 {name}"
-            raise Lacking(f"/etc/sub{kind} gives {name} no 65536 {kind}s", fix)
-    return f"{name} has 65536 or more of users and groups"
+    few, flags, first = [], [], FIRST
+    for place, kind in zip(PLACES, ("uid", "gid"), strict=True):
+        text = place.read_text(errors="replace") if place.exists() else ""
+        first = max([first, *(end for _, end in taken(text))])
+        if sum(count for _, count in subordinate(text, name, uid)) < USUAL:
+            few.append(f"{place} gives {name} no {USUAL} {kind}s")
+            flags.append(f"--add-sub{kind}s")
+    if few:
+        free = f"{first}-{first + USUAL - 1}"  # what is anybody's already would be shared with them
+        raise Lacking("; ".join(few), " ".join(["usermod", *(f"{flag} {free}" for flag in flags), name]))
+    return f"{name} has {USUAL} or more of users and groups"
 
 
 def _nft() -> str:

@@ -55,14 +55,14 @@ def findings(context: Context) -> Iterator[Finding]:
 
 
 def _store(context: Context) -> str:
-    from layers import LayerError
+    from layers import StoreFormat
     from layers.home.check import check
 
     root = context.settings.root
     try:
         found = check(context.store, quick=True)
-    except LayerError as error:
-        raise Lacking(str(error)) from error
+    except StoreFormat as error:
+        raise Lacking(str(error), "pybuild --root DIR doctor") from error
     if found.damages:
         first = found.damages[0]
         raise Lacking(f"{units.plural(len(found.damages), 'damage')} in {root}: {first.where}: {first.what}")
@@ -96,12 +96,9 @@ def _overlay(root: Path) -> Callable[[], str]:
     def probe() -> str:
         import shutil
 
-        from runner import RunnerError, mounts, private
+        from runner import mounts, private
 
-        try:
-            private.enter()
-        except RunnerError as error:
-            raise Lacking(str(error)) from error
+        private.enter()
         top, one, two, upper, work, target = _folders(root, "one two upper work target")
         try:
             (one / "file").write_text("lower")
@@ -143,12 +140,9 @@ def _erofs(context: Context, *, loops: bool) -> Callable[[], str]:
         from layers.snapshot.index import index
         from layers.snapshot.inodes import Inodes
         from layers.views.tree import Tree
-        from runner import RunnerError, mounts, private
+        from runner import mounts, private
 
-        try:
-            private.enter()
-        except RunnerError as error:
-            raise Lacking(str(error)) from error
+        private.enter()
         with context.store.scratch() as scratch:
             image, target = scratch / "empty", scratch / "mounted"
             index(Inodes([], 0, Tree([])), 0, []).write(image, context.store.blobs.open)
@@ -162,22 +156,18 @@ def _erofs(context: Context, *, loops: bool) -> Callable[[], str]:
 
 def _sandbox(context: Context) -> str:
     """The whole way of a RUN, with the smallest program there is."""
-    import shutil
+    from layers import Chain
+    from runner import Sandbox, private
 
-    from runner import RunnerError, Sandbox
-
-    top, root = _folders(context.settings.root, "root")
-    try:
-        (root / "program").write_bytes(program(MACHINES[NATIVE[os.uname().machine]]))
-        (root / "program").chmod(0o755)
+    private.enter()
+    with context.store.snapshots.prepare(Chain()) as work:
+        (work.root / "program").write_bytes(program(MACHINES[NATIVE[os.uname().machine]]))
+        (work.root / "program").chmod(0o755)
         began = time.monotonic()
         said: list[bytes] = []
-        exit = context.runtime.run(Sandbox(root, ("/program",)), lambda _, data: said.append(data), threading.Event())
+        sandbox = Sandbox(work.root, ("/program",))
+        exit = context.runtime.run(sandbox, lambda _, data: said.append(data), threading.Event())
         spent = 1000 * (time.monotonic() - began)
-    except RunnerError as error:
-        raise Lacking(str(error), getattr(error, "fix", "")) from error
-    finally:
-        shutil.rmtree(top, ignore_errors=True)
     if exit.code != CODE:
         raise Lacking(f"the command ended with {exit.code}, not {CODE}: {b''.join(said).decode(errors='replace')}")
     return f"a command ran behind walls in {spent:.0f} ms"

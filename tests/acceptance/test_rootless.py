@@ -6,9 +6,11 @@ import re
 import shutil
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,11 @@ def test_a_life(person: Person, tmp_path: Path) -> None:
     made = person.root / "containers" / state["Id"] / "upper/made"
     assert (made.stat().st_uid, made.stat().st_gid) == (FIRST + 32, FIRST + 4)
     assert person.text("exec", "-u", "33", "life", "sh", "-c", "id -u; stat -c %u:%g:%a /made") == "33\n33:5:4755"
+    assert "sleep 1000" in person.text("top", "life")
+    used = json.loads(person.text("stats", "--no-stream", "--format", "json", "life"))
+    assert (used["PIDs"], used["MemUsage"].startswith("0B")) == ("1", False)
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        assert "it cannot be paused: it is in no control group" in person("pause", "life", code=1).stderr
     (person.home / "file").write_text("mine")
     (person.home / "file").chmod(0o644)
     person("cp", person.home / "file", "life:/copied")
@@ -161,9 +168,14 @@ def test_without_subordinate_ids_everything_is_roots_and_that_is_told(homes: Pat
     done = person("build", "--no-cache", "-t", "x", "-", stdin="FROM busybox\nRUN touch /made && ! chown 33 /made")
     assert "no subordinate ids" in done.stderr and "/etc/subuid" in done.stderr
     assert person.text("run", "--rm", "x", "stat", "-c", "%u", "/made", "/etc") == "0\n0"
-    for flags in (["-u", "33"], ["--userns", "keep-id"]):
+    for flags in (["-u", "33"], ["--userns", "keep-id"], ["--group-add", "1"]):
         said = person("run", "--rm", *flags, "x", "true", code=125).stderr
         assert "number" in said and "/etc/subuid" in said
+    text = "FROM busybox\nRUN echo bin:x:1:root >>/etc/group\nRUN id -G\n"  # as in Alpine's; there is no group 1 here
+    person("build", "--no-cache", "-t", "x", "-", stdin=text)
+    assert person.text("run", "--rm", "x", "id", "-G") == "0"
+    found = {one["name"]: one for one in json.loads(person("doctor", "--format", "json").stdout)}
+    assert found["subordinate ids"]["fix"].startswith("sudo usermod --add-subuids 100000-165535 --add-subgids 1")
     person("prune", "-af")
 
 
@@ -319,7 +331,71 @@ def test_what_cannot_be_is_said(person: Person) -> None:
         person("run", "--rm", *flags, "busybox", "true")
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
         said = person("build", "-m", "64m", "--no-cache", "-", stdin="FROM busybox\nRUN true", code=1).stderr
-        assert "cannot limit memory" in said and "systemd-run --user" in said
+        assert "cannot limit memory" in said and "only root has those of version 1" in said
+    for flags, why in (
+        (["--oom-score-adj", "-500"], "is less than the 0 that this process has itself"),
+        (["--ulimit", "rtprio=99"], "is more than the 0 that this process has itself"),
+        (["--group-add", "777777"], "group 777777 has no number on the host"),
+    ):
+        assert why in person("run", "--rm", *flags, "busybox", "true", code=125).stderr
+
+
+def test_bundles_of_who_is_not_root(person: Person) -> None:
+    bundle = person.home / "bundle"
+    person("unpack", "--image", "busybox", bundle)
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"].update(terminal=False, args=["sleep", "1000"])
+    (bundle / "config.json").write_text(json.dumps(config))
+    create = person.command("oci", "create", "-b", bundle, "life")
+    with Path(os.devnull).open("r+") as nothing:  # which the container keeps
+        subprocess.run(create, env=person.environment, check=True, stdin=nothing, stdout=nothing, stderr=nothing)
+    person("oci", "start", "life")
+    assert person.text("oci", "exec", "life", "sh", "-c", "id -u; test -c /dev/null && echo node") == "0\nnode"
+    assert person.text("oci", "list").splitlines()[1].split()[::5] == ["life", NAME]
+    assert len(json.loads(person.text("oci", "ps", "-f", "json", "life"))) == 1
+    assert person.text("lsns", "-t", "pid", "life").splitlines()[1].split()[4] == NAME
+    assert "lo" in person.text("nsenter", "life", "-n", "--", "cat", "/proc/net/dev")
+    person("oci", "kill", "--all", "life", "KILL")
+    assert soon(lambda: json.loads(person.text("oci", "state", "life"))["status"] == "stopped")
+    person("oci", "delete", "life")
+    assert not list((person.home / "run/pybuild").glob("*-*"))
+    (bundle / "config.json").unlink()
+    person("oci", "spec", "--rootless", "-b", bundle)
+    config = json.loads((bundle / "config.json").read_text())
+    assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": person.uid, "size": 1}]
+    config["process"].update(terminal=False, args=["cat", "/proc/self/uid_map"])
+    for number, code in ((person.uid, 0), (5, 1)):
+        config["linux"]["uidMappings"][0]["hostID"] = number
+        (bundle / "config.json").write_text(json.dumps(config))
+        said = person("oci", "run", "-b", bundle, "mapped", code=code)
+        assert (
+            said.stdout.split() == ["0", "0", "1"] if code == 0 else "number 5 of the host is not yours" in said.stderr
+        )
+    del config["linux"]["uidMappings"], config["linux"]["gidMappings"]
+    config["linux"]["namespaces"] = [one for one in config["linux"]["namespaces"] if one["type"] != "user"]
+    (bundle / "config.json").write_text(json.dumps(config))  # as podman, which is in such a namespace itself, has it
+    runtime = (Path(sys.executable).with_name("pybuild-oci-runtime"), "run", "-b", bundle, "podmans")
+    assert person.says("unshare", "-rm", *runtime).split() == ["0", str(person.uid), "1"]
+    config["linux"]["resources"] = {"memory": {"limit": 64 << 20}}
+    (bundle / "config.json").write_text(json.dumps(config))
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        why = person("oci", "run", "-b", bundle, "limited", code=1).stderr
+        assert "cannot limit memory" in why and "is not there for this process" in why
+    assert len(person.text("oci", "list").splitlines()) == 1
+
+
+FOUND = """
+import sys
+from registry.credentials import Credentials
+print(Credentials(environment={"HOME": "/nowhere", "XDG_RUNTIME_DIR": sys.argv[1]}).find("x.example"))
+"""
+
+
+def test_credentials_that_may_be_anywhere(person: Person, homes: Path) -> None:
+    closed = homes / "closed"
+    (closed / "run").mkdir(parents=True)
+    closed.chmod(0o700)
+    assert person.says(sys.executable, "-c", FOUND, closed / "run").strip() == "None"
 
 
 def test_doctor_tells_who_is_not_root_what_mends_it_for_them(person: Person) -> None:
@@ -338,6 +414,9 @@ def test_privileged_means_what_one_has_oneself(person: Person) -> None:
     shown = person.text("run", "--rm", "--network", "none", "--privileged", "busybox", "sh", "-c", script).split()
     assert shown[0] == "0"
     assert int(shown[2], 16) & 1 << 21, "root of one's own namespace"
+    text = "FROM busybox\nRUN --security=insecure grep CapEff /proc/self/status\n"
+    said = person("build", "--no-cache", "--progress", "plain", "--allow", "security.insecure", "-", stdin=text).stderr
+    assert shown[2] in said
 
 
 @pytest.mark.parametrize("users", ["auto", "keep-id"])
@@ -353,3 +432,17 @@ def test_a_volume_of_who_is_not_root(person: Person, users: str) -> None:
         assert person.text("exec", f"with-{users}", "cat", place) == "copied"
     person("rm", "-f", f"with-{users}")
     person("volume", "rm", f"volume-{users}")
+
+
+def test_another_runtime_directory(person: Person) -> None:
+    other = person.home / "other-run"
+    other.mkdir(0o700)
+    os.chown(other, person.uid, person.uid)
+    person("run", "-d", "--network", "none", "--name", "here", "busybox", "sleep", "1000")
+    apart = replace(person, env={"XDG_RUNTIME_DIR": str(other)})
+    said = apart("exec", "here", "true", code=1).stderr
+    assert "was begun where XDG_RUNTIME_DIR was another" in said
+    apart("rm", "-f", "here")
+    (other / "pybuild/lock").unlink()
+    (other / "pybuild/lock").mkdir()
+    assert apart("images", code=1).stderr.startswith("error: Is a directory")

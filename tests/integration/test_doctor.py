@@ -79,3 +79,14 @@ def test_probes_end_with_their_process() -> None:
     found = examine("x", apart(lacking), fix="no")
     assert (found.verdict, found.found, found.fix) == ("absent", "not there", "fetch it")
     assert examine("x", apart(broken)).found == "call: no"
+
+
+@pytest.mark.parametrize(("options", "verdict"), [("noexec,nodev", "ok"), ("ro", "missing")])
+def test_a_disk_where_nothing_is_executed_or_written(
+    options: str, verdict: str, pybuild: Pybuild, tmp_path: Path
+) -> None:
+    make, change = f"mount -t tmpfs -o size=8g x {tmp_path}", f"mount -o remount,{options} {tmp_path}"
+    script = f'{make} && "$1" images >/dev/null && {change} && exec "$@"'
+    prefix = ("unshare", "-m", "sh", "-c", script, "sh")
+    found = told(Pybuild(tmp_path / "store", pybuild.env, prefix), code=verdict != "ok")
+    assert found["sandbox"]["verdict"] == verdict, found["sandbox"]
