@@ -19,11 +19,12 @@ def follow(
     *,
     begin: Callable[[], object] = lambda: None,
     passed: Callable[[int], None] | None = None,
-    detached: Callable[[Switchboard], None] = lambda board: None,
+    detached: Callable[[Switchboard, int], None] = lambda board, code: None,
 ) -> int:
     """Let a command `begin` that waits for that, and stay to its end; its exit code. Closes `streams`.
 
-    `passed` is done with signals to us, which otherwise are the command's; `detached` when keys say that we leave it.
+    `passed` is done with signals to us, which otherwise are the command's; `detached` when we leave it, with our
+    exit code: keys say so, or nobody reads us any more.
     """
     from builder.containers.loop import Loop
     from builder.containers.switchboard import Switchboard
@@ -43,7 +44,7 @@ def follow(
         streams.started()
         with forwarding(passed or running.signal):
             begin()
-            foreground.take(running, board, lambda: detached(board))
+            foreground.take(running, board, lambda code: detached(board, code))
             board.plug(running, streams)
             loop.watch(running.fileno(), ended)
             loop.run(lambda: over)

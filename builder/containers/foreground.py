@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from runner.running import Running
 
 
+UNHEARD = 1
+"""The exit code of who is left because nobody reads what it shows, as docker's client has it."""
+
+
 class Foreground:
     """`streams` are those that we show (1, 2); `stdin` hands ours on. `proxy`: signals to us are for the command."""
 
@@ -39,20 +43,30 @@ class Foreground:
         self.raw: Raw | None = None
         self.line: Socket | None = None
         self.client: Client | None = None
+        self.unheard: Callable[[], object] | None = None
 
     def show(self, stream: int, data: bytes) -> None:
-        """Output of the command."""
+        """Output of the command. When its reader has gone we leave, if there is somebody to leave."""
         if stream in self.streams:
-            to_ours(stream, data)
+            try:
+                to_ours(stream, data)
+            except BrokenPipeError:
+                unheard, self.unheard = self.unheard, None
+                if unheard is not None:
+                    unheard()
 
-    def take(self, running: Running, board: Switchboard, detached: Callable[[], None]) -> None:
-        """The command runs: our terminal becomes its terminal, our input its input, until `detached` by keys."""
+    def take(self, running: Running, board: Switchboard, detached: Callable[[int], None]) -> None:
+        """The command runs: our terminal becomes its terminal, our input its input.
+
+        `detached` is called with our exit code when keys, or the end of whoever reads us, part us from it.
+        """
+        self.unheard = lambda: board.loop.later(0, lambda: detached(UNHEARD))
         if running.master is not None and sys.stdin.isatty():
             master = running.master
             self.raw = Raw.enter(lambda rows, columns: resize(master, rows, columns), keys=self.stdin)
         if self.stdin and self.line is None:
             self.line, far = Socket.pair()
-            self.client = board.join(far, output=False, gives=True, detached=detached)
+            self.client = board.join(far, output=False, gives=True, detached=lambda: detached(0))
             keys = Keys(self.keys) if self.tty and sys.stdin.isatty() else None
             import threading
 

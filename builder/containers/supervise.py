@@ -285,7 +285,7 @@ class Supervisor:
         """It runs: let everybody know."""
         self.running = running
         if self.foreground is not None:
-            self.foreground.take(running, self.board, lambda: self.leave(0))
+            self.foreground.take(running, self.board, self.leave)
         self.board.plug(running, streams)
         check = self.settings.healthcheck
         words = check.words(self.settings.shell) if check is not None else ()

@@ -77,7 +77,7 @@ _lost: set[int] = set()
 
 
 def to_ours(stream: int, data: bytes) -> None:
-    """Output to our own standard streams. A reader that has gone, or a full disk, is no reason to stop the command."""
+    """Output to our own standard streams; a full disk is no reason to stop the command. Raises BrokenPipeError."""
     view = memoryview(data)
     while view and stream not in _lost:
         try:
@@ -87,7 +87,7 @@ def to_ours(stream: int, data: bytes) -> None:
             look.register(stream, select.POLLOUT)
             look.poll()
         except BrokenPipeError:
-            return
+            raise
         except OSError as error:
             _lost.add(stream)
             with suppress(OSError):

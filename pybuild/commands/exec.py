@@ -113,7 +113,9 @@ def talk(context: Context, container: Container, pid: int, sandbox: Sandbox, for
     try:
         running = context.runtime.exec_in(pid, sandbox, streams.given, tty=foreground.tty)
         tell(container.folder, container.settings, f"exec_start: {line}", execID=identity)
-        code = follow(running, streams, foreground, detached=lambda board: foreground.leave(0, board, context.runtime))
+        code = follow(
+            running, streams, foreground, detached=lambda board, code: foreground.leave(code, board, context.runtime)
+        )
     finally:
         streams.close()
     tell(container.folder, container.settings, "exec_die", execID=identity, exitCode=str(code))

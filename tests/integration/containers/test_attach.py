@@ -136,6 +136,24 @@ def test_exec_is_left_by_keys_too(detached: Detached, shared_pybuild: Pybuild) -
     assert soon(lambda: shared_pybuild("exec", name, "cat", "/told", code=None).stdout == "b /etc\n")
 
 
+def test_who_has_lost_its_reader_ends_and_the_command_goes_on(shared_pybuild: Pybuild, inspected: Inspected) -> None:
+    name = f"loud-{os.urandom(4).hex()}"
+    loud = "while :; do echo out; sleep 0.01; done"
+    for words in (
+        ("run", "--name", name, "busybox", "sh", "-c", loud),
+        ("exec", name, "sh", "-c", f"echo $$ > /pid; {loud}"),
+        ("attach", "--no-stdin", name),
+    ):
+        client = started(shared_pybuild, *words)
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"out\n"
+        client.stdout.close()
+        assert client.wait(90) == 1, words
+    assert inspected(name)["State"]["Running"]
+    shared_pybuild("exec", name, "sh", "-c", "kill -0 $(cat /pid)")
+    shared_pybuild("rm", "-f", name)
+
+
 def test_a_flood_comes_whole_to_everyone_at_his_own_speed(
     detached: Detached, shared_pybuild: Pybuild, told: Told
 ) -> None:
