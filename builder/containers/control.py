@@ -198,11 +198,14 @@ def _last(found: Any) -> bytes:
 
 
 @contextmanager
-def frozen(container: Container, *, wanted: bool) -> Iterator[None]:
-    """While inside nothing of a running container moves, where this host can freeze; a paused one stays so."""
+def frozen(container: Container, *, wanted: bool) -> Iterator[str]:
+    """While inside nothing of a running container moves; a paused one stays so. Yields why it does move, if it does."""
     found = line.call(container.folder) if wanted and container.state().status in ACTIVE else None
     with found or nullcontext():
+        why = ""
         if found is not None:
-            with suppress(TimeoutError):
-                line.ask(found, {"do": "still"})  # until we hang up, or are killed
-        yield
+            try:
+                why = (line.ask(found, {"do": "still"}) or {}).get("error", "")  # until we hang up, or are killed
+            except TimeoutError:
+                why = "its supervisor does not answer"
+        yield why

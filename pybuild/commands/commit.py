@@ -52,6 +52,7 @@ def commit(
     from builder.containers.control import frozen
     from builder.containers.telling import tell
     from layers.oci.address import Kind
+    from pybuild.exits import warn
     from pybuild.shaping import place, send
 
     book = Containers(context.store)
@@ -67,7 +68,9 @@ def commit(
     stand(found.settings.userns)
     target = place(name)
     reference = target.reference if target is not None and target.kind is Kind.STORE else None
-    with frozen(found, wanted=pause):
+    with frozen(found, wanted=pause) as why:
+        if why:
+            warn(f"container {found.name} does not stand still meanwhile: {why}")
         image = keep(
             context.store, found, reference, author=author, message=message, instructions=changes, squash=squash
         )

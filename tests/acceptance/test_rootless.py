@@ -135,6 +135,7 @@ def test_a_life(person: Person, tmp_path: Path) -> None:
     assert (used["PIDs"], used["MemUsage"].startswith("0B")) == ("1", False)
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
         assert "it cannot be paused: it is in no control group" in person("pause", "life", code=1).stderr
+        assert "does not stand still meanwhile: it cannot be paused" in person("commit", "life", "moving").stderr
     (person.home / "file").write_text("mine")
     (person.home / "file").chmod(0o644)
     person("cp", person.home / "file", "life:/copied")
