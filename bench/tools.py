@@ -171,7 +171,13 @@ class Docker:
 
     def build(self, context: Path, tag: str, *, cache: bool = True) -> None:
         options = [] if cache else ["--no-cache"]
-        self.say("buildx", "build", "-q", "--network", "none", "--provenance=false", *options, "-t", tag, str(context))
+        words = ("buildx", "build", "-q", "--network", "none", "--provenance=false", *options, "-t", tag, str(context))
+        try:
+            self.say(*words)
+        except ToolFailed as problem:
+            if "parent snapshot" not in str(problem):
+                raise
+            self.say(*words)  # its garbage collection has taken a layer from under it: an outlier for the median
 
     def archive(self, context: Path, tag: str, dest: Path) -> None:
         where = f"type=oci,dest={dest},compression=gzip,force-compression=true"
