@@ -131,7 +131,10 @@ class Source:
     """Where one version of the kernel's control groups tells of memory."""
 
     events = select.POLLIN
+    files: tuple[str, ...]
+    """What its memory.stat calls files."""
     descriptor: int
+    folder: Path
 
     def seen(self) -> None:
         """Make ready for the next event."""
@@ -146,6 +149,14 @@ class Source:
 
     def short(self) -> bool:
         """Whether memory has really run out."""
+        raise NotImplementedError
+
+    def _filled(self, mark: float) -> bool:
+        """Whether what cannot be reclaimed has come to the mark: no file, and no room in swap."""
+        stat = table(self.folder / "memory.stat")
+        return self.usage() - sum(stat.get(name, 0) for name in self.files) >= mark and not self._swappable()
+
+    def _swappable(self) -> bool:
         raise NotImplementedError
 
     def usage(self) -> int:
@@ -169,6 +180,8 @@ class Source:
 
 class Legacy(Source):
     """Version 1: an eventfd that counts up when the watermark is passed, and each time memory runs out."""
+
+    files = ("total_active_file", "total_inactive_file")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -199,9 +212,7 @@ class Legacy(Source):
     def short(self) -> bool:
         if table(self.folder / "memory.oom_control").get("under_oom", 0):
             return True
-        stat = table(self.folder / "memory.stat")
-        files = stat.get("total_active_file", 0) + stat.get("total_inactive_file", 0)
-        return self.near() and self.usage() - files >= self.mark * NEARLY and not self._swappable()
+        return self.near() and self._filled(self.mark * NEARLY)
 
     def _swappable(self) -> bool:
         with suppress(OSError):
@@ -232,6 +243,7 @@ class Unified(Source):
     """Version 2: memory.events, which can be polled."""
 
     events = select.POLLPRI
+    files = ("active_file", "inactive_file")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -247,11 +259,8 @@ class Unified(Source):
         return table(self.folder / "memory.events").get("oom_kill", 0)
 
     def short(self) -> bool:
-        """Whether what cannot be reclaimed nearly fills it: no file, and no room in swap."""
         high = text(self.folder / "memory.high").strip()
-        stat = table(self.folder / "memory.stat")
-        files = stat.get("active_file", 0) + stat.get("inactive_file", 0)
-        return high != "max" and self.usage() - files >= int(high) * self.nearly and not self._swappable()
+        return high != "max" and self._filled(int(high) * self.nearly)
 
     def _swappable(self) -> bool:
         with suppress(OSError):

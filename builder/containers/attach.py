@@ -31,7 +31,10 @@ ADVICE = {
 
 
 def attach(container: Container, *, stdin: bool, output: bool = True, proxy: bool, keys: bytes) -> int | None:
-    """Until it ends (its exit code) or the detach keys come (None). Raises ContainerState unless it runs."""
+    """Until it ends (its exit code) or the detach keys come (None).
+
+    Raises ContainerState unless it runs, BrokenPipeError when nobody reads us any more.
+    """
     status = container.state().status
     if status is not Status.RUNNING:
         raise ContainerState(container.name, ADVICE.get(status, "is not running: start it first"))
