@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pybuild.formats.filters import boolean
+from pybuild.units import truth
 
 if TYPE_CHECKING:
     from builder import CacheSource, CacheTarget
@@ -75,7 +75,7 @@ def target(spec: str) -> CacheTarget:
 def targets(specs: Sequence[str], build_args: Mapping[str, str]) -> tuple[CacheTarget, ...]:
     """All of them, the inline one also where a build argument asks for it. Raises ValueError."""
     found = [target(spec) for spec in specs]
-    if build_args.get(INLINE, "").lower() in ("1", "true") and not any(one.kind == "inline" for one in found):
+    if truth(build_args.get(INLINE, "")) and not any(one.kind == "inline" for one in found):
         found.append(target("type=inline"))
     return tuple(found)
 
@@ -121,9 +121,9 @@ def flag(option: str, spec: str, words: dict[str, str], key: str, *, default: bo
     if key not in words:
         return default
     text = words.pop(key)
-    if text.lower() not in ("true", "false", "1", "0"):
+    if (found := truth(text)) is None:
         raise ValueError(f"{option} {spec!r}: {key} is true or false")
-    return boolean(text)
+    return found
 
 
 def one_of(option: str, spec: str, words: dict[str, str], key: str, choices: Mapping[str, str]) -> str:

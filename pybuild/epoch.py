@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from pybuild.units import truth
+
 NOW = "now"
 
 
@@ -47,6 +49,6 @@ def rewrites(spec: str) -> bool | None:
     words = dict(item.partition("=")[::2] for item in spec.split(","))
     if (said := words.get("rewrite-timestamp")) is None:
         return None
-    if said.lower() not in ("true", "false", "1", "0"):
+    if (found := truth(said)) is None:
         raise click.UsageError(f"--output {spec!r}: rewrite-timestamp is true or false")
-    return said.lower() in ("true", "1")
+    return found

@@ -215,12 +215,9 @@ ABSENT = {
 def said(flag: str, words: dict[str, str], key: str) -> bool:
     """Whether a key that may stand alone says yes; it is taken out of the words. Raises ValueError."""
     text = words.pop(key, "false")
-    if (value := BOOLEANS.get(text.lower())) is None:
+    if (value := units.truth(text or "true")) is None:
         raise ValueRefused(flag, f"{key}={text}: true and false are known")
     return value
-
-
-BOOLEANS = {"": True, "1": True, "true": True, "0": False, "false": False}
 
 
 def _nothing_left(flag: str, words: dict[str, str]) -> None:

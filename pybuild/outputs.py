@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from pybuild.units import truth
+
 if TYPE_CHECKING:
     from builder import Output
     from layers import Reference
@@ -57,10 +59,10 @@ class Words:
 
     def flag(self, key: str, default: bool) -> bool:
         """A truth value; a key without one is true. Raises click.UsageError."""
-        said = self.pairs.pop(key, str(default)).lower()
-        if said not in ("true", "false", "1", "0", ""):
+        found = truth(self.pairs.pop(key, str(default)) or "true")
+        if found is None:
             raise self.wrong(f"{key} is true or false")
-        return said not in ("false", "0")
+        return found
 
 
 def outputs(options: Mapping[str, Any], tags: Sequence[Reference]) -> list[Spec]:

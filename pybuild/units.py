@@ -1,4 +1,4 @@
-"""Numbers for people and back: sizes, durations, ages, as docker writes and reads them.
+"""Numbers for people and back: sizes, durations, ages, truths, as docker writes and reads them.
 
 Printing follows docker's go-units (sizes in powers of 1000 with three digits, durations in one rounded unit). Reading
 follows docker's flags: memory in powers of 1024 (`512m`), durations in Go's form (`1m30s`).
@@ -20,6 +20,12 @@ PERIODS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0,
 PERIOD = r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h|d)"
 PLAIN = r"[0-9]+(?:\.[0-9]+)?\Z"
 FRACTION = r"\.([0-9]+)"
+TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def truth(text: str) -> bool | None:
+    """What `true`, `false`, `1` or `0` says, in letters of either size; None for anything else."""
+    return TRUTHS.get(text.lower())
 
 
 def size(count: int, *, digits: int = 3) -> str:

@@ -269,9 +269,8 @@ def connect(store: Store, network: Network, container: Container, wish: Wish, wa
         if any(one.network in (network.name, network.id) for one in before):
             raise NetworkError(f"container {container.name} is connected to network {network.name} already")
         state = container.state()
-        _change(
-            container, [*before, wish]
-        )  # first: what has been wished can be taken back by whoever comes after a kill
+        # First: what has been wished can be taken back by whoever comes after a kill.
+        _change(container, [*before, wish])
         if state.pid:
             from builder.networks.joining import wanted
 

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 
 import click
 
+from pybuild.units import truth
+
 
 def parse(filters: Iterable[str], known: Collection[str]) -> dict[str, list[str]]:
     """Filters by key. Raises click.UsageError for a key that the list does not have."""
@@ -57,9 +59,9 @@ def named(name: str, pattern: str) -> bool:
 
 def boolean(text: str) -> bool:
     """`true`, `false`, `1`, `0`. Raises click.UsageError."""
-    if text.lower() not in ("true", "false", "1", "0"):
+    if (found := truth(text)) is None:
         raise click.UsageError(f"{text!r} is neither true nor false")
-    return text.lower() in ("true", "1")
+    return found
 
 
 def globbed(name: str, patterns: Iterable[str]) -> bool:
