@@ -15,6 +15,7 @@ from _socket import (
     MSG_DONTWAIT,
     SCM_RIGHTS,
     SO_PEERCRED,
+    SO_SNDTIMEO,
     SOCK_SEQPACKET,
     SOL_SOCKET,
     socket,
@@ -69,18 +70,26 @@ class Socket(socket):
 
     @classmethod
     def calling(cls, folder: Path | str, name: str, patience: float) -> Self | None:
-        """One that is connected to who listens there, and waits so many seconds for answers; None if nobody does."""
+        """One that is connected to who listens there, and waits so many seconds for answers; None if nobody does.
+
+        Raises TimeoutError if so many others call that it does not come to us.
+        """
         try:
             place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         line = cls.new()
         try:
+            seconds, rest = divmod(patience, 1)
+            line.setsockopt(SOL_SOCKET, SO_SNDTIMEO, struct.pack("ll", int(seconds), int(rest * 1e6)))
+            line.connect(f"/proc/self/fd/{place}/{name}")  # only who blocks waits where the queue is full (unix(7))
             line.settimeout(patience)
-            line.connect(f"/proc/self/fd/{place}/{name}")
         except (FileNotFoundError, ConnectionRefusedError):
             line.close()
             return None
+        except BlockingIOError:
+            line.close()
+            raise TimeoutError("so many others call that nobody has answered") from None
         except BaseException:
             line.close()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -44,3 +45,19 @@ def test_who_calls_is_answered(tmp_path: Path) -> None:
             assert isinstance(answering, Socket) and not os.get_inheritable(answering.fileno())
             caller.send(b"hello")
             assert answering.recv(10) == b"hello"
+
+
+def test_who_calls_waits_while_others_are_let_in(tmp_path: Path) -> None:
+    with Socket.listening(tmp_path, "line") as line:
+        callers: list[Socket] = []
+        with pytest.raises(TimeoutError, match="so many others"):
+            while caller := Socket.calling(tmp_path, "line", 0.2):
+                callers.append(caller)
+        assert len(callers) > 10
+        soon = Timer(0.2, lambda: line.accept().close())
+        soon.start()
+        late = Socket.calling(tmp_path, "line", 60)
+        assert late is not None
+        soon.join()
+        for one in (late, *callers):
+            one.close()
